@@ -1,0 +1,139 @@
+//! Condition types and reasons. A reason is API: it is the condition's reason, the Event's reason and the metric label.
+
+use std::fmt;
+
+/// The conditions of a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConditionType {
+    /// Every part works: the pods of the service accounts get tokens.
+    Ready,
+    /// Work is going on, or a fault is retried. Absent when not true.
+    Reconciling,
+    /// Nothing more happens until somebody acts. Absent when not true.
+    Stalled,
+    /// The identity exists and is the expected one.
+    IdentityReady,
+    /// Entra trusts every service account of the binding.
+    FederatedCredentialsReady,
+    /// Every service account exists and carries the client id.
+    ServiceAccountsReady,
+}
+
+impl ConditionType {
+    /// The name as it stands in `status.conditions[].type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::IdentityReady => "IdentityReady",
+            Self::FederatedCredentialsReady => "FederatedCredentialsReady",
+            Self::ServiceAccountsReady => "ServiceAccountsReady",
+        }
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        /// Why a condition has its status. Stable: people alert on these.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason, in the order of the reference.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The name as it stands in conditions, Events and metrics.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What the reason means, for the API reference.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc,)+),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// Everything is as the spec asks.
+    Succeeded,
+    /// Work is going on.
+    Progressing,
+    /// A fault is being retried; the message says which.
+    ProgressingWithRetry,
+    /// `spec.suspend` is true: nothing is written.
+    Suspended,
+    /// The binding is being deleted and its Azure objects are being removed.
+    Deleting,
+    /// A field of the spec cannot be used; the message names it.
+    InvalidSpec,
+    /// The operator's configuration or policy does not allow what the binding asks.
+    NotPermitted,
+    /// An identity of this name exists and is not ours.
+    IdentityNotOwned,
+    /// The existing identity that the binding names does not exist.
+    IdentityNotFound,
+    /// The identity that this binding made stands elsewhere than the spec and the operator's defaults now say.
+    IdentityMoved,
+    /// A foreign federated credential trusts the same subject with another audience.
+    FederatedCredentialConflict,
+    /// The identity has no room for another federated credential (20 at most).
+    FederatedCredentialQuotaExceeded,
+    /// The service account does not exist and `create` is false.
+    ServiceAccountNotFound,
+    /// Another field manager holds a different value of one of our annotations.
+    ServiceAccountConflict,
+    /// The namespace is being deleted, so a service account cannot be created in it.
+    NamespaceTerminating,
+    /// The cluster's issuer is not known: its discovery document could not be read.
+    IssuerUnknown,
+    /// Azure answered that the operator may not do this.
+    AuthorizationFailed,
+    /// The operator could not get a token for Azure.
+    CredentialUnavailable,
+    /// An Azure Policy forbids the request.
+    DisallowedByPolicy,
+    /// A management lock forbids the request.
+    ScopeLocked,
+    /// The identity was created moments ago and is not known everywhere in Azure yet.
+    ReplicationPending,
+    /// Another writer changes federated credentials of this identity.
+    ConcurrentWrites,
+    /// Azure asked to slow down.
+    Throttled,
+    /// Azure answered with an error of its own, or not at all.
+    AzureUnavailable,
+    /// Azure refused the request; repeating it would not help.
+    AzureRejected,
+    /// The resource group or subscription does not exist.
+    ResourceGroupNotFound,
+    /// Federated credentials are not available in the identity's region.
+    RegionUnsupported,
+    /// The request to Azure was refused before it left the operator.
+    RequestRefused,
+    /// The subscription holds the most role assignments that Azure allows.
+    RoleAssignmentLimitExceeded,
+    /// The role assignment's name belongs to another assignment.
+    RoleAssignmentConflict,
+    /// The Kubernetes API server could not be reached or answered with an error.
+    KubernetesUnavailable,
+    /// The Kubernetes API server refused what the operator wrote.
+    KubernetesRejected,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

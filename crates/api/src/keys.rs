@@ -1,0 +1,28 @@
+//! Labels, annotations, tags, finalizer and field managers: every name that the operator puts on other objects.
+
+/// The field manager of everything that the operator applies, except status.
+pub const FIELD_MANAGER: &str = "workload-identity-operator";
+/// The field manager of status.
+pub const STATUS_FIELD_MANAGER: &str = "workload-identity-operator-status";
+/// The finalizer on bindings; set before the first Azure write, removed when Azure confirmed the deletion.
+pub const FINALIZER: &str = "workloadidentity.dev/azure";
+
+/// The label on bound service accounts; the operator watches only those that carry it. Its value is `true`.
+pub const BOUND_LABEL: &str = "workloadidentity.dev/bound";
+
+/// The label on service accounts that the operator created. Its value is the UID of the binding that did.
+pub const CREATED_BY_LABEL: &str = "workloadidentity.dev/created-by";
+
+/// The annotation from which the pod webhook takes the client id.
+pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";
+/// The annotation from which the pod webhook takes the tenant.
+pub const TENANT_ID_ANNOTATION: &str = "azure.workload.identity/tenant-id";
+/// The annotation from which the pod webhook takes the token's lifetime in seconds.
+pub const TOKEN_EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
+
+/// The tag on managed identities that names the cluster (the UID of namespace kube-system).
+pub const CLUSTER_TAG: &str = "workloadidentity.dev-cluster";
+/// The tag on managed identities that names the binding: `<namespace>.<name>`.
+pub const BINDING_TAG: &str = "workloadidentity.dev-binding";
+/// The tag on managed identities that holds the binding's UID.
+pub const BINDING_UID_TAG: &str = "workloadidentity.dev-binding-uid";

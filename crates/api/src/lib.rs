@@ -1,0 +1,22 @@
+//! The custom resources of `workloadidentity.dev`: their types, conditions, reasons, labels and annotations.
+//!
+//! This crate is the wire format and nothing else: strings are as the user wrote them. `wio-core` parses them.
+
+mod binding;
+mod condition;
+pub mod keys;
+mod status;
+
+pub use binding::{
+    AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, IdentitySource,
+    ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
+};
+pub use condition::{ConditionType, Reason};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use status::{
+    FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, RoleAssignmentStatus,
+    ServiceAccountOrigin, ServiceAccountStatus, StalePod, WorkloadIdentityBindingStatus, WorkloadsStatus,
+};
+
+/// The API group of every resource here.
+pub const GROUP: &str = "workloadidentity.dev";

@@ -1,0 +1,161 @@
+//! The status of a `WorkloadIdentityBinding`: what was observed and done, never what was wished for.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What works and what does not.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadIdentityBindingStatus {
+    /// The generation of the spec that this status speaks of; -1 before the operator saw the binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready, Reconciling, Stalled, IdentityReady, FederatedCredentialsReady and ServiceAccountsReady.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+
+    /// The identity as Azure knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentityStatus>,
+
+    /// The issuer of this cluster's service account tokens, as its discovery document says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+
+    /// The federated credentials that exist for this binding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub federated_credentials: Vec<FederatedCredentialStatus>,
+
+    /// How many of the identity's federated credentials are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federated_credential_usage: Option<FederatedCredentialUsage>,
+
+    /// The service accounts that carry the identity's client id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub service_accounts: Vec<ServiceAccountStatus>,
+
+    /// The role assignments that exist for this binding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
+    pub role_assignments: Vec<RoleAssignmentStatus>,
+
+    /// Which running pods of the service accounts have the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<WorkloadsStatus>,
+}
+
+/// The identity as Azure knows it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentityStatus {
+    /// The identity's Azure resource id.
+    pub resource_id: String,
+    /// The identity's name in Azure.
+    pub name: String,
+    /// The client id (application id), which the service accounts carry.
+    pub client_id: String,
+    /// The object id of the service principal: the `oid` of its tokens and the principal of role assignments.
+    pub principal_id: String,
+    /// The Entra tenant.
+    pub tenant_id: String,
+    /// Whether the operator created the identity or only refers to it.
+    pub origin: IdentityOrigin,
+}
+
+/// How the identity came to be.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdentityOrigin {
+    /// Created and owned by the operator.
+    Created,
+    /// Owned by someone else.
+    Referenced,
+}
+
+/// One federated credential: Entra trusts this subject's tokens from this cluster.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FederatedCredentialStatus {
+    /// The credential's name in Azure.
+    pub name: String,
+    /// The service account that it is for.
+    pub service_account: String,
+    /// The subject that Entra expects: `system:serviceaccount:<namespace>:<name>`.
+    pub subject: String,
+    /// The audience that Entra expects.
+    pub audience: String,
+}
+
+/// How many of the identity's federated credentials are used; Azure allows 20.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FederatedCredentialUsage {
+    /// Credentials of this binding.
+    pub ours: u32,
+    /// Credentials of anybody else.
+    pub foreign: u32,
+    /// The most that Azure allows in one identity.
+    pub limit: u32,
+}
+
+/// A service account that carries the identity's client id.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceAccountStatus {
+    /// The service account's name.
+    pub name: String,
+    /// Its UID: another UID under the same name is another service account.
+    pub uid: String,
+    /// Whether the operator created it or found it.
+    pub origin: ServiceAccountOrigin,
+}
+
+/// How the service account came to be.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ServiceAccountOrigin {
+    /// Created by the operator.
+    Created,
+    /// It was there before; the operator only annotates it.
+    Adopted,
+}
+
+/// A role assignment that exists for this binding.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleAssignmentStatus {
+    /// The role assignment's Azure resource id.
+    pub id: String,
+    /// The role as the spec names it.
+    pub role: String,
+    /// The scope at which it holds.
+    pub scope: String,
+}
+
+/// Which running pods of the service accounts have the token.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadsStatus {
+    /// Running pods of the service accounts.
+    pub pods: u32,
+    /// Those that were given the token and the client id.
+    pub injected: u32,
+    /// The first few of those that were not, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub stale: Vec<StalePod>,
+}
+
+/// A pod without the token.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StalePod {
+    /// The pod's name.
+    pub name: String,
+    /// Why it has no token and what to do.
+    pub reason: String,
+}

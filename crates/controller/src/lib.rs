@@ -1,0 +1,1 @@
+//! The shell: watches, observation, execution, status, events, finalizer, metrics.

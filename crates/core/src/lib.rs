@@ -1,0 +1,1 @@
+//! The domain, pure: names, validation, authorization, desired and observed state, plan, dispositions, status.

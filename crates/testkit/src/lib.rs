@@ -1,0 +1,1 @@
+//! For tests: a fake API server, fixtures and the kstatus checker.
