@@ -119,7 +119,7 @@ const fn yes() -> bool {
 }
 
 /// An Azure role that the identity is given at a scope.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AssignedRole {
     /// The role: a built-in role's name or a role definition's GUID.

@@ -1,1 +1,15 @@
-//! The domain, pure: names, validation, authorization, desired and observed state, plan, dispositions, status.
+//! The domain, pure: no clock, no randomness, no I/O, no async. Data flows one way:
+//!
+//! ```text
+//! validate ─► authorize ─► Desired ─┐
+//!                                   ├─► plan ─► (the shell executes) ─► Outcome ─► status
+//!                         Observed ─┘
+//! ```
+
+pub mod authorize;
+pub mod binding;
+pub mod config;
+pub mod disposition;
+pub mod fault;
+pub mod names;
+pub mod observed;

@@ -1,0 +1,191 @@
+//! What went wrong, as data. The shell makes these from answers; `disposition` decides what they mean.
+
+use std::fmt;
+use std::time::Duration;
+
+use wio_api::Reason;
+
+/// Anything that keeps a binding from being as its spec asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A request to Azure did not succeed.
+    Azure(AzureFault),
+    /// A request to the Kubernetes API server did not succeed.
+    Kubernetes(KubernetesFault),
+    /// The world is such that the plan cannot go on.
+    Blocked(Blocked),
+}
+
+/// A request to Azure that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AzureFault {
+    /// What was asked, as a phrase that follows "could not", for example "create the managed identity orders".
+    pub operation: String,
+    /// How it failed.
+    pub cause: AzureCause,
+}
+
+/// How a request to Azure failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AzureCause {
+    /// Azure answered with an error.
+    Answer(AzureAnswer),
+    /// No answer came in time; the request may have been carried out.
+    Timeout,
+    /// The connection failed; the request may have been carried out.
+    Transport(String),
+    /// No token for Azure could be had. The text holds no secret.
+    Credential(String),
+    /// The request or the next page was refused before it left the process: a foreign host, an unsafe path.
+    Refused(String),
+    /// The answer could not be understood.
+    Malformed(String),
+}
+
+/// An error that Azure answered with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AzureAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// `error.code` of the body, or empty.
+    pub code: String,
+    /// `error.message` of the body, or empty.
+    pub message: String,
+    /// How long Azure asks to wait.
+    pub retry_after: Option<Duration>,
+    /// `x-ms-request-id`, for a support case.
+    pub request_id: Option<String>,
+}
+
+/// A request to the Kubernetes API server that did not succeed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesFault {
+    /// What was asked, as a phrase that follows "could not", for example "annotate the service account orders".
+    pub operation: String,
+    /// How it failed.
+    pub cause: KubernetesCause,
+}
+
+/// How a request to the Kubernetes API server failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KubernetesCause {
+    /// The server answered with a status object.
+    Answer {
+        /// The HTTP status.
+        status: u16,
+        /// The status object's reason, for example `Forbidden`.
+        reason: String,
+        /// The status object's message.
+        message: String,
+    },
+    /// A server-side apply would take fields from other managers.
+    FieldsHeld(Vec<HeldField>),
+    /// The namespace is being deleted and takes no new objects.
+    NamespaceTerminating,
+    /// The connection failed or timed out; the request may have been carried out.
+    Transport(String),
+}
+
+/// A field that another field manager holds with another value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldField {
+    /// The other field manager.
+    pub manager: String,
+    /// The field's path.
+    pub field: String,
+}
+
+/// A state of the world that somebody else must change before the plan can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The condition reason.
+    pub reason: Reason,
+    /// What is wrong, with which resource, and what to do next.
+    pub message: String,
+}
+
+impl Fault {
+    /// The HTTP status that Azure answered with, if it did.
+    #[must_use]
+    pub const fn azure_status(&self) -> Option<u16> {
+        match self {
+            Self::Azure(AzureFault {
+                cause: AzureCause::Answer(answer),
+                ..
+            }) => Some(answer.status),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Azure(fault) => fault.fmt(f),
+            Self::Kubernetes(fault) => fault.fmt(f),
+            Self::Blocked(blocked) => f.write_str(&blocked.message),
+        }
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl fmt::Display for AzureFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}: ", self.operation)?;
+        match &self.cause {
+            AzureCause::Answer(answer) => answer.fmt(f),
+            AzureCause::Timeout => f.write_str("Azure did not answer in time"),
+            AzureCause::Transport(why) => write!(f, "Azure could not be reached: {why}"),
+            AzureCause::Credential(why) => write!(f, "no token for Azure: {why}"),
+            AzureCause::Refused(why) => write!(f, "the operator refused to send it: {why}"),
+            AzureCause::Malformed(why) => write!(f, "Azure's answer could not be read: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for AzureFault {}
+
+impl fmt::Display for AzureAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Azure answered {}", self.status)?;
+        if !self.code.is_empty() {
+            write!(f, " {}", self.code)?;
+        }
+        if !self.message.is_empty() {
+            write!(f, ": {}", self.message)?;
+        }
+        // No request id: it differs at each try, and a condition message must not change while nothing changes.
+        Ok(())
+    }
+}
+
+impl fmt::Display for KubernetesFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}: ", self.operation)?;
+        match &self.cause {
+            KubernetesCause::Answer {
+                status,
+                reason,
+                message,
+            } => {
+                write!(f, "the API server answered {status} {reason}: {message}")
+            }
+            KubernetesCause::FieldsHeld(fields) => {
+                for (index, held) in fields.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ", " };
+                    write!(
+                        f,
+                        "{separator}field manager {:?} holds {} with another value",
+                        held.manager, held.field
+                    )?;
+                }
+                f.write_str("; remove it there, or set conflictPolicy: Force to take it over")
+            }
+            KubernetesCause::NamespaceTerminating => f.write_str("the namespace is being deleted"),
+            KubernetesCause::Transport(why) => write!(f, "the API server could not be reached: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for KubernetesFault {}

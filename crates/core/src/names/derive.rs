@@ -1,0 +1,91 @@
+//! Derived names. They carry the cluster, so that two clusters that share an identity or a resource group can never
+//! overwrite each other, and they are a function of the binding, so that a restart finds its objects again.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::{BindingName, ClusterId, CredentialName, IdentityName, Issuer, Namespace, ServiceAccountName};
+
+/// 16 characters of 5 bits: 80 bits, far beyond a chance collision among all bindings of all clusters.
+const HASH_CHARS: usize = 16;
+const IDENTITY_NAME_MAX: usize = 128;
+const CREDENTIAL_NAME_MAX: usize = 120;
+const MARK: &str = "wib";
+
+/// The name of the identity that a binding manages, when the spec does not name one:
+/// `wib-<namespace>-<binding>-<hash of cluster, namespace and binding>`.
+#[must_use]
+pub fn identity_name(cluster: &ClusterId, namespace: &Namespace, binding: &BindingName) -> IdentityName {
+    let hash = hash(&[cluster.as_str(), namespace.as_str(), binding.as_str()]);
+    let room = IDENTITY_NAME_MAX - MARK.len() - HASH_CHARS - 2;
+    IdentityName::from_derived(format!(
+        "{MARK}-{}-{hash}",
+        readable(&format!("{namespace}-{binding}"), room)
+    ))
+}
+
+/// How the names of all federated credentials of a binding begin: what begins so is ours, and nothing else is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialPrefix(String);
+
+impl CredentialPrefix {
+    /// The prefix of a binding's credentials: `wib-<hash of cluster, namespace and binding>-`.
+    #[must_use]
+    pub fn of(cluster: &ClusterId, namespace: &Namespace, binding: &BindingName) -> Self {
+        Self(format!(
+            "{MARK}-{}-",
+            hash(&[cluster.as_str(), namespace.as_str(), binding.as_str()])
+        ))
+    }
+
+    /// Whether a credential of this name belongs to the binding. Azure may answer in another case than was sent.
+    #[must_use]
+    pub fn owns(&self, name: &CredentialName) -> bool {
+        name.as_str()
+            .get(..self.0.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(&self.0))
+    }
+}
+
+impl fmt::Display for CredentialPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The name of a service account's federated credential: the binding's prefix, the service account's name for people,
+/// and a hash of service account and issuer (a cluster created anew under the same id has another issuer).
+#[must_use]
+pub fn credential_name(prefix: &CredentialPrefix, account: &ServiceAccountName, issuer: &Issuer) -> CredentialName {
+    let hash = hash(&[account.as_str(), issuer.as_str()]);
+    let room = CREDENTIAL_NAME_MAX - prefix.0.len() - HASH_CHARS - 1;
+    CredentialName::from_derived(format!("{prefix}{}-{hash}", readable(account.as_str(), room)))
+}
+
+/// The text in the letters that Azure's names allow, cut to `room` bytes.
+fn readable(text: &str, room: usize) -> String {
+    text.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
+        .take(room)
+        .collect()
+}
+
+/// A hash of parts that no other split of the same text has: each part is preceded by its length.
+fn hash(parts: &[&str]) -> String {
+    const ALPHABET: [char; 32] = [
+        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v',
+        'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
+    ];
+    let mut digest = Sha256::new();
+    for part in parts {
+        digest.update((part.len() as u64).to_be_bytes());
+        digest.update(part.as_bytes());
+    }
+    digest
+        .finalize()
+        .iter()
+        .take(HASH_CHARS)
+        .filter_map(|byte| ALPHABET.get(usize::from(byte & 31)))
+        .collect()
+}

@@ -1,0 +1,70 @@
+//! Kubernetes' names: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
+
+use super::text_newtype;
+
+const LABEL_RULE: &str = "it must be a DNS label: 1 to 63 lower-case letters, digits or '-'";
+const SUBDOMAIN_RULE: &str = "it must be a DNS subdomain: 1 to 253 lower-case letters, digits, '-' or '.'";
+const UID_RULE: &str = "it must be a Kubernetes UID: 1 to 64 letters, digits or '-'";
+
+text_newtype!(
+    /// A namespace's name.
+    Namespace,
+    "namespace name",
+    LABEL_RULE,
+    is_label
+);
+text_newtype!(
+    /// A `WorkloadIdentityBinding`'s name.
+    BindingName,
+    "binding name",
+    SUBDOMAIN_RULE,
+    is_subdomain
+);
+text_newtype!(
+    /// A service account's name.
+    ServiceAccountName,
+    "service account name",
+    SUBDOMAIN_RULE,
+    is_subdomain
+);
+text_newtype!(
+    /// A binding's UID: the same name with another UID is another binding.
+    BindingUid,
+    "binding UID",
+    UID_RULE,
+    is_uid
+);
+text_newtype!(
+    /// A service account's UID: the same name with another UID is another service account.
+    ServiceAccountUid,
+    "service account UID",
+    UID_RULE,
+    is_uid
+);
+text_newtype!(
+    /// The cluster's id: the UID of namespace `kube-system`, which lives exactly as long as the cluster.
+    ClusterId,
+    "cluster id",
+    UID_RULE,
+    is_uid
+);
+
+fn is_label(text: &str) -> bool {
+    const EDGE: fn(char) -> bool = |c| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.starts_with(EDGE)
+        && text.ends_with(EDGE)
+        && text.chars().all(|c| EDGE(c) || c == '-')
+}
+
+fn is_subdomain(text: &str) -> bool {
+    (1..=253).contains(&text.len())
+        && text.split('.').all(|part| {
+            let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+            part.starts_with(edge) && part.ends_with(edge) && part.chars().all(|c| edge(c) || c == '-')
+        })
+}
+
+fn is_uid(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}
