@@ -98,6 +98,8 @@ reasons! {
     NamespaceTerminating,
     /// The cluster's issuer is not known: its discovery document could not be read.
     IssuerUnknown,
+    /// The identity cannot be deleted: others still use it.
+    DeletionBlocked,
     /// Azure answered that the operator may not do this.
     AuthorizationFailed,
     /// The operator could not get a token for Azure.

@@ -7,8 +7,8 @@ pub const STATUS_FIELD_MANAGER: &str = "workload-identity-operator-status";
 /// The finalizer on bindings; set before the first Azure write, removed when Azure confirmed the deletion.
 pub const FINALIZER: &str = "workloadidentity.dev/azure";
 
-/// The label on bound service accounts; the operator watches only those that carry it. Its value is `true`.
-pub const BOUND_LABEL: &str = "workloadidentity.dev/bound";
+/// The label on bound service accounts; the operator watches only those that carry it. Its value is the binding's UID.
+pub const BOUND_BY_LABEL: &str = "workloadidentity.dev/bound-by";
 
 /// The label on service accounts that the operator created. Its value is the UID of the binding that did.
 pub const CREATED_BY_LABEL: &str = "workloadidentity.dev/created-by";
@@ -22,7 +22,7 @@ pub const TOKEN_EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-a
 
 /// The tag on managed identities that names the cluster (the UID of namespace kube-system).
 pub const CLUSTER_TAG: &str = "workloadidentity.dev-cluster";
-/// The tag on managed identities that names the binding: `<namespace>.<name>`.
+/// The tag on managed identities that names the binding: `<namespace>/<name>`.
 pub const BINDING_TAG: &str = "workloadidentity.dev-binding";
 /// The tag on managed identities that holds the binding's UID.
 pub const BINDING_UID_TAG: &str = "workloadidentity.dev-binding-uid";

@@ -9,7 +9,12 @@
 pub mod authorize;
 pub mod binding;
 pub mod config;
+pub mod desired;
 pub mod disposition;
 pub mod fault;
 pub mod names;
 pub mod observed;
+pub mod outcome;
+pub mod plan;
+pub mod presume;
+pub mod status;

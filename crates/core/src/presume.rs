@@ -1,0 +1,76 @@
+//! What may be taken for true without a look at Azure: nothing is read that is known, so that a restart with many
+//! bindings costs no reads and a new binding none but its writes.
+
+use wio_api::{FederatedCredentialStatus, WorkloadIdentityBindingStatus};
+
+use crate::desired::{DesiredBinding, DesiredIdentity};
+use crate::observed::{IdentityFacts, ObservedCredential, ObservedIdentity, PresentIdentity};
+
+/// The identity of a binding that was never reconciled and whose identity's name is derived: it cannot be there,
+/// because the name carries this cluster and this binding. Should it be there after all (a binding that was deleted
+/// and restored, a crash between the first write and the status), the first write is answered 200 instead of 201 and
+/// the shell looks.
+#[must_use]
+pub fn absent(
+    desired: &DesiredBinding,
+    name_is_derived: bool,
+    status: Option<&WorkloadIdentityBindingStatus>,
+) -> Option<ObservedIdentity> {
+    let untouched = status.is_none_or(|status| status.identity.is_none() && status.conditions.is_empty());
+    let managed = matches!(desired.identity, DesiredIdentity::Managed { .. });
+    (managed && name_is_derived && untouched).then_some(ObservedIdentity::Absent)
+}
+
+/// The identity as a status of this generation with Ready=True left it: what a restart begins with until the next
+/// scheduled look at Azure.
+#[must_use]
+pub fn as_left(
+    desired: &DesiredBinding,
+    generation: i64,
+    status: &WorkloadIdentityBindingStatus,
+) -> Option<ObservedIdentity> {
+    let ready = status
+        .conditions
+        .iter()
+        .any(|c| c.type_ == "Ready" && c.status == "True" && c.observed_generation == Some(generation));
+    if !ready || status.observed_generation != Some(generation) {
+        return None;
+    }
+    let issuer = status.issuer.clone()?;
+    let identity = status.identity.as_ref()?;
+    if identity.resource_id.parse().as_ref() != Ok(desired.authorized.identity()) {
+        return None;
+    }
+    let credential = |credential: &FederatedCredentialStatus| {
+        Some(ObservedCredential {
+            name: credential.name.parse().ok()?,
+            issuer: issuer.clone(),
+            subject: Some(credential.subject.clone()),
+            audiences: vec![credential.audience.clone()],
+        })
+    };
+    // Foreign credentials are counted in the status and not named: a look is due when there are any.
+    let foreign = status
+        .federated_credential_usage
+        .as_ref()
+        .map_or(0, |usage| usage.foreign);
+    if foreign > 0 {
+        return None;
+    }
+    Some(ObservedIdentity::Present(PresentIdentity {
+        facts: IdentityFacts {
+            client_id: identity.client_id.parse().ok()?,
+            principal_id: identity.principal_id.parse().ok()?,
+            tenant_id: identity.tenant_id.parse().ok()?,
+        },
+        tags: match &desired.identity {
+            DesiredIdentity::Managed { tags, .. } => tags.clone(),
+            DesiredIdentity::Existing => std::collections::BTreeMap::new(),
+        },
+        credentials: status
+            .federated_credentials
+            .iter()
+            .map(credential)
+            .collect::<Option<_>>()?,
+    }))
+}

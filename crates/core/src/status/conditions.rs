@@ -1,0 +1,290 @@
+//! The conditions: <https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
+
+use super::facts::usable;
+use crate::desired::{Desired, DesiredBinding, DesiredCredential};
+use crate::disposition::Disposition;
+use crate::observed::{Observed, PresentIdentity};
+use crate::outcome::{Outcome, Problem, Reconciled};
+use crate::plan::carries;
+
+const TRUE: &str = "True";
+const FALSE: &str = "False";
+const UNKNOWN: &str = "Unknown";
+
+struct Draft {
+    kind: ConditionType,
+    status: &'static str,
+    reason: Reason,
+    message: String,
+}
+
+pub(super) fn of(
+    status: &WorkloadIdentityBindingStatus,
+    generation: i64,
+    deleting: bool,
+    outcome: &Outcome,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let problems = outcome.problems();
+    let mut drafts = summary(status, deleting, &problems);
+    drafts.extend(parts(outcome, &problems));
+    drafts
+        .into_iter()
+        .map(|draft| draft.finish(&status.conditions, generation, now))
+        .collect()
+}
+
+/// Ready, and Reconciling or Stalled when it is not.
+fn summary(status: &WorkloadIdentityBindingStatus, deleting: bool, problems: &[Problem]) -> Vec<Draft> {
+    let settled = |p: &&Problem| matches!(p.disposition, Disposition::Terminal { .. });
+    // As long as one problem is worked on, the binding is not stalled; the message still tells all of them.
+    let leading = problems.iter().find(|p| !settled(p)).or_else(|| problems.first());
+    let Some(leading) = leading else {
+        return if deleting {
+            vec![ready(
+                FALSE,
+                Reason::Deleting,
+                "Everything of this binding is removed.".to_owned(),
+            )]
+        } else {
+            vec![ready(TRUE, Reason::Succeeded, success(status))]
+        };
+    };
+    let message = messages(problems);
+    let reason = leading.disposition.reason();
+    match leading.disposition {
+        Disposition::Terminal { .. } => {
+            vec![
+                ready(FALSE, reason, message.clone()),
+                draft(ConditionType::Stalled, TRUE, reason, message),
+            ]
+        }
+        Disposition::Wait { .. } => {
+            vec![
+                ready(UNKNOWN, reason, message.clone()),
+                draft(ConditionType::Reconciling, TRUE, Reason::Progressing, message),
+            ]
+        }
+        Disposition::Retry { .. } => {
+            vec![
+                ready(FALSE, reason, message.clone()),
+                draft(ConditionType::Reconciling, TRUE, Reason::ProgressingWithRetry, message),
+            ]
+        }
+    }
+}
+
+fn success(status: &WorkloadIdentityBindingStatus) -> String {
+    let accounts: Vec<&str> = status
+        .service_accounts
+        .iter()
+        .map(|account| account.name.as_str())
+        .collect();
+    let identity = status
+        .identity
+        .as_ref()
+        .map_or("the identity", |identity| identity.name.as_str());
+    format!(
+        "Pods of service account{} {} get tokens of managed identity {identity}; pods that started before must be restarted.",
+        if accounts.len() == 1 { "" } else { "s" },
+        accounts.join(", ")
+    )
+}
+
+/// One condition for each part, so that it can be seen how far it got.
+fn parts(outcome: &Outcome, problems: &[Problem]) -> Vec<Draft> {
+    let reconciled = match outcome {
+        Outcome::Observed(reconciled) => reconciled,
+        Outcome::Refused(_) | Outcome::Unobserved(_) => {
+            return [
+                ConditionType::IdentityReady,
+                ConditionType::FederatedCredentialsReady,
+                ConditionType::ServiceAccountsReady,
+            ]
+            .map(|kind| unknown(kind, problems))
+            .into();
+        }
+    };
+    match &reconciled.desired {
+        Desired::Gone(_) => Vec::new(),
+        Desired::Bound(desired) => bound(desired, reconciled, problems).into(),
+    }
+}
+
+fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]) -> [Draft; 3] {
+    let identity = usable(desired, &reconciled.observed.identity);
+    let id = desired.authorized.identity();
+    let identity_draft = if let Some(present) = identity {
+        draft(
+            ConditionType::IdentityReady,
+            TRUE,
+            Reason::Succeeded,
+            format!("{id} exists with client id {}.", present.facts.client_id),
+        )
+    } else {
+        missing(ConditionType::IdentityReady, &format!("{id} cannot be used"), problems)
+    };
+
+    let total = desired.credentials.len();
+    let untrusted = untrusted(desired, identity);
+    let credentials_draft = if untrusted.is_empty() {
+        draft(
+            ConditionType::FederatedCredentialsReady,
+            TRUE,
+            Reason::Succeeded,
+            format!(
+                "{} exist; Entra can take two minutes to know a new one.",
+                counted(total, "federated credential")
+            ),
+        )
+    } else {
+        missing(
+            ConditionType::FederatedCredentialsReady,
+            format!(
+                "{} of {total} federated credentials missing, for {}",
+                untrusted.len(),
+                untrusted.join(", ")
+            ),
+            problems,
+        )
+    };
+
+    let unmarked = unmarked(desired, identity, &reconciled.observed);
+    let accounts = desired.service_accounts.len();
+    let accounts_draft = if unmarked.is_empty() {
+        draft(
+            ConditionType::ServiceAccountsReady,
+            TRUE,
+            Reason::Succeeded,
+            format!("{} annotated with the client id.", counted(accounts, "service account")),
+        )
+    } else {
+        missing(
+            ConditionType::ServiceAccountsReady,
+            format!(
+                "{} of {accounts} service accounts not annotated: {}",
+                unmarked.len(),
+                unmarked.join(", ")
+            ),
+            problems,
+        )
+    };
+    [identity_draft, credentials_draft, accounts_draft]
+}
+
+/// The service accounts that Entra does not trust, by our credential or by a foreign one that says the same.
+fn untrusted(desired: &DesiredBinding, identity: Option<&PresentIdentity>) -> Vec<String> {
+    let trusted = |wanted: &DesiredCredential| {
+        identity.is_some_and(|present| {
+            present.credentials.iter().any(|credential| {
+                credential.trusts(wanted.issuer.as_str(), wanted.subject.as_str())
+                    && credential.has_audience(&wanted.audience)
+            })
+        })
+    };
+    desired
+        .credentials
+        .iter()
+        .filter(|wanted| !trusted(wanted))
+        .map(|wanted| wanted.account.to_string())
+        .collect()
+}
+
+/// The service accounts that do not carry the client id.
+fn unmarked(desired: &DesiredBinding, identity: Option<&PresentIdentity>, observed: &Observed) -> Vec<String> {
+    desired
+        .service_accounts
+        .iter()
+        .filter(|account| {
+            let seen = observed.service_accounts.get(&account.name);
+            !identity
+                .zip(seen)
+                .is_some_and(|(present, seen)| carries(seen, account, &present.facts))
+        })
+        .map(|account| account.name.to_string())
+        .collect()
+}
+
+fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+fn missing(kind: ConditionType, what: &str, problems: &[Problem]) -> Draft {
+    let reason = problems
+        .first()
+        .map_or(Reason::Progressing, |problem| problem.disposition.reason());
+    let why = messages(problems);
+    let message = if why.is_empty() {
+        format!("{what}.")
+    } else {
+        format!("{what}: {why}")
+    };
+    draft(kind, FALSE, reason, message)
+}
+
+fn unknown(kind: ConditionType, problems: &[Problem]) -> Draft {
+    let reason = problems
+        .first()
+        .map_or(Reason::Progressing, |problem| problem.disposition.reason());
+    draft(kind, UNKNOWN, reason, format!("Not looked at: {}", messages(problems)))
+}
+
+fn ready(status: &'static str, reason: Reason, message: String) -> Draft {
+    draft(ConditionType::Ready, status, reason, message)
+}
+
+const fn draft(kind: ConditionType, status: &'static str, reason: Reason, message: String) -> Draft {
+    Draft {
+        kind,
+        status,
+        reason,
+        message,
+    }
+}
+
+/// All problems in one sentence each, within what the API server stores.
+fn messages(problems: &[Problem]) -> String {
+    const MAX_CHARS: usize = 4096;
+    let mut all = String::new();
+    for problem in problems {
+        if !all.is_empty() {
+            all.push(' ');
+        }
+        all.push_str(&sentence(&problem.message));
+    }
+    all.chars().take(MAX_CHARS).collect()
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let begun: String = chars
+        .next()
+        .map(|first| first.to_uppercase().chain(chars).collect())
+        .unwrap_or_default();
+    if begun.ends_with(['.', '!', '?', '…']) {
+        begun
+    } else {
+        format!("{begun}.")
+    }
+}
+
+impl Draft {
+    /// The time of the previous condition of this type stays unless its status changes.
+    fn finish(self, previous: &[Condition], generation: i64, now: Timestamp) -> Condition {
+        let same = previous
+            .iter()
+            .find(|c| c.type_ == self.kind.as_str() && c.status == self.status);
+        Condition {
+            type_: self.kind.to_string(),
+            status: self.status.to_owned(),
+            reason: self.reason.to_string(),
+            message: self.message,
+            observed_generation: Some(generation),
+            last_transition_time: same.map_or(Time(now), |condition| condition.last_transition_time.clone()),
+        }
+    }
+}
