@@ -144,7 +144,7 @@ fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]
     } else {
         missing(
             ConditionType::FederatedCredentialsReady,
-            format!(
+            &format!(
                 "{} of {total} federated credentials missing, for {}",
                 untrusted.len(),
                 untrusted.join(", ")
@@ -165,7 +165,7 @@ fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]
     } else {
         missing(
             ConditionType::ServiceAccountsReady,
-            format!(
+            &format!(
                 "{} of {accounts} service accounts not annotated: {}",
                 unmarked.len(),
                 unmarked.join(", ")
