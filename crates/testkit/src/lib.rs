@@ -1,1 +1,8 @@
-//! For tests: a fake API server, fixtures and the kstatus checker.
+//! For tests: an in-process API server, fixtures and the kstatus checker.
+
+mod server;
+
+pub use server::{
+    ApiRequest, CLUSTER_UID, DEFAULT_DEADLINE, DEFAULT_ISSUER, Effect, FakeApiServer, Fault, Matcher, ResourceType,
+    Verb,
+};

@@ -1,0 +1,220 @@
+//! The resource types that the server serves and what it must know of each.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+use super::fields::{ListKind, Lists};
+
+/// One resource of one API version: how it is addressed and which rules of the API server hold for it.
+#[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a rule that holds or does not")]
+pub struct ResourceType {
+    pub(crate) group: String,
+    pub(crate) version: String,
+    pub(crate) plural: String,
+    pub(crate) kind: String,
+    pub(crate) namespaced: bool,
+    /// Status is a subresource: writes to the object leave it alone.
+    pub(crate) status: bool,
+    /// The server counts `metadata.generation`.
+    pub(crate) generation: bool,
+    /// A PUT without `metadata.resourceVersion` is accepted.
+    pub(crate) unconditional_update: bool,
+    /// Dotted fields, beside name and namespace, that field selectors may name.
+    pub(crate) selectable: Vec<String>,
+    pub(crate) lists: Lists,
+    /// The structural schema of a custom resource: defaults and unknown fields follow from it.
+    pub(crate) schema: Option<Value>,
+}
+
+impl ResourceType {
+    /// A built-in resource without status subresource and generation. The group is empty for the core group.
+    #[must_use]
+    pub fn builtin(group: &str, version: &str, kind: &str, plural: &str) -> Self {
+        Self {
+            group: group.to_owned(),
+            version: version.to_owned(),
+            plural: plural.to_owned(),
+            kind: kind.to_owned(),
+            namespaced: true,
+            status: false,
+            generation: false,
+            unconditional_update: true,
+            selectable: Vec::new(),
+            lists: Lists::of_metadata(),
+            schema: None,
+        }
+    }
+
+    /// A custom resource as its definition says: list maps, defaults, unknown fields and the status subresource come
+    /// from the schema of the stored version. Validation rules are not evaluated.
+    ///
+    /// # Panics
+    /// When the definition has no stored version with a schema.
+    #[must_use]
+    #[allow(clippy::panic, reason = "a definition that cannot be served is a fault of the test")]
+    pub fn custom(definition: &CustomResourceDefinition) -> Self {
+        let spec = &definition.spec;
+        let Some(version) = spec.versions.iter().find(|version| version.storage) else {
+            panic!(
+                "custom resource definition {:?} has no stored version",
+                definition.metadata.name
+            )
+        };
+        let schema = version
+            .schema
+            .as_ref()
+            .and_then(|schema| schema.open_api_v3_schema.as_ref());
+        let schema = match schema.map(serde_json::to_value) {
+            Some(Ok(schema)) => schema,
+            other => panic!(
+                "custom resource definition {:?} has no schema: {other:?}",
+                definition.metadata.name
+            ),
+        };
+        let mut lists = Lists::of_metadata();
+        lists.add_from_schema(&schema);
+        Self {
+            group: spec.group.clone(),
+            version: version.name.clone(),
+            plural: spec.names.plural.clone(),
+            kind: spec.names.kind.clone(),
+            namespaced: spec.scope == "Namespaced",
+            status: version
+                .subresources
+                .as_ref()
+                .is_some_and(|subresources| subresources.status.is_some()),
+            generation: true,
+            unconditional_update: false,
+            selectable: Vec::new(),
+            lists,
+            schema: Some(schema),
+        }
+    }
+
+    /// The schema's default for `status`, when it has none.
+    #[must_use]
+    pub fn default_status(mut self, status: Value) -> Self {
+        if let Some(property) = self
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.pointer_mut("/properties/status"))
+            && let Some(property) = property.as_object_mut()
+        {
+            property.entry("default").or_insert(status);
+        }
+        self
+    }
+
+    /// The resource is not in a namespace.
+    #[must_use]
+    pub fn cluster_scoped(mut self) -> Self {
+        self.namespaced = false;
+        self
+    }
+
+    /// The resource has a status subresource.
+    #[must_use]
+    pub fn with_status(mut self) -> Self {
+        self.status = true;
+        self
+    }
+
+    /// A PUT must carry a resource version.
+    #[must_use]
+    pub fn conditional_updates(mut self) -> Self {
+        self.unconditional_update = false;
+        self
+    }
+
+    /// The dotted fields may stand in field selectors.
+    #[must_use]
+    pub fn selectable(mut self, fields: &[&str]) -> Self {
+        self.selectable.extend(fields.iter().map(|&field| field.to_owned()));
+        self
+    }
+
+    /// The list at the dotted path (through other lists' items) is a map by the keys.
+    #[must_use]
+    pub fn list_map(mut self, path: &str, keys: &[&str]) -> Self {
+        let keys = keys.iter().map(|&key| key.to_owned()).collect();
+        self.lists
+            .add(path.split('.').map(str::to_owned).collect(), ListKind::Map(keys));
+        self
+    }
+
+    /// `group/version`, or the version alone in the core group.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// The resource as messages name it: `plural.group`.
+    pub(crate) fn qualified(&self) -> String {
+        if self.group.is_empty() {
+            self.plural.clone()
+        } else {
+            format!("{}.{}", self.plural, self.group)
+        }
+    }
+
+    pub(crate) fn id(&self) -> ResourceId {
+        ResourceId {
+            group: self.group.clone(),
+            plural: self.plural.clone(),
+        }
+    }
+}
+
+/// Group and plural: what objects are stored under.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ResourceId {
+    pub(crate) group: String,
+    pub(crate) plural: String,
+}
+
+/// The built-in resources that the operator and the users in tests touch.
+pub(crate) fn builtins() -> Vec<ResourceType> {
+    vec![
+        ResourceType::builtin("", "v1", "Namespace", "namespaces")
+            .cluster_scoped()
+            .with_status(),
+        ResourceType::builtin("", "v1", "ServiceAccount", "serviceaccounts")
+            .list_map("secrets", &["name"])
+            .list_map("imagePullSecrets", &["name"]),
+        ResourceType::builtin("", "v1", "Pod", "pods")
+            .with_status()
+            .selectable(&[
+                "spec.nodeName",
+                "spec.serviceAccountName",
+                "spec.restartPolicy",
+                "status.phase",
+            ])
+            .list_map("spec.containers", &["name"])
+            .list_map("spec.containers.env", &["name"])
+            .list_map("spec.containers.volumeMounts", &["mountPath"])
+            .list_map("spec.initContainers", &["name"])
+            .list_map("spec.volumes", &["name"])
+            .list_map("status.conditions", &["type"]),
+        ResourceType::builtin("", "v1", "Event", "events").selectable(&[
+            "involvedObject.kind",
+            "involvedObject.name",
+            "involvedObject.namespace",
+            "involvedObject.uid",
+            "reason",
+            "type",
+        ]),
+        ResourceType::builtin("events.k8s.io", "v1", "Event", "events").selectable(&[
+            "regarding.kind",
+            "regarding.name",
+            "regarding.namespace",
+            "regarding.uid",
+            "reason",
+            "type",
+        ]),
+        ResourceType::builtin("coordination.k8s.io", "v1", "Lease", "leases").conditional_updates(),
+    ]
+}
