@@ -11,7 +11,7 @@ use super::store::ObjectKey;
 use super::write::{Part, WriteOptions};
 
 /// Metadata that only the server sets.
-const SERVER_METADATA: [&str; 8] = [
+pub(super) const SERVER_METADATA: [&str; 8] = [
     "name",
     "namespace",
     "uid",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kube::Resource;
 use kube::core::Status;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
@@ -28,13 +29,14 @@ fn options(manager: &str) -> WriteOptions {
 }
 
 impl FakeApiServer {
-    /// Creates the object as it is given, its UID and its status, which no manager owns, included. Returns it as stored.
+    /// Creates the object as it is given, with its past: UID, generation, timestamps, and status, which no manager owns.
+    /// Returns it as stored.
     ///
     /// # Panics
     /// When the server refuses it.
-    #[allow(clippy::needless_pass_by_value, reason = "callers pass json!(...)")]
     #[allow(clippy::must_use_candidate, reason = "it is called to create")]
-    pub fn seed(&self, object: Value) -> Value {
+    pub fn seed(&self, object: impl Serialize) -> Value {
+        let object = json!(object);
         let created = self.with_object(&object, |store, resource, key| {
             store.create(resource, &key.0, &options(USER), object.clone())
         });
@@ -54,18 +56,16 @@ impl FakeApiServer {
     ///
     /// # Errors
     /// As the API server answers: conflicts with other managers among them.
-    #[allow(clippy::needless_pass_by_value, reason = "callers pass json!(...)")]
-    pub fn apply_as(&self, manager: &str, object: Value, force: bool) -> Result<Value, Box<Status>> {
-        self.apply_part(Part::Main, manager, &object, force)
+    pub fn apply_as(&self, manager: &str, object: impl Serialize, force: bool) -> Result<Value, Box<Status>> {
+        self.apply_part(Part::Main, manager, &json!(object), force)
     }
 
     /// Server-side apply by the manager to the status of an object that is there.
     ///
     /// # Errors
     /// As the API server answers: conflicts with other managers among them.
-    #[allow(clippy::needless_pass_by_value, reason = "callers pass json!(...)")]
-    pub fn apply_status_as(&self, manager: &str, object: Value, force: bool) -> Result<Value, Box<Status>> {
-        self.apply_part(Part::Status, manager, &object, force)
+    pub fn apply_status_as(&self, manager: &str, object: impl Serialize, force: bool) -> Result<Value, Box<Status>> {
+        self.apply_part(Part::Status, manager, &json!(object), force)
     }
 
     fn apply_part(&self, part: Part, manager: &str, object: &Value, force: bool) -> Result<Value, Box<Status>> {

@@ -11,8 +11,9 @@ use super::json::{is_empty, metadata, set, set_metadata, text, texts, unset_meta
 use super::patch::Patch;
 use super::resource::ResourceType;
 use super::rules::{
-    check_address, check_declared, check_preconditions, check_type, equal_but_for_times, has_finalizers, is_namespace,
-    isolate, isolate_update, keep_server_metadata, key_of, manager_id, raise_generation, shape, spec_of,
+    SERVER_METADATA, check_address, check_declared, check_preconditions, check_type, equal_but_for_times,
+    has_finalizers, is_namespace, isolate, isolate_update, keep_server_metadata, key_of, manager_id, raise_generation,
+    shape, spec_of,
 };
 use super::store::{ObjectKey, Store};
 
@@ -299,22 +300,24 @@ impl Store {
             }
             set_metadata(object, "namespace", Value::String(namespace.to_owned()));
         }
-        for field in [
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "selfLink",
-            "generation",
-        ] {
-            unset_metadata(object, field);
+        // A seeded object may have a past; what a client says about it does not count.
+        if part != Part::Whole {
+            for field in SERVER_METADATA
+                .iter()
+                .filter(|field| !["name", "namespace"].contains(field))
+            {
+                unset_metadata(object, field);
+            }
         }
-        let keeps_uid = part == Part::Whole && text(object, "uid").is_some();
-        if !keeps_uid {
+        if text(object, "uid").is_none() {
             let uid = format!("00000000-0000-4000-8000-{:012x}", self.next_serial());
             set_metadata(object, "uid", Value::String(uid));
         }
-        let now = self.now();
-        set_metadata(object, "creationTimestamp", Value::String(now));
-        if resource.generation {
+        if text(object, "creationTimestamp").is_none() {
+            let now = self.now();
+            set_metadata(object, "creationTimestamp", Value::String(now));
+        }
+        if resource.generation && metadata(object, "generation").is_null() {
             set_metadata(object, "generation", json!(1));
         }
         isolate(resource, part, object);
