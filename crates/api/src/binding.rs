@@ -1,4 +1,6 @@
 //! `WorkloadIdentityBinding`: which service accounts get tokens of which Entra identity.
+//!
+//! The doc comments of fields are what `kubectl explain` and the API reference say.
 
 use std::collections::BTreeMap;
 
@@ -6,56 +8,111 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rules;
 use crate::status::WorkloadIdentityBindingStatus;
 
-/// Gives the pods of the named service accounts Microsoft Entra tokens of one managed identity, with no secret.
+/// What is wanted: an identity and the service accounts whose pods get its tokens.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "workloadidentity.dev",
     version = "v1alpha1",
     kind = "WorkloadIdentityBinding",
+    doc = "Gives the pods of the named service accounts Microsoft Entra tokens of one managed identity, with no secret anywhere. \
+           Pods need the label azure.workload.identity/use: \"true\".",
     namespaced,
     status = "WorkloadIdentityBindingStatus",
     derive = "PartialEq",
     derive = "Default",
     shortname = "wib",
-    category = "azure-identity"
+    category = "azure-identity",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether the pods of the service accounts get tokens.",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why it is ready or not.",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(
+        name = "Identity",
+        type_ = "string",
+        description = "The managed identity's name in Azure.",
+        json_path = ".status.identity.name"
+    ),
+    printcolumn(
+        name = "Client ID",
+        type_ = "string",
+        description = "The client id that the service accounts carry.",
+        json_path = ".status.identity.clientId",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        description = "What is wrong and what to do, or that all is well.",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
+#[allow(
+    clippy::duplicated_attributes,
+    reason = "columns may have the same type and priority"
+)]
 pub struct WorkloadIdentityBindingSpec {
-    /// The identity whose tokens the pods get: exactly one of `managed` and `existing`.
+    /// The identity whose tokens the pods get: exactly one of managed and existing. Which identity it is cannot be changed.
     pub identity: IdentitySource,
 
-    /// The service accounts of this namespace that may use the identity.
+    /// The service accounts of this namespace that may use the identity, 1 to 20.
+    #[schemars(length(min = 1, max = rules::SERVICE_ACCOUNTS_MAX))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub service_accounts: Vec<BoundServiceAccount>,
 
     /// Azure roles that the identity is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = rules::ROLE_ASSIGNMENTS_MAX))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["role".to_owned(), "scope".to_owned()]))]
     pub role_assignments: Vec<AssignedRole>,
 
-    /// The audience of the tokens that the pod webhook mints. Default: the operator's configuration, which is
-    /// `api://AzureADTokenExchange` unless it was changed.
+    /// The audience of the tokens that the pod webhook mints. When it is left out, the operator's configuration decides:
+    /// api://AzureADTokenExchange, unless that was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = rules::AUDIENCE_CHARS_MAX))]
+    #[x_kube(validation = rules::audience())]
     pub audience: Option<String>,
 
-    /// What becomes of the Azure objects when this binding is deleted.
+    /// What becomes of the Azure objects when this binding is deleted. Delete removes the federated credentials, the role
+    /// assignments, the service accounts' annotations and a managed identity. RetainIdentity does the same but keeps a
+    /// managed identity in Azure. Orphan leaves everything as it is.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// While true nothing is written to Azure or to service accounts; what stands keeps working. Deletion still works.
+    /// While it is true nothing is written to Azure or to service accounts, and what stands keeps working. Deletion still works.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
     pub suspend: bool,
 }
 
 /// Where the identity comes from: exactly one field is set.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::some_source(),
+    validation = rules::one_source(),
+    validation = rules::same_source()
+)]
 pub struct IdentitySource {
-    /// The operator creates the user-assigned managed identity and owns it.
+    /// The operator creates this user-assigned managed identity and owns it. Every field is optional, so an empty object is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedIdentity>,
 
-    /// Someone else owns the identity; the operator only adds and removes its own federated credentials.
+    /// Someone else owns this identity; the operator only adds and removes its own federated credentials. The operator's
+    /// configuration says which ones may be bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing: Option<ExistingIdentity>,
 }
@@ -63,34 +120,55 @@ pub struct IdentitySource {
 /// A user-assigned managed identity that the operator creates.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::immutable("name"),
+    validation = rules::immutable("subscriptionId"),
+    validation = rules::immutable("resourceGroup"),
+    validation = rules::immutable("location")
+)]
 pub struct ManagedIdentity {
-    /// The identity's name in Azure. Default: derived from namespace and name, with a hash of the cluster's id.
+    /// The identity's name in Azure. When it is left out, it is derived from namespace and name of the binding, with a hash that
+    /// also covers the cluster. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = rules::IDENTITY_NAME_CHARS_MAX))]
+    #[x_kube(validation = rules::identity_name())]
     pub name: Option<String>,
 
-    /// The subscription of the identity, a GUID. Default: the operator's.
+    /// The subscription of the identity, a GUID. When it is left out, the operator's. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = rules::GUID_CHARS))]
+    #[x_kube(validation = rules::guid())]
     pub subscription_id: Option<String>,
 
-    /// The resource group of the identity. Default: the operator's.
+    /// The name of the identity's resource group. When it is left out, the operator's. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = rules::RESOURCE_GROUP_CHARS_MAX))]
+    #[x_kube(validation = rules::resource_group())]
     pub resource_group: Option<String>,
 
-    /// The Azure region of the identity. Default: the operator's.
+    /// The Azure region of the identity, for example westeurope. When it is left out, the operator's. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = rules::LOCATION_CHARS_MAX))]
+    #[x_kube(validation = rules::location())]
     pub location: Option<String>,
 
-    /// Tags put on the identity beside the operator's own.
+    /// Tags that are put on the identity beside the operator's own, at most 15.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 15, "additionalProperties" = {"type": "string", "maxLength": 256}))]
+    #[x_kube(validation = rules::tag_names(), validation = rules::tags_not_reserved())]
     pub tags: BTreeMap<String, String>,
 }
 
 /// A user-assigned managed identity that someone else owns.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = rules::immutable("resourceId"))]
 pub struct ExistingIdentity {
     /// The identity's Azure resource id:
-    /// `/subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>`.
+    /// /subscriptions/GUID/resourceGroups/NAME/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME.
+    /// Cannot be changed.
+    #[schemars(length(max = rules::IDENTITY_ID_CHARS_MAX))]
+    #[x_kube(validation = rules::identity_id())]
     pub resource_id: String,
 }
 
@@ -99,17 +177,22 @@ pub struct ExistingIdentity {
 #[serde(rename_all = "camelCase")]
 pub struct BoundServiceAccount {
     /// The service account's name.
+    #[schemars(length(max = rules::SUBDOMAIN_CHARS_MAX))]
+    #[x_kube(validation = rules::service_account_name())]
     pub name: String,
 
-    /// Whether the operator creates the service account when it is missing. False: Helm or Git owns it and it must exist.
+    /// Whether the operator creates the service account when it is missing. False means that Helm or Git owns it and it must exist.
     #[serde(default = "yes")]
     pub create: bool,
 
-    /// The lifetime in seconds of the projected service account token. Default: the pod webhook's, 3600.
+    /// How long the projected service account token lives, in seconds, from one hour to one day. When it is left out, the pod
+    /// webhook decides: one hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 3600, max = 86400))]
     pub token_expiration_seconds: Option<i64>,
 
-    /// What to do when another field manager holds a different value of one of our annotations.
+    /// What to do when another field manager holds a different value of one of the operator's annotations. Report stalls
+    /// the binding with reason ServiceAccountConflict and names the manager and the field. Force takes the field over.
     #[serde(default)]
     pub conflict_policy: ConflictPolicy,
 }
@@ -122,10 +205,14 @@ const fn yes() -> bool {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AssignedRole {
-    /// The role: a built-in role's name or a role definition's GUID.
+    /// The role: a built-in role's name, for example Key Vault Secrets User, or the GUID of a role definition.
+    #[schemars(length(max = rules::ROLE_CHARS_MAX))]
+    #[x_kube(validation = rules::role())]
     pub role: String,
 
     /// The Azure resource id at which the role holds.
+    #[schemars(length(max = rules::SCOPE_CHARS_MAX))]
+    #[x_kube(validation = rules::scope())]
     pub scope: String,
 }
 

@@ -2,9 +2,40 @@
 
 use std::fmt;
 
-/// The conditions of a binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ConditionType {
+macro_rules! names {
+    ($(#[doc = $about:literal])+ $kind:ident: $($(#[doc = $doc:literal])+ $name:ident,)+) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $kind { $($(#[doc = $doc])+ $name,)+ }
+
+        impl $kind {
+            /// All of them, in the order of the reference.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The name as it is written in conditions, Events and metrics.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+
+            /// What it means, for the API reference.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc,)+).trim_ascii(),)+ }
+            }
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+names! {
+    /// The conditions of a binding: what stands in `status.conditions[].type`.
+    ConditionType:
     /// Every part works: the pods of the service accounts get tokens.
     Ready,
     /// Work is going on, or a fault is retried. Absent when not true.
@@ -19,53 +50,9 @@ pub enum ConditionType {
     ServiceAccountsReady,
 }
 
-impl ConditionType {
-    /// The name as it stands in `status.conditions[].type`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::IdentityReady => "IdentityReady",
-            Self::FederatedCredentialsReady => "FederatedCredentialsReady",
-            Self::ServiceAccountsReady => "ServiceAccountsReady",
-        }
-    }
-}
-
-impl fmt::Display for ConditionType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident,)+) => {
-        /// Why a condition has its status. Stable: people alert on these.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
-
-        impl Reason {
-            /// Every reason, in the order of the reference.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// The name as it stands in conditions, Events and metrics.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)+ }
-            }
-
-            /// What the reason means, for the API reference.
-            #[must_use]
-            pub const fn description(self) -> &'static str {
-                match self { $(Self::$name => concat!($($doc,)+),)+ }
-            }
-        }
-    };
-}
-
-reasons! {
+names! {
+    /// Why a condition has its status. Stable: people alert on these.
+    Reason:
     /// Everything is as the spec asks.
     Succeeded,
     /// Work is going on.
@@ -132,10 +119,4 @@ reasons! {
     KubernetesUnavailable,
     /// The Kubernetes API server refused what the operator wrote.
     KubernetesRejected,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
 }

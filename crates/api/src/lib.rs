@@ -4,14 +4,19 @@
 
 mod binding;
 mod condition;
+mod crd;
 pub mod keys;
+mod rules;
 mod status;
+#[cfg(test)]
+mod tests;
 
 pub use binding::{
     AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, IdentitySource,
     ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
 };
 pub use condition::{ConditionType, Reason};
+pub use crd::crd;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub use status::{
     FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, RoleAssignmentStatus,

@@ -5,15 +5,16 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What works and what does not.
+/// What was observed and done.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadIdentityBindingStatus {
-    /// The generation of the spec that this status speaks of; -1 before the operator saw the binding.
+    /// The generation of the spec that this status speaks of, or -1 before the operator saw the binding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Reconciling, Stalled, IdentityReady, FederatedCredentialsReady and ServiceAccountsReady.
+    /// Ready, Reconciling, Stalled, IdentityReady, FederatedCredentialsReady and ServiceAccountsReady. Reconciling and Stalled
+    /// are absent when they are not true.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -58,13 +59,13 @@ pub struct IdentityStatus {
     pub resource_id: String,
     /// The identity's name in Azure.
     pub name: String,
-    /// The client id (application id), which the service accounts carry.
+    /// The client id, also called application id, which the service accounts carry.
     pub client_id: String,
-    /// The object id of the service principal: the `oid` of its tokens and the principal of role assignments.
+    /// The object id of the service principal: claim oid of its tokens and the principal of role assignments.
     pub principal_id: String,
     /// The Entra tenant.
     pub tenant_id: String,
-    /// Whether the operator created the identity or only refers to it.
+    /// Created when the operator created the identity and owns it, Referenced when someone else owns it.
     pub origin: IdentityOrigin,
 }
 
@@ -85,7 +86,7 @@ pub struct FederatedCredentialStatus {
     pub name: String,
     /// The service account that it is for.
     pub service_account: String,
-    /// The subject that Entra expects: `system:serviceaccount:<namespace>:<name>`.
+    /// The subject that Entra expects: system:serviceaccount:NAMESPACE:NAME.
     pub subject: String,
     /// The audience that Entra expects.
     pub audience: String,
@@ -111,7 +112,7 @@ pub struct ServiceAccountStatus {
     pub name: String,
     /// Its UID: another UID under the same name is another service account.
     pub uid: String,
-    /// Whether the operator created it or found it.
+    /// Created when the operator created it, Adopted when it was there before.
     pub origin: ServiceAccountOrigin,
 }
 

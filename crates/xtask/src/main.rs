@@ -1,2 +1,85 @@
-//! Binary.
-fn main() {}
+//! `cargo xtask`: writes what is generated, and verifies what is committed.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "of JSON by keys only, where what is missing is null"
+)]
+
+mod chart;
+mod files;
+mod layers;
+mod rbac;
+mod reference;
+mod rendered;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use cargo_metadata::MetadataCommand;
+use clap::{Parser, Subcommand};
+
+/// Generates and verifies the committed manifests and the API reference.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write the CRD, RBAC, the chart's share of both, and the API reference.
+    Generate,
+    /// Fail when a generated file is not what would be generated, or when a crate depends the wrong way.
+    Verify,
+    /// Render config/default with kubectl and the chart with Helm, and fail where they install different things.
+    Compare {
+        /// The kubectl to render with.
+        #[arg(long, value_name = "PATH", default_value = "kubectl")]
+        kubectl: PathBuf,
+        /// The Helm to render with.
+        #[arg(long, value_name = "PATH", default_value = "helm")]
+        helm: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().task) {
+        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
+        Ok(problems) => {
+            eprintln!("{}", problems.join("\n\n"));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does the task and returns what it found wrong.
+fn run(task: &Task) -> anyhow::Result<Vec<String>> {
+    let workspace = MetadataCommand::new()
+        .no_deps()
+        .exec()
+        .context("cannot read the workspace")?;
+    let root = workspace.workspace_root.as_std_path();
+    match task {
+        Task::Generate => generate(root).map(|()| Vec::new()),
+        Task::Verify => {
+            let mut problems = files::differences(root, &files::generated()?);
+            problems.extend(layers::wrong_ways(&layers::edges(&workspace)));
+            Ok(problems)
+        }
+        Task::Compare { kubectl, helm } => rendered::differences(root, kubectl, helm),
+    }
+}
+
+fn generate(root: &Path) -> anyhow::Result<()> {
+    for file in files::generated()? {
+        if file.write_under(root)? {
+            println!("wrote {}", file.path);
+        }
+    }
+    Ok(())
+}

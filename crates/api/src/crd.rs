@@ -1,0 +1,64 @@
+//! The `CustomResourceDefinition` as it is installed.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use kube::CustomResourceExt;
+use serde_json::json;
+
+use crate::WorkloadIdentityBinding;
+
+/// The definition of `WorkloadIdentityBinding` as it is installed: the derived one, and
+/// - `status` defaults to `observedGeneration: -1`, so that tools which follow kstatus do not take an object that the
+///   operator has not seen yet for a ready one;
+/// - no field is nullable: the API server drops an explicit null, and a rule needs to ask only whether a field is there;
+/// - integers have formats that Kubernetes knows;
+/// - a description's lines are joined, because `kubectl explain` wraps them itself.
+#[must_use]
+pub fn crd() -> CustomResourceDefinition {
+    let mut crd = WorkloadIdentityBinding::crd();
+    for version in &mut crd.spec.versions {
+        let Some(root) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
+        conform(root);
+        if let Some(status) = root.properties.as_mut().and_then(|fields| fields.get_mut("status")) {
+            status.default = Some(JSON(json!({"observedGeneration": -1})));
+        }
+    }
+    crd
+}
+
+fn conform(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        *description = join_lines(description);
+    }
+    if schema.format.as_deref() == Some("uint32") {
+        schema.format = Some("int32".to_owned());
+    }
+    schema
+        .properties
+        .iter_mut()
+        .flat_map(|fields| fields.values_mut())
+        .for_each(conform);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        conform(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        conform(values);
+    }
+}
+
+/// One line for each paragraph.
+fn join_lines(text: &str) -> String {
+    let paragraphs: Vec<String> = text
+        .split("\n\n")
+        .map(|paragraph| paragraph.replace('\n', " "))
+        .collect();
+    paragraphs.join("\n\n")
+}

@@ -1,0 +1,230 @@
+//! Who may do what in Kubernetes: the one table from which `config` and the chart come.
+
+use std::fmt::Write;
+
+/// A ClusterRole.
+#[derive(Debug)]
+pub(crate) struct Role {
+    pub(crate) name: &'static str,
+    /// What it is for.
+    pub(crate) purpose: &'static str,
+    /// The built-in ClusterRoles that take its permissions in.
+    pub(crate) aggregated_to: &'static [&'static str],
+    pub(crate) permissions: &'static [Permission],
+}
+
+/// One rule of a role.
+#[derive(Debug)]
+pub(crate) struct Permission {
+    /// Why it is needed.
+    pub(crate) reason: &'static str,
+    pub(crate) group: &'static str,
+    pub(crate) resource: &'static str,
+    /// The objects to which it is limited; all when empty.
+    pub(crate) names: &'static [&'static str],
+    pub(crate) verbs: &'static [&'static str],
+}
+
+/// Every role.
+pub(crate) const ROLES: &[Role] = &[
+    Role {
+        name: "workload-identity-operator",
+        purpose: "What the operator itself may do, and nothing else.",
+        aggregated_to: &[],
+        permissions: &[
+            Permission {
+                reason: "It follows bindings, and sets and removes its finalizer.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitybindings",
+                names: &[],
+                verbs: &["get", "list", "watch", "patch"],
+            },
+            Permission {
+                reason: "It says in the status what works and what does not.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitybindings/status",
+                names: &[],
+                verbs: &["patch"],
+            },
+            Permission {
+                reason: "It annotates bound service accounts, creates missing ones, and deletes those that it created.",
+                group: "",
+                resource: "serviceaccounts",
+                names: &[],
+                verbs: &["get", "list", "watch", "create", "patch", "delete"],
+            },
+            Permission {
+                reason: "The UID of this namespace is the cluster's id, which names in Azure carry.",
+                group: "",
+                resource: "namespaces",
+                names: &["kube-system"],
+                verbs: &["get"],
+            },
+            Permission {
+                reason: "It reports transitions of bindings as Events.",
+                group: "events.k8s.io",
+                resource: "events",
+                names: &[],
+                verbs: &["create", "patch"],
+            },
+        ],
+    },
+    Role {
+        name: "workload-identity-operator-view",
+        purpose: "Whoever may view a namespace may view its bindings; edit and admin take view in.",
+        aggregated_to: &["view"],
+        permissions: &[
+            Permission {
+                reason: "A binding holds no secret.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitybindings",
+                names: &[],
+                verbs: &["get", "list", "watch"],
+            },
+            Permission {
+                reason: "For tools that read the status alone.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitybindings/status",
+                names: &[],
+                verbs: &["get"],
+            },
+        ],
+    },
+    Role {
+        name: "workload-identity-operator-edit",
+        purpose: "Whoever may edit a namespace may edit its bindings; what a binding may get is the operator's decision.",
+        aggregated_to: &["edit", "admin"],
+        permissions: &[Permission {
+            reason: "The status stays the operator's.",
+            group: wio_api::GROUP,
+            resource: "workloadidentitybindings",
+            names: &[],
+            verbs: &["create", "update", "patch", "delete", "deletecollection"],
+        }],
+    },
+];
+
+/// The roles as YAML documents, with reasons as comments.
+pub(crate) fn yaml(roles: &[Role]) -> String {
+    let documents: Vec<String> = roles.iter().map(role).collect();
+    documents.join("---\n")
+}
+
+fn role(role: &Role) -> String {
+    let mut text = format!(
+        "# {}\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {}\n  labels:\n    \
+         app.kubernetes.io/name: workload-identity-operator\n",
+        role.purpose, role.name
+    );
+    for target in role.aggregated_to {
+        let _ = writeln!(text, "    rbac.authorization.k8s.io/aggregate-to-{target}: \"true\"");
+    }
+    text += "rules:\n";
+    for permission in role.permissions {
+        let group = if permission.group.is_empty() {
+            "\"\""
+        } else {
+            permission.group
+        };
+        let _ = write!(
+            text,
+            "  # {}\n  - apiGroups: [{group}]\n    resources: [{}]\n",
+            permission.reason, permission.resource
+        );
+        if !permission.names.is_empty() {
+            let _ = writeln!(text, "    resourceNames: [{}]", permission.names.join(", "));
+        }
+        let _ = writeln!(text, "    verbs: [{}]", permission.verbs.join(", "));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator() -> &'static Role {
+        ROLES
+            .iter()
+            .find(|role| role.name == "workload-identity-operator")
+            .unwrap()
+    }
+
+    #[test]
+    fn no_role_has_a_wildcard_a_secret_or_a_way_to_more() {
+        for permission in ROLES.iter().flat_map(|role| role.permissions) {
+            for word in [permission.group, permission.resource].iter().chain(permission.verbs) {
+                assert!(!word.contains('*'), "{permission:?}");
+                assert!(
+                    !["secrets", "escalate", "bind", "impersonate", "serviceaccounts/token"].contains(word),
+                    "{permission:?}"
+                );
+            }
+            assert!(
+                !permission.verbs.is_empty() && permission.reason.ends_with('.'),
+                "{permission:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_operator_never_replaces_an_object() {
+        // Everything that it writes is an apply or a patch of its own fields.
+        assert!(
+            operator()
+                .permissions
+                .iter()
+                .all(|permission| !permission.verbs.contains(&"update"))
+        );
+    }
+
+    #[test]
+    fn the_operator_reads_one_namespace_only() {
+        let namespaces = operator()
+            .permissions
+            .iter()
+            .find(|permission| permission.resource == "namespaces")
+            .unwrap();
+        assert_eq!(namespaces.names, ["kube-system"]);
+    }
+
+    #[test]
+    fn people_get_what_the_built_in_roles_take_in() {
+        let aggregated: Vec<&str> = ROLES.iter().flat_map(|role| role.aggregated_to).copied().collect();
+        assert_eq!(aggregated, ["view", "edit", "admin"]);
+        assert!(operator().aggregated_to.is_empty());
+    }
+
+    #[test]
+    fn a_role_is_written_with_its_reasons() {
+        let text = yaml(&[Role {
+            name: "reader",
+            purpose: "To read.",
+            aggregated_to: &["view"],
+            permissions: &[Permission {
+                reason: "Because.",
+                group: "",
+                resource: "pods",
+                names: &["one", "two"],
+                verbs: &["get", "list"],
+            }],
+        }]);
+        assert_eq!(
+            text,
+            "# To read.\n\
+             apiVersion: rbac.authorization.k8s.io/v1\n\
+             kind: ClusterRole\n\
+             metadata:\n  \
+               name: reader\n  \
+               labels:\n    \
+                 app.kubernetes.io/name: workload-identity-operator\n    \
+                 rbac.authorization.k8s.io/aggregate-to-view: \"true\"\n\
+             rules:\n  \
+               # Because.\n  \
+               - apiGroups: [\"\"]\n    \
+                 resources: [pods]\n    \
+                 resourceNames: [one, two]\n    \
+                 verbs: [get, list]\n"
+        );
+    }
+}
