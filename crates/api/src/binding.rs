@@ -25,6 +25,7 @@ use crate::status::WorkloadIdentityBindingStatus;
     derive = "Default",
     shortname = "wib",
     category = "azure-identity",
+    label("app.kubernetes.io/name", "workload-identity-operator"),
     printcolumn(
         name = "Ready",
         type_ = "string",
@@ -162,13 +163,12 @@ pub struct ManagedIdentity {
 /// A user-assigned managed identity that someone else owns.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = rules::immutable("resourceId"))]
 pub struct ExistingIdentity {
     /// The identity's Azure resource id:
     /// /subscriptions/GUID/resourceGroups/NAME/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME.
     /// Cannot be changed.
     #[schemars(length(max = rules::IDENTITY_ID_CHARS_MAX))]
-    #[x_kube(validation = rules::identity_id())]
+    #[x_kube(validation = rules::identity_id(), validation = rules::same_identity())]
     pub resource_id: String,
 }
 

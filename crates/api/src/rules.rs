@@ -71,6 +71,15 @@ pub(crate) fn immutable(field: &str) -> Rule {
     .field_path(format!(".{field}"))
 }
 
+/// The id stays what it was; Azure disregards case, and so does the rule.
+pub(crate) fn same_identity() -> Rule {
+    Rule::new("self.lowerAscii() == oldSelf.lowerAscii()")
+        .message(
+            "cannot be changed, because the binding would mean another identity: delete the binding and create it anew",
+        )
+        .reason(Reason::FieldValueForbidden)
+}
+
 /// The name of a user-assigned managed identity.
 pub(crate) fn identity_name() -> Rule {
     matches(

@@ -6,12 +6,11 @@ const LABELS: &str = "    {{- include \"workload-identity-operator.labels\" . | 
 
 /// The CRD behind `crds.enabled`, kept at uninstallation behind `crds.keep`.
 pub(crate) fn crd(yaml: &str) -> anyhow::Result<String> {
-    ensure_plain(yaml)?;
+    let yaml = labelled(yaml)?;
     let (before, after) = yaml.split_once("metadata:\n").context("the CRD has no metadata")?;
     Ok(format!(
         "{{{{- if .Values.crds.enabled }}}}\n\
          {before}metadata:\n  \
-           labels:\n{LABELS}  \
            {{{{- if .Values.crds.keep }}}}\n  \
            annotations:\n    \
              # Uninstalling the chart keeps the definition, and with it every binding.\n    \
@@ -44,11 +43,9 @@ mod tests {
     fn a_crd_is_wrapped_and_otherwise_unchanged() {
         let wrapped = crd("kind: X\nmetadata:\n  name: x\nspec: {}\n").unwrap();
         assert!(
-            wrapped.starts_with("{{- if .Values.crds.enabled }}\nkind: X\nmetadata:\n  labels:\n"),
-            "{wrapped}"
-        );
-        assert!(
-            wrapped.contains("  {{- if .Values.crds.keep }}\n  annotations:\n"),
+            wrapped.starts_with(
+                "{{- if .Values.crds.enabled }}\nkind: X\nmetadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n"
+            ),
             "{wrapped}"
         );
         assert!(
