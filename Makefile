@@ -25,6 +25,7 @@ setup: ## Build and fetch the real parts once: kube-apiserver, etcd, the pod web
 	@e2e/setup
 
 e2e: setup ## End-to-end tests on the real parts
+	cargo xtask compare --kubectl .build/e2e/bin/kubectl --helm .build/e2e/bin/helm
 	cargo build --quiet --package workload-identity-operator --package wio-azure-sim
 	cargo test --quiet --package wio-e2e
 

@@ -38,7 +38,7 @@ const IDENTITY_NAME: &str = "[A-Za-z0-9][A-Za-z0-9_-]{2,127}";
 /// The identity source holds exactly one source.
 pub(crate) fn some_source() -> Rule {
     Rule::new("has(self.managed) || has(self.existing)")
-        .message("set managed (the operator creates the identity) or existing (someone else owns it)")
+        .message("set managed: {} (the operator creates the identity) or existing (someone else owns it)")
         .reason(Reason::FieldValueRequired)
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn one_source() -> Rule {
 
 /// A managed identity does not become an existing one, or the other way round.
 pub(crate) fn same_source() -> Rule {
-    Rule::new("has(self.managed) == has(oldSelf.managed) && has(self.existing) == has(oldSelf.existing)")
+    Rule::new("has(self.managed) == has(oldSelf.managed)")
         .message("a binding cannot change between managed and existing: delete it and create it anew")
         .reason(Reason::FieldValueForbidden)
 }

@@ -10,6 +10,8 @@ mod layers;
 mod rbac;
 mod reference;
 mod rendered;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

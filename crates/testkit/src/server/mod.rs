@@ -26,7 +26,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
-use kube::CustomResourceExt;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -120,8 +119,7 @@ impl FakeApiServer {
         for resource in resource::builtins() {
             store.register(resource);
         }
-        let binding = ResourceType::custom(&wio_api::WorkloadIdentityBinding::crd());
-        store.register(binding.default_status(json!({"observedGeneration": -1})));
+        store.register(ResourceType::custom(&wio_api::crd()));
         let state = State {
             store,
             log: Log::default(),

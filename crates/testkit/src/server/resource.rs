@@ -92,20 +92,6 @@ impl ResourceType {
         }
     }
 
-    /// The schema's default for `status`, when it has none.
-    #[must_use]
-    pub fn default_status(mut self, status: Value) -> Self {
-        if let Some(property) = self
-            .schema
-            .as_mut()
-            .and_then(|schema| schema.pointer_mut("/properties/status"))
-            && let Some(property) = property.as_object_mut()
-        {
-            property.entry("default").or_insert(status);
-        }
-        self
-    }
-
     /// The resource is not in a namespace.
     #[must_use]
     pub fn cluster_scoped(mut self) -> Self {

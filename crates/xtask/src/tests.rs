@@ -1,0 +1,99 @@
+//! The manifests that are written by hand.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+use wio_api::WorkloadIdentityBinding;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The words in a text that look like settings of the operator.
+fn settings(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !(c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_'))
+        .filter(|word| word.starts_with("WIO_") || word.starts_with("AZURE_SUBSCRIPTION"))
+        .collect()
+}
+
+#[test]
+fn the_chart_and_config_set_what_the_operator_reads() {
+    let operator = read("crates/operator/src/arguments.rs");
+    let mut readable = settings(&operator);
+    // The probes name the port.
+    readable.remove("WIO_LISTEN");
+    let chart = read("charts/workload-identity-operator/templates/settings.yaml");
+    assert_eq!(settings(&chart), readable);
+    let config = read("config/manager/settings.env");
+    assert!(settings(&config).is_subset(&readable), "{config}");
+}
+
+#[test]
+fn a_typo_in_the_charts_values_is_refused_at_every_level() {
+    fn open(path: &str, schema: &Value, found: &mut Vec<String>) {
+        if schema["properties"].is_object() && schema["additionalProperties"] != false {
+            found.push(path.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            open(&format!("{path}.{name}"), property, found);
+        }
+        if schema["items"].is_object() {
+            open(&format!("{path}[]"), &schema["items"], found);
+        }
+    }
+    let schema: Value = serde_json::from_str(&read("charts/workload-identity-operator/values.schema.json")).unwrap();
+    let mut found = Vec::new();
+    open("", &schema, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn every_value_of_the_chart_is_in_its_schema() {
+    fn unknown(path: &str, value: &Value, schema: &Value, found: &mut Vec<String>) {
+        for (name, value) in value.as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            match schema["properties"].get(name) {
+                Some(property) => unknown(&path, value, property, found),
+                None if schema["properties"].is_object() => found.push(path),
+                None => {}
+            }
+        }
+    }
+    let chart = "charts/workload-identity-operator";
+    let values: Value = serde_yaml_ng::from_str(&read(&format!("{chart}/values.yaml"))).unwrap();
+    let schema: Value = serde_json::from_str(&read(&format!("{chart}/values.schema.json"))).unwrap();
+    let mut found = Vec::new();
+    unknown("", &values, &schema, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn the_samples_are_bindings_without_unknown_fields() {
+    for sample in ["config/samples/orders.yaml", "config/samples/existing.yaml"] {
+        let mut bindings = 0;
+        for document in serde_yaml_ng::Deserializer::from_str(&read(sample)) {
+            let object = Value::deserialize(document).unwrap();
+            if object["kind"] == "WorkloadIdentityBinding" {
+                let binding: WorkloadIdentityBinding = serde_json::from_value(object.clone()).unwrap();
+                assert_subset(&object, &serde_json::to_value(binding).unwrap());
+                bindings += 1;
+            }
+        }
+        assert_eq!(bindings, 1, "{sample}");
+    }
+}
+
+/// Everything in the first value is in the second.
+fn assert_subset(part: &Value, whole: &Value) {
+    match (part, whole) {
+        (Value::Object(part), Value::Object(_)) => {
+            part.iter().for_each(|(key, value)| assert_subset(value, &whole[key]));
+        }
+        (Value::Array(part), Value::Array(whole)) => part.iter().zip(whole).for_each(|(a, b)| assert_subset(a, b)),
+        _ => assert_eq!(part, whole),
+    }
+}
