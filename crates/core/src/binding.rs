@@ -234,6 +234,12 @@ fn managed_identity(managed: &ManagedIdentity, invalid: &mut Vec<InvalidField>) 
             ),
         });
     }
+    for (name, same) in same_tags(&managed.tags) {
+        invalid.push(InvalidField {
+            field: format!("{FIELD}.tags"),
+            problem: format!("{name:?} and {same:?} are one tag to Azure, which disregards case; keep one of them"),
+        });
+    }
     ManagedRef {
         name: optional(&format!("{FIELD}.name"), managed.name.as_deref(), invalid),
         subscription: optional(
@@ -249,6 +255,14 @@ fn managed_identity(managed: &ManagedIdentity, invalid: &mut Vec<InvalidField>) 
         location: optional(&format!("{FIELD}.location"), managed.location.as_deref(), invalid),
         tags: managed.tags.clone(),
     }
+}
+
+/// The pairs of tag names that differ in case alone.
+fn same_tags(tags: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    let mut seen = BTreeMap::new();
+    tags.keys()
+        .filter_map(|name| Some((seen.insert(name.to_ascii_lowercase(), name.as_str())?, name.as_str())))
+        .collect()
 }
 
 fn service_accounts(binding: &WorkloadIdentityBinding, invalid: &mut Vec<InvalidField>) -> Vec<ServiceAccountRef> {

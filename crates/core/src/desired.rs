@@ -1,14 +1,15 @@
 //! What the world should be like for one binding.
 
-use wio_api::{ConflictPolicy, DeletionPolicy, keys};
+use wio_api::{ConflictPolicy, DeletionPolicy, IdentityOrigin, Reason, WorkloadIdentityBindingStatus, keys};
 
 use crate::authorize::{Authorized, Grant, Revoke};
 use crate::binding::{IdentityRef, Owner, TokenExpiration, ValidatedBinding};
 use crate::config::{Cluster, OperatorConfig};
+use crate::fault::Blocked;
 use crate::names::{
-    Audience, CredentialName, CredentialPrefix, Issuer, Location, ServiceAccountName, Subject, credential_name,
+    Audience, CredentialName, CredentialPrefix, Issuer, Location, ServiceAccountName, Subject, binding_tag, credential_name,
 };
-use crate::observed::Tags;
+use crate::observed::{Tags, tag};
 
 /// What the world should be like for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,14 +171,14 @@ impl Owner {
     #[must_use]
     pub fn owns(&self, tags: &Tags) -> bool {
         ownership_tags(self)
-            .filter(|(tag, _)| tag != keys::BINDING_UID_TAG)
-            .all(|(tag, value)| tags.get(&tag) == Some(&value))
+            .filter(|(name, _)| name != keys::BINDING_UID_TAG)
+            .all(|(name, value)| tag(tags, &name) == Some(&value))
     }
 
     /// Whether an identity with these tags is this binding's and no other's, not even a later one of the same name.
     #[must_use]
     pub fn owns_exactly(&self, tags: &Tags) -> bool {
-        ownership_tags(self).all(|(tag, value)| tags.get(&tag) == Some(&value))
+        ownership_tags(self).all(|(name, value)| tag(tags, &name) == Some(&value))
     }
 }
 
@@ -185,7 +186,7 @@ impl Owner {
 fn ownership_tags(owner: &Owner) -> impl Iterator<Item = (String, String)> {
     [
         (keys::CLUSTER_TAG, owner.cluster.to_string()),
-        (keys::BINDING_TAG, format!("{}/{}", owner.namespace, owner.name)),
+        (keys::BINDING_TAG, binding_tag(&owner.namespace, &owner.name)),
         (keys::BINDING_UID_TAG, owner.uid.to_string()),
     ]
     .into_iter()

@@ -136,10 +136,10 @@ impl fmt::Display for AzureFault {
         match &self.cause {
             AzureCause::Answer(answer) => answer.fmt(f),
             AzureCause::Timeout => f.write_str("Azure did not answer in time"),
-            AzureCause::Transport(why) => write!(f, "Azure could not be reached: {why}"),
-            AzureCause::Credential(why) => write!(f, "no token for Azure: {why}"),
-            AzureCause::Refused(why) => write!(f, "the operator refused to send it: {why}"),
-            AzureCause::Malformed(why) => write!(f, "Azure's answer could not be read: {why}"),
+            AzureCause::Transport(why) => because(f, "Azure could not be reached", why),
+            AzureCause::Credential(why) => because(f, "no token for Azure could be had", why),
+            AzureCause::Refused(why) => because(f, "the operator refused to send it", why),
+            AzureCause::Malformed(why) => because(f, "Azure's answer could not be read", why),
         }
     }
 }
@@ -152,11 +152,12 @@ impl fmt::Display for AzureAnswer {
         if !self.code.is_empty() {
             write!(f, " {}", self.code)?;
         }
-        if !self.message.is_empty() {
-            write!(f, ": {}", self.message)?;
+        // No request id, and no words of a throttle, which tell the seconds to wait: they differ at each try, and a
+        // condition's message must not change while nothing changes.
+        if self.status == 429 {
+            return f.write_str(": it asks to slow down");
         }
-        // No request id: it differs at each try, and a condition message must not change while nothing changes.
-        Ok(())
+        because(f, "", &self.message)
     }
 }
 
@@ -168,9 +169,7 @@ impl fmt::Display for KubernetesFault {
                 status,
                 reason,
                 message,
-            } => {
-                write!(f, "the API server answered {status} {reason}: {message}")
-            }
+            } => because(f, &format!("the API server answered {status} {reason}"), message),
             KubernetesCause::FieldsHeld(fields) => {
                 for (index, held) in fields.iter().enumerate() {
                     let separator = if index == 0 { "" } else { ", " };
@@ -183,9 +182,21 @@ impl fmt::Display for KubernetesFault {
                 f.write_str("; remove it there, or set conflictPolicy: Force to take it over")
             }
             KubernetesCause::NamespaceTerminating => f.write_str("the namespace is being deleted"),
-            KubernetesCause::Transport(why) => write!(f, "the API server could not be reached: {why}"),
+            KubernetesCause::Transport(why) => because(f, "the API server could not be reached", why),
         }
     }
 }
 
 impl std::error::Error for KubernetesFault {}
+
+/// What happened and why, when there are words for it: in one line, without what differs at each try.
+fn because(f: &mut fmt::Formatter<'_>, what: &str, why: &str) -> fmt::Result {
+    /// With these begins what Entra puts after its words, for a support case.
+    const FOR_SUPPORT: [&str; 3] = ["Trace ID:", "Correlation ID:", "Timestamp:"];
+    let lasting = FOR_SUPPORT
+        .iter()
+        .fold(why, |why, mark| why.split_once(mark).map_or(why, |(words, _)| words));
+    let words: Vec<&str> = lasting.split_whitespace().collect();
+    let separator = if words.is_empty() { "" } else { ": " };
+    write!(f, "{}{separator}{}", what.trim_end(), words.join(" "))
+}

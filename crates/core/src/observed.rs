@@ -36,8 +36,15 @@ pub struct PresentIdentity {
     pub credentials: Vec<ObservedCredential>,
 }
 
-/// The tags of an Azure resource. Their names disregard case in Azure; ours are lower-case.
+/// The tags of an Azure resource. Azure disregards the case of their names and keeps that of their values.
 pub type Tags = BTreeMap<String, String>;
+
+/// The value of a tag, whatever the case of its name.
+pub(crate) fn tag<'a>(tags: &'a Tags, name: &str) -> Option<&'a str> {
+    tags.iter()
+        .find(|(other, _)| other.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.as_str())
+}
 
 /// What Azure gives an identity when it is created. A recreated one gets new ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +80,7 @@ pub struct ObservedServiceAccount {
     pub client_id: Option<String>,
     /// The tenant id that it carries, as written.
     pub tenant_id: Option<String>,
-    /// The token lifetime that it carries, as written.
+    /// The token lifetime that the operator wrote on it. Another manager's stays as it is while the spec names none.
     pub token_expiration: Option<String>,
     /// The binding whose mark it carries.
     pub bound_by: BoundBy,

@@ -109,14 +109,18 @@ impl Reconciled {
                 disposition: Disposition::Terminal {
                     reason: Reason::Suspended,
                 },
-                message: format!("spec.suspend is true and {steps} changes wait; set it to false to have them made"),
+                message: if steps == 1 {
+                    "spec.suspend is true and 1 change waits; set it to false to have it made".to_owned()
+                } else {
+                    format!("spec.suspend is true and {steps} changes wait; set it to false to have them made")
+                },
             });
         } else if problems.is_empty() && rest.has_steps() {
             problems.push(Problem {
                 disposition: Disposition::Wait {
                     reason: Reason::Progressing,
                 },
-                message: "the world changed while the plan was carried out; looking again".to_owned(),
+                message: "Azure or the cluster changed while the operator was at work; it looks again".to_owned(),
             });
         }
         problems
@@ -125,9 +129,42 @@ impl Reconciled {
 
 impl Problem {
     fn of(fault: &Fault) -> Self {
-        Self {
-            disposition: disposition(fault),
-            message: fault.to_string(),
-        }
+        let disposition = disposition(fault);
+        let message = match (fault, next_step(disposition.reason())) {
+            (Fault::Azure(_) | Fault::Kubernetes(_), Some(next)) => {
+                format!("{}. {next}", fault.to_string().trim_end_matches('.'))
+            }
+            // What blocks tells the way out itself.
+            _ => fault.to_string(),
+        };
+        Self { disposition, message }
     }
+}
+
+/// What to do about an error of Azure or Kubernetes, whose own words tell at best what is wrong.
+const fn next_step(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::AuthorizationFailed => {
+            "Give the operator's own identity a role that allows it; the operator tries again by itself"
+        }
+        Reason::CredentialUnavailable => "Check the operator's own credentials; it tries again by itself",
+        Reason::DisallowedByPolicy => "Make the spec agree with that Azure Policy, or have an exemption made",
+        Reason::ScopeLocked => "Have the lock removed; the operator tries again by itself",
+        Reason::ResourceGroupNotFound => "Create it, or correct the operator's configuration or the spec",
+        Reason::RegionUnsupported => "Federated credentials need an identity in another region",
+        Reason::ReplicationPending => {
+            "Azure can take four minutes to know a new identity everywhere; the operator tries again by itself"
+        }
+        Reason::ConcurrentWrites => "Somebody else changes the same identity; the operator tries again by itself",
+        Reason::IdentityNotFound => "The operator looks again",
+        Reason::Throttled
+        | Reason::AzureUnavailable
+        | Reason::KubernetesUnavailable
+        | Reason::RoleAssignmentLimitExceeded => "The operator tries again by itself",
+        Reason::AzureRejected => "Change what Azure objects to in the spec or in the operator's configuration",
+        Reason::KubernetesRejected => {
+            "Check the operator's RBAC, quotas and admission webhooks; the operator tries again by itself"
+        }
+        _ => return None,
+    })
 }

@@ -3,7 +3,7 @@
 
 use wio_api::{FederatedCredentialStatus, WorkloadIdentityBindingStatus};
 
-use crate::desired::{DesiredBinding, DesiredIdentity};
+use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity};
 use crate::observed::{IdentityFacts, ObservedCredential, ObservedIdentity, PresentIdentity};
 
 /// The identity of a binding that was never reconciled and whose identity's name is derived: it cannot be there,
@@ -39,6 +39,18 @@ pub fn as_left(
     let issuer = status.issuer.clone()?;
     let identity = status.identity.as_ref()?;
     if identity.resource_id.parse().as_ref() != Ok(desired.authorized.identity()) {
+        return None;
+    }
+    // What is not wanted any more (of an issuer that has changed) would be taken away, and nothing is taken away from
+    // memory: a look is due.
+    let wanted = |credential: &FederatedCredentialStatus| {
+        desired
+            .credentials
+            .iter()
+            .any(|wanted| wanted.name.as_str() == credential.name && wanted.subject.as_str() == credential.subject)
+    };
+    let same_issuer = |wanted: &DesiredCredential| wanted.issuer.as_str() == issuer;
+    if !desired.credentials.iter().all(same_issuer) || !status.federated_credentials.iter().all(wanted) {
         return None;
     }
     let credential = |credential: &FederatedCredentialStatus| {

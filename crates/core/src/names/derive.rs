@@ -11,6 +11,8 @@ use super::{BindingName, ClusterId, CredentialName, IdentityName, Issuer, Namesp
 const HASH_CHARS: usize = 16;
 const IDENTITY_NAME_MAX: usize = 128;
 const CREDENTIAL_NAME_MAX: usize = 120;
+/// <https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations>
+const TAG_VALUE_MAX: usize = 256;
 const MARK: &str = "wib";
 
 /// The name of the identity that a binding manages, when the spec does not name one:
@@ -23,6 +25,18 @@ pub fn identity_name(cluster: &ClusterId, namespace: &Namespace, binding: &Bindi
         "{MARK}-{}-{hash}",
         readable(&format!("{namespace}-{binding}"), room)
     ))
+}
+
+/// The value of the tag that names a binding: `<namespace>/<binding>`, and when that is longer than Azure's tags can be,
+/// its beginning and a hash of the whole.
+#[must_use]
+pub fn binding_tag(namespace: &Namespace, binding: &BindingName) -> String {
+    let whole = format!("{namespace}/{binding}");
+    if whole.len() <= TAG_VALUE_MAX {
+        return whole;
+    }
+    let beginning: String = whole.chars().take(TAG_VALUE_MAX - HASH_CHARS - 1).collect();
+    format!("{beginning}-{}", hash(&[namespace.as_str(), binding.as_str()]))
 }
 
 /// How the names of all federated credentials of a binding begin: what begins so is ours, and nothing else is.

@@ -11,7 +11,7 @@ use std::fmt;
 pub use azure::{
     ClientId, CredentialName, IdentityName, Location, PrincipalId, ResourceGroupName, SubscriptionId, TenantId,
 };
-pub use derive::{CredentialPrefix, credential_name, identity_name};
+pub use derive::{CredentialPrefix, binding_tag, credential_name, identity_name};
 pub use identity_id::{IdentityId, ResourceGroupId};
 pub use kubernetes::{BindingName, BindingUid, ClusterId, Namespace, ServiceAccountName, ServiceAccountUid};
 pub use trust::{Audience, Issuer, Subject};
@@ -44,7 +44,8 @@ impl InvalidName {
 
 impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is not a {}: {}", self.value, self.what, self.rule)
+        let article = if self.what.starts_with(['a', 'i']) { "an" } else { "a" };
+        write!(f, "{:?} is not {article} {}: {}", self.value, self.what, self.rule)
     }
 }
 

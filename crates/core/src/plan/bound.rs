@@ -7,9 +7,9 @@ use wio_api::Reason;
 use super::{GrantStep, MAX_CREDENTIALS, Plan, Revocation};
 use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity, DesiredServiceAccount};
 use crate::fault::Blocked;
-use crate::names::ServiceAccountName;
+use crate::names::{CredentialName, ServiceAccountName};
 use crate::observed::{
-    BoundBy, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, Tags,
+    BoundBy, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, Tags, tag,
 };
 
 pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
@@ -17,7 +17,10 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     let (facts, credentials) = match identity(desired, &observed.identity, &mut plan) {
         Identity::Usable { facts, credentials } => (facts, credentials),
         // Nothing is given through an identity that is not the one meant, and nothing of it is touched.
-        Identity::Unusable => return plan,
+        Identity::Unusable => {
+            release_accounts(desired, observed, &mut plan);
+            return plan;
+        }
     };
     let trusted = trust(desired, credentials, &mut plan);
     release_accounts(desired, observed, &mut plan);
@@ -82,11 +85,15 @@ fn identity<'a>(desired: &DesiredBinding, observed: &'a ObservedIdentity, plan: 
     }
 }
 
-/// Tags of others stay: an Azure Policy may have put them there, and would again.
+/// Tags of others stay: an Azure Policy may have put them there, and would again. One that is wanted replaces what
+/// stands there in another case of its name: to Azure they are one tag, and two in a request are an error.
 fn retag(wanted: &Tags, present: &Tags, plan: &mut Plan) {
-    if wanted.iter().any(|(tag, value)| present.get(tag) != Some(value)) {
-        let mut tags = present.clone();
-        tags.extend(wanted.clone());
+    if wanted.iter().any(|(name, value)| tag(present, name) != Some(value)) {
+        let others = present.iter().filter(|(name, _)| tag(wanted, name).is_none());
+        let tags = others
+            .chain(wanted)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         plan.grants.push(GrantStep::TagIdentity { tags });
     }
 }
@@ -103,11 +110,11 @@ fn trust(desired: &DesiredBinding, present: &[ObservedCredential], plan: &mut Pl
                 .iter()
                 .any(|wanted| wanted.name == credential.name && trusts_the_same(credential, wanted))
     };
-    for credential in present.iter().filter(|credential| !keeps(credential)) {
-        plan.revocations
-            .push(Revocation::DeleteCredential(credential.name.clone()));
-    }
-    let kept: Vec<&ObservedCredential> = present.iter().filter(|credential| keeps(credential)).collect();
+    let goes: BTreeSet<&CredentialName> = present.iter().filter(|c| !keeps(c)).map(|c| &c.name).collect();
+    // By name: a list that changed between its pages can show one name twice.
+    let kept: Vec<&ObservedCredential> = present.iter().filter(|c| !goes.contains(&c.name)).collect();
+    plan.revocations
+        .extend(goes.into_iter().cloned().map(Revocation::DeleteCredential));
 
     let mut room = MAX_CREDENTIALS.saturating_sub(kept.len());
     let mut trusted = BTreeSet::new();
@@ -147,12 +154,12 @@ fn conflicting(desired: &DesiredBinding, foreign: &ObservedCredential, wanted: &
     Blocked {
         reason: Reason::FederatedCredentialConflict,
         message: format!(
-            "the federated credential {} of {} is not ours and trusts {} with audience {:?} instead of {}; delete it, \
-             or set spec.audience to its audience",
+            "the federated credential {} of {} is not of this binding and trusts {} with audience {} instead of {}; delete \
+             it, or set spec.audience to its audience",
             foreign.name,
             desired.authorized.identity(),
             wanted.subject,
-            foreign.audiences,
+            foreign.audiences.join(", "),
             wanted.audience,
         ),
     }

@@ -39,20 +39,22 @@ fn delete_identity(desired: &DesiredRemoval, present: &PresentIdentity, plan: &m
         return;
     }
     let prefix = desired.owner.credential_prefix();
-    let foreign: Vec<&str> = present
+    let mut foreign: Vec<&str> = present
         .credentials
         .iter()
         .map(|credential| &credential.name)
         .filter(|name| !prefix.owns(name))
         .map(super::CredentialName::as_str)
         .collect();
+    // In whatever order Azure lists them, the message stays the same.
+    foreign.sort_unstable();
     if foreign.is_empty() {
         plan.revocations.push(Revocation::DeleteIdentity);
     } else {
         plan.blocked.push(Blocked {
             reason: Reason::DeletionBlocked,
             message: format!(
-                "{} is still used through federated credentials that are not ours: {}; delete them, or set \
+                "{} is still used through federated credentials that are not of this binding: {}; delete them, or set \
                  deletionPolicy: RetainIdentity",
                 desired.authorized.identity(),
                 foreign.join(", ")

@@ -89,7 +89,8 @@ fn success(status: &WorkloadIdentityBindingStatus) -> String {
         .as_ref()
         .map_or("the identity", |identity| identity.name.as_str());
     format!(
-        "Pods of service account{} {} get tokens of managed identity {identity}; pods that started before must be restarted.",
+        "Pods of service account{} {} with the label azure.workload.identity/use: \"true\" get tokens of managed identity \
+         {identity}; pods that started before must be restarted.",
         if accounts.len() == 1 { "" } else { "s" },
         accounts.join(", ")
     )
@@ -105,7 +106,7 @@ fn parts(outcome: &Outcome, problems: &[Problem]) -> Vec<Draft> {
                 ConditionType::FederatedCredentialsReady,
                 ConditionType::ServiceAccountsReady,
             ]
-            .map(|kind| unknown(kind, problems))
+            .map(|kind| not_looked_at(kind, problems))
             .into();
         }
     };
@@ -126,7 +127,12 @@ fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]
             format!("{id} exists with client id {}.", present.facts.client_id),
         )
     } else {
-        missing(ConditionType::IdentityReady, &format!("{id} cannot be used"), problems)
+        missing(
+            ConditionType::IdentityReady,
+            "The identity is not ready",
+            None,
+            problems,
+        )
     };
 
     let total = desired.credentials.len();
@@ -137,18 +143,19 @@ fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]
             TRUE,
             Reason::Succeeded,
             format!(
-                "{} exist; Entra can take two minutes to know a new one.",
-                counted(total, "federated credential")
+                "{}; Entra can take two minutes to know a new one.",
+                counted(total, "federated credential exists", "federated credentials exist")
             ),
         )
     } else {
         missing(
             ConditionType::FederatedCredentialsReady,
             &format!(
-                "{} of {total} federated credentials missing, for {}",
+                "Entra does not trust {} of {total} service accounts: {}",
                 untrusted.len(),
                 untrusted.join(", ")
             ),
+            identity.is_none().then_some(ConditionType::IdentityReady),
             problems,
         )
     };
@@ -160,16 +167,27 @@ fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]
             ConditionType::ServiceAccountsReady,
             TRUE,
             Reason::Succeeded,
-            format!("{} annotated with the client id.", counted(accounts, "service account")),
+            format!(
+                "{} the client id.",
+                counted(accounts, "service account carries", "service accounts carry")
+            ),
         )
     } else {
         missing(
             ConditionType::ServiceAccountsReady,
             &format!(
-                "{} of {accounts} service accounts not annotated: {}",
+                "The client id is missing on {} of {accounts} service accounts: {}",
                 unmarked.len(),
                 unmarked.join(", ")
             ),
+            // One that is trusted and not annotated has a reason of its own.
+            if identity.is_none() {
+                Some(ConditionType::IdentityReady)
+            } else if unmarked.iter().all(|account| untrusted.contains(account)) {
+                Some(ConditionType::FederatedCredentialsReady)
+            } else {
+                None
+            },
             problems,
         )
     };
@@ -209,28 +227,51 @@ fn unmarked(desired: &DesiredBinding, identity: Option<&PresentIdentity>, observ
         .collect()
 }
 
-fn counted(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+fn counted(n: usize, one: &str, more: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { more })
 }
 
-fn missing(kind: ConditionType, what: &str, problems: &[Problem]) -> Draft {
-    let reason = problems
+fn missing(kind: ConditionType, what: &str, waits_for: Option<ConditionType>, problems: &[Problem]) -> Draft {
+    // A part waits for the parts before it and never for those after it.
+    let causes: Vec<&Problem> = problems
+        .iter()
+        .filter(|problem| part(problem.disposition.reason()).is_none_or(|part| part <= kind))
+        .collect();
+    let reason = causes
         .first()
         .map_or(Reason::Progressing, |problem| problem.disposition.reason());
-    let why = messages(problems);
-    let message = if why.is_empty() {
-        format!("{what}.")
-    } else {
-        format!("{what}: {why}")
+    let message = match (waits_for, messages(causes)) {
+        (Some(earlier), _) => format!("{what}; this waits for {earlier}."),
+        (None, why) if why.is_empty() => format!("{what}."),
+        (None, why) => format!("{what}. {why}"),
     };
     draft(kind, FALSE, reason, message)
 }
 
-fn unknown(kind: ConditionType, problems: &[Problem]) -> Draft {
+/// The part that a reason speaks of; none when it may be any.
+const fn part(reason: Reason) -> Option<ConditionType> {
+    match reason {
+        Reason::IdentityNotOwned | Reason::IdentityNotFound | Reason::IdentityMoved => {
+            Some(ConditionType::IdentityReady)
+        }
+        Reason::FederatedCredentialConflict
+        | Reason::FederatedCredentialQuotaExceeded
+        | Reason::ReplicationPending
+        | Reason::ConcurrentWrites => Some(ConditionType::FederatedCredentialsReady),
+        Reason::ServiceAccountNotFound
+        | Reason::ServiceAccountConflict
+        | Reason::NamespaceTerminating
+        | Reason::KubernetesUnavailable
+        | Reason::KubernetesRejected => Some(ConditionType::ServiceAccountsReady),
+        _ => None,
+    }
+}
+
+fn not_looked_at(kind: ConditionType, problems: &[Problem]) -> Draft {
     let reason = problems
         .first()
         .map_or(Reason::Progressing, |problem| problem.disposition.reason());
-    draft(kind, UNKNOWN, reason, format!("Not looked at: {}", messages(problems)))
+    draft(kind, UNKNOWN, reason, "Not looked at; Ready says why.".to_owned())
 }
 
 fn ready(status: &'static str, reason: Reason, message: String) -> Draft {
@@ -246,30 +287,39 @@ const fn draft(kind: ConditionType, status: &'static str, reason: Reason, messag
     }
 }
 
-/// All problems in one sentence each, within what the API server stores.
-fn messages(problems: &[Problem]) -> String {
+/// All problems in one sentence each, each once, within what the API server stores.
+fn messages<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> String {
     const MAX_CHARS: usize = 4096;
-    let mut all = String::new();
+    let mut told: Vec<String> = Vec::new();
     for problem in problems {
-        if !all.is_empty() {
-            all.push(' ');
+        let sentence = sentence(&problem.message);
+        if !told.contains(&sentence) {
+            told.push(sentence);
         }
-        all.push_str(&sentence(&problem.message));
     }
-    all.chars().take(MAX_CHARS).collect()
+    let all = told.join(" ");
+    if all.chars().count() <= MAX_CHARS {
+        return all;
+    }
+    let beginning: String = all.chars().take(MAX_CHARS).collect();
+    format!("{beginning} (shortened)")
 }
 
 fn sentence(text: &str) -> String {
+    let text = text
+        .trim()
+        .trim_end_matches(|c: char| c.is_whitespace() || ":,;.".contains(c));
+    // A field's path keeps its case.
+    let path = text.split_whitespace().next().is_some_and(|word| word.contains('.'));
     let mut chars = text.chars();
-    let begun: String = chars
-        .next()
-        .map(|first| first.to_uppercase().chain(chars).collect())
-        .unwrap_or_default();
-    if begun.ends_with(['.', '!', '?', '…']) {
-        begun
-    } else {
-        format!("{begun}.")
+    let Some(first) = chars.next() else {
+        return "No more is known.".to_owned();
+    };
+    let end = if text.ends_with(['!', '?']) { "" } else { "." };
+    if path {
+        return format!("{text}{end}");
     }
+    format!("{}{}{end}", first.to_uppercase(), chars.as_str())
 }
 
 impl Draft {

@@ -1,0 +1,600 @@
+//! The plan for a binding whose service accounts are to be trusted.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use wio_api::Reason;
+use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
+use wio_core::names::ServiceAccountName;
+use wio_core::observed::{BoundBy, Observed, ObservedCredential, ObservedIdentity, PresentIdentity, Tags};
+use wio_core::plan::{GrantStep, MAX_CREDENTIALS, Plan, Revocation, plan};
+
+use crate::given::{ACCOUNTS, accounts_of, any_binding, any_policy, cases, desired, existing, managed, name, removal};
+use crate::worlds::{
+    Account, Ran, World, account, any_world, as_wanted, facts, foreign_credential, right_values, tags_of,
+};
+
+const ALL: usize = usize::MAX;
+
+/// Carries plans out until nothing is left to do, which has to be after one whole plan, and tells what is left.
+pub fn settle(world: &mut World, desired: &Desired, named: &BTreeSet<ServiceAccountName>) -> Plan {
+    let first = plan(desired, &world.observe(named));
+    let ran = world
+        .run(desired, &first, ALL)
+        .unwrap_or_else(|broken| panic!("{broken}\n{first:#?}"));
+    let refused = ran.iter().filter(|ran| **ran == Ran::Refused).count();
+    let rest = plan(desired, &world.observe(named));
+    assert_eq!(rest.revocations, [], "taken away at the second try");
+    assert_eq!(
+        rest.grants.len(),
+        refused,
+        "only what the API server refused is tried again: {rest:#?}"
+    );
+    rest
+}
+
+/// Everything in the world that is not this binding's.
+#[derive(Debug, PartialEq)]
+pub struct Foreign {
+    identity: Option<PresentIdentity>,
+    accounts: Vec<(ServiceAccountName, Account)>,
+}
+
+pub fn foreign(world: &World, bound: &DesiredBinding) -> Foreign {
+    let prefix = bound.owner.credential_prefix();
+    let managed = matches!(bound.identity, DesiredIdentity::Managed { .. });
+    let identity = world.identity.as_ref().map(|identity| {
+        let mut rest = identity.clone();
+        let ours = managed && bound.owner.owns(&identity.tags);
+        rest.credentials.retain(|credential| !prefix.owns(&credential.name));
+        if ours {
+            let wanted = |tag: &String| match &bound.identity {
+                DesiredIdentity::Managed { tags, .. } => tags.keys().any(|name| name.eq_ignore_ascii_case(tag)),
+                DesiredIdentity::Existing => false,
+            };
+            rest.tags.retain(|tag, _| !wanted(tag));
+        }
+        rest
+    });
+    let named = accounts_of(bound);
+    let theirs = |(name, account): &(&ServiceAccountName, &Account)| match account.mark {
+        BoundBy::Us => false,
+        BoundBy::Other { .. } => true,
+        BoundBy::Nobody | BoundBy::Gone { .. } => !named.contains(name),
+    };
+    Foreign {
+        identity,
+        accounts: world
+            .accounts
+            .iter()
+            .filter(theirs)
+            .map(|(name, account)| (name.clone(), account.clone()))
+            .collect(),
+    }
+}
+
+/// What stood there before stands there still; of the accounts, those that were somebody else's.
+pub fn assert_untouched(before: &Foreign, world: &World, bound: &DesiredBinding) {
+    let after = foreign(world, bound);
+    if before.identity.is_some() {
+        assert_eq!(after.identity, before.identity);
+    }
+    for (name, account) in &before.accounts {
+        assert_eq!(world.accounts.get(name), Some(account), "{name} was somebody else's");
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn nothing_is_planned_where_everything_is_as_desired(
+        object in any_binding(), foreign in 0..20_usize, shouted in any::<bool>(),
+    ) {
+        let bound = desired(&object);
+        let mut world = World::as_desired(&bound);
+        (0..foreign).for_each(|n| world.insert(foreign_credential(n)));
+        if shouted {
+            let identity = world.identity.as_mut().unwrap();
+            identity.tags = identity.tags.iter().map(|(tag, value)| (tag.to_uppercase(), value.clone())).collect();
+            for credential in &mut identity.credentials {
+                credential.name = name(&credential.name.as_str().to_uppercase());
+            }
+        }
+        let named = accounts_of(&bound);
+        prop_assert_eq!(plan(&Desired::Bound(bound), &world.observe(&named)), Plan::default());
+    }
+
+    #[test]
+    fn from_any_start_one_plan_leads_to_rest_by_azures_rules_and_touches_nothing_foreign(
+        object in any_binding(), seed in any_world(),
+    ) {
+        let bound = desired(&object);
+        let mut world = seed.lawful(&bound);
+        let before = foreign(&world, &bound);
+        settle(&mut world, &Desired::Bound(bound.clone()), &accounts_of(&bound));
+        assert_untouched(&before, &world, &bound);
+    }
+
+    #[test]
+    fn a_plan_that_broke_off_anywhere_is_finished_by_the_next_one(
+        object in any_binding(), seed in any_world(), steps in 0..12_usize,
+    ) {
+        let bound = desired(&object);
+        let named = accounts_of(&bound);
+        let desired = Desired::Bound(bound.clone());
+        let mut straight = seed.lawful(&bound);
+        let mut broken_off = straight.clone();
+        let rest = settle(&mut straight, &desired, &named);
+        let first = plan(&desired, &broken_off.observe(&named));
+        broken_off.run(&desired, &first, steps).unwrap();
+        prop_assert_eq!(settle(&mut broken_off, &desired, &named), rest);
+        prop_assert_eq!(sorted(&broken_off), sorted(&straight));
+    }
+
+    #[test]
+    fn what_the_steps_did_is_known_without_another_look(object in any_binding(), seed in any_world()) {
+        let bound = desired(&object);
+        let mut world = seed.lawful(&bound);
+        let named = accounts_of(&bound);
+        let mut known = world.observe(&named);
+        let desired = Desired::Bound(bound.clone());
+        let planned = plan(&desired, &known);
+        world.run(&desired, &planned, ALL).unwrap();
+        let seen = world.observe(&named);
+        for step in &planned.revocations {
+            known.revoked(step);
+        }
+        for step in &planned.grants {
+            match (step, &seen.identity) {
+                (GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. }, ObservedIdentity::Present(present)) => {
+                    known.identity_written(present.facts, present.tags.clone());
+                }
+                (GrantStep::PutCredential(wanted), _) => known.credential_written(as_wanted(wanted)),
+                (GrantStep::ApplyServiceAccount(wanted), _) => {
+                    if let Some(account) = seen.service_accounts.get(&wanted.name) {
+                        known.account_applied(wanted.name.clone(), account.clone());
+                    }
+                }
+                (step, _) => panic!("{step:?} left no identity"),
+            }
+        }
+        prop_assert_eq!(plan(&desired, &known), plan(&desired, &seen));
+        prop_assert_eq!(known.service_accounts, seen.service_accounts);
+    }
+
+    #[test]
+    fn a_foreign_object_is_never_in_a_plan_whatever_a_list_shows(
+        object in any_binding(), seed in any_world(), policy in any_policy(), gone in any::<bool>(),
+    ) {
+        let bound = desired(&object);
+        let observed = seed.lawless(&bound);
+        let prefix = bound.owner.credential_prefix();
+        let ours = match &observed.identity {
+            ObservedIdentity::Present(present) => bound.owner.owns(&present.tags),
+            ObservedIdentity::Absent => true,
+        };
+        let managed = matches!(bound.identity, DesiredIdentity::Managed { .. });
+        let target = if gone { Desired::Gone(removal(&bound, policy)) } else { Desired::Bound(bound.clone()) };
+        let planned = plan(&target, &observed);
+        let mark = |name| observed.service_accounts.get(name).map(|seen| &seen.bound_by);
+        for step in &planned.revocations {
+            match step {
+                Revocation::DeleteCredential(name) => prop_assert!(prefix.owns(name), "{} is deleted", name),
+                Revocation::ReleaseServiceAccount { name, uid, .. } => {
+                    prop_assert_eq!(mark(name), Some(&BoundBy::Us));
+                    prop_assert_eq!(&observed.service_accounts[name].uid, uid);
+                }
+                Revocation::DeleteIdentity => {
+                    let ObservedIdentity::Present(present) = &observed.identity else { panic!("{planned:?}") };
+                    prop_assert!(gone && managed && bound.owner.owns_exactly(&present.tags));
+                    prop_assert!(present.credentials.iter().all(|credential| prefix.owns(&credential.name)));
+                }
+            }
+        }
+        prop_assert!(planned.grants.is_empty() || !gone, "nothing is given to what is to be gone");
+        prop_assert!(planned.grants.is_empty() || ours || !managed, "nothing is given through a foreign identity");
+        for step in &planned.grants {
+            match step {
+                GrantStep::CreateIdentity { .. } => {
+                    prop_assert!(managed);
+                    prop_assert_eq!(&observed.identity, &ObservedIdentity::Absent);
+                }
+                GrantStep::TagIdentity { tags } => {
+                    let ObservedIdentity::Present(present) = &observed.identity else { panic!("{planned:?}") };
+                    prop_assert!(managed && ours);
+                    prop_assert!(present.tags.keys().all(|old| tags.keys().any(|new| new.eq_ignore_ascii_case(old))));
+                }
+                GrantStep::PutCredential(wanted) => prop_assert!(prefix.owns(&wanted.name)),
+                GrantStep::ApplyServiceAccount(wanted) => {
+                    let others = matches!(mark(&wanted.name), Some(BoundBy::Other { .. }));
+                    prop_assert!(!others, "{} is bound by another", wanted.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_id_is_given_only_to_what_is_trusted_when_its_turn_comes(object in any_binding(), seed in any_world()) {
+        let bound = desired(&object);
+        let observed = seed.lawless(&bound);
+        let planned = plan(&Desired::Bound(bound.clone()), &observed);
+        let rank = |step: &GrantStep| match step {
+            GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } => 0,
+            GrantStep::PutCredential(_) => 1,
+            GrantStep::ApplyServiceAccount(_) => 2,
+        };
+        prop_assert!(planned.grants.is_sorted_by_key(rank), "{planned:#?}");
+        let mut end = observed.clone();
+        end.identity_written(facts(0), Tags::new());
+        planned.revocations.iter().for_each(|step| end.revoked(step));
+        for step in &planned.grants {
+            if let GrantStep::PutCredential(wanted) = step {
+                end.credential_written(as_wanted(wanted));
+            }
+        }
+        let ObservedIdentity::Present(end) = end.identity else { panic!("it was written") };
+        for step in &planned.grants {
+            if let GrantStep::ApplyServiceAccount(account) = step {
+                let wanted = bound.credential_of(&account.name).unwrap();
+                let trusts = |credential: &ObservedCredential| {
+                    credential.trusts(wanted.issuer.as_str(), wanted.subject.as_str())
+                        && credential.has_audience(&wanted.audience)
+                };
+                prop_assert!(end.credentials.iter().any(trusts), "{} is not trusted", account.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_plan_is_the_same_each_time_and_in_whatever_order_azure_lists(
+        object in any_binding(), seed in any_world(), policy in any_policy(), gone in any::<bool>(),
+    ) {
+        let bound = desired(&object);
+        let observed = seed.lawful(&bound).observe(&accounts_of(&bound));
+        let target = if gone { Desired::Gone(removal(&bound, policy)) } else { Desired::Bound(bound) };
+        let planned = plan(&target, &observed);
+        prop_assert_eq!(&planned, &plan(&target.clone(), &observed.clone()));
+        let mut turned = observed;
+        if let ObservedIdentity::Present(present) = &mut turned.identity {
+            present.credentials.reverse();
+        }
+        let other = plan(&target, &turned);
+        let texts = |plan: &Plan| plan.revocations.iter().map(|step| format!("{step:?}")).collect::<BTreeSet<_>>();
+        prop_assert_eq!(texts(&other), texts(&planned));
+        prop_assert_eq!(other.grants, planned.grants);
+        prop_assert_eq!(other.blocked, planned.blocked);
+    }
+
+    #[test]
+    fn what_has_no_room_is_told_and_the_rest_goes_on(count in 1..=20_usize, foreign in 0..=20_usize) {
+        let names: Vec<&str> = ACCOUNTS.iter().take(count).map(String::as_str).collect();
+        let bound = desired(&existing(&names));
+        let mut world = World::empty();
+        world.identity = Some(PresentIdentity { facts: facts(0), tags: Tags::new(), credentials: Vec::new() });
+        (0..foreign).for_each(|n| world.insert(foreign_credential(n)));
+        let rest = settle(&mut world, &Desired::Bound(bound.clone()), &accounts_of(&bound));
+        let room = (MAX_CREDENTIALS - foreign).min(count);
+        prop_assert_eq!(world.credentials().len(), foreign + room);
+        prop_assert_eq!(world.accounts.len(), room, "those with trust get their client id");
+        prop_assert_eq!(rest.blocked.len(), count - room);
+        for (blocked, account) in rest.blocked.iter().zip(&names[room..]) {
+            prop_assert_eq!(blocked.reason, Reason::FederatedCredentialQuotaExceeded);
+            prop_assert!(blocked.message.contains(account), "{}", blocked.message);
+        }
+    }
+}
+
+/// Credentials in one order, and one account as good as another for its UID.
+fn sorted(world: &World) -> World {
+    let mut world = world.clone();
+    if let Some(identity) = &mut world.identity {
+        identity.credentials.sort_by(|a, b| a.name.cmp(&b.name));
+    }
+    for account in world.accounts.values_mut() {
+        account.uid = name("any");
+    }
+    world
+}
+
+fn planned(bound: &DesiredBinding, world: &World) -> Plan {
+    plan(&Desired::Bound(bound.clone()), &world.observe(&accounts_of(bound)))
+}
+
+fn deleted(plan: &Plan) -> Vec<&str> {
+    plan.revocations
+        .iter()
+        .filter_map(|step| match step {
+            Revocation::DeleteCredential(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_new_binding_is_created_in_order() {
+    let bound = desired(&managed(&["orders", "mails"]));
+    let planned = planned(&bound, &World::empty());
+    assert_eq!(planned.revocations, []);
+    assert_eq!(planned.blocked, []);
+    let [
+        GrantStep::CreateIdentity { location, tags },
+        GrantStep::PutCredential(first),
+        GrantStep::PutCredential(second),
+        GrantStep::ApplyServiceAccount(third),
+        GrantStep::ApplyServiceAccount(fourth),
+    ] = planned.grants.as_slice()
+    else {
+        panic!("{planned:#?}")
+    };
+    assert_eq!(location.as_str(), "westeurope");
+    assert_eq!(*tags, tags_of(&bound.owner));
+    assert_eq!(first.subject.as_str(), "system:serviceaccount:shop:orders");
+    assert_eq!(
+        (second.account.as_str(), third.name.as_str(), fourth.name.as_str()),
+        ("mails", "orders", "mails")
+    );
+}
+
+#[test]
+fn two_credentials_that_hold_each_others_subject_both_go_before_either_comes_back() {
+    let bound = desired(&managed(&["a", "b"]));
+    let mut world = World::as_desired(&bound);
+    let credentials = &mut world.identity.as_mut().unwrap().credentials;
+    let (first, second) = (credentials[0].subject.clone(), credentials[1].subject.clone());
+    credentials[0].subject = second;
+    credentials[1].subject = first;
+    let planned = planned(&bound, &world);
+    assert_eq!(planned.revocations.len(), 2);
+    assert_eq!(planned.grants.len(), 2);
+    settle(&mut world, &Desired::Bound(bound.clone()), &accounts_of(&bound));
+}
+
+#[test]
+fn a_wrong_audience_is_mended_in_place() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity.as_mut().unwrap().credentials[0].audiences = vec!["api://other".to_owned()];
+    let planned = planned(&bound, &world);
+    assert_eq!(planned.revocations, []);
+    assert_eq!(planned.grants, [GrantStep::PutCredential(bound.credentials[0].clone())]);
+}
+
+#[test]
+fn a_foreign_credential_that_trusts_the_same_is_trust_enough() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity.as_mut().unwrap().credentials[0].name = name("terraform");
+    assert_eq!(planned(&bound, &world), Plan::default());
+}
+
+#[test]
+fn a_foreign_credential_with_another_audience_is_reported_and_left_alone() {
+    let bound = desired(&existing(&["a", "b"]));
+    let mut world = World::as_desired(&bound);
+    let credential = &mut world.identity.as_mut().unwrap().credentials[0];
+    credential.name = name("terraform");
+    credential.audiences = vec!["api://other".to_owned()];
+    let planned = planned(&bound, &world);
+    assert!(!planned.has_steps(), "{planned:#?}");
+    assert_eq!(planned.blocked[0].reason, Reason::FederatedCredentialConflict);
+    for part in [
+        "terraform",
+        "billing",
+        "shop:a",
+        "api://other",
+        "api://AzureADTokenExchange",
+    ] {
+        assert!(
+            planned.blocked[0].message.contains(part),
+            "{part} is not in {}",
+            planned.blocked[0].message
+        );
+    }
+}
+
+#[test]
+fn a_credential_of_the_issuer_before_is_replaced_and_that_of_another_cluster_stays() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let before = crate::given::desired_in(&existing(&["a"]), &crate::given::cluster_with(crate::given::OLD_ISSUER));
+    let mut elsewhere = bound.owner.clone();
+    elsewhere.cluster = name("another-cluster");
+    let of_another = ObservedCredential {
+        name: wio_core::names::credential_name(
+            &elsewhere.credential_prefix(),
+            &bound.credentials[0].account,
+            &name("https://another.example/"),
+        ),
+        issuer: "https://another.example/".to_owned(),
+        ..as_wanted(&bound.credentials[0])
+    };
+    world.identity.as_mut().unwrap().credentials = vec![as_wanted(&before.credentials[0]), of_another];
+    let planned = planned(&bound, &world);
+    assert_eq!(deleted(&planned), [before.credentials[0].name.as_str()]);
+    assert_eq!(planned.grants, [GrantStep::PutCredential(bound.credentials[0].clone())]);
+}
+
+/// A GitOps tool that deletes and restores a binding, or a user who removed a service account while the identity is
+/// away: what the spec no longer names must lose its annotation whatever became of the identity.
+#[test]
+fn a_service_account_that_left_the_spec_is_let_go_even_when_the_identity_cannot_be_used() {
+    let before = desired(&existing(&["a", "b"]));
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&before);
+    world.identity = None;
+    let planned = planned(&bound, &world);
+    assert_eq!(planned.grants, []);
+    assert_eq!(planned.blocked[0].reason, Reason::IdentityNotFound);
+    let [
+        Revocation::ReleaseServiceAccount {
+            name, delete: false, ..
+        },
+    ] = planned.revocations.as_slice()
+    else {
+        panic!("{planned:#?}")
+    };
+    assert_eq!(name.as_str(), "b");
+}
+
+#[test]
+fn a_managed_identity_without_our_tags_is_reported_and_left_alone() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::empty();
+    for tags in [Tags::new(), Tags::from([("team".to_owned(), "shop".to_owned())])] {
+        world.identity = Some(PresentIdentity {
+            facts: facts(0),
+            tags,
+            credentials: vec![foreign_credential(0)],
+        });
+        let planned = planned(&bound, &world);
+        assert!(!planned.has_steps(), "{planned:#?}");
+        assert_eq!(planned.blocked[0].reason, Reason::IdentityNotOwned);
+    }
+}
+
+/// Azure disregards the case of tag names, and may answer in the case in which a tag was first written.
+#[test]
+fn tags_are_the_same_in_another_case_of_their_names() {
+    let mut object = managed(&["a"]);
+    let tags = &mut object.spec.identity.managed.as_mut().unwrap().tags;
+    tags.insert("team".to_owned(), "shop".to_owned());
+    let bound = desired(&object);
+    let mut world = World::as_desired(&bound);
+    let shout = |tags: &Tags| {
+        tags.iter()
+            .map(|(tag, value)| (tag.to_uppercase(), value.clone()))
+            .collect::<Tags>()
+    };
+    let identity = world.identity.as_mut().unwrap();
+    identity.tags = shout(&identity.tags);
+    assert_eq!(planned(&bound, &world), Plan::default());
+
+    let identity = world.identity.as_mut().unwrap();
+    identity.tags.insert("TEAM".to_owned(), "other".to_owned());
+    identity.tags.insert("Cost".to_owned(), "42".to_owned());
+    let planned = planned(&bound, &world);
+    let [GrantStep::TagIdentity { tags }] = planned.grants.as_slice() else {
+        panic!("{planned:#?}")
+    };
+    let team: Vec<_> = tags
+        .iter()
+        .filter(|(tag, _)| tag.eq_ignore_ascii_case("team"))
+        .collect();
+    assert_eq!(team, [(&"team".to_owned(), &"shop".to_owned())]);
+    assert_eq!(tags["Cost"], "42", "tags of others stay");
+}
+
+/// Values differ by case: a tag of another cluster's binding must not pass for ours.
+#[test]
+fn tags_with_values_in_another_case_are_not_ours() {
+    let bound = desired(&managed(&["a"]));
+    let shouted = tags_of(&bound.owner)
+        .into_iter()
+        .map(|(tag, value)| (tag, value.to_uppercase()))
+        .collect();
+    assert!(!bound.owner.owns(&shouted));
+}
+
+#[test]
+fn an_identity_of_an_earlier_binding_of_the_same_name_is_taken_up() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let tags = &mut world.identity.as_mut().unwrap().tags;
+    tags.insert(wio_api::keys::BINDING_UID_TAG.to_owned(), "earlier".to_owned());
+    let planned = planned(&bound, &world);
+    assert_eq!(
+        planned.grants,
+        [GrantStep::TagIdentity {
+            tags: tags_of(&bound.owner)
+        }]
+    );
+}
+
+#[test]
+fn a_service_account_that_another_manager_annotated_alike_gets_our_mark_once() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let wanted = &bound.service_accounts[0];
+    let by_others = Account {
+        others: right_values(wanted, &facts(0)),
+        ..account(0, BoundBy::Nobody)
+    };
+    world.accounts.insert(wanted.name.clone(), by_others);
+    assert_eq!(
+        planned(&bound, &world).grants,
+        [GrantStep::ApplyServiceAccount(wanted.clone())]
+    );
+    let rest = settle(&mut world, &Desired::Bound(bound.clone()), &accounts_of(&bound));
+    assert_eq!(rest, Plan::default());
+}
+
+#[test]
+fn service_accounts_are_taken_from_nobody() {
+    let bound = desired(&managed(&["a", "b", "c"]));
+    let mut world = World::as_desired(&bound);
+    let other = BoundBy::Other {
+        binding: "invoices".to_owned(),
+    };
+    world.accounts.insert(name("a"), account(0, other));
+    world
+        .accounts
+        .insert(name("b"), account(1, BoundBy::Gone { uid: name("gone") }));
+    let planned = planned(&bound, &world);
+    assert_eq!(
+        planned.grants,
+        [GrantStep::ApplyServiceAccount(bound.service_accounts[1].clone())]
+    );
+    assert_eq!(planned.blocked[0].reason, Reason::ServiceAccountConflict);
+    assert!(
+        planned.blocked[0].message.contains("invoices"),
+        "{}",
+        planned.blocked[0].message
+    );
+}
+
+#[test]
+fn a_missing_service_account_is_created_only_when_the_spec_says_so() {
+    let mut object = managed(&["a"]);
+    object.spec.service_accounts[0].create = false;
+    let bound = desired(&object);
+    let mut world = World::as_desired(&bound);
+    world.accounts.clear();
+    let planned = planned(&bound, &world);
+    assert!(!planned.has_steps());
+    assert_eq!(planned.blocked[0].reason, Reason::ServiceAccountNotFound);
+}
+
+#[test]
+fn an_identity_that_was_created_anew_brings_its_new_client_id_to_every_account() {
+    let bound = desired(&managed(&["a", "b"]));
+    let named = accounts_of(&bound);
+    let mut world = World::as_desired(&bound);
+    world.identity = None;
+    settle(&mut world, &Desired::Bound(bound), &named);
+    let new = world.identity.as_ref().unwrap().facts.client_id.to_string();
+    assert_ne!(new, facts(0).client_id.to_string());
+    assert!(
+        world
+            .accounts
+            .values()
+            .all(|account| account.ours.client_id.as_ref() == Some(&new))
+    );
+}
+
+#[test]
+fn more_credentials_than_azure_allows_break_nothing() {
+    let bound = desired(&existing(&["a"]));
+    let identity = PresentIdentity {
+        facts: facts(0),
+        tags: Tags::new(),
+        credentials: (0..25).map(foreign_credential).collect(),
+    };
+    let observed = Observed {
+        identity: ObservedIdentity::Present(identity),
+        ..Observed::default()
+    };
+    let planned = plan(&Desired::Bound(bound), &observed);
+    assert!(!planned.has_steps());
+    assert_eq!(planned.blocked[0].reason, Reason::FederatedCredentialQuotaExceeded);
+}

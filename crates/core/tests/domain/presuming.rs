@@ -1,0 +1,169 @@
+//! What is taken for true without a look at Azure: it may cost a write too many, and never takes anything away.
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use wio_api::{FederatedCredentialUsage, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
+use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
+use wio_core::observed::{Observed, ObservedIdentity};
+use wio_core::outcome::{Outcome, Reconciled};
+use wio_core::plan::{Plan, plan};
+use wio_core::presume;
+use wio_core::status::status;
+
+use crate::given::{
+    ISSUER, OLD_ISSUER, accounts_of, any_binding, cases, cluster, cluster_with, desired, desired_in, existing, managed,
+};
+use crate::worlds::{World, foreign_credential};
+
+const GENERATION: i64 = 3;
+
+/// The status that a reconcile with this end leaves.
+fn left(bound: &DesiredBinding, world: &World) -> WorkloadIdentityBindingStatus {
+    let outcome = Outcome::Observed(Box::new(Reconciled {
+        desired: Desired::Bound(bound.clone()),
+        observed: world.observe(&accounts_of(bound)),
+        faults: Vec::new(),
+        suspended: false,
+    }));
+    status(
+        None,
+        GENERATION,
+        false,
+        Some(&cluster()),
+        &outcome,
+        Timestamp::UNIX_EPOCH,
+    )
+}
+
+fn settled(object: &WorkloadIdentityBinding) -> (DesiredBinding, WorkloadIdentityBindingStatus) {
+    let bound = desired(object);
+    let status = left(&bound, &World::as_desired(&bound));
+    (bound, status)
+}
+
+fn plan_from(identity: ObservedIdentity, bound: &DesiredBinding) -> Plan {
+    let observed = Observed {
+        identity,
+        ..Observed::default()
+    };
+    plan(&Desired::Bound(bound.clone()), &observed)
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn a_restart_takes_up_what_a_settled_binding_left(object in any_binding()) {
+        let bound = desired(&object);
+        let world = World::as_desired(&bound);
+        let presumed = presume::as_left(&bound, GENERATION, &left(&bound, &world)).unwrap();
+        let observed = Observed { identity: presumed, ..world.observe(&accounts_of(&bound)) };
+        prop_assert_eq!(plan(&Desired::Bound(bound), &observed), Plan::default());
+    }
+
+    /// A cluster whose issuer changed while the operator was away, a downgrade that wrote a status by other rules,
+    /// a status that somebody edited: each must lead to a look and not to a deletion.
+    #[test]
+    fn nothing_is_taken_away_from_what_is_only_presumed(
+        before in any_binding(), now in any_binding(), moved in any::<bool>(),
+        shown in prop::sample::select(vec![ISSUER, OLD_ISSUER]), fresh in any::<bool>(),
+    ) {
+        let (_, mut status) = settled(&before);
+        status.issuer = Some(shown.to_owned());
+        let bound = desired_in(&now, &cluster_with(if moved { OLD_ISSUER } else { ISSUER }));
+        if let Some(identity) = presume::as_left(&bound, GENERATION, &status) {
+            prop_assert_eq!(plan_from(identity, &bound).revocations, []);
+        }
+        let absent = presume::absent(&bound, true, (!fresh).then_some(&status));
+        prop_assert_eq!(absent.is_some(), fresh && matches!(bound.identity, DesiredIdentity::Managed { .. }));
+        if let Some(identity) = absent {
+            prop_assert_eq!(plan_from(identity, &bound).revocations, []);
+        }
+    }
+}
+
+#[test]
+fn a_status_that_does_not_say_ready_for_this_spec_is_not_relied_on() {
+    let (bound, good) = settled(&managed(&["a", "b"]));
+    assert!(presume::as_left(&bound, GENERATION, &good).is_some());
+    assert_eq!(
+        presume::as_left(&bound, GENERATION + 1, &good),
+        None,
+        "another generation"
+    );
+    let refused = |what: &str, change: &dyn Fn(&mut WorkloadIdentityBindingStatus)| {
+        let mut status = good.clone();
+        change(&mut status);
+        assert_eq!(presume::as_left(&bound, GENERATION, &status), None, "{what}");
+    };
+    refused("not observed", &|status| status.observed_generation = Some(2));
+    refused("not ready", &|status| status.conditions[0].status = "False".to_owned());
+    refused("ready for an older spec", &|status| {
+        status.conditions[0].observed_generation = Some(2);
+    });
+    refused("no condition", &|status| status.conditions.clear());
+    refused("no issuer", &|status| status.issuer = None);
+    refused("another issuer", &|status| status.issuer = Some(OLD_ISSUER.to_owned()));
+    refused("no identity", &|status| status.identity = None);
+    refused("another identity", &|status| {
+        status.identity.as_mut().unwrap().resource_id = crate::given::EXISTING.to_owned();
+    });
+    refused("an id that is none", &|status| {
+        status.identity.as_mut().unwrap().client_id = "x".to_owned();
+    });
+    refused("a credential of another account", &|status| {
+        status.federated_credentials[0].subject = "system:serviceaccount:shop:c".to_owned();
+    });
+    refused("a credential that is not wanted", &|status| {
+        let mut more = status.federated_credentials[0].clone();
+        more.name.push('x');
+        status.federated_credentials.push(more);
+    });
+    refused("foreign credentials, which are not named", &|status| {
+        status.federated_credential_usage = Some(FederatedCredentialUsage {
+            ours: 2,
+            foreign: 1,
+            limit: 20,
+        });
+    });
+}
+
+#[test]
+fn trust_by_a_foreign_credential_is_looked_at_again_after_a_restart() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity.as_mut().unwrap().credentials[0].name = foreign_credential(0).name;
+    let status = left(&bound, &world);
+    assert_eq!(status.conditions[0].status, "True");
+    assert_eq!(presume::as_left(&bound, GENERATION, &status), None);
+}
+
+#[test]
+fn an_identity_is_presumed_absent_only_when_its_name_is_ours_alone_and_nothing_was_ever_said() {
+    let (bound, status) = settled(&managed(&["a"]));
+    let fresh = WorkloadIdentityBindingStatus {
+        observed_generation: Some(-1),
+        ..Default::default()
+    };
+    assert_eq!(presume::absent(&bound, true, None), Some(ObservedIdentity::Absent));
+    assert_eq!(
+        presume::absent(&bound, true, Some(&fresh)),
+        Some(ObservedIdentity::Absent)
+    );
+    assert_eq!(
+        presume::absent(&bound, false, None),
+        None,
+        "a name from the spec may be anybody's"
+    );
+    assert_eq!(presume::absent(&bound, true, Some(&status)), None);
+    let without_identity = WorkloadIdentityBindingStatus {
+        identity: None,
+        ..status
+    };
+    assert_eq!(
+        presume::absent(&bound, true, Some(&without_identity)),
+        None,
+        "it was tried before"
+    );
+    assert_eq!(presume::absent(&desired(&existing(&["a"])), true, None), None);
+}

@@ -1,0 +1,179 @@
+//! The plan for a binding of which nothing is to be left.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use wio_api::{DeletionPolicy, Reason, keys};
+use wio_core::desired::{Desired, DesiredBinding};
+use wio_core::observed::{Observed, Tags};
+use wio_core::outcome::{Outcome, Reconciled};
+use wio_core::plan::{Plan, Revocation, plan};
+
+use crate::given::{accounts_of, any_binding, any_policy, cases, desired, existing, managed, removal};
+use crate::planning::{assert_untouched, foreign, settle};
+use crate::worlds::{World, any_world, foreign_credential};
+
+fn gone(bound: &DesiredBinding, policy: DeletionPolicy) -> Desired {
+    Desired::Gone(removal(bound, policy))
+}
+
+fn planned(bound: &DesiredBinding, policy: DeletionPolicy, world: &World) -> Plan {
+    plan(&gone(bound, policy), &world.observe(&accounts_of(bound)))
+}
+
+fn order(plan: &Plan) -> Vec<u8> {
+    let rank = |step: &Revocation| match step {
+        Revocation::DeleteCredential(_) => 0,
+        Revocation::ReleaseServiceAccount { .. } => 1,
+        Revocation::DeleteIdentity => 2,
+    };
+    plan.revocations.iter().map(rank).collect()
+}
+
+fn outcome(desired: Desired, observed: Observed) -> Outcome {
+    Outcome::Observed(Box::new(Reconciled {
+        desired,
+        observed,
+        faults: Vec::new(),
+        suspended: false,
+    }))
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn trust_ends_first_and_one_plan_leaves_nothing_of_ours(
+        object in any_binding(), seed in any_world(), policy in any_policy(),
+    ) {
+        let bound = desired(&object);
+        let named = accounts_of(&bound);
+        let target = gone(&bound, policy);
+        let mut world = seed.lawful(&bound);
+        let before = (foreign(&world, &bound), world.clone());
+        prop_assert!(order(&plan(&target, &world.observe(&named))).is_sorted());
+        let rest = settle(&mut world, &target, &named);
+        if policy == DeletionPolicy::Orphan {
+            prop_assert_eq!(&world, &before.1, "Orphan leaves everything as it is");
+        } else {
+            let prefix = bound.owner.credential_prefix();
+            prop_assert!(world.credentials().iter().all(|credential| !prefix.owns(&credential.name)));
+            let marked = world.accounts.values().any(|account| account.mark == wio_core::observed::BoundBy::Us);
+            prop_assert!(!marked);
+        }
+        for (name, account) in &world.accounts {
+            let same = before.1.accounts.get(name);
+            prop_assert_eq!(same.map(|same| &same.others), Some(&account.others), "{} has other values", name);
+        }
+        if world.identity.is_some() {
+            assert_untouched(&before.0, &world, &bound);
+        }
+        let over = outcome(target, world.observe(&named)).is_gone();
+        prop_assert_eq!(over, rest.blocked.is_empty());
+        prop_assert!(rest.blocked.iter().all(|blocked| blocked.reason == Reason::DeletionBlocked));
+    }
+
+    #[test]
+    fn a_removal_that_broke_off_anywhere_is_finished_by_the_next_one(
+        object in any_binding(), seed in any_world(), policy in any_policy(), steps in 0..12_usize,
+    ) {
+        let bound = desired(&object);
+        let named = accounts_of(&bound);
+        let target = gone(&bound, policy);
+        let mut straight = seed.lawful(&bound);
+        let mut broken_off = straight.clone();
+        settle(&mut straight, &target, &named);
+        let first = plan(&target, &broken_off.observe(&named));
+        broken_off.run(&target, &first, steps).unwrap();
+        settle(&mut broken_off, &target, &named);
+        prop_assert_eq!(broken_off, straight);
+    }
+
+    #[test]
+    fn the_life_of_a_binding_leaves_nothing_behind(
+        first in any_binding(), second in any_binding(), others in 0..3_usize,
+    ) {
+        // Which identity it means cannot change in a binding's life.
+        let mut second = second;
+        second.spec.identity = first.spec.identity.clone();
+        let (first, second) = (desired(&first), desired(&second));
+        let mut named: BTreeSet<_> = accounts_of(&first);
+        let mut world = World::as_desired(&first);
+        world.accounts.clear();
+        world.identity.as_mut().unwrap().credentials.clear();
+        let managed = !first.owner.owns(&Tags::new()) && first.identity != wio_core::desired::DesiredIdentity::Existing;
+        if managed {
+            world = World::empty();
+        } else {
+            (0..others).for_each(|n| world.insert(foreign_credential(n)));
+        }
+        let start = world.clone();
+        settle(&mut world, &Desired::Bound(first), &named);
+        named = accounts_of(&second);
+        settle(&mut world, &Desired::Bound(second.clone()), &named);
+        let rest = settle(&mut world, &gone(&second, DeletionPolicy::Delete), &named);
+        prop_assert_eq!(rest, Plan::default());
+        prop_assert_eq!(world.identity, start.identity);
+        prop_assert_eq!(world.accounts, start.accounts);
+    }
+}
+
+#[test]
+fn everything_of_a_managed_binding_goes_in_order() {
+    let bound = desired(&managed(&["a", "b"]));
+    let planned = planned(&bound, DeletionPolicy::Delete, &World::as_desired(&bound));
+    assert_eq!(order(&planned), [0, 0, 1, 1, 2]);
+}
+
+#[test]
+fn a_retained_identity_loses_our_trust_and_stays() {
+    let bound = desired(&managed(&["a"]));
+    let planned = planned(&bound, DeletionPolicy::RetainIdentity, &World::as_desired(&bound));
+    assert_eq!(order(&planned), [0, 1]);
+}
+
+#[test]
+fn an_existing_identity_is_never_deleted_even_with_our_tags() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity.as_mut().unwrap().tags = crate::worlds::tags_of(&bound.owner);
+    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 1]);
+}
+
+#[test]
+fn an_identity_with_the_uid_of_another_binding_of_the_same_name_is_never_deleted() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    for uid in [Some("another"), None] {
+        let tags = &mut world.identity.as_mut().unwrap().tags;
+        tags.remove(keys::BINDING_UID_TAG);
+        tags.extend(uid.map(|uid| (keys::BINDING_UID_TAG.to_owned(), uid.to_owned())));
+        assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 1]);
+    }
+}
+
+#[test]
+fn an_identity_that_others_use_is_not_deleted_under_them() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.insert(foreign_credential(2));
+    world.insert(foreign_credential(1));
+    let planned = planned(&bound, DeletionPolicy::Delete, &world);
+    assert_eq!(order(&planned), [0, 1]);
+    assert_eq!(planned.blocked[0].reason, Reason::DeletionBlocked);
+    let message = &planned.blocked[0].message;
+    assert!(message.contains("terraform-1, terraform-2"), "{message}");
+    let target = gone(&bound, DeletionPolicy::Delete);
+    assert!(
+        !outcome(target, world.observe(&accounts_of(&bound))).is_gone(),
+        "the finalizer stays"
+    );
+}
+
+#[test]
+fn a_service_account_of_ours_is_let_go_though_its_identity_is_away() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity = None;
+    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [1]);
+}
