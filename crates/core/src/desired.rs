@@ -7,7 +7,8 @@ use crate::binding::{IdentityRef, Owner, TokenExpiration, ValidatedBinding};
 use crate::config::{Cluster, OperatorConfig};
 use crate::fault::Blocked;
 use crate::names::{
-    Audience, CredentialName, CredentialPrefix, Issuer, Location, ServiceAccountName, Subject, binding_tag, credential_name,
+    Audience, CredentialName, CredentialPrefix, Issuer, Location, ServiceAccountName, Subject, binding_tag,
+    credential_name,
 };
 use crate::observed::{Tags, tag};
 

@@ -8,12 +8,14 @@
 )]
 
 mod authorization;
+mod differences;
 mod given;
 mod messages;
 mod names;
 mod planning;
 mod presuming;
 mod removal;
+mod seeds;
 mod statuses;
 mod validation;
 mod worlds;

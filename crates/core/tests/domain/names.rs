@@ -369,12 +369,13 @@ proptest! {
     }
 }
 
-/// Where the parts of a name end must not be guessed from their text: `a-b` + `c` is not `a` + `b-c`.
+/// Where the parts of a name end must not be guessed from their text: `a-b` + `c` is not `a` + `b-c`, and `ab` + `c` is
+/// not `a` + `bc`.
 #[test]
 fn no_two_bindings_accounts_or_issuers_share_a_name() {
-    let clusters = ["c1", "c1-a", "C1"];
-    let namespaces = ["a", "a-b", "a-b-c", "b", "b-c"];
-    let bindings = ["c", "b-c", "a-b-c", "b.c", "a", "b"];
+    let clusters = ["c1", "c1-a", "c1a", "C1"];
+    let namespaces = ["a", "a-b", "a-b-c", "b", "b-c", "ab", "aa"];
+    let bindings = ["c", "b-c", "a-b-c", "b.c", "a", "b", "bc", "ab"];
     let accounts = ["orders", "orders-a", "orders.a", "a", "b-c"];
     let issuers = ["https://a.example", "https://a.example/", "https://A.example/"];
     let (mut identities, mut prefixes, mut credentials) = (HashSet::new(), BTreeMap::new(), HashSet::new());

@@ -11,7 +11,8 @@ use wio_core::plan::{Plan, Revocation, plan};
 
 use crate::given::{accounts_of, any_binding, any_policy, cases, desired, existing, managed, removal};
 use crate::planning::{assert_untouched, foreign, settle};
-use crate::worlds::{World, any_world, foreign_credential};
+use crate::seeds::any_world;
+use crate::worlds::{World, foreign_credential};
 
 fn gone(bound: &DesiredBinding, policy: DeletionPolicy) -> Desired {
     Desired::Gone(removal(bound, policy))

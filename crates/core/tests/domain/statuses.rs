@@ -18,7 +18,8 @@ use wio_core::status::{status, transition};
 use wio_testkit::kstatus;
 
 use crate::given::{accounts_of, any_binding, any_policy, cases, cluster, desired, managed, removal};
-use crate::worlds::{World, any_world};
+use crate::seeds::any_world;
+use crate::worlds::World;
 
 const GENERATION: i64 = 5;
 

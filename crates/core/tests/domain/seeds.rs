@@ -1,0 +1,346 @@
+//! Worlds to start from: ours, others', edited, stale, in any mixture.
+
+use proptest::prelude::*;
+use wio_api::keys;
+use wio_core::binding::Owner;
+use wio_core::desired::{DesiredBinding, DesiredServiceAccount};
+use wio_core::names::credential_name;
+use wio_core::observed::{BoundBy, Observed, ObservedCredential, PresentIdentity, Tags};
+
+use crate::given::{ACCOUNTS, OLD_ISSUER, name};
+use crate::worlds::{Account, Values, World, account, as_wanted, facts, foreign_credential, right_values, tags_of};
+
+/// A federated credential to start with, before it is known for which binding.
+#[derive(Clone, Debug)]
+pub enum Seed {
+    Exact(usize),
+    WrongAudience(usize),
+    NameInCapitals(usize),
+    /// One of ours that somebody edited to trust another service account.
+    EditedSubject(usize, usize),
+    EditedIssuer(usize),
+    /// Two of ours that hold each other's subject.
+    Swapped(usize),
+    MadeFlexible(usize),
+    /// Of a service account that may not be in the spec any more.
+    Stale(usize),
+    OldIssuer(usize),
+    Foreign(usize),
+    ForeignSame(usize),
+    ForeignSameOtherAudience(usize),
+    ForeignFlexible(usize),
+    Aks,
+    OfAnotherBinding(usize),
+}
+
+fn any_seed() -> BoxedStrategy<Seed> {
+    let n = || 0..20_usize;
+    prop_oneof![
+        4 => n().prop_map(Seed::Exact),
+        1 => n().prop_map(Seed::WrongAudience),
+        1 => n().prop_map(Seed::NameInCapitals),
+        1 => (n(), 0..ACCOUNTS.len()).prop_map(|(i, j)| Seed::EditedSubject(i, j)),
+        1 => n().prop_map(Seed::EditedIssuer),
+        2 => n().prop_map(Seed::Swapped),
+        1 => n().prop_map(Seed::MadeFlexible),
+        2 => (0..ACCOUNTS.len()).prop_map(Seed::Stale),
+        1 => n().prop_map(Seed::OldIssuer),
+        3 => n().prop_map(Seed::Foreign),
+        1 => n().prop_map(Seed::ForeignSame),
+        1 => n().prop_map(Seed::ForeignSameOtherAudience),
+        1 => n().prop_map(Seed::ForeignFlexible),
+        1 => Just(Seed::Aks),
+        1 => n().prop_map(Seed::OfAnotherBinding),
+    ]
+    .boxed()
+}
+
+fn grow(seed: &Seed, bound: &DesiredBinding) -> Vec<ObservedCredential> {
+    let wanted = |i: usize| &bound.credentials[i % bound.credentials.len()];
+    let exact = |i: usize| as_wanted(wanted(i));
+    let subject = |j: usize| format!("system:serviceaccount:shop:{}", ACCOUNTS[j]);
+    let named =
+        |account: &str, issuer: &str| credential_name(&bound.owner.credential_prefix(), &name(account), &name(issuer));
+    let one = match *seed {
+        Seed::Exact(i) => exact(i),
+        Seed::WrongAudience(i) => ObservedCredential {
+            audiences: vec!["api://other".to_owned()],
+            ..exact(i)
+        },
+        Seed::NameInCapitals(i) => ObservedCredential {
+            name: name(&wanted(i).name.as_str().to_uppercase()),
+            ..exact(i)
+        },
+        Seed::EditedSubject(i, j) => ObservedCredential {
+            subject: Some(subject(j)),
+            ..exact(i)
+        },
+        Seed::EditedIssuer(i) => ObservedCredential {
+            issuer: "https://elsewhere.example/".to_owned(),
+            ..exact(i)
+        },
+        Seed::Swapped(i) => {
+            let (a, b) = (exact(i), exact(i + 1));
+            let a_with_b = ObservedCredential {
+                subject: b.subject.clone(),
+                ..a.clone()
+            };
+            return vec![
+                a_with_b,
+                ObservedCredential {
+                    subject: a.subject,
+                    ..b
+                },
+            ];
+        }
+        Seed::MadeFlexible(i) => ObservedCredential {
+            subject: None,
+            ..exact(i)
+        },
+        Seed::Stale(j) => ObservedCredential {
+            name: named(&ACCOUNTS[j], bound.credentials[0].issuer.as_str()),
+            subject: Some(subject(j)),
+            ..exact(0)
+        },
+        Seed::OldIssuer(i) => ObservedCredential {
+            name: named(wanted(i).account.as_str(), OLD_ISSUER),
+            issuer: OLD_ISSUER.to_owned(),
+            ..exact(i)
+        },
+        Seed::Foreign(n) => foreign_credential(n),
+        Seed::ForeignSame(i) => ObservedCredential {
+            name: name(&format!("same-{i}")),
+            ..exact(i)
+        },
+        Seed::ForeignSameOtherAudience(i) => ObservedCredential {
+            name: name(&format!("other-audience-{i}")),
+            audiences: vec!["api://other".to_owned()],
+            ..exact(i)
+        },
+        Seed::ForeignFlexible(n) => ObservedCredential {
+            name: name(&format!("flexible-{n}")),
+            subject: None,
+            ..foreign_credential(n)
+        },
+        Seed::Aks => ObservedCredential {
+            name: name("aks-identity-binding"),
+            issuer: "https://ib.oic.prod-aks.azure.com/tenant/client".to_owned(),
+            ..foreign_credential(0)
+        },
+        Seed::OfAnotherBinding(i) => {
+            let other = Owner {
+                name: name("invoices"),
+                ..bound.owner.clone()
+            };
+            let wanted = wanted(i);
+            ObservedCredential {
+                name: credential_name(&other.credential_prefix(), &wanted.account, &wanted.issuer),
+                ..exact(i)
+            }
+        }
+    };
+    vec![one]
+}
+
+/// The tags of an identity to start with.
+#[derive(Clone, Copy, Debug)]
+pub enum TagSeed {
+    Ours,
+    OursInCapitals,
+    OursOfAnEarlierBinding,
+    OursWithoutUid,
+    OursWithOthers,
+    OfAnotherBinding,
+    None,
+}
+
+fn any_tags() -> impl Strategy<Value = TagSeed> {
+    prop::sample::select(vec![
+        TagSeed::Ours,
+        TagSeed::OursInCapitals,
+        TagSeed::OursOfAnEarlierBinding,
+        TagSeed::OursWithoutUid,
+        TagSeed::OursWithOthers,
+        TagSeed::OfAnotherBinding,
+        TagSeed::None,
+    ])
+}
+
+fn grow_tags(seed: TagSeed, owner: &Owner) -> Tags {
+    let mut tags = tags_of(owner);
+    match seed {
+        TagSeed::Ours => {}
+        TagSeed::OursInCapitals => {
+            tags = tags
+                .into_iter()
+                .map(|(name, value)| (name.to_uppercase(), value))
+                .collect();
+        }
+        TagSeed::OursOfAnEarlierBinding => {
+            tags.insert(keys::BINDING_UID_TAG.to_owned(), "earlier".to_owned());
+        }
+        TagSeed::OursWithoutUid => {
+            tags.remove(keys::BINDING_UID_TAG);
+        }
+        TagSeed::OursWithOthers => {
+            tags.insert("TEAM".to_owned(), "policy".to_owned());
+            tags.insert("created-by".to_owned(), "policy".to_owned());
+        }
+        TagSeed::OfAnotherBinding => {
+            tags.insert(keys::BINDING_TAG.to_owned(), "shop/invoices".to_owned());
+        }
+        TagSeed::None => tags.clear(),
+    }
+    tags
+}
+
+/// A service account to start with.
+#[derive(Clone, Debug)]
+pub enum AccountSeed {
+    Absent,
+    Plain,
+    /// Somebody else put the right values there.
+    RightByOthers,
+    /// Somebody else put a client id of their own there.
+    WrongByOthers,
+    Ours,
+    OursAndCreated,
+    OursWithAnOldClientId,
+    OursWithAnotherLifetime,
+    Others,
+    OfAGoneBinding,
+}
+
+fn any_account() -> impl Strategy<Value = AccountSeed> {
+    prop::sample::select(vec![
+        AccountSeed::Absent,
+        AccountSeed::Absent,
+        AccountSeed::Plain,
+        AccountSeed::RightByOthers,
+        AccountSeed::WrongByOthers,
+        AccountSeed::Ours,
+        AccountSeed::OursAndCreated,
+        AccountSeed::OursWithAnOldClientId,
+        AccountSeed::OursWithAnotherLifetime,
+        AccountSeed::Others,
+        AccountSeed::OfAGoneBinding,
+    ])
+}
+
+fn grow_account(seed: &AccountSeed, n: usize, wanted: Option<&DesiredServiceAccount>) -> Option<Account> {
+    let plain = |mark| account(n, mark);
+    let right = wanted.map_or(Values::default(), |wanted| right_values(wanted, &facts(0)));
+    let old = Values {
+        client_id: Some(facts(77).client_id.to_string()),
+        ..right.clone()
+    };
+    Some(match seed {
+        AccountSeed::Absent => return None,
+        AccountSeed::Plain => plain(BoundBy::Nobody),
+        AccountSeed::RightByOthers => Account {
+            others: right,
+            ..plain(BoundBy::Nobody)
+        },
+        AccountSeed::WrongByOthers => Account {
+            others: old,
+            ..plain(BoundBy::Nobody)
+        },
+        AccountSeed::Ours => Account {
+            ours: right,
+            ..plain(BoundBy::Us)
+        },
+        AccountSeed::OursAndCreated => Account {
+            ours: right,
+            created_by_operator: true,
+            ..plain(BoundBy::Us)
+        },
+        AccountSeed::OursWithAnOldClientId => Account {
+            ours: old,
+            ..plain(BoundBy::Us)
+        },
+        AccountSeed::OursWithAnotherLifetime => Account {
+            ours: Values {
+                token_expiration: Some("86400".to_owned()),
+                ..right
+            },
+            ..plain(BoundBy::Us)
+        },
+        AccountSeed::Others => Account {
+            ours: old,
+            ..plain(BoundBy::Other {
+                binding: "invoices".to_owned(),
+            })
+        },
+        AccountSeed::OfAGoneBinding => Account {
+            ours: old,
+            created_by_operator: n.is_multiple_of(2),
+            ..plain(BoundBy::Gone { uid: name("gone") })
+        },
+    })
+}
+
+/// A world before it is known for which binding.
+#[derive(Clone, Debug)]
+pub struct WorldSeed {
+    identity: Option<(TagSeed, Vec<Seed>)>,
+    accounts: Vec<AccountSeed>,
+}
+
+pub fn any_world() -> BoxedStrategy<WorldSeed> {
+    let credentials = prop_oneof![
+        3 => prop::collection::vec(any_seed(), 0..8),
+        1 => prop::collection::vec(any_seed(), 8..30),
+    ];
+    (
+        prop::option::weighted(0.85, (any_tags(), credentials)),
+        prop::collection::vec(any_account(), ACCOUNTS.len()),
+    )
+        .prop_map(|(identity, accounts)| WorldSeed { identity, accounts })
+        .boxed()
+}
+
+impl WorldSeed {
+    /// A world in which Azure's rules hold.
+    pub fn lawful(&self, bound: &DesiredBinding) -> World {
+        let mut world = self.without_credentials(bound);
+        for credential in self.credentials(bound) {
+            world.insert(credential);
+        }
+        world
+    }
+
+    /// What a list might show while writes of others go on: anything.
+    pub fn lawless(&self, bound: &DesiredBinding) -> Observed {
+        let mut world = self.without_credentials(bound);
+        if let Some(identity) = &mut world.identity {
+            identity.credentials = self.credentials(bound);
+        }
+        world.observe(&ACCOUNTS.iter().map(|text| name(text)).collect())
+    }
+
+    fn credentials(&self, bound: &DesiredBinding) -> Vec<ObservedCredential> {
+        let seeds = self.identity.iter().flat_map(|(_, seeds)| seeds);
+        seeds.flat_map(|seed| grow(seed, bound)).collect()
+    }
+
+    fn without_credentials(&self, bound: &DesiredBinding) -> World {
+        let wanted = |name: &str| {
+            bound
+                .service_accounts
+                .iter()
+                .find(|account| account.name.as_str() == name)
+        };
+        let accounts = ACCOUNTS.iter().zip(&self.accounts).enumerate();
+        World {
+            identity: self.identity.as_ref().map(|(tags, _)| PresentIdentity {
+                facts: facts(0),
+                tags: grow_tags(*tags, &bound.owner),
+                credentials: Vec::new(),
+            }),
+            accounts: accounts
+                .filter_map(|(n, (text, seed))| Some((name(text), grow_account(seed, n, wanted(text))?)))
+                .collect(),
+            created: 1,
+        }
+    }
+}
