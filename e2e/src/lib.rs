@@ -1,1 +1,21 @@
-//! End-to-end harness.
+//! The end-to-end harness: starts the real parts on loopback, and leaves nothing behind. See e2e/README.md.
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "everything here fails when a part fails, with a message for the person who runs it"
+)]
+
+pub mod audit;
+pub mod certificates;
+pub mod cluster;
+pub mod control_plane;
+mod kubeconfig;
+pub mod paths;
+pub mod pods;
+pub mod ports;
+pub mod process;
+pub mod scratch;
+pub mod token;
+pub mod tools;
+pub mod wait;
+pub mod webhook;
+pub mod world;

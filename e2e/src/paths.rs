@@ -1,0 +1,39 @@
+//! Where things lie: the repository, the parts that `e2e/setup` made, the binaries that cargo built.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package).to_path_buf()
+}
+
+/// A binary that `e2e/setup` made, such as `kube-apiserver`.
+pub fn part(name: &str) -> Result<PathBuf> {
+    there(repository().join(".build/e2e/bin").join(name), "make setup")
+}
+
+/// The Python interpreter that has Azure's clients.
+pub fn python() -> Result<PathBuf> {
+    there(repository().join(".build/venv/bin/python"), "make setup")
+}
+
+/// A binary of this workspace, of the profile with which the running program was built.
+pub fn built(name: &str, package: &str) -> Result<PathBuf> {
+    let running = std::env::current_exe().context("the path of the running program")?;
+    // Tests run in `target/<profile>/deps`, programs in `target/<profile>`.
+    let folder = running
+        .ancestors()
+        .skip(1)
+        .find(|folder| !folder.ends_with("deps"))
+        .context("the build folder")?;
+    there(folder.join(name), &format!("cargo build --package {package}"))
+}
+
+fn there(path: PathBuf, how: &str) -> Result<PathBuf> {
+    ensure!(path.exists(), "{} is missing; `{how}` makes it", path.display());
+    Ok(path)
+}
