@@ -10,8 +10,10 @@ pub const FINALIZER: &str = "workloadidentity.dev/azure";
 /// The label on bound service accounts; the operator watches only those that carry it. Its value is the binding's UID.
 pub const BOUND_BY_LABEL: &str = "workloadidentity.dev/bound-by";
 
-/// The label on service accounts that the operator created. Its value is the UID of the binding that did.
-pub const CREATED_BY_LABEL: &str = "workloadidentity.dev/created-by";
+/// The annotation on bound service accounts that names the binding.
+pub const BINDING_ANNOTATION: &str = "workloadidentity.dev/binding";
+/// The label on service accounts that the operator created, so that they go with the binding. Its value is `true`.
+pub const CREATED_LABEL: &str = "workloadidentity.dev/created";
 
 /// The annotation from which the pod webhook takes the client id.
 pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";

@@ -1,13 +1,13 @@
 //! What the world should be like for one binding.
 
-use wio_api::{ConflictPolicy, DeletionPolicy, IdentityOrigin, Reason, WorkloadIdentityBindingStatus, keys};
+use wio_api::{ConflictPolicy, DeletionPolicy, Reason, WorkloadIdentityBindingStatus, keys};
 
 use crate::authorize::{Authorized, Grant, Revoke};
 use crate::binding::{IdentityRef, Owner, TokenExpiration, ValidatedBinding};
 use crate::config::{Cluster, OperatorConfig};
 use crate::fault::Blocked;
 use crate::names::{
-    Audience, CredentialName, CredentialPrefix, Issuer, Location, ServiceAccountName, Subject, binding_tag,
+    Audience, CredentialName, CredentialPrefix, IdentityId, Issuer, Location, ServiceAccountName, Subject, binding_tag,
     credential_name,
 };
 use crate::observed::{Tags, tag};
@@ -149,6 +149,28 @@ impl DesiredBinding {
             credentials,
             service_accounts,
         }
+    }
+
+    /// Why nothing may be written when the binding already has an identity and now means another one: the operator's
+    /// defaults were changed since. A second identity beside the first would leave the first one trusted, and nobody
+    /// would take it away.
+    #[must_use]
+    pub fn moved(&self, status: Option<&WorkloadIdentityBindingStatus>) -> Option<Blocked> {
+        let before = status?.identity.as_ref()?;
+        let now = self.authorized.identity();
+        // What does not parse was not written by us, and says nothing.
+        let elsewhere = before
+            .resource_id
+            .parse()
+            .is_ok_and(|before: IdentityId| before != *now);
+        elsewhere.then(|| Blocked {
+            reason: Reason::IdentityMoved,
+            message: format!(
+                "the identity of this binding is {}, and by the spec with the operator's defaults it would now be {now}; \
+                 set the operator's subscription and resource group back, or delete the binding and create it anew",
+                before.resource_id
+            ),
+        })
     }
 
     /// The credential of a service account.

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use wio_api::{FederatedCredentialUsage, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
+use wio_api::{FederatedCredentialUsage, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
 use wio_core::observed::{Observed, ObservedIdentity};
 use wio_core::outcome::{Outcome, Reconciled};
@@ -166,4 +166,29 @@ fn an_identity_is_presumed_absent_only_when_its_name_is_ours_alone_and_nothing_w
         "it was tried before"
     );
     assert_eq!(presume::absent(&desired(&existing(&["a"])), true, None), None);
+}
+
+/// An operator whose default resource group was changed must not make a second identity and forget the first, which
+/// would go on being trusted.
+#[test]
+fn a_binding_whose_identity_would_now_stand_elsewhere_is_refused() {
+    let (bound, mut status) = settled(&managed(&["a"]));
+    assert_eq!(bound.moved(None), None);
+    assert_eq!(bound.moved(Some(&status)), None);
+
+    let here = status.identity.as_ref().unwrap().resource_id.clone();
+    let mut become_id = |id: String| {
+        status.identity.as_mut().unwrap().resource_id = id;
+        bound.moved(Some(&status))
+    };
+    assert_eq!(become_id(here.to_uppercase()), None);
+    assert_eq!(become_id("not an id".to_owned()), None);
+    let elsewhere = here.replace("/operator/", "/before/");
+    let blocked = become_id(elsewhere.clone()).unwrap();
+    assert_eq!(blocked.reason, Reason::IdentityMoved);
+    assert!(
+        blocked.message.contains(&elsewhere) && blocked.message.contains(&here),
+        "{}",
+        blocked.message
+    );
 }
