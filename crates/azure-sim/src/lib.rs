@@ -1,1 +1,44 @@
 //! A faithful simulator of Azure Resource Manager, managed identities and the Entra token endpoint.
+//!
+//! [`Simulator::handle`] takes a request and gives the answer that Azure would give, with no socket in between and on
+//! tokio's clock alone: under paused time a test sees replication delays, token buckets and expiries pass in an
+//! instant. The binary `azure-sim` serves the same over HTTPS, for clients that cannot be handed a function.
+//!
+//! One host plays every part; the path tells them apart:
+//!
+//! | path | part |
+//! |---|---|
+//! | `/subscriptions/…`, `/providers/…` | Azure Resource Manager: resource groups, user-assigned managed identities, their federated credentials, role assignments and definitions |
+//! | `/{tenant}/oauth2/v2.0/token`, `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/discovery/v2.0/keys`, `/common/discovery/instance` | Entra |
+//! | `/metadata/identity/oauth2/token` | the managed-identity endpoint of a virtual machine |
+//! | `/_sim/…` | the simulator itself: state, faults, log and settings |
+
+mod access;
+mod admin;
+mod answer;
+mod arm;
+mod clock;
+mod config;
+mod entra;
+mod faults;
+mod incoming;
+mod instance_metadata;
+mod limits;
+mod log;
+mod model;
+mod names;
+pub mod server;
+mod simulator;
+mod state;
+mod target;
+
+pub use config::{Budget, Config, Limits, ProviderLimits, Quota, Rates};
+pub use entra::issuers::{IssuerDocuments, KnownIssuers, Unreachable};
+pub use faults::{Effect, Fault, Matcher};
+pub use log::LoggedRequest;
+pub use model::{
+    Credential, Identity, IdentityId, NotAnIdentityId, Permission, ResourceGroup, RoleAssignment, RoleDefinition,
+    Snapshot,
+};
+pub use simulator::{ConnectionDropped, Simulator};
+pub use target::ResourceKind;

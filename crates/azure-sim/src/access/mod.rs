@@ -1,0 +1,5 @@
+//! Who calls Azure Resource Manager, and what the caller may do.
+
+pub(crate) mod built_in_roles;
+pub(crate) mod caller;
+pub(crate) mod rights;

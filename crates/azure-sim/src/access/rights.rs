@@ -1,0 +1,119 @@
+//! Whether the caller's role assignments allow a call.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::access::built_in_roles::built_in_roles;
+use crate::access::caller::Caller;
+use crate::answer::{Answer, Outcome};
+use crate::model::{Permission, RoleDefinition};
+use crate::state::State;
+use crate::target::lies_within;
+
+/// Lets the call pass when a role assignment at the scope or above it grants the action, and has had its time to spread.
+pub(crate) fn require(state: &State, caller: &Caller, action: &str, scope: &str, now: Timestamp) -> Outcome<()> {
+    let principal = Uuid::try_parse(&caller.principal).unwrap_or_default();
+    let granted = state.granting(now).any(|assignment| {
+        assignment.principal_id == principal
+            && lies_within(scope, &assignment.scope)
+            && role(state, assignment.role_definition_id).is_some_and(|role| grants(role, action))
+    });
+    if granted {
+        return Ok(());
+    }
+    let Caller { principal, client } = caller;
+    let message = format!(
+        "The client '{client}' with object id '{principal}' does not have authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials."
+    );
+    Err(Answer::error(StatusCode::FORBIDDEN, "AuthorizationFailed", message)
+        .with_header("x-ms-failure-cause", "gateway"))
+}
+
+/// A role definition, built in or custom.
+pub(crate) fn role(state: &State, name: Uuid) -> Option<&RoleDefinition> {
+    built_in_roles().get(&name).or_else(|| state.definitions.get(&name))
+}
+
+fn grants(role: &RoleDefinition, action: &str) -> bool {
+    // `userAssignedIdentities/*/read` is how Managed Identity Operator may read the identity itself, too.
+    let covers = |pattern: &String| covers(pattern, action) || covers(&pattern.replace("/*/", "/"), action);
+    let any = |patterns: &[String]| patterns.iter().any(covers);
+    role.permissions.iter().any(
+        |Permission {
+             actions, not_actions, ..
+         }| any(actions) && !any(not_actions),
+    )
+}
+
+/// Whether the text has the pattern's form, in any case; a `*` stands for any text.
+fn covers(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
+    let Some((start, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut left) = text.strip_prefix(start) else {
+        return false;
+    };
+    let (middle, end) = rest
+        .rsplit_once('*')
+        .map_or((None, rest), |(middle, end)| (Some(middle), end));
+    for part in middle.iter().flat_map(|middle| middle.split('*')) {
+        let Some((_, after)) = left.split_once(part) else {
+            return false;
+        };
+        left = after;
+    }
+    left.ends_with(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role_of(guid: &str) -> &'static RoleDefinition {
+        &built_in_roles()[&Uuid::try_parse(guid).unwrap()]
+    }
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        assert!(covers("*", "Microsoft.A/b/read"));
+        assert!(covers("*/read", "Microsoft.A/b/READ") && !covers("*/read", "Microsoft.A/b/write"));
+        assert!(covers("microsoft.a/*/read", "Microsoft.A/b/c/read") && !covers("Microsoft.A/*", "Microsoft.B/c/read"));
+        assert!(covers("a*b*c", "a-b-c") && !covers("a*b*c", "a-c") && !covers("a*b*b", "a-b"));
+        assert!(covers("a", "A") && !covers("a", "ab"));
+    }
+
+    #[test]
+    fn a_contributor_assigns_no_roles() {
+        let contributor = role_of("b24988ac-6180-42a0-ab88-20f7382dd24c");
+        assert!(grants(
+            contributor,
+            "Microsoft.ManagedIdentity/userAssignedIdentities/write"
+        ));
+        assert!(!grants(contributor, "Microsoft.Authorization/roleAssignments/write"));
+        assert!(grants(
+            role_of("8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
+            "Microsoft.Authorization/roleAssignments/write"
+        ));
+    }
+
+    #[test]
+    fn a_managed_identity_contributor_manages_identities_and_their_credentials_alone() {
+        let role = role_of("e40ec5ca-96e0-45a2-b4ff-59039f2c2b59");
+        let identity = "Microsoft.ManagedIdentity/userAssignedIdentities";
+        for action in [
+            "write",
+            "delete",
+            "federatedIdentityCredentials/write",
+            "federatedIdentityCredentials/delete",
+        ] {
+            assert!(grants(role, &format!("{identity}/{action}")), "{action}");
+        }
+        assert!(grants(role, "Microsoft.Authorization/roleAssignments/read"));
+        assert!(!grants(role, "Microsoft.Authorization/roleAssignments/write"));
+        assert!(!grants(role, &format!("{identity}/assign/action")));
+        let operator = role_of("f1a07417-d97a-45cb-824c-7a7467783830");
+        assert!(grants(operator, &format!("{identity}/read")) && !grants(operator, &format!("{identity}/write")));
+    }
+}

@@ -1,0 +1,153 @@
+//! What a call must pass before it reaches its resource.
+
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+
+use crate::access::caller::Caller;
+use crate::access::rights;
+use crate::answer::{Answer, Outcome};
+use crate::config::Config;
+use crate::incoming::Incoming;
+use crate::limits::{CallKind, Exhausted};
+use crate::names::guid;
+use crate::simulator::Simulator;
+use crate::state::State;
+use crate::target::{Target, segments};
+
+/// A write of a federated credential under way; while it lives, others on the same identity are refused.
+pub(super) struct CredentialWrite {
+    simulator: Simulator,
+    identity: String,
+}
+
+/// The subscription must be a GUID, and one that exists.
+pub(super) fn subscription(config: &Config, target: &Target) -> Outcome<()> {
+    let Some(text) = target.subscription() else {
+        return Ok(());
+    };
+    let Some(id) = guid(text) else {
+        let message = format!("The provided subscription identifier '{text}' is malformed or invalid.");
+        return Err(gateway(StatusCode::BAD_REQUEST, "InvalidSubscriptionId", message));
+    };
+    if config.subscriptions.is_empty() || config.subscriptions.contains(&id) {
+        return Ok(());
+    }
+    Err(Answer::gateway_not_found(
+        "SubscriptionNotFound",
+        format!("The subscription '{text}' could not be found."),
+    ))
+}
+
+/// Draws the call on the budgets; gives the headers that say what is left.
+pub(super) fn throttle(
+    state: &mut State,
+    config: &Config,
+    caller: &Caller,
+    incoming: &Incoming,
+    target: &Target,
+    now: Timestamp,
+) -> Outcome<Vec<(String, String)>> {
+    let (Some(limits), Some(subscription)) = (&config.limits, target.subscription()) else {
+        return Ok(Vec::new());
+    };
+    let kind = CallKind::of(&incoming.method, target);
+    let refuse = |exhausted: Exhausted| {
+        let (what, wait) = (kind.name().trim_end_matches('s'), exhausted.retry_after);
+        let message = format!(
+            "Number of '{what}' requests for subscription '{subscription}' actor '{}' exceeded. Please try again after '{wait}' seconds after additional tokens are available. Refer to https://aka.ms/arm-throttling for additional information.",
+            caller.principal
+        );
+        throttled("SubscriptionRequestsThrottled", message, exhausted)
+            .with_header(&remaining(kind, ""), "0")
+            .with_header("x-ms-failure-cause", "gateway")
+    };
+    let left = state
+        .throttle
+        .draw(limits, kind, &caller.principal, subscription, now)
+        .map_err(refuse)?;
+    let shared = state
+        .throttle
+        .draw_global(limits, kind, subscription, now)
+        .map_err(refuse)?;
+    state
+        .throttle
+        .draw_provider(limits, &incoming.method, target, now)
+        .map_err(|exhausted| throttled("TooManyRequests", TOO_MANY, exhausted))?;
+    Ok(vec![
+        (remaining(kind, ""), left.to_string()),
+        (remaining(kind, "global-"), shared.to_string()),
+    ])
+}
+
+/// What the managed-identity provider says when its own limits are reached.
+pub(super) const TOO_MANY: &str = "The request is throttled. Please retry later.";
+
+/// A 429 that says when to come again.
+pub(super) fn throttled(code: &str, message: impl Into<String>, exhausted: Exhausted) -> Answer {
+    Answer::error(StatusCode::TOO_MANY_REQUESTS, code, message)
+        .with_header("retry-after", exhausted.retry_after.to_string())
+}
+
+fn remaining(kind: CallKind, global: &str) -> String {
+    format!("x-ms-ratelimit-remaining-subscription-{global}{}", kind.name())
+}
+
+/// The caller's roles must allow the call, when authorization is on.
+pub(super) fn authorize(
+    state: &State,
+    config: &Config,
+    caller: &Caller,
+    incoming: &Incoming,
+    target: &Target,
+    now: Timestamp,
+) -> Outcome<()> {
+    match target.action(&incoming.method) {
+        Some(action) if config.authorization => {
+            let scope = format!("/{}", segments(&incoming.path).join("/"));
+            rights::require(state, caller, &action, &scope, now)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Claims the identity for a write of one of its credentials, if the call is one.
+pub(super) fn credential_write(
+    simulator: &Simulator,
+    state: &mut State,
+    incoming: &Incoming,
+    target: &Target,
+) -> Outcome<Option<CredentialWrite>> {
+    let Some(id) = target
+        .credential_owner()
+        .filter(|_| matches!(incoming.method, Method::PUT | Method::DELETE))
+        .filter(|id| state.identities.contains_key(&id.key()))
+    else {
+        return Ok(None);
+    };
+    let identity = id.key();
+    if !state.busy.insert(identity.clone()) {
+        let provider = "Microsoft.ManagedIdentity/userAssignedIdentities";
+        let id = id.to_string().replace(provider, &provider.to_lowercase());
+        let message = format!(
+            "Too many Federated Identity Credentials are written concurrently for the managed identity '{id}'. Concurrent Federated Identity Credentials writes under the same managed identity are not supported."
+        );
+        let code = "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity";
+        return Err(Answer::conflict(code, message));
+    }
+    Ok(Some(CredentialWrite {
+        simulator: simulator.clone(),
+        identity,
+    }))
+}
+
+fn gateway(status: StatusCode, code: &str, message: String) -> Answer {
+    Answer::error(status, code, message).with_header("x-ms-failure-cause", "gateway")
+}
+
+// === impl CredentialWrite ===
+
+impl Drop for CredentialWrite {
+    fn drop(&mut self) {
+        self.simulator.with_state(|state, _| state.busy.remove(&self.identity));
+    }
+}

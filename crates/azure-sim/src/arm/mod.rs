@@ -1,0 +1,148 @@
+//! Azure Resource Manager: what every call meets, and then the handler of its resource.
+
+mod admission;
+mod credentials;
+mod definitions;
+mod groups;
+pub(crate) mod headers;
+mod identities;
+mod paging;
+mod role_assignments;
+mod tags;
+mod versions;
+
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+
+use crate::access::caller::Caller;
+use crate::answer::{Answer, Outcome};
+use crate::config::Config;
+use crate::incoming::Incoming;
+use crate::simulator::Simulator;
+use crate::state::State;
+use crate::target::Target;
+
+/// A call that was admitted.
+#[derive(Clone, Copy)]
+struct Call<'a> {
+    incoming: &'a Incoming,
+    config: &'a Config,
+    caller: &'a Caller,
+    version: &'a str,
+    now: Timestamp,
+}
+
+/// Answers a call: admission at once, the rest when the latency is over.
+pub(crate) async fn serve(
+    simulator: &Simulator,
+    incoming: &Incoming,
+    target: &Target,
+    caller: Outcome<Caller>,
+) -> Answer {
+    let config = simulator.settings();
+    let mut remaining = Vec::new();
+    let answer = match caller {
+        Ok(caller) => admitted(simulator, incoming, target, &caller, &config, &mut remaining).await,
+        Err(refused) => Err(refused),
+    };
+    let mut answer = answer.unwrap_or_else(|refused| refused);
+    answer.headers.extend(remaining);
+    answer
+}
+
+async fn admitted(
+    simulator: &Simulator,
+    incoming: &Incoming,
+    target: &Target,
+    caller: &Caller,
+    config: &Config,
+    remaining: &mut Vec<(String, String)>,
+) -> Outcome<Answer> {
+    let version = versions::check(target, incoming)?;
+    admission::subscription(config, target)?;
+    let _writing = simulator.with_state(|state, now| {
+        remaining.extend(admission::throttle(state, config, caller, incoming, target, now)?);
+        admission::authorize(state, config, caller, incoming, target, now)?;
+        admission::credential_write(simulator, state, incoming, target)
+    })?;
+    if !config.latency.is_zero() {
+        tokio::time::sleep(config.latency).await;
+    }
+    simulator.with_state(|state, now| {
+        let call = Call {
+            incoming,
+            config,
+            caller,
+            version,
+            now,
+        };
+        call.dispatch(state, target)
+    })
+}
+
+// === impl Call ===
+
+impl Call<'_> {
+    fn dispatch(&self, state: &mut State, target: &Target) -> Outcome<Answer> {
+        let method = &self.incoming.method;
+        match target {
+            Target::Subscription(id) if *method == Method::GET => Ok(groups::subscription(self, id)),
+            Target::Groups(subscription) if *method == Method::GET => groups::list(self, state, subscription),
+            Target::Group { subscription, name } => match *method {
+                Method::GET => groups::get(state, subscription, name),
+                Method::HEAD => Ok(groups::head(state, subscription, name)),
+                Method::PUT => groups::put(self, state, subscription, name),
+                Method::PATCH => groups::patch(self, state, subscription, name),
+                Method::DELETE => groups::delete(self, state, subscription, name),
+                _ => Err(self.not_allowed()),
+            },
+            Target::Operation { subscription, name } if *method == Method::GET => {
+                Ok(groups::operation(self, state, subscription, name))
+            }
+            Target::Identities { subscription, group } if *method == Method::GET => {
+                identities::list(self, state, subscription, group.as_deref())
+            }
+            Target::Identity(id) => match *method {
+                Method::GET => identities::get(self, state, id),
+                Method::PUT => identities::put(self, state, id),
+                Method::PATCH => identities::patch(self, state, id),
+                Method::DELETE => identities::delete(state, id),
+                _ => Err(self.not_allowed()),
+            },
+            Target::IdentityAction(id, action) if *method == Method::POST => identities::act(self, state, id, action),
+            Target::Credentials(id) if *method == Method::GET => credentials::list(self, state, id),
+            Target::Credential(id, name) => match *method {
+                Method::GET => credentials::get(state, id, name),
+                Method::PUT => credentials::put(self, state, id, name),
+                Method::DELETE => credentials::delete(self, state, id, name),
+                _ => Err(self.not_allowed()),
+            },
+            Target::RoleAssignments { scope } if *method == Method::GET => role_assignments::list(self, state, scope),
+            Target::RoleAssignment { scope, name } => match *method {
+                Method::GET => role_assignments::get(state, scope, name),
+                Method::PUT => role_assignments::put(self, state, scope, name),
+                Method::DELETE => Ok(role_assignments::delete(state, scope, name)),
+                _ => Err(self.not_allowed()),
+            },
+            Target::RoleDefinitions { scope } if *method == Method::GET => definitions::list(self, state, scope),
+            Target::RoleDefinition { scope, name } => match *method {
+                Method::GET => definitions::get(state, scope, name),
+                Method::PUT => definitions::put(self, state, scope, name),
+                Method::DELETE => definitions::delete(state, scope, name),
+                _ => Err(self.not_allowed()),
+            },
+            _ => Err(self.not_allowed()),
+        }
+    }
+
+    fn not_allowed(&self) -> Answer {
+        let method = &self.incoming.method;
+        let message = format!("The requested resource does not support http method '{method}'.");
+        Answer::error(StatusCode::METHOD_NOT_ALLOWED, "UnsupportedHttpMethod", message)
+    }
+
+    /// A link to the caller's own base; ARM's links are absolute.
+    fn link(&self, path: &str, query: &str) -> String {
+        format!("{}{path}?{query}", self.incoming.base)
+    }
+}

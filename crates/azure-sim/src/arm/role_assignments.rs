@@ -1,0 +1,291 @@
+//! Role assignments, api 2022-04-01.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::access::rights::role;
+use crate::answer::{Answer, Outcome};
+use crate::arm::Call;
+use crate::clock::after;
+use crate::model::{IdentityId, RoleAssignment};
+use crate::names::guid;
+use crate::state::State;
+use crate::target::{lies_within, segments, subscription_of};
+
+/// What a body asks for.
+struct Wish {
+    role_definition_id: Uuid,
+    principal_id: Uuid,
+    principal_type: Option<String>,
+    description: Option<String>,
+    condition: Option<String>,
+    condition_version: Option<String>,
+}
+
+/// Which assignments a list holds.
+#[derive(Default)]
+struct Filter {
+    at_scope: bool,
+    principal: Option<Uuid>,
+}
+
+/// The assignments at the scope, above it and, unless the filter is `atScope()`, below it.
+pub(super) fn list(call: &Call<'_>, state: &State, scope: &str) -> Outcome<Answer> {
+    exists(state, scope)?;
+    let filter = Filter::read(call.incoming.query("$filter"))?;
+    let mut matching: Vec<(String, Value)> = state
+        .assignments
+        .values()
+        .filter(|assignment| filter.holds(assignment, scope))
+        .map(|assignment| (assignment.id().to_lowercase(), rendered(assignment)))
+        .collect();
+    matching.sort_by(|(a, _), (b, _)| a.cmp(b));
+    call.page(matching.into_iter())
+}
+
+pub(super) fn get(state: &State, scope: &str, name: &str) -> Outcome<Answer> {
+    let found = find(state, scope, name).ok_or_else(|| {
+        let message = format!("The role assignment '{name}' is not found.");
+        Answer::error(StatusCode::NOT_FOUND, "RoleAssignmentNotFound", message)
+    })?;
+    Ok(Answer::ok(rendered(found)))
+}
+
+pub(super) fn delete(state: &mut State, scope: &str, name: &str) -> Answer {
+    let found = find(state, scope, name).map(|found| found.name);
+    let removed = found.and_then(|found| state.assignments.remove(&found));
+    removed.map_or_else(
+        || Answer::empty(StatusCode::NO_CONTENT),
+        |removed| Answer::ok(rendered(&removed)),
+    )
+}
+
+/// Creates an assignment, or changes the description and the condition of the one with this name.
+pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -> Outcome<Answer> {
+    let name = guid(name).ok_or_else(|| {
+        let message = format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.");
+        Answer::bad_request("InvalidRoleAssignmentId", message)
+    })?;
+    exists(state, scope)?;
+    let wish = Wish::read(&call.incoming.json()?)?;
+    if role(state, wish.role_definition_id).is_none() {
+        let id = wish.role_definition_id.simple();
+        let message = format!("The specified role definition with ID '{id}' does not exist.");
+        return Err(Answer::bad_request("RoleDefinitionDoesNotExist", message));
+    }
+    let principal_type = principal_type(call, state, &wish)?;
+    let same = |other: &RoleAssignment| {
+        same_scope(&other.scope, scope)
+            && other.principal_id == wish.principal_id
+            && other.role_definition_id == wish.role_definition_id
+    };
+    if let Some(existing) = state.assignments.get_mut(&name) {
+        if !same(existing) {
+            let message = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.";
+            return Err(Answer::bad_request("RoleAssignmentUpdateNotPermitted", message));
+        }
+        existing.description = wish.description;
+        existing.condition = wish.condition;
+        existing.condition_version = wish.condition_version;
+        existing.updated_on = call.now;
+        return Ok(Answer::ok(rendered(existing)));
+    }
+    if state.assignments.values().any(same) {
+        return Err(Answer::conflict(
+            "RoleAssignmentExists",
+            "The role assignment already exists.",
+        ));
+    }
+    if let Some(subscription) = subscription_of(scope) {
+        let subscription = format!("/subscriptions/{subscription}");
+        let held = state
+            .assignments
+            .values()
+            .filter(|other| lies_within(&other.scope, &subscription))
+            .count();
+        if held >= call.config.role_assignment_limit {
+            let message = "No more role assignments can be created.";
+            return Err(Answer::bad_request("RoleAssignmentLimitExceeded", message));
+        }
+    }
+    let assignment = RoleAssignment {
+        name,
+        scope: scope.to_owned(),
+        role_definition_id: wish.role_definition_id,
+        principal_id: wish.principal_id,
+        principal_type,
+        description: wish.description,
+        condition: wish.condition,
+        condition_version: wish.condition_version,
+        created_on: call.now,
+        updated_on: call.now,
+        created_by: call.caller.principal.clone(),
+    };
+    let answer = Answer::json(StatusCode::CREATED, rendered(&assignment));
+    state.insert_assignment(assignment, after(call.now, call.config.role_propagation));
+    Ok(answer)
+}
+
+/// The principal's type. Saying it spares the look into the directory, where a new principal may be missing yet.
+fn principal_type(call: &Call<'_>, state: &State, wish: &Wish) -> Outcome<String> {
+    let identity = state.identity_of_principal(wish.principal_id);
+    let replicated =
+        identity.filter(|identity| after(identity.created_at, call.config.principal_replication) <= call.now);
+    let is_user = call
+        .config
+        .static_tokens
+        .values()
+        .any(|principal| *principal == wish.principal_id);
+    match (&wish.principal_type, replicated) {
+        (Some(said), Some(_)) if said != "ServicePrincipal" => {
+            let message = format!(
+                "The PrincipalId '{}' has type 'ServicePrincipal' , which is different from specified PrinciaplType '{said}'.",
+                wish.principal_id.simple()
+            );
+            Err(Answer::bad_request("UnmatchedPrincipalType", message))
+        }
+        (Some(said), _) => Ok(said.clone()),
+        (None, Some(_)) => Ok("ServicePrincipal".to_owned()),
+        (None, None) if is_user => Ok("User".to_owned()),
+        (None, None) => {
+            let message = format!(
+                "Principal {} does not exist in the directory {}. Check that you have the correct principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See https://aka.ms/docs-principaltype",
+                wish.principal_id.simple(),
+                call.config.tenant_id
+            );
+            Err(Answer::bad_request("PrincipalNotFound", message))
+        }
+    }
+}
+
+/// The scope must be one that exists, as far as this cloud holds such things: what lies in a resource group and is no
+/// identity is taken to exist.
+pub(super) fn exists(state: &State, scope: &str) -> Outcome<()> {
+    let segments = segments(scope);
+    let names: Vec<&str> = segments.iter().map(String::as_str).collect();
+    if let ["subscriptions", subscription, groups, group, ..] = names.as_slice()
+        && groups.eq_ignore_ascii_case("resourceGroups")
+    {
+        state.group(subscription, group)?;
+    }
+    match scope.parse::<IdentityId>() {
+        Ok(id) => state.identity(&id).map(drop),
+        Err(_) => Ok(()),
+    }
+}
+
+fn find<'a>(state: &'a State, scope: &str, name: &str) -> Option<&'a RoleAssignment> {
+    state
+        .assignments
+        .get(&guid(name)?)
+        .filter(|assignment| same_scope(&assignment.scope, scope))
+}
+
+fn same_scope(one: &str, other: &str) -> bool {
+    lies_within(one, other) && lies_within(other, one)
+}
+
+fn rendered(assignment: &RoleAssignment) -> Value {
+    json!({
+        "properties": {
+            // Without the subscription, whatever was sent.
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", assignment.role_definition_id),
+            "principalId": assignment.principal_id,
+            "principalType": assignment.principal_type,
+            "scope": assignment.scope,
+            "condition": assignment.condition,
+            "conditionVersion": assignment.condition_version,
+            "createdOn": assignment.created_on,
+            "updatedOn": assignment.updated_on,
+            "createdBy": assignment.created_by,
+            "updatedBy": assignment.created_by,
+            "delegatedManagedIdentityResourceId": null,
+            "description": assignment.description,
+        },
+        "id": assignment.id(),
+        "type": "Microsoft.Authorization/roleAssignments",
+        "name": assignment.name,
+    })
+}
+
+// === impl Wish ===
+
+impl Wish {
+    fn read(body: &Map<String, Value>) -> Outcome<Self> {
+        let property = |name: &str| body.get("properties")?.get(name)?.as_str();
+        let owned = |name: &str| property(name).map(str::to_owned);
+        let role = property("roleDefinitionId").ok_or_else(|| {
+            Answer::bad_request(
+                "BadRequestFormat",
+                "The request was incorrectly formatted: 'roleDefinitionId' is missing.",
+            )
+        })?;
+        let role_definition_id = role.rsplit('/').next().and_then(guid).ok_or_else(|| {
+            let message =
+                format!("The role definition ID '{role}' is not valid. The role definition ID must be a GUID.");
+            Answer::bad_request("InvalidRoleDefinitionId", message)
+        })?;
+        let principal_id = property("principalId")
+            .and_then(|id| Uuid::try_parse(id).ok())
+            .ok_or_else(|| {
+                let message = "A valid principal ID must be provided for role assignment.";
+                Answer::bad_request("InvalidPrincipalId", message)
+            })?;
+        let principal_type = owned("principalType");
+        let known = ["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"];
+        if let Some(said) = principal_type.as_deref().filter(|said| !known.contains(said)) {
+            let message = format!("The principal type '{said}' is not valid.");
+            return Err(Answer::bad_request("InvalidPrincipalType", message));
+        }
+        Ok(Self {
+            role_definition_id,
+            principal_id,
+            principal_type,
+            description: owned("description"),
+            condition: owned("condition"),
+            condition_version: owned("conditionVersion"),
+        })
+    }
+}
+
+// === impl Filter ===
+
+impl Filter {
+    /// Reads `atScope()`, `principalId eq '…'`, `assignedTo('…')`, or several of them joined by `and`.
+    fn read(text: Option<&str>) -> Outcome<Self> {
+        let mut filter = Self::default();
+        for term in text
+            .unwrap_or_default()
+            .split(" and ")
+            .map(str::trim)
+            .filter(|term| !term.is_empty())
+        {
+            if term.eq_ignore_ascii_case("atScope()") {
+                filter.at_scope = true;
+                continue;
+            }
+            let quoted = term
+                .strip_prefix("principalId eq '")
+                .and_then(|rest| rest.strip_suffix('\''))
+                .or_else(|| {
+                    term.strip_prefix("assignedTo('")
+                        .and_then(|rest| rest.strip_suffix("')"))
+                });
+            let principal = quoted.and_then(|id| Uuid::try_parse(id).ok()).ok_or_else(|| {
+                Answer::bad_request("InvalidFilter", format!("The filter '{term}' is not supported."))
+            })?;
+            filter.principal = Some(principal);
+        }
+        Ok(filter)
+    }
+
+    fn holds(&self, assignment: &RoleAssignment, scope: &str) -> bool {
+        let at_or_above = lies_within(scope, &assignment.scope);
+        let below = lies_within(&assignment.scope, scope);
+        (at_or_above || (below && !self.at_scope))
+            && self
+                .principal
+                .is_none_or(|principal| assignment.principal_id == principal)
+    }
+}

@@ -1,0 +1,237 @@
+//! What can be set about the simulated cloud.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The simulated cloud's settings. Every one can be changed while it runs ([`crate::Simulator::reconfigure`],
+/// `PATCH /_sim/config`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Config {
+    /// The only Entra tenant there is.
+    pub tenant_id: Uuid,
+    /// The subscriptions that exist; when empty, each that is asked for does.
+    pub subscriptions: Vec<Uuid>,
+    /// How long every ARM call takes. A write takes effect at the end of it.
+    #[serde(rename = "latencyMs", with = "millis")]
+    pub latency: Duration,
+    /// After a federated credential was written or deleted, how long Entra goes on deciding by what was before.
+    #[serde(rename = "credentialPropagationMs", with = "millis")]
+    pub credential_propagation: Duration,
+    /// After an identity was created, how long Entra answers AADSTS700016 for its client id.
+    #[serde(rename = "identityPropagationMs", with = "millis")]
+    pub identity_propagation: Duration,
+    /// After an identity was created, how long a write of a federated credential answers 404
+    /// `ParentResourceNotFound`.
+    #[serde(rename = "parentReplicationMs", with = "millis")]
+    pub parent_replication: Duration,
+    /// After an identity was created, how long a role assignment to it answers 400 `PrincipalNotFound`, unless the
+    /// request says `principalType`.
+    #[serde(rename = "principalReplicationMs", with = "millis")]
+    pub principal_replication: Duration,
+    /// How long a new role assignment grants nothing yet. Only seen with [`Config::authorization`].
+    #[serde(rename = "rolePropagationMs", with = "millis")]
+    pub role_propagation: Duration,
+    /// How long a resource group takes to go after its deletion was accepted.
+    #[serde(rename = "groupDeletionMs", with = "millis")]
+    pub group_deletion: Duration,
+    /// How many entries a page of a list holds.
+    pub page_size: usize,
+    /// The budgets whose excess is answered with 429; `None` turns them and their headers off.
+    pub limits: Option<Limits>,
+    /// How many role assignments a subscription holds.
+    pub role_assignment_limit: usize,
+    /// Whether the caller needs a role assignment at the scope or above it. When false, any token that this simulator
+    /// issued for ARM is good for everything.
+    pub authorization: bool,
+    /// Bearer tokens that are accepted as they stand, and the principal that each of them is.
+    pub static_tokens: BTreeMap<String, Uuid>,
+    /// Audiences with which ARM accepts a token, besides those of the public and the sovereign clouds.
+    pub arm_audiences: Vec<String>,
+    /// How long an access token is valid.
+    #[serde(rename = "tokenLifetimeMs", with = "millis")]
+    pub token_lifetime: Duration,
+    /// Regions (as `westeurope`) where a write of a federated credential answers 405.
+    pub regions_without_credentials: Vec<String>,
+    /// Makes the generated ids the same in every run; `None` makes them random.
+    pub seed: Option<Uuid>,
+}
+
+/// The budgets of [ARM](https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling)
+/// and of the managed-identity provider.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Limits {
+    /// Reads, for each principal and subscription.
+    pub reads: Budget,
+    /// Writes, for each principal and subscription.
+    pub writes: Budget,
+    /// Deletes, for each principal and subscription.
+    pub deletes: Budget,
+    /// Identities created in a window, for each subscription and region.
+    pub creations_in_subscription: Quota,
+    /// Identities created in a window, for each tenant and region.
+    pub creations_in_tenant: Quota,
+    /// The managed-identity provider's own table, which contradicts the creation windows: off unless asked for.
+    pub provider: Option<ProviderLimits>,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Budget {
+    /// How many calls it holds when full.
+    pub capacity: u32,
+    /// How many calls a second flow back.
+    pub per_second: f64,
+}
+
+/// So many in each window of time; a window begins with the first call after the one before ended.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quota {
+    /// How many calls a window holds.
+    pub count: u32,
+    /// How long a window is.
+    #[serde(rename = "windowMs", with = "millis")]
+    pub window: Duration,
+}
+
+/// Requests a second to the managed-identity provider.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct ProviderLimits {
+    /// PUT and PATCH.
+    pub write: Rates,
+    /// GET of one.
+    pub get: Rates,
+    /// GET of many.
+    pub list: Rates,
+    /// DELETE.
+    pub delete: Rates,
+}
+
+/// Requests a second in each of three circles.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rates {
+    /// In the tenant.
+    pub tenant: f64,
+    /// In a subscription.
+    pub subscription: f64,
+    /// On one resource.
+    pub resource: f64,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            tenant_id: Uuid::from_u128(0x7e4a_9d30_5b1f_4c26_8f0e_2d6c_91ab_3e57),
+            subscriptions: Vec::new(),
+            latency: Duration::ZERO,
+            credential_propagation: Duration::ZERO,
+            identity_propagation: Duration::ZERO,
+            parent_replication: Duration::ZERO,
+            principal_replication: Duration::ZERO,
+            role_propagation: Duration::ZERO,
+            group_deletion: Duration::from_secs(15),
+            page_size: 100,
+            limits: Some(Limits::default()),
+            role_assignment_limit: 4000,
+            authorization: false,
+            static_tokens: BTreeMap::new(),
+            arm_audiences: Vec::new(),
+            token_lifetime: Duration::from_hours(24),
+            regions_without_credentials: Vec::new(),
+            seed: None,
+        }
+    }
+}
+
+impl Config {
+    /// Accepts `Authorization: Bearer <token>` as the principal [`Config::static_principal`] of it.
+    #[must_use]
+    pub fn with_static_token(mut self, token: &str) -> Self {
+        self.static_tokens
+            .insert(token.to_owned(), Self::static_principal(token));
+        self
+    }
+
+    /// The principal id that [`Config::with_static_token`] gives a token: the same for the same text.
+    #[must_use]
+    pub fn static_principal(token: &str) -> Uuid {
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, token.as_bytes())
+    }
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        let window = Duration::from_secs(20);
+        Self {
+            reads: Budget {
+                capacity: 250,
+                per_second: 25.0,
+            },
+            writes: Budget {
+                capacity: 200,
+                per_second: 10.0,
+            },
+            deletes: Budget {
+                capacity: 200,
+                per_second: 10.0,
+            },
+            creations_in_subscription: Quota { count: 80, window },
+            creations_in_tenant: Quota { count: 400, window },
+            provider: None,
+        }
+    }
+}
+
+impl Default for ProviderLimits {
+    fn default() -> Self {
+        Self {
+            write: Rates {
+                tenant: 10.0,
+                subscription: 2.0,
+                resource: 0.25,
+            },
+            get: Rates {
+                tenant: 30.0,
+                subscription: 10.0,
+                resource: 0.5,
+            },
+            list: Rates {
+                tenant: 15.0,
+                subscription: 5.0,
+                resource: 0.25,
+            },
+            delete: Rates {
+                tenant: 10.0,
+                subscription: 2.0,
+                resource: 0.25,
+            },
+        }
+    }
+}
+
+/// Durations as whole milliseconds in JSON.
+pub(crate) mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(crate) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
+    }
+}

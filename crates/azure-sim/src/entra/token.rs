@@ -1,0 +1,128 @@
+//! The token endpoint, for the one grant that workload identities use.
+//! <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::access_token;
+use super::assertion::Assertion;
+use super::errors::EntraError;
+use super::matching::find_match;
+use crate::answer::Answer;
+use crate::clock::after;
+use crate::incoming::Incoming;
+use crate::model::Identity;
+use crate::simulator::Simulator;
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// What the form of a token request asks for.
+struct Wanted {
+    client: String,
+    audience: String,
+    assertion: Assertion,
+}
+
+/// Exchanges a client assertion for an access token.
+pub(super) async fn issue(simulator: &Simulator, incoming: &Incoming) -> Result<Answer, EntraError> {
+    let Wanted {
+        client,
+        audience,
+        assertion,
+    } = Wanted::read(&incoming.form())?;
+    let identity = trusting_identity(simulator, &client, &assertion)?;
+    assertion.require_usable(simulator.now())?;
+    let key = simulator
+        .issuer_keys()
+        .find(&assertion.issuer, assertion.key_id.as_deref())
+        .await;
+    let key = key.map_err(|unreachable| {
+        let message = format!("Request to External OIDC endpoint failed: {unreachable}.");
+        EntraError::invalid_request(90_061, message)
+    })?;
+    assertion.verify(key.as_ref())?;
+    let config = simulator.settings();
+    let issued = access_token::issue(&config, &identity, &audience, simulator.now()).map_err(|error| {
+        EntraError::new(
+            "server_error",
+            90_033,
+            format!("A transient error has occurred: {error}."),
+        )
+    })?;
+    let seconds = issued.expires - issued.not_before;
+    let body = json!({
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "ext_expires_in": seconds,
+        "access_token": issued.token,
+    });
+    Ok(Answer::json(StatusCode::OK, body).with_header("cache-control", "no-store, no-cache"))
+}
+
+/// The client's identity, if it trusts what the assertion presents, as far as Entra heard of both.
+fn trusting_identity(simulator: &Simulator, client: &str, assertion: &Assertion) -> Result<Identity, EntraError> {
+    let config = simulator.settings();
+    simulator.with_state(|state, now| {
+        let identity = Uuid::try_parse(client).ok().and_then(|client| state.identity_of_client(client));
+        let heard_of = identity.filter(|identity| after(identity.created_at, config.identity_propagation) <= now);
+        let identity = heard_of.ok_or_else(|| {
+            let message = format!(
+                "Application with identifier '{client}' was not found in the directory '{}'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.",
+                config.tenant_id
+            );
+            EntraError::new("unauthorized_client", 700_016, message)
+        })?;
+        let heard = now.checked_sub(config.credential_propagation).unwrap_or(now);
+        find_match(state.trusted_at(identity.client_id, heard), client, assertion.presented())?;
+        Ok(identity.clone())
+    })
+}
+
+// === impl Wanted ===
+
+impl Wanted {
+    fn read(form: &BTreeMap<String, String>) -> Result<Self, EntraError> {
+        let field = |name: &str| form.get(name).map(String::as_str).filter(|value| !value.is_empty());
+        let needed = |name: &str| {
+            field(name).ok_or_else(|| {
+                let message = format!("The request body must contain the following parameter: '{name}'.");
+                EntraError::invalid_request(900_144, message)
+            })
+        };
+        let grant = needed("grant_type")?;
+        if grant != "client_credentials" {
+            let message = format!("The app requested an unsupported grant type '{grant}'.");
+            return Err(EntraError::new("unsupported_grant_type", 70_003, message));
+        }
+        let client = needed("client_id")?.to_owned();
+        let scope = needed("scope")?;
+        let audience = scope.split(' ').find_map(|scope| scope.strip_suffix("/.default")).ok_or_else(|| {
+            let message = format!(
+                "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
+            );
+            EntraError::new("invalid_scope", 1_002_012, message)
+        })?;
+        let Some(assertion) = field("client_assertion") else {
+            return Err(if field("client_secret").is_some() {
+                let message = format!("Invalid client secret provided for the app '{client}': it has no secrets.");
+                EntraError::invalid_client(7_000_215, message).unauthorized()
+            } else {
+                let message = "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.";
+                EntraError::invalid_request(7_000_216, message)
+            });
+        };
+        let assertion_type = needed("client_assertion_type")?;
+        if assertion_type != JWT_BEARER {
+            let message = format!("The client assertion type '{assertion_type}' is not supported: '{JWT_BEARER}' is.");
+            return Err(EntraError::invalid_request(90_023, message));
+        }
+        Ok(Self {
+            client,
+            audience: audience.to_owned(),
+            assertion: Assertion::read(assertion)?,
+        })
+    }
+}

@@ -1,0 +1,270 @@
+//! Role assignments, and what they allow.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wio_azure_sim::Config;
+
+use crate::cloud::{Answer, Cloud, GROUP, SUBSCRIPTION, credential, identity};
+
+const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+const IDENTITY_CONTRIBUTOR: &str = "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59";
+const ONE: &str = "05c5a614-a7d6-4502-b150-c2fb455033ff";
+const TWO: &str = "b0f43c54-e787-4862-89b1-a653fa9cf747";
+
+fn assignment(scope: &str, name: &str) -> String {
+    format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}")
+}
+
+fn grant(role: &str, principal: &str) -> Value {
+    let role = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{role}");
+    json!({"properties": {"roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal"}})
+}
+
+/// A cloud with an identity; gives its principal id.
+async fn cloud(config: Config) -> (Cloud, String) {
+    let cloud = Cloud::new(config).await;
+    let principal = cloud
+        .put_identity("ide")
+        .await
+        .expect_status(201)
+        .property("principalId");
+    (cloud, principal)
+}
+
+#[tokio::test]
+async fn an_assignment_comes_back_with_its_role_outside_of_the_subscription() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    let written = cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(201);
+    let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}");
+    assert_eq!(written.property("roleDefinitionId"), role);
+    assert_eq!(written.property("scope"), GROUP);
+    assert_eq!(written.body["id"], assignment(GROUP, ONE));
+    assert_eq!(written.property("createdOn"), written.property("updatedOn"));
+    let again = cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(200);
+    assert_eq!(again.property("createdOn"), written.property("createdOn"));
+}
+
+#[tokio::test]
+async fn a_grant_that_exists_under_another_name_is_a_conflict() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(201);
+    let answer = cloud.put(&assignment(GROUP, TWO), &grant(READER, &principal)).await;
+    answer.expect_error(409, "RoleAssignmentExists");
+    cloud
+        .put(&assignment(GROUP, TWO), &grant(OWNER, &principal))
+        .await
+        .expect_status(201);
+}
+
+#[tokio::test]
+async fn the_name_of_an_assignment_belongs_to_one_grant() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(201);
+    let answer = cloud.put(&assignment(GROUP, ONE), &grant(OWNER, &principal)).await;
+    let answer = answer.expect_error(400, "RoleAssignmentUpdateNotPermitted");
+    assert_eq!(
+        answer.message(),
+        "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
+    );
+}
+
+#[tokio::test]
+async fn an_assignments_name_is_a_guid() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    let answer = cloud
+        .put(&assignment(GROUP, "reader-of-orders"), &grant(READER, &principal))
+        .await;
+    assert_eq!(answer.status, 400, "{answer:#?}");
+}
+
+#[tokio::test]
+async fn a_deleted_assignment_is_given_back_once_and_is_then_not_found() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    let id = assignment(GROUP, ONE);
+    let written = cloud.put(&id, &grant(READER, &principal)).await.expect_status(201);
+    let deleted = cloud.delete(&id).await.expect_status(200);
+    assert_eq!(deleted.body["id"], written.body["id"]);
+    cloud.delete(&id).await.expect_status(204);
+    cloud.get(&id).await.expect_error(404, "RoleAssignmentNotFound");
+}
+
+#[tokio::test]
+async fn an_assignment_outlives_its_principal() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(201);
+    cloud.delete(&identity("ide")).await.expect_status(200);
+    assert_eq!(
+        cloud
+            .get(&assignment(GROUP, ONE))
+            .await
+            .expect_status(200)
+            .property("principalId"),
+        principal
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_principal_that_is_not_replicated_is_taken_on_trust_when_its_type_is_said() {
+    let window = Duration::from_secs(30);
+    let (cloud, principal) = cloud(Config {
+        principal_replication: window,
+        ..Config::default()
+    })
+    .await;
+    let mut body = grant(READER, &principal);
+    body["properties"].as_object_mut().unwrap().remove("principalType");
+    cloud
+        .put(&assignment(GROUP, ONE), &body)
+        .await
+        .expect_error(400, "PrincipalNotFound");
+    cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(201);
+    cloud.delete(&assignment(GROUP, ONE)).await.expect_status(200);
+    tokio::time::advance(window).await;
+    cloud.put(&assignment(GROUP, ONE), &body).await.expect_status(201);
+}
+
+#[tokio::test]
+async fn a_subscription_holds_so_many_assignments() {
+    let (cloud, principal) = cloud(Config {
+        role_assignment_limit: 1,
+        ..Config::default()
+    })
+    .await;
+    cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(201);
+    cloud
+        .put(&assignment(GROUP, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(200);
+    let refused = cloud.put(&assignment(GROUP, TWO), &grant(OWNER, &principal)).await;
+    assert!(refused.status.is_client_error(), "{refused:#?}");
+    assert_eq!(refused.body["error"]["code"], "RoleAssignmentLimitExceeded");
+}
+
+#[tokio::test]
+async fn a_list_can_be_of_one_principal_and_comes_in_pages() {
+    let (cloud, principal) = cloud(Config {
+        page_size: 1,
+        ..Config::default()
+    })
+    .await;
+    let other = cloud.put_identity("other").await.property("principalId");
+    let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+    cloud
+        .put(&assignment(&subscription, ONE), &grant(READER, &principal))
+        .await
+        .expect_status(201);
+    cloud
+        .put(&assignment(GROUP, TWO), &grant(OWNER, &principal))
+        .await
+        .expect_status(201);
+    cloud
+        .put(
+            &assignment(GROUP, "11111111-1111-1111-1111-111111111111"),
+            &grant(READER, &other),
+        )
+        .await
+        .expect_status(201);
+    let list = |scope: &str, filter: &str| format!("{}{filter}", assignment(scope, "").trim_end_matches('/'));
+    let of = format!("?$filter=principalId%20eq%20%27{principal}%27");
+    let (all, pages) = cloud.list(&list(&subscription, "")).await;
+    assert_eq!((all.len(), pages), (3, 3));
+    assert_eq!(
+        cloud.list(&list(&subscription, &of)).await.0.len(),
+        2,
+        "what lies below the scope is listed"
+    );
+    let (here, _) = cloud.list(&list(&subscription, "?$filter=atScope()")).await;
+    assert_eq!(here.len(), 1, "at the scope itself or above it");
+}
+
+/// A caller that is an identity of the cloud, where rights count.
+async fn caller() -> (Cloud, Cloud, String) {
+    let principal = Config::static_principal("operator").to_string();
+    let cloud = Cloud::new(Config::default().with_static_token("operator")).await;
+    let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+    let me = Config::static_principal(crate::cloud::TOKEN).to_string();
+    cloud
+        .put(&assignment(&subscription, ONE), &grant(OWNER, &me))
+        .await
+        .expect_status(201);
+    cloud.simulator.reconfigure(|config| config.authorization = true);
+    let operator = cloud.with_token("operator");
+    (cloud, operator, principal)
+}
+
+#[track_caller]
+fn assert_forbidden(answer: Answer, action: &str) {
+    let answer = answer.expect_error(403, "AuthorizationFailed");
+    assert!(answer.message().contains(action), "{answer:#?}");
+}
+
+#[tokio::test]
+async fn a_caller_may_do_what_a_role_grants_at_the_scope_or_above_it() {
+    let (cloud, operator, principal) = caller().await;
+    let write = "Microsoft.ManagedIdentity/userAssignedIdentities/write";
+    assert_forbidden(operator.put_identity("ide").await, write);
+    cloud
+        .put(&assignment(GROUP, TWO), &grant(IDENTITY_CONTRIBUTOR, &principal))
+        .await
+        .expect_status(201);
+    operator.put_identity("ide").await.expect_status(201);
+    operator.put_credential("ide", "fic", "a").await.expect_status(201);
+    let role = operator
+        .put(
+            &assignment(GROUP, "11111111-1111-1111-1111-111111111111"),
+            &grant(READER, &principal),
+        )
+        .await;
+    assert_forbidden(role, "Microsoft.Authorization/roleAssignments/write");
+    // A prefix of characters is no scope.
+    let sibling = GROUP.replace("/rg", "/rg2");
+    cloud
+        .put(&sibling, &json!({"location": "westeurope"}))
+        .await
+        .expect_status(201);
+    let other = identity("ide").replace("/rg/", "/rg2/");
+    assert_forbidden(operator.put(&other, &json!({"location": "westeurope"})).await, write);
+    cloud.delete(&assignment(GROUP, TWO)).await.expect_status(200);
+    assert_forbidden(
+        operator.delete(&credential("ide", "fic")).await,
+        "federatedIdentityCredentials/delete",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_assignment_grants_nothing_until_it_has_spread() {
+    let (cloud, operator, principal) = caller().await;
+    let delay = Duration::from_mins(5);
+    tokio::time::advance(delay).await;
+    cloud.simulator.reconfigure(|config| config.role_propagation = delay);
+    cloud
+        .put(&assignment(GROUP, TWO), &grant(IDENTITY_CONTRIBUTOR, &principal))
+        .await
+        .expect_status(201);
+    assert_forbidden(operator.put_identity("ide").await, "write");
+    tokio::time::advance(delay).await;
+    operator.put_identity("ide").await.expect_status(201);
+}
