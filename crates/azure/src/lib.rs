@@ -1,1 +1,28 @@
 //! Azure Resource Manager and Entra: the one pipeline and the typed clients on it.
+//!
+//! ```text
+//! Azure ─► msi::Call (azure_mgmt_msi's builders) ─┐
+//!   │                                             ├─► Pipeline: guard ─► authorize ─► transport
+//!   └───► plain typed requests ───────────────────┘
+//! ```
+//! Nothing else opens a connection to Azure. Nothing here retries: what an error means, `wio_core::disposition` says.
+
+mod answer;
+mod client;
+mod cloud;
+mod credential;
+mod credentials;
+mod identities;
+mod locks;
+mod msi;
+mod pipeline;
+mod retry_after;
+mod telemetry;
+mod tokens;
+mod transport;
+
+pub use client::{Azure, StartError};
+pub use cloud::{ApiVersion, Cloud, Endpoints, InvalidEndpoint};
+pub use credential::{CredentialKind, EnvironmentCredential};
+pub use identities::{IdentityView, Put};
+pub use telemetry::{Budgets, Exchange, Operation};

@@ -106,6 +106,12 @@ impl fmt::Display for InvalidField {
 // === impl ValidatedBinding ===
 
 impl ValidatedBinding {
+    /// Whether the identity's name is one that nobody else's identity has: it was derived from cluster and binding.
+    #[must_use]
+    pub const fn name_is_derived(&self) -> bool {
+        matches!(&self.identity, IdentityRef::Managed(managed) if managed.name.is_none())
+    }
+
     /// The id of the identity that the binding means.
     #[must_use]
     pub fn identity_id(&self, config: &OperatorConfig) -> IdentityId {

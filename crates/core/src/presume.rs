@@ -5,6 +5,7 @@ use wio_api::{FederatedCredentialStatus, WorkloadIdentityBindingStatus};
 
 use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity};
 use crate::observed::{IdentityFacts, ObservedCredential, ObservedIdentity, PresentIdentity};
+use crate::plan::{GrantStep, Plan, Revocation};
 
 /// The identity of a binding that was never reconciled and whose identity's name is derived: it cannot be there,
 /// because the name carries this cluster and this binding. Should it be there after all (a binding that was deleted
@@ -85,4 +86,22 @@ pub fn as_left(
             .map(credential)
             .collect::<Option<_>>()?,
     }))
+}
+
+/// Whether a plan may be carried out that was made from what is presumed or remembered. Nothing is taken away from
+/// Azure and nothing that others may have changed is overwritten without a look at it: their tags on an identity, or
+/// an identity of a name that somebody chose.
+#[must_use]
+pub fn suffices(plan: &Plan, name_is_derived: bool) -> bool {
+    let takes = |step: &Revocation| match step {
+        Revocation::DeleteCredential(_) | Revocation::DeleteIdentity => true,
+        // It is read again by whoever releases it.
+        Revocation::ReleaseServiceAccount { .. } => false,
+    };
+    let overwrites = |step: &GrantStep| match step {
+        GrantStep::CreateIdentity { .. } => !name_is_derived,
+        GrantStep::TagIdentity { .. } => true,
+        GrantStep::PutCredential(_) | GrantStep::ApplyServiceAccount(_) => false,
+    };
+    !plan.revocations.iter().any(takes) && !plan.grants.iter().any(overwrites)
 }

@@ -1,5 +1,7 @@
 //! For tests: an in-process API server, fixtures and the kstatus checker.
 
+#[cfg(feature = "azure")]
+pub mod azure;
 pub mod fixtures;
 pub mod kstatus;
 mod server;

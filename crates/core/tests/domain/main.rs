@@ -9,6 +9,7 @@
 
 mod authorization;
 mod differences;
+mod dispositions;
 mod given;
 mod messages;
 mod names;

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use wio_api::{FederatedCredentialUsage, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
-use wio_core::observed::{Observed, ObservedIdentity};
+use wio_core::observed::{Observed, ObservedIdentity, Tags};
 use wio_core::outcome::{Outcome, Reconciled};
-use wio_core::plan::{Plan, plan};
+use wio_core::plan::{GrantStep, Plan, plan};
 use wio_core::presume;
 use wio_core::status::status;
 
@@ -190,5 +190,36 @@ fn a_binding_whose_identity_would_now_stand_elsewhere_is_refused() {
         blocked.message.contains(&elsewhere) && blocked.message.contains(&here),
         "{}",
         blocked.message
+    );
+}
+
+#[test]
+fn what_is_remembered_suffices_to_give_and_never_to_take_away_or_to_overwrite() {
+    let bound = desired(&managed(&["a", "b"]));
+    let planned = |change: &dyn Fn(&mut World)| {
+        let mut world = World::as_desired(&bound);
+        change(&mut world);
+        plan(&Desired::Bound(bound.clone()), &world.observe(&accounts_of(&bound)))
+    };
+    let missing = planned(&|world| {
+        world.identity.as_mut().unwrap().credentials.pop();
+    });
+    assert!(missing.has_steps() && presume::suffices(&missing, false));
+    let absent = planned(&|world| world.identity = None);
+    assert!(presume::suffices(&absent, true));
+    assert!(
+        !presume::suffices(&absent, false),
+        "somebody else may have taken the name"
+    );
+    let edited = planned(&|world| {
+        world.identity.as_mut().unwrap().credentials[0].subject = Some("system:serviceaccount:shop:other".to_owned());
+    });
+    assert_eq!(edited.revocations.len(), 1);
+    assert!(!presume::suffices(&edited, true));
+    let mut retagged = Plan::default();
+    retagged.grants.push(GrantStep::TagIdentity { tags: Tags::default() });
+    assert!(
+        !presume::suffices(&retagged, true),
+        "others may have put tags there since"
     );
 }

@@ -40,13 +40,17 @@ pub(crate) struct Watch {
     /// Everything up to this revision was told.
     told: u64,
     lines: VecDeque<Bytes>,
+    /// It ends when these lines are read.
+    over: bool,
     bookmarks: bool,
     timeout: Duration,
 }
 
 impl Watch {
+    /// From a compacted version the watch is opened and its only event is the 410, as from a real server.
+    ///
     /// # Errors
-    /// 410 when the version to start from is compacted; 400 when the parameters make no sense.
+    /// When the parameters make no sense.
     pub(crate) fn open(
         store: &Store,
         resource: &Arc<ResourceType>,
@@ -71,6 +75,7 @@ impl Watch {
             form,
             told: from.unwrap_or_else(|| store.revision()),
             lines: VecDeque::new(),
+            over: false,
             bookmarks,
             timeout: timeout.map_or(DEFAULT_TIMEOUT, Duration::from_secs),
         };
@@ -85,7 +90,8 @@ impl Watch {
                 }
                 if from < store.compacted() || store.changes_after(&resource.id(), from).is_none() {
                     let why = format!("too old resource version: {from} ({})", store.compacted());
-                    return Err(expired(&why));
+                    watch.error(&expired(&why));
+                    watch.over = true;
                 }
             }
             _ => watch.tell_present_state(store, initial_events),
@@ -163,10 +169,10 @@ impl Watch {
             changes: shared.changes.subscribe(),
             deadline: now + self.timeout,
             next_bookmark: self.bookmarks.then(|| now + BOOKMARK_INTERVAL),
+            ended: self.over,
             watch: self,
             shared,
             endings,
-            ended: false,
         };
         futures::stream::unfold(open, Open::next)
     }

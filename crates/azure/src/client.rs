@@ -1,0 +1,77 @@
+//! The client itself.
+
+use std::sync::Arc;
+
+use azure_core::credentials::TokenCredential;
+use azure_core::http::HttpClient;
+use wio_core::fault::{AzureCause, AzureFault};
+
+use crate::cloud::Endpoints;
+use crate::credential::EnvironmentCredential;
+use crate::locks::Locks;
+use crate::pipeline::Pipeline;
+use crate::telemetry::Exchange;
+use crate::transport;
+
+/// The client of Azure. Clones are the same client: one token, one pool of connections, one lock an identity.
+#[derive(Clone, Debug)]
+pub struct Azure {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) locks: Locks,
+}
+
+/// Why there can be no client.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// TLS cannot be set up, most likely because no trusted certificates were found.
+    #[error(
+        "cannot make an HTTPS client: {source}; are there trusted certificates, or does SSL_CERT_FILE name a file of them?"
+    )]
+    Transport {
+        /// Why.
+        #[from]
+        source: reqwest::Error,
+    },
+}
+
+// === impl Azure ===
+
+impl Azure {
+    /// A client whose requests `transport` carries and `credential` authorizes. Tests hand in the simulator here; the
+    /// bounds on time and size hold for whatever it is.
+    pub fn new(transport: Arc<dyn HttpClient>, credential: Arc<dyn TokenCredential>, endpoints: Endpoints) -> Self {
+        Self {
+            pipeline: Arc::new(Pipeline::new(transport, credential, endpoints)),
+            locks: Locks::default(),
+        }
+    }
+
+    /// The client of production: HTTPS, and the credential that the environment names. The process must have installed
+    /// its TLS provider before (docs/adr/0003).
+    ///
+    /// # Errors
+    /// When there are no trusted certificates. Whether a token can be had, [`Self::probe`] says: a permission that
+    /// comes later needs no restart.
+    pub fn from_environment(endpoints: Endpoints) -> Result<Self, StartError> {
+        let transport = transport::https()?;
+        let credential = EnvironmentCredential::new(Arc::clone(&transport), &endpoints)?;
+        tracing::info!(credential = %credential.kind(), endpoint = %endpoints.arm, "how the operator signs in to Azure");
+        Ok(Self::new(transport, Arc::new(credential), endpoints))
+    }
+
+    /// Whether a token can be had. Asks Entra only when there is none that is good.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn probe(&self) -> Result<(), AzureFault> {
+        self.pipeline.tokens.get().await.map(drop).map_err(|why| AzureFault {
+            operation: "sign in to Azure".to_owned(),
+            cause: AzureCause::Credential(why),
+        })
+    }
+
+    /// Tells `observer` of every exchange from now on; false when there is an observer already, which stays.
+    pub fn observe(&self, observer: impl Fn(&Exchange) + Send + Sync + 'static) -> bool {
+        self.pipeline.telemetry.observe(Box::new(observer))
+    }
+}

@@ -1,0 +1,183 @@
+//! Federated identity credentials:
+//! <https://learn.microsoft.com/rest/api/managedidentity/federated-identity-credentials>.
+
+use azure_core::http::{Method, Request};
+use azure_mgmt_msi::federated_identity_credentials::Client;
+use azure_mgmt_msi::models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties};
+use serde::Deserialize;
+use wio_core::authorize::{Authorized, Grant, Revoke};
+use wio_core::desired::DesiredCredential;
+use wio_core::fault::{AzureCause, AzureFault};
+use wio_core::names::{CredentialName, IdentityId};
+use wio_core::observed::ObservedCredential;
+
+use crate::answer::says_absent;
+use crate::client::Azure;
+use crate::identities::names;
+use crate::msi::Call;
+use crate::telemetry::Operation;
+
+/// An identity has at most 20 credentials. A list of more pages than this leads in a circle.
+const MAX_PAGES: usize = 40;
+
+/// A page of a list. `azure_mgmt_msi` cannot read every list: its models demand a subject, and a flexible credential
+/// has none.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    value: Vec<Credential>,
+    next_link: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Credential {
+    name: String,
+    #[serde(default)]
+    properties: Properties,
+}
+
+/// Of a foreign credential nothing is taken for granted.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Properties {
+    issuer: Option<String>,
+    subject: Option<String>,
+    audiences: Option<Vec<String>>,
+}
+
+// === impl Azure ===
+
+impl Azure {
+    /// All federated credentials of an identity, ours and others', flexible ones among them.
+    ///
+    /// # Errors
+    /// When any page cannot be had: half a list is no list.
+    pub async fn list_credentials(&self, id: &IdentityId) -> Result<Vec<ObservedCredential>, AzureFault> {
+        self.pages(id).await.map_err(|cause| AzureFault {
+            operation: format!("list the federated credentials of the managed identity {}", id.name),
+            cause,
+        })
+    }
+
+    async fn pages(&self, id: &IdentityId) -> Result<Vec<ObservedCredential>, AzureCause> {
+        let mut found = Vec::new();
+        let mut url = self.pipeline.credential_url(id, None);
+        for _ in 0..MAX_PAGES {
+            let mut request = Request::new(url, Method::Get);
+            request.insert_header("accept", "application/json");
+            let answer = self.pipeline.send(Operation::ListCredentials, request).await?;
+            if !answer.is_success() {
+                return Err(answer.error());
+            }
+            let page: Page = answer.json()?;
+            found.extend(page.value.into_iter().filter_map(Credential::observed));
+            match page.next_link.filter(|link| !link.is_empty()) {
+                Some(link) => url = self.pipeline.follow(&link)?,
+                None => return Ok(found),
+            }
+        }
+        Err(AzureCause::Malformed(format!(
+            "the list has more than {MAX_PAGES} pages"
+        )))
+    }
+
+    /// Creates or replaces a federated credential. Writes to one identity are made one after the other.
+    ///
+    /// # Errors
+    /// Everything but a success.
+    pub async fn put_credential(
+        &self,
+        authorized: &Authorized<Grant>,
+        credential: &DesiredCredential,
+    ) -> Result<ObservedCredential, AzureFault> {
+        let id = authorized.identity();
+        let _only_writer = self.locks.hold(id).await;
+        let (call, client) = self.credentials(Operation::PutCredential, id, &credential.name);
+        let [subscription, group, identity] = names(id);
+        let mut body = FederatedIdentityCredential::new();
+        body.properties = Some(FederatedIdentityCredentialProperties::new(
+            credential.issuer.to_string(),
+            credential.subject.to_string(),
+            vec![credential.audience.to_string()],
+        ));
+        let request = client.create_or_update(subscription, group, identity, credential.name.to_string(), body);
+        let written = call.run(request.into_future()).await;
+        written
+            .and_then(|(_, written)| observed(&credential.name, written))
+            .map_err(|cause| fault("write", id, &credential.name, cause))
+    }
+
+    /// Deletes a federated credential. One that is not there is deleted.
+    ///
+    /// # Errors
+    /// Whatever does not say that it is gone.
+    pub async fn delete_credential(
+        &self,
+        authorized: &Authorized<Revoke>,
+        name: &CredentialName,
+    ) -> Result<(), AzureFault> {
+        let id = authorized.identity();
+        let _only_writer = self.locks.hold(id).await;
+        let (call, client) = self.credentials(Operation::DeleteCredential, id, name);
+        let [subscription, group, identity] = names(id);
+        match call
+            .run(client.delete(subscription, group, identity, name.to_string()).send())
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(cause) if says_absent(&cause) => Ok(()),
+            Err(cause) => Err(fault("delete", id, name, cause)),
+        }
+    }
+
+    fn credentials(&self, operation: Operation, id: &IdentityId, name: &CredentialName) -> (Call, Client) {
+        let call = Call::new(&self.pipeline, operation, self.pipeline.credential_url(id, Some(name)));
+        let client = call.client().federated_identity_credentials_client();
+        (call, client)
+    }
+}
+
+// === impl Credential ===
+
+impl Credential {
+    /// None when its name breaks Azure's own rule: such a one can be neither ours nor written to.
+    fn observed(self) -> Option<ObservedCredential> {
+        let Self { name, properties } = self;
+        let name = name
+            .parse()
+            .inspect_err(|error| tracing::debug!(%error, "a federated credential is left out"))
+            .ok()?;
+        Some(ObservedCredential {
+            name,
+            issuer: properties.issuer.unwrap_or_default(),
+            subject: properties.subject,
+            audiences: properties.audiences.unwrap_or_default(),
+        })
+    }
+}
+
+fn observed(asked: &CredentialName, written: FederatedIdentityCredential) -> Result<ObservedCredential, AzureCause> {
+    let malformed = |what: &str| AzureCause::Malformed(format!("the federated credential has no usable {what}"));
+    let name = written.proxy_resource.resource.name.and_then(|name| name.parse().ok());
+    let name: CredentialName = name.ok_or_else(|| malformed("name"))?;
+    if name != *asked {
+        return Err(AzureCause::Malformed(format!("it speaks of {name}")));
+    }
+    let properties = written.properties.ok_or_else(|| malformed("properties"))?;
+    Ok(ObservedCredential {
+        name,
+        issuer: properties.issuer,
+        subject: Some(properties.subject),
+        audiences: properties.audiences,
+    })
+}
+
+fn fault(verb: &str, id: &IdentityId, name: &CredentialName, cause: AzureCause) -> AzureFault {
+    AzureFault {
+        operation: format!(
+            "{verb} the federated credential {name} of the managed identity {}",
+            id.name
+        ),
+        cause,
+    }
+}

@@ -1,0 +1,165 @@
+//! User-assigned managed identities:
+//! <https://learn.microsoft.com/rest/api/managedidentity/user-assigned-identities>.
+
+use azure_mgmt_msi::models::{Identity, IdentityUpdate, TrackedResource};
+use azure_mgmt_msi::user_assigned_identities::Client;
+use serde_json::{Value, json};
+use wio_core::authorize::{Authorized, Grant, Revoke};
+use wio_core::fault::{AzureCause, AzureFault};
+use wio_core::names::{IdentityId, Location};
+use wio_core::observed::{IdentityFacts, Tags};
+
+use crate::answer::says_absent;
+use crate::client::Azure;
+use crate::msi::Call;
+use crate::telemetry::Operation;
+
+/// An identity as Azure shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityView {
+    /// What Azure gave it.
+    pub facts: IdentityFacts,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// What writing an identity came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    /// The identity.
+    pub view: IdentityView,
+    /// Whether it was not there before (201 rather than 200).
+    pub created: bool,
+}
+
+// === impl Azure ===
+
+impl Azure {
+    /// The identity, or nothing when Azure says that it does not exist.
+    ///
+    /// # Errors
+    /// Everything that is neither.
+    pub async fn get_identity(&self, id: &IdentityId) -> Result<Option<IdentityView>, AzureFault> {
+        let (call, client) = self.identities(Operation::GetIdentity, id);
+        let [subscription, group, name] = names(id);
+        let read = call.run(client.get(subscription, group, name).into_future()).await;
+        match read.and_then(|(_, identity)| view(id, identity)) {
+            Ok(view) => Ok(Some(view)),
+            Err(cause) if says_absent(&cause) => Ok(None),
+            Err(cause) => Err(fault("read", id, cause)),
+        }
+    }
+
+    /// Creates the identity, or replaces the tags of one that is there.
+    ///
+    /// # Errors
+    /// Everything but 200 and 201.
+    pub async fn put_identity(
+        &self,
+        authorized: &Authorized<Grant>,
+        location: &Location,
+        tags: &Tags,
+    ) -> Result<Put, AzureFault> {
+        const CREATED: u16 = 201;
+        let id = authorized.identity();
+        let (call, client) = self.identities(Operation::PutIdentity, id);
+        let [subscription, group, name] = names(id);
+        let mut resource = TrackedResource::new(location.to_string());
+        resource.tags = Some(json!(tags));
+        let request = client.create_or_update(subscription, group, name, Identity::new(resource));
+        let written = call.run(request.into_future()).await;
+        written
+            .and_then(|(answer, identity)| {
+                Ok(Put {
+                    view: view(id, identity)?,
+                    created: answer.status == CREATED,
+                })
+            })
+            .map_err(|cause| fault("create", id, cause))
+    }
+
+    /// Replaces the identity's tags and nothing else.
+    ///
+    /// # Errors
+    /// Everything but a success.
+    pub async fn tag_identity(&self, authorized: &Authorized<Grant>, tags: &Tags) -> Result<IdentityView, AzureFault> {
+        let id = authorized.identity();
+        let (call, client) = self.identities(Operation::TagIdentity, id);
+        let [subscription, group, name] = names(id);
+        let update = IdentityUpdate {
+            tags: Some(json!(tags)),
+            ..IdentityUpdate::default()
+        };
+        let written = call
+            .run(client.update(subscription, group, name, update).into_future())
+            .await;
+        written
+            .and_then(|(_, identity)| view(id, identity))
+            .map_err(|cause| fault("tag", id, cause))
+    }
+
+    /// Deletes the identity, and with it its federated credentials. One that is not there is deleted.
+    ///
+    /// # Errors
+    /// Whatever does not say that it is gone.
+    pub async fn delete_identity(&self, authorized: &Authorized<Revoke>) -> Result<(), AzureFault> {
+        let id = authorized.identity();
+        let (call, client) = self.identities(Operation::DeleteIdentity, id);
+        let [subscription, group, name] = names(id);
+        match call.run(client.delete(subscription, group, name).send()).await {
+            Ok(_) => Ok(()),
+            Err(cause) if says_absent(&cause) => Ok(()),
+            Err(cause) => Err(fault("delete", id, cause)),
+        }
+    }
+
+    fn identities(&self, operation: Operation, id: &IdentityId) -> (Call, Client) {
+        let call = Call::new(&self.pipeline, operation, self.pipeline.identity_url(id));
+        let client = call.client().user_assigned_identities_client();
+        (call, client)
+    }
+}
+
+/// What an id is made of, as the generated builders want it.
+pub(crate) fn names(id: &IdentityId) -> [String; 3] {
+    [
+        id.group.subscription.to_string(),
+        id.group.name.to_string(),
+        id.name.to_string(),
+    ]
+}
+
+fn fault(verb: &str, id: &IdentityId, cause: AzureCause) -> AzureFault {
+    AzureFault {
+        operation: format!("{verb} the managed identity {}", id.name),
+        cause,
+    }
+}
+
+fn view(asked: &IdentityId, identity: Identity) -> Result<IdentityView, AzureCause> {
+    let malformed = |what: &str| AzureCause::Malformed(format!("the identity has no usable {what}"));
+    let resource = identity.tracked_resource;
+    let id: IdentityId = resource
+        .resource
+        .id
+        .and_then(|id| id.parse().ok())
+        .ok_or_else(|| malformed("id"))?;
+    if id != *asked {
+        return Err(AzureCause::Malformed(format!("it speaks of {id}")));
+    }
+    let properties = identity.properties.ok_or_else(|| malformed("properties"))?;
+    let facts = IdentityFacts {
+        client_id: parsed(properties.client_id).ok_or_else(|| malformed("clientId"))?,
+        principal_id: parsed(properties.principal_id).ok_or_else(|| malformed("principalId"))?,
+        tenant_id: parsed(properties.tenant_id).ok_or_else(|| malformed("tenantId"))?,
+    };
+    let tags = match resource.tags {
+        None | Some(Value::Null) => Tags::new(),
+        Some(tags) => serde_json::from_value(tags).map_err(|_| malformed("tags"))?,
+    };
+    Ok(IdentityView { facts, tags })
+}
+
+fn parsed<T: std::str::FromStr>(text: Option<String>) -> Option<T> {
+    text?.parse().ok()
+}

@@ -1,0 +1,185 @@
+//! What each exchange with Azure was, for metrics. Every value that can become a label is one of a few.
+
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use azure_core::http::headers::{HeaderName, Headers};
+use wio_core::fault::AzureCause;
+
+use crate::answer::Answer;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Reading an identity.
+    GetIdentity,
+    /// Creating or replacing an identity.
+    PutIdentity,
+    /// Changing an identity's tags.
+    TagIdentity,
+    /// Deleting an identity.
+    DeleteIdentity,
+    /// Listing an identity's federated credentials; one request for each page.
+    ListCredentials,
+    /// Creating or replacing a federated credential.
+    PutCredential,
+    /// Deleting a federated credential.
+    DeleteCredential,
+}
+
+/// One request, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// What was asked for.
+    pub operation: Operation,
+    /// What it came to: `200`, `201`, `204`, `404`, `409`, `429`, another status by its class (`4xx`), or how there came
+    /// no answer: `timeout`, `transport`, `credential`, `refused`, `malformed`.
+    pub outcome: &'static str,
+    /// From the start of the request to the last byte of the answer.
+    pub duration: Duration,
+    /// What the answer said is left.
+    pub budgets: Budgets,
+}
+
+/// How many requests Azure Resource Manager still admits, as an answer said it: the lower one of the older and the newer
+/// header. <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budgets {
+    /// Reads.
+    pub reads: Option<u64>,
+    /// Writes.
+    pub writes: Option<u64>,
+    /// Deletions.
+    pub deletes: Option<u64>,
+}
+
+type Observer = Box<dyn Fn(&Exchange) + Send + Sync>;
+
+/// Tells an observer of every exchange.
+#[derive(Default)]
+pub(crate) struct Telemetry(OnceLock<Observer>);
+
+// === impl Operation ===
+
+impl Operation {
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GetIdentity => "get_identity",
+            Self::PutIdentity => "put_identity",
+            Self::TagIdentity => "tag_identity",
+            Self::DeleteIdentity => "delete_identity",
+            Self::ListCredentials => "list_credentials",
+            Self::PutCredential => "put_credential",
+            Self::DeleteCredential => "delete_credential",
+        }
+    }
+}
+
+// === impl Budgets ===
+
+impl Budgets {
+    pub(crate) fn of(headers: &Headers) -> Self {
+        let left = |names: [&'static str; 2]| {
+            let read = |name| {
+                headers
+                    .get_optional_str(&HeaderName::from_static(name))?
+                    .trim()
+                    .parse()
+                    .ok()
+            };
+            names.into_iter().filter_map(read).min()
+        };
+        Self {
+            reads: left([
+                "x-ms-ratelimit-remaining-subscription-reads",
+                "x-ms-ratelimit-remaining-subscription-global-reads",
+            ]),
+            writes: left([
+                "x-ms-ratelimit-remaining-subscription-writes",
+                "x-ms-ratelimit-remaining-subscription-global-writes",
+            ]),
+            deletes: left([
+                "x-ms-ratelimit-remaining-subscription-deletes",
+                "x-ms-ratelimit-remaining-subscription-global-deletes",
+            ]),
+        }
+    }
+}
+
+// === impl Telemetry ===
+
+impl Telemetry {
+    pub(crate) fn observe(&self, observer: Observer) -> bool {
+        self.0.set(observer).is_ok()
+    }
+
+    pub(crate) fn record(&self, operation: Operation, outcome: &Result<Answer, AzureCause>, duration: Duration) {
+        let Some(observer) = self.0.get() else {
+            return;
+        };
+        observer(&Exchange {
+            operation,
+            outcome: label(outcome),
+            duration,
+            budgets: outcome.as_ref().map(|answer| answer.budgets).unwrap_or_default(),
+        });
+    }
+}
+
+impl fmt::Debug for Telemetry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Telemetry")
+            .field("observed", &self.0.get().is_some())
+            .finish()
+    }
+}
+
+pub(crate) const fn label(outcome: &Result<Answer, AzureCause>) -> &'static str {
+    let status = match outcome {
+        Ok(answer) => answer.status,
+        Err(AzureCause::Answer(answer)) => answer.status,
+        Err(AzureCause::Timeout) => return "timeout",
+        Err(AzureCause::Transport(_)) => return "transport",
+        Err(AzureCause::Credential(_)) => return "credential",
+        Err(AzureCause::Refused(_)) => return "refused",
+        Err(AzureCause::Malformed(_)) => return "malformed",
+    };
+    match status {
+        200 => "200",
+        201 => "201",
+        204 => "204",
+        404 => "404",
+        409 => "409",
+        429 => "429",
+        _ => match status / 100 {
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_one_of_both_families_of_headers_is_what_is_left() {
+        let mut headers = Headers::new();
+        headers.insert("x-ms-ratelimit-remaining-subscription-reads", "249");
+        headers.insert("x-ms-ratelimit-remaining-subscription-global-reads", "3749");
+        headers.insert("x-ms-ratelimit-remaining-subscription-global-writes", "12");
+        headers.insert("x-ms-ratelimit-remaining-subscription-deletes", "many");
+        let budgets = Budgets {
+            reads: Some(249),
+            writes: Some(12),
+            deletes: None,
+        };
+        assert_eq!(Budgets::of(&headers), budgets);
+        assert_eq!(Budgets::of(&Headers::new()), Budgets::default());
+    }
+}

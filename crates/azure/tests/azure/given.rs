@@ -1,0 +1,193 @@
+//! What the tests start from.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::sync::{Arc, Mutex};
+
+use azure_core::http::HttpClient;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use wio_api::ManagedIdentity;
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_core::authorize::{Authorized, Grant, authorize};
+use wio_core::binding::validate;
+use wio_core::config::{Cluster, OperatorConfig};
+use wio_core::desired::{DesiredBinding, DesiredCredential};
+use wio_core::names::IdentityId;
+use wio_testkit::azure::{credential, transport};
+use wio_testkit::fixtures::binding;
+
+pub type Request = http::Request<Bytes>;
+pub type Response = http::Response<Bytes>;
+
+/// Not a token, but it must be as invisible as one.
+pub const TOKEN: &str = "eyJ0b2tlbg.c2VjcmV0.c2ln";
+pub const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
+pub const CLIENT_ID: &str = "1a2b3c4d-0000-4000-8000-00000000c11e";
+pub const PRINCIPAL_ID: &str = "1a2b3c4d-0000-4000-8000-0000000091c1";
+pub const TENANT_ID: &str = "1a2b3c4d-0000-4000-8000-000000007e4a";
+pub const ISSUER: &str = "https://oidc.example.net/cluster/";
+
+pub fn name<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+fn config() -> OperatorConfig {
+    OperatorConfig {
+        group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/operator")),
+        location: name("westeurope"),
+        audience: name("api://AzureADTokenExchange"),
+        existing_identity_groups: Vec::new(),
+    }
+}
+
+pub fn id(identity: &str) -> IdentityId {
+    name(&resource_id(identity))
+}
+
+pub fn resource_id(identity: &str) -> String {
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/operator/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}"
+    )
+}
+
+/// What a binding to this identity with these service accounts asks for.
+pub fn desired(identity: &str, accounts: &[&str]) -> DesiredBinding {
+    let managed = ManagedIdentity {
+        name: Some(identity.to_owned()),
+        ..ManagedIdentity::default()
+    };
+    let start = binding("shop", "orders")
+        .uid("5d0c1f6e-3f43-4d0a-8a39-2f6b9a1f2c11")
+        .generation(1)
+        .managed_as(managed);
+    let object = accounts
+        .iter()
+        .fold(start, |built, account| built.service_account(account))
+        .build();
+    let cluster = Cluster {
+        id: name("0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01"),
+        issuer: name(ISSUER),
+    };
+    let validated = validate(&object, &cluster.id).unwrap();
+    let authorized = authorize(&validated, &config()).unwrap();
+    DesiredBinding::new(&validated, authorized, &cluster, &config())
+}
+
+pub fn granted(identity: &str) -> Authorized<Grant> {
+    desired(identity, &["orders"]).authorized
+}
+
+pub fn desired_credential(account: &str) -> DesiredCredential {
+    desired("orders", &[account]).credentials.remove(0)
+}
+
+pub fn public() -> Endpoints {
+    Endpoints::new(Cloud::Public, None, ApiVersion::default()).unwrap()
+}
+
+pub fn client(carrier: Arc<dyn HttpClient>) -> Azure {
+    Azure::new(carrier, credential(TOKEN), public())
+}
+
+/// What left the process.
+#[derive(Clone, Default)]
+pub struct Seen(Arc<Mutex<Vec<Request>>>);
+
+impl Seen {
+    pub fn all(&self) -> Vec<Request> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    pub fn only(&self) -> Request {
+        let all = self.all();
+        assert_eq!(all.len(), 1, "{all:?}");
+        all[0].clone()
+    }
+
+    pub fn add(&self, request: &Request) -> usize {
+        let mut seen = self.0.lock().unwrap();
+        seen.push(request.clone());
+        seen.len() - 1
+    }
+}
+
+/// A transport that gives these answers, the last one for ever, and what it saw.
+pub fn carrier(answers: Vec<Response>) -> (Arc<dyn HttpClient>, Seen) {
+    let seen = Seen::default();
+    let log = seen.clone();
+    let carrier = transport(move |request| {
+        let number = log.add(&request).min(answers.len() - 1);
+        ready(Ok::<_, Infallible>(answers[number].clone()))
+    });
+    (carrier, seen)
+}
+
+/// A client whose requests get these answers.
+pub fn answered(answers: Vec<Response>) -> (Azure, Seen) {
+    let (carrier, seen) = carrier(answers);
+    (client(carrier), seen)
+}
+
+pub fn response(status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Response {
+    let mut response = http::Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(body.into()).unwrap()
+}
+
+pub fn json_response(status: u16, body: &Value) -> Response {
+    response(status, &[("content-type", "application/json")], body.to_string())
+}
+
+pub fn error_response(status: u16, code: &str) -> Response {
+    json_response(
+        status,
+        &json!({"error": {"code": code, "message": format!("This is {code}.")}}),
+    )
+}
+
+/// An identity as Azure shows it, id in its own casing.
+pub fn identity_body(identity: &str) -> Value {
+    json!({
+        "id": resource_id(identity).replace("resourceGroups", "resourcegroups"),
+        "name": identity,
+        "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+        "location": "westeurope",
+        "tags": {"team": "shop"},
+        "properties": {"clientId": CLIENT_ID, "principalId": PRINCIPAL_ID, "tenantId": TENANT_ID},
+        "systemData": {"createdAt": "2026-01-02T03:04:05.6789Z", "createdByType": "Robot"},
+    })
+}
+
+pub fn credential_body(identity: &str, credential: &str, subject: Option<&str>) -> Value {
+    let mut properties = json!({"issuer": ISSUER, "audiences": ["api://AzureADTokenExchange"]});
+    match subject {
+        Some(subject) => properties["subject"] = json!(subject),
+        None => {
+            properties["claimsMatchingExpression"] =
+                json!({"value": "claims['sub'] matches '*'", "languageVersion": 1});
+        }
+    }
+    json!({
+        "id": format!("{}/federatedIdentityCredentials/{credential}", resource_id(identity)),
+        "name": credential,
+        "type": "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
+        "properties": properties,
+    })
+}
+
+/// Runs one ignored test of this binary in a process and an environment of its own.
+pub fn alone(test: &str) -> tokio::process::Command {
+    let mut command = tokio::process::Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env_clear()
+        .kill_on_drop(true);
+    command
+}
