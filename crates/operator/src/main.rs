@@ -1,2 +1,47 @@
-//! Binary.
-fn main() {}
+//! The Workload Identity Operator: arguments and wiring.
+
+mod arguments;
+mod logs;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::arguments::Arguments;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logs::start(&arguments);
+    match run(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    // kube and the Azure client share one TLS provider, chosen here and not by whichever comes first.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("another TLS provider was installed before"))?;
+    let azure = arguments.azure()?;
+    let client = kube::Client::try_default()
+        .await
+        .context("no way to the Kubernetes API server: run in a cluster with a service account, or set KUBECONFIG")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let listener = arguments.listener().await?;
+    wio_controller::run(client, azure, arguments.settings(), listener, shutdown).await;
+    Ok(())
+}

@@ -170,6 +170,8 @@ async fn an_issuer_may_change_its_keys() {
     entra.cluster.issuers.publish(ISSUER, Key::Stranger.public());
     let signed_anew = sign(Key::Stranger, "stranger-1", &entra.cluster.claims(SUBJECT));
     entra.exchange(&client, &signed_anew).await.access_token();
+    let signed_before = entra.cluster.token(SUBJECT);
+    assert_refused(&entra.exchange(&client, &signed_before).await);
 }
 
 #[tokio::test]

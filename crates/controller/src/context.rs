@@ -1,0 +1,36 @@
+//! What every reconcile shares.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::Client;
+use kube::api::PartialObjectMeta;
+use kube::runtime::reflector::Store;
+use tokio::sync::watch;
+use wio_api::WorkloadIdentityBinding;
+use wio_azure::Azure;
+use wio_core::config::Cluster;
+
+use crate::events::Events;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::settings::Settings;
+
+/// A service account as the cache holds it: its metadata, without the managed fields.
+pub(crate) type AccountMeta = PartialObjectMeta<ServiceAccount>;
+
+/// What every reconcile shares.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) azure: Azure,
+    pub(crate) settings: Settings,
+    pub(crate) cluster: watch::Receiver<Cluster>,
+    pub(crate) bindings: Store<WorkloadIdentityBinding>,
+    pub(crate) accounts: Store<AccountMeta>,
+    /// Whether both caches are filled. A store wakes only the last of several that wait for it, and after a restart with
+    /// more bindings than are reconciled at once the others would wait for ever.
+    pub(crate) filled: watch::Receiver<bool>,
+    pub(crate) memory: Memory,
+    pub(crate) events: Events,
+    pub(crate) metrics: Arc<Metrics>,
+}

@@ -1,0 +1,143 @@
+//! The operator's life: from the first question to the API server to the last reconcile.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, stream};
+use kube::Client;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::{Config, Controller, controller, reflector};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use wio_api::WorkloadIdentityBinding;
+use wio_azure::Azure;
+
+use crate::context::{AccountMeta, Context};
+use crate::events::Events;
+use crate::health::{self, Check, Readiness};
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::reconcile::reconcile;
+use crate::settings::Settings;
+use crate::{cluster, watches};
+
+/// How long reconciles that are under way may take to end after a shutdown was asked for. Kubernetes kills a pod 30 s
+/// after asking.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
+
+/// What fills the caches.
+struct Writers {
+    bindings: Writer<WorkloadIdentityBinding>,
+    accounts: Writer<AccountMeta>,
+}
+
+/// Runs the operator until `shutdown` completes and the reconciles under way have ended. Health and metrics are served
+/// on `listener`. What goes wrong is retried and reported.
+pub async fn run(
+    client: Client,
+    azure: Azure,
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) {
+    let (bindings, bindings_writer) = reflector::store();
+    let (accounts, accounts_writer) = reflector::store();
+    let writers = Writers {
+        bindings: bindings_writer,
+        accounts: accounts_writer,
+    };
+    let metrics = Arc::new(Metrics::new(bindings.clone()));
+    let observed = Arc::clone(&metrics);
+    azure.observe(move |exchange| observed.exchanged(exchange));
+    let readiness = Readiness::new();
+    let (stop, stopped) = watch::channel(false);
+    let serve = health::serve(listener, readiness.clone(), Arc::clone(&metrics));
+    let probe = health::probe(azure.clone(), readiness.clone());
+    let work = async {
+        let cluster = tokio::select! {
+            cluster = cluster::discover(&client, &readiness) => cluster,
+            () = asked(stopped.clone()) => return,
+        };
+        let (known, cluster) = watch::channel(cluster);
+        let (filling, filled_known) = watch::channel(false);
+        let ctx = Arc::new(Context {
+            events: Events::new(client.clone(), settings.instance.clone()),
+            memory: Memory::default(),
+            client: client.clone(),
+            azure,
+            settings,
+            cluster,
+            bindings,
+            accounts,
+            filled: filled_known,
+            metrics,
+        });
+        tokio::select! {
+            () = control(Arc::clone(&ctx), writers, asked(stopped)) => {}
+            () = cluster::refresh(&client, known) => {}
+            () = filled(&ctx, &readiness, &filling) => {}
+        }
+    };
+    let shutdown = async {
+        shutdown.await;
+        tracing::info!("shutting down");
+        stop.send_replace(true);
+        tokio::time::sleep(SHUTDOWN_GRACE).await;
+        tracing::warn!("reconciles under way did not end in time and are left");
+    };
+    tokio::select! {
+        () = work => {}
+        () = shutdown => {}
+        () = serve => {}
+        () = probe => {}
+    }
+}
+
+/// Completes when a stop was asked for.
+async fn asked(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+async fn control(ctx: Arc<Context>, writers: Writers, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+    let client = ctx.client.clone();
+    let bindings = watches::bindings(client.clone(), writers.bindings, &ctx);
+    let accounts = watches::accounts(client, writers.accounts);
+    let known = ctx.bindings.clone();
+    Controller::for_stream(bindings, ctx.bindings.clone())
+        .with_config(Config::default().concurrency(ctx.settings.concurrency))
+        .watches_stream(accounts, move |account| watches::binding_of(&account, &known))
+        .reconcile_all_on(changes(ctx.cluster.clone()))
+        .graceful_shutdown_on(stop)
+        .run(reconcile, |_, never, _| match *never {}, ctx)
+        .for_each(|result| async move {
+            // A requeue of a binding that is gone by then is no fault.
+            if let Err(error) = result
+                && !matches!(error, controller::Error::ObjectNotFound(_))
+            {
+                tracing::warn!(%error, "watching the API server failed; trying again");
+            }
+        })
+        .await;
+}
+
+/// One item for each change.
+fn changes<T: Send + Sync>(known: watch::Receiver<T>) -> impl Stream<Item = ()> {
+    stream::unfold(known, |mut known| async move {
+        known.changed().await.ok().map(|()| ((), known))
+    })
+}
+
+/// Reports when both caches are filled; never returns.
+async fn filled(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<bool>) {
+    if ctx.bindings.wait_until_ready().await.is_ok() && ctx.accounts.wait_until_ready().await.is_ok() {
+        filling.send_replace(true);
+        readiness.passed(Check::Caches);
+        tracing::info!(
+            bindings = ctx.bindings.len(),
+            service_accounts = ctx.accounts.len(),
+            "the caches are filled"
+        );
+    }
+    std::future::pending::<()>().await;
+}

@@ -1,0 +1,109 @@
+//! The two watches, and the caches that they fill with what is needed and nothing more.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+
+use futures::{Stream, TryStreamExt};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
+use kube::{Api, Client, ResourceExt};
+use wio_api::{WorkloadIdentityBinding, keys};
+
+use crate::context::{AccountMeta, Context};
+
+/// The bindings that something was asked of. Fills the cache.
+pub(crate) fn bindings(
+    client: Client,
+    writer: Writer<WorkloadIdentityBinding>,
+    ctx: &Arc<Context>,
+) -> impl Stream<Item = watcher::Result<WorkloadIdentityBinding>> + Send + 'static {
+    let ctx = Arc::clone(ctx);
+    watcher(Api::<WorkloadIdentityBinding>::all(client), watcher::Config::default())
+        // Two thirds of an object are bookkeeping of field managers and kubectl's copy of what was applied.
+        .modify(|binding| {
+            binding.managed_fields_mut().clear();
+            binding.annotations_mut().clear();
+            binding.labels_mut().clear();
+        })
+        .reflect(writer)
+        .inspect_ok(move |event| forget_what_is_gone(&ctx, event))
+        .applied_objects()
+        .predicate_filter(asked_for, PredicateConfig::default())
+}
+
+/// Memory follows the cache: what left it is forgotten. A list that a watch begins anew with tells of no deletion.
+fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
+    match event {
+        Event::Delete(binding) => ctx.memory.forget(binding.metadata.uid.as_deref().unwrap_or_default()),
+        Event::InitDone => {
+            let uids = ctx
+                .bindings
+                .state()
+                .iter()
+                .filter_map(|binding| binding.uid())
+                .collect();
+            ctx.memory.keep(&uids);
+        }
+        Event::Apply(_) | Event::Init | Event::InitApply(_) => {}
+    }
+}
+
+/// What a reconcile can be asked for by a binding itself: a new spec, a deletion, or a finalizer that is not as we
+/// left it. Our own status is not among them.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of kube's predicates")]
+fn asked_for(binding: &WorkloadIdentityBinding) -> Option<u64> {
+    let metadata = &binding.metadata;
+    let deleting = metadata.deletion_timestamp.is_some();
+    Some(BuildHasherDefault::<DefaultHasher>::default().hash_one((metadata.generation, deleting, &metadata.finalizers)))
+}
+
+/// The service accounts with a binding's mark that changed. Fills the cache with them alone: a cluster has many others.
+pub(crate) fn accounts(
+    client: Client,
+    writer: Writer<AccountMeta>,
+) -> impl Stream<Item = watcher::Result<AccountMeta>> + Send + 'static {
+    let marked = watcher::Config::default().labels(keys::BOUND_BY_LABEL);
+    watcher(Api::<AccountMeta>::all(client), marked)
+        .modify(|account| {
+            account.managed_fields_mut().clear();
+            account.labels_mut().retain(|key, _| is_ours(key));
+            account.annotations_mut().retain(|key, _| is_ours(key));
+        })
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(predicates::resource_version, PredicateConfig::default())
+}
+
+fn is_ours(key: &str) -> bool {
+    [
+        keys::BOUND_BY_LABEL,
+        keys::CREATED_LABEL,
+        keys::BINDING_ANNOTATION,
+        keys::CLIENT_ID_ANNOTATION,
+        keys::TENANT_ID_ANNOTATION,
+        keys::TOKEN_EXPIRATION_ANNOTATION,
+    ]
+    .contains(&key)
+}
+
+/// The binding whose mark a service account carries. Its name stands on it too, but may have been edited by hand.
+pub(crate) fn binding_of(
+    account: &AccountMeta,
+    bindings: &Store<WorkloadIdentityBinding>,
+) -> Option<ObjectRef<WorkloadIdentityBinding>> {
+    let uid = account.metadata.labels.as_ref()?.get(keys::BOUND_BY_LABEL)?;
+    let is_meant = |binding: &WorkloadIdentityBinding| binding.metadata.uid.as_ref() == Some(uid);
+    let named = account
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(keys::BINDING_ANNOTATION));
+    let named = named.and_then(|name| {
+        let key = ObjectRef::new(name).within(account.metadata.namespace.as_deref()?);
+        bindings.get(&key).filter(|binding| is_meant(binding))
+    });
+    let binding = named.or_else(|| bindings.find(is_meant))?;
+    Some(ObjectRef::from_obj(&*binding))
+}

@@ -1,0 +1,196 @@
+//! The operator ends at any moment, as by SIGKILL, and starts again: each path leads to where the straight one leads.
+
+use serde_json::{Value, json};
+use wio_api::keys;
+use wio_azure_sim::Fault;
+use wio_testkit::fixtures::binding;
+use wio_testkit::{Effect, Matcher};
+
+use crate::world::*;
+
+/// Everything that is left, but for what differs at each run: ids that Azure or the API server chose, and times.
+fn end(world: &World) -> Value {
+    let azure: Vec<Value> = world
+        .azure
+        .snapshot()
+        .identities
+        .iter()
+        .map(|identity| json!({"name": identity.id.name, "tags": identity.tags.len(), "credentials": identity.credentials}))
+        .collect();
+    let bindings: Vec<Value> = world
+        .cluster
+        .list::<wio_api::WorkloadIdentityBinding>()
+        .iter()
+        .map(|binding| {
+            let status = binding.status.as_ref().unwrap();
+            let conditions: Vec<_> = status
+                .conditions
+                .iter()
+                .map(|c| (&c.type_, &c.status, &c.reason))
+                .collect();
+            json!([binding.metadata.finalizers, conditions, status.federated_credentials])
+        })
+        .collect();
+    let accounts: Vec<Value> = world
+        .cluster
+        .list::<k8s_openapi::api::core::v1::ServiceAccount>()
+        .iter()
+        .map(|account| {
+            let metadata = &account.metadata;
+            let client_id = metadata
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get(keys::CLIENT_ID_ANNOTATION));
+            let right = client_id.is_some_and(|id| *id == world.identity().client_id.to_string());
+            json!([
+                metadata.name,
+                metadata
+                    .labels
+                    .as_ref()
+                    .map(|all| all.keys().cloned().collect::<Vec<_>>()),
+                right
+            ])
+        })
+        .collect();
+    json!([azure, bindings, accounts])
+}
+
+/// What a story does, and how its end is told.
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Create,
+    Change,
+    Delete,
+}
+
+impl Act {
+    /// What is there before.
+    async fn prepare(self, world: &World) {
+        if !matches!(self, Self::Create) {
+            Self::Create.begin(world);
+            world.ready("orders").await;
+            world.forget_requests();
+        }
+    }
+
+    fn begin(self, world: &World) {
+        match self {
+            Self::Create => {
+                world.create(
+                    binding(NAMESPACE, "orders")
+                        .managed()
+                        .service_account("orders")
+                        .service_account("invoices"),
+                );
+            }
+            Self::Change => world.edit("orders", |object| {
+                object["spec"]["serviceAccounts"] = json!([{"name": "orders"}, {"name": "mails"}]);
+            }),
+            Self::Delete => world.delete("orders"),
+        }
+    }
+
+    async fn ended(self, world: &World) {
+        match self {
+            Self::Create | Self::Change => drop(world.ready("orders").await),
+            Self::Delete => world.gone("orders").await,
+        }
+    }
+}
+
+/// Where the operator ends.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// At a request to Azure.
+    Azure { request: u32, carried_out: bool },
+    /// At a write to the cluster.
+    Cluster { write: usize, carried_out: bool },
+}
+
+/// Plays the act with a crash at the moment. Returns what it came to, or nothing when the moment never came.
+async fn crash_at(act: Act, moment: Moment) -> Option<Value> {
+    let mut left = None;
+    story(async |world| {
+        act.prepare(world).await;
+        let hit: Box<dyn Fn(&World) -> bool> = match moment {
+            Moment::Azure { request, carried_out } => {
+                let fault = Fault::any().skip(request).times(1).hang();
+                world.azure.inject(if carried_out { fault.execute() } else { fault });
+                Box::new(|world| world.azure.faults().is_empty())
+            }
+            Moment::Cluster { write, carried_out } => {
+                let writes = Matcher::writes().client(OPERATOR).skip(write).once();
+                let hang = Effect::hang();
+                let fault = world
+                    .cluster
+                    .inject(writes, if carried_out { hang.after_serving() } else { hang });
+                Box::new(move |_| fault.hits() > 0)
+            }
+        };
+        act.begin(world);
+        tokio::select! {
+            () = world.until("the moment", &hit) => {}
+            () = act.ended(world) => {}
+        }
+        let came = hit(world);
+        // A request that Azure has taken is carried out, also when nobody waits for it any more.
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        world.crash().await;
+        world.azure.clear_faults();
+        world.cluster.clear_faults();
+        world.start().await;
+        act.ended(world).await;
+        left = came.then(|| end(world));
+    })
+    .await;
+    left
+}
+
+async fn straight(act: Act) -> Value {
+    let mut left = None;
+    story(async |world| {
+        act.prepare(world).await;
+        act.begin(world);
+        act.ended(world).await;
+        left = Some(end(world));
+    })
+    .await;
+    left.unwrap()
+}
+
+async fn every_crash_ends_as_the_straight_path(act: Act, azure_requests: u32, cluster_writes: usize) {
+    let expected = straight(act).await;
+    for carried_out in [false, true] {
+        for request in 0.. {
+            let moment = Moment::Azure { request, carried_out };
+            let Some(left) = crash_at(act, moment).await else {
+                assert!(request >= azure_requests, "only {request} requests");
+                break;
+            };
+            assert_eq!(left, expected, "{moment:?}");
+        }
+        for write in 0.. {
+            let moment = Moment::Cluster { write, carried_out };
+            let Some(left) = crash_at(act, moment).await else {
+                assert!(write >= cluster_writes, "only {write} writes");
+                break;
+            };
+            assert_eq!(left, expected, "{moment:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_moment_of_a_creation_changes_nothing_in_the_end() {
+    every_crash_ends_as_the_straight_path(Act::Create, 3, 4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_moment_of_a_change_changes_nothing_in_the_end() {
+    every_crash_ends_as_the_straight_path(Act::Change, 4, 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_moment_of_a_deletion_changes_nothing_in_the_end() {
+    every_crash_ends_as_the_straight_path(Act::Delete, 5, 3).await;
+}

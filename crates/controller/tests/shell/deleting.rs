@@ -1,0 +1,289 @@
+use k8s_openapi::api::core::v1::Namespace;
+use wio_api::{DeletionPolicy, Reason, keys};
+use wio_azure_sim::{Fault, ResourceKind};
+use wio_testkit::fixtures::binding;
+use wio_testkit::{Effect, Verb};
+
+use crate::world::*;
+
+async fn ready_orders(world: &World, policy: DeletionPolicy) {
+    let orders = binding(NAMESPACE, "orders").managed().deletion_policy(policy);
+    world.create(orders.service_account("orders").service_account("invoices"));
+    world.ready("orders").await;
+    world.forget_requests();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_leaves_nothing_and_ends_trust_first() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Delete).await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+        assert_eq!((world.account("orders"), world.account("invoices")), (None, None));
+        assert_eq!(
+            world.asked(),
+            [
+                "GET identity: 200",
+                "GET credentials: 200",
+                "DELETE credential: 200",
+                "DELETE credential: 200",
+                "DELETE identity: 200",
+            ]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retained_identity_keeps_nothing_of_our_trust() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::RetainIdentity).await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(world.identity().credentials, []);
+        assert_eq!(world.account("orders"), None);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_orphaned_goes_on_to_work() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Orphan).await;
+        let before = world.identity();
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(world.identity(), before);
+        let client_id = world.annotation("orders", keys::CLIENT_ID_ANNOTATION);
+        assert_eq!(client_id, Some(before.client_id.to_string()));
+        assert_eq!(world.asked(), [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_orphaned_is_taken_up_by_a_binding_of_the_same_name() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Orphan).await;
+        let before = world.identity();
+        world.delete("orders");
+        world.gone("orders").await;
+        world.create(
+            binding(NAMESPACE, "orders")
+                .managed()
+                .service_account("orders")
+                .service_account("invoices"),
+        );
+        world.ready("orders").await;
+        let after = world.identity();
+        assert_eq!(
+            (after.client_id, after.credentials),
+            (before.client_id, before.credentials)
+        );
+        world.delete("orders");
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+    })
+    .await;
+}
+
+/// The identity of a new binding is presumed absent. When it is there after all, with the trust of an earlier binding,
+/// the first write shows it, and what nobody wants any more must not outlive Ready.
+#[tokio::test(start_paused = true)]
+async fn trust_that_an_orphaned_binding_left_ends_before_its_successor_is_ready() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Orphan).await;
+        world.delete("orders");
+        world.gone("orders").await;
+        world.forget_requests();
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.ready("orders").await;
+        let subjects: Vec<_> = world
+            .identity()
+            .credentials
+            .into_iter()
+            .filter_map(|c| c.subject)
+            .collect();
+        assert_eq!(subjects, ["system:serviceaccount:shop:orders"]);
+        assert_eq!(
+            world.asked()[..3],
+            ["PUT identity: 200", "GET identity: 200", "GET credentials: 200"]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_azure_refuses_keeps_the_finalizer_and_says_why() {
+    for (kind, status, code, reason) in [
+        (
+            ResourceKind::Credential,
+            403,
+            "AuthorizationFailed",
+            Reason::AuthorizationFailed,
+        ),
+        (ResourceKind::Identity, 409, "ScopeLocked", Reason::ScopeLocked),
+        (
+            ResourceKind::Identity,
+            500,
+            "InternalServerError",
+            Reason::AzureUnavailable,
+        ),
+    ] {
+        story(async |world| {
+            ready_orders(world, DeletionPolicy::Delete).await;
+            world
+                .azure
+                .inject(Fault::on("DELETE").kind(kind).forever().respond(status, code));
+            world.delete("orders");
+            let kept = world.says("orders", reason).await;
+            assert_eq!(
+                kept.metadata.finalizers.as_deref(),
+                Some(&[keys::FINALIZER.to_owned()][..])
+            );
+            assert!(message(&kept).contains(code), "{}", message(&kept));
+            if kind == ResourceKind::Credential {
+                assert!(world.account("orders").is_some(), "trust ends first");
+            }
+            assert!(world.has_identity());
+            world.azure.clear_faults();
+            world.gone("orders").await;
+            assert!(!world.has_identity());
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_whose_answer_was_lost_ends_all_the_same() {
+    for kind in [ResourceKind::Credential, ResourceKind::Identity] {
+        story(async |world| {
+            ready_orders(world, DeletionPolicy::Delete).await;
+            world
+                .azure
+                .inject(Fault::on("DELETE").kind(kind).execute().drop_connection());
+            world.delete("orders");
+            world.gone("orders").await;
+            assert!(!world.has_identity());
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resource_group_that_is_gone_holds_nothing_that_could_be_deleted() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Delete).await;
+        world.change_azure(|azure| {
+            azure.identities.clear();
+            azure.resource_groups.clear();
+        });
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(world.account("orders"), None);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_others_came_to_use_is_not_deleted() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Delete).await;
+        world.change_azure(|azure| {
+            azure.identities[0]
+                .credentials
+                .push(foreign_credential("github", "repo:contoso/orders"));
+        });
+        world.delete("orders");
+        let blocked = world.says("orders", Reason::DeletionBlocked).await;
+        assert!(message(&blocked).contains("github"), "{}", message(&blocked));
+        assert_eq!(world.identity().credentials.len(), 1, "our trust ended");
+        world.change_azure(|azure| azure.identities[0].credentials.clear());
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+    })
+    .await;
+}
+
+/// The status names the identity, and whoever may edit it must not be able to have another one deleted.
+#[tokio::test(start_paused = true)]
+async fn an_edited_status_does_not_lead_a_deletion_to_somebody_elses_identity() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Delete).await;
+        world.stop().await;
+        let victim = world.foreign_identity(
+            GROUP,
+            "victim",
+            vec![foreign_credential("github", "repo:contoso/orders")],
+        );
+        let before = world.azure.snapshot().identity(&victim).cloned();
+        world.edit("orders", |object| {
+            object["status"]["identity"]["resourceId"] = serde_json::json!(victim);
+        });
+        world.delete("orders");
+        world.start().await;
+        world.gone("orders").await;
+        assert_eq!(world.azure.snapshot().identity(&victim).cloned(), before);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_namespace_is_the_end_of_its_bindings() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Delete).await;
+        world.cluster.delete::<Namespace>("", NAMESPACE);
+        world.cluster.wait_gone::<Namespace>("", NAMESPACE).await;
+        assert!(!world.has_identity());
+        let created = world
+            .cluster_writes()
+            .into_iter()
+            .filter(|request| request.status == Some(201))
+            .count();
+        assert_eq!(
+            created,
+            0,
+            "nothing is made in a namespace that ends: {:?}",
+            world.cluster_writes()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_account_that_cannot_be_released_keeps_the_identity_and_not_the_other_accounts() {
+    story(async |world| {
+        ready_orders(world, DeletionPolicy::Delete).await;
+        let webhook = by_operator()
+            .verb(Verb::Delete)
+            .resource("serviceaccounts")
+            .name("invoices");
+        let fault = world.cluster.inject(webhook, Effect::forbidden());
+        world.delete("orders");
+        world.says("orders", Reason::KubernetesRejected).await;
+        assert!(world.account("orders").is_none() && world.account("invoices").is_some() && world.has_identity());
+        assert_eq!(world.identity().credentials, [], "trust has ended");
+        fault.remove();
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_was_never_bound_goes_at_once() {
+    story(async |world| {
+        world.create(
+            binding(NAMESPACE, "orders")
+                .managed()
+                .service_account("orders")
+                .suspended(),
+        );
+        world.says("orders", Reason::Suspended).await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(world.asked(), [""; 0]);
+    })
+    .await;
+}

@@ -1,0 +1,111 @@
+use std::time::Duration;
+
+use tokio::time::sleep;
+use wio_testkit::Verb;
+use wio_testkit::fixtures::binding;
+
+use crate::world::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_writes_nothing_and_asks_azure_nothing_at_once() {
+    story(async |world| {
+        for n in 0..20 {
+            world.create(
+                binding(NAMESPACE, &format!("b{n}"))
+                    .managed()
+                    .service_account(&format!("a{n}")),
+            );
+        }
+        for n in 0..20 {
+            world.ready(&format!("b{n}")).await;
+        }
+        world.stop().await;
+        world.forget_requests();
+        world.start().await;
+        sleep(Duration::from_secs(10)).await;
+        let looks = world.asked().len();
+        assert!(looks <= 4, "{looks} requests: the looks are spread over an interval");
+        let account_reads = world
+            .cluster
+            .requests()
+            .iter()
+            .filter(|request| request.verb == Verb::Get && request.resource == "serviceaccounts")
+            .count();
+        assert_eq!(account_reads, 0, "the cache knows them");
+        sleep(DRIFT).await;
+        assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
+        let asked = world.azure.requests();
+        assert!(asked.iter().all(|request| !request.writes), "{asked:?}");
+        assert!(
+            asked.len() >= 40,
+            "each was looked at within an interval: {}",
+            asked.len()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_what_is_under_way_and_nothing_else_begins() {
+    story(async |world| {
+        world
+            .azure
+            .reconfigure(|config| config.latency = Duration::from_secs(3));
+        world.create(
+            binding(NAMESPACE, "orders")
+                .managed()
+                .service_account("orders")
+                .service_account("invoices"),
+        );
+        world.until("it began", |world| !world.asked().is_empty()).await;
+        world.stop().await;
+        assert_eq!(
+            world.asked(),
+            ["PUT identity: 201", "PUT credential: 201", "PUT credential: 201"]
+        );
+        world.ready("orders").await;
+        world
+            .azure
+            .reconfigure(|config| config.latency = Duration::from_millis(50));
+        world.start().await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spec_changed_while_the_operator_was_away_is_carried_out() {
+    story(async |world| {
+        world.create(
+            binding(NAMESPACE, "orders")
+                .managed()
+                .service_account("orders")
+                .service_account("invoices"),
+        );
+        world.ready("orders").await;
+        world.stop().await;
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"].as_array_mut().unwrap().truncate(1);
+        });
+        world.start().await;
+        world.ready("orders").await;
+        assert_eq!(
+            (world.identity().credentials.len(), world.account("invoices")),
+            (1, None)
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_deleted_while_the_operator_was_away_is_removed() {
+    story(async |world| {
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.ready("orders").await;
+        world.stop().await;
+        world.delete("orders");
+        world.start().await;
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+    })
+    .await;
+}

@@ -1,0 +1,249 @@
+//! The command line and its twins in the environment.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Parser, ValueEnum};
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_controller::Settings;
+use wio_core::config::OperatorConfig;
+use wio_core::names::{Audience, Location, ResourceGroupId, ResourceGroupName, SubscriptionId};
+
+const AFTER_HELP: &str = "\
+How it signs in to Azure is chosen by the environment, never by trying one after the other:
+  1. workload identity, when AZURE_CLIENT_ID, AZURE_TENANT_ID and
+     AZURE_FEDERATED_TOKEN_FILE are set;
+  2. the node's managed identity, when it runs in a cluster
+     (AZURE_CLIENT_ID names it when there are several);
+  3. the login of the Azure CLI.
+AZURE_AUTHORITY_HOST replaces the cloud's Entra endpoint, and SSL_CERT_FILE
+the certificates that are trusted.
+
+For example, on a workstation after `az login`, with the cluster that kubectl uses:
+  workload-identity-operator --log-format text \\
+    --subscription-id 00000000-0000-0000-0000-000000000000 \\
+    --resource-group workload-identities --location westeurope\n";
+
+/// Gives the pods of Kubernetes service accounts Microsoft Entra tokens, with no secret anywhere.
+///
+/// The operator watches WorkloadIdentityBindings and reconciles, for each, the managed identity, its federated
+/// credentials and the annotated service accounts. It runs in a cluster with its service account, or outside with
+/// KUBECONFIG.
+#[derive(Debug, Parser)]
+#[command(
+    name = "workload-identity-operator",
+    version,
+    after_help = AFTER_HELP
+)]
+pub(crate) struct Arguments {
+    /// The subscription in which managed identities are created.
+    #[arg(
+        long,
+        env = "AZURE_SUBSCRIPTION_ID",
+        value_name = "GUID",
+        help_heading = "Where identities live"
+    )]
+    subscription_id: SubscriptionId,
+
+    /// The resource group in which managed identities are created. It must exist.
+    #[arg(
+        long,
+        env = "WIO_RESOURCE_GROUP",
+        value_name = "NAME",
+        help_heading = "Where identities live"
+    )]
+    resource_group: ResourceGroupName,
+
+    /// The region of managed identities, for example westeurope.
+    #[arg(
+        long,
+        env = "WIO_LOCATION",
+        value_name = "REGION",
+        help_heading = "Where identities live"
+    )]
+    location: Location,
+
+    /// A resource group whose existing identities bindings may name, as /subscriptions/<id>/resourceGroups/<name>.
+    /// May be given several times, or as a list with commas. Without one, bindings may name no existing identity.
+    #[arg(
+        long = "existing-identity-resource-group",
+        env = "WIO_EXISTING_IDENTITY_RESOURCE_GROUPS",
+        value_name = "ID",
+        value_delimiter = ',',
+        help_heading = "Where identities live"
+    )]
+    existing_identity_resource_groups: Vec<ResourceGroupId>,
+
+    /// The audience of federated credentials whose binding names none. It must be what the pod webhook mints.
+    #[arg(long, env = "WIO_AUDIENCE", value_name = "TEXT", default_value = Audience::DEFAULT, help_heading = "Azure")]
+    audience: Audience,
+
+    /// The Azure cloud.
+    #[arg(
+        long,
+        env = "WIO_CLOUD",
+        value_name = "CLOUD",
+        default_value = "public",
+        help_heading = "Azure"
+    )]
+    cloud: CloudName,
+
+    /// The endpoint of Azure Resource Manager, instead of the cloud's own. It must accept the cloud's tokens.
+    #[arg(long, env = "WIO_ARM_ENDPOINT", value_name = "URL", help_heading = "Azure")]
+    arm_endpoint: Option<String>,
+
+    /// The version of the API of Microsoft.ManagedIdentity.
+    #[arg(long, env = "WIO_API_VERSION", value_name = "DATE", default_value = ApiVersion::DEFAULT, help_heading = "Azure")]
+    api_version: ApiVersion,
+
+    /// How often Azure is looked at for changes behind the operator's back, for each binding, give or take a fifth.
+    #[arg(
+        long,
+        env = "WIO_DRIFT_INTERVAL",
+        value_name = "DURATION",
+        default_value = "30m",
+        value_parser = duration,
+        help_heading = "Pace"
+    )]
+    drift_interval: Duration,
+
+    /// The most bindings that are reconciled at once.
+    #[arg(
+        long,
+        env = "WIO_CONCURRENCY",
+        value_name = "N",
+        default_value_t = 16,
+        value_parser = clap::value_parser!(u16).range(1..),
+        help_heading = "Pace"
+    )]
+    concurrency: u16,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(
+        long,
+        env = "WIO_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "0.0.0.0:8080",
+        help_heading = "Observation"
+    )]
+    listen: SocketAddr,
+
+    /// What is logged: a level, or directives such as info,wio_azure=debug.
+    #[arg(
+        long,
+        env = "WIO_LOG",
+        value_name = "FILTER",
+        default_value = "info",
+        value_parser = log_filter,
+        help_heading = "Observation"
+    )]
+    pub(crate) log: String,
+
+    /// How it is logged.
+    #[arg(
+        long,
+        env = "WIO_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "json",
+        help_heading = "Observation"
+    )]
+    pub(crate) log_format: LogFormat,
+
+    /// The name of the operator's pod, which Events carry.
+    #[arg(long, env = "POD_NAME", value_name = "NAME", help_heading = "Observation")]
+    pod_name: Option<String>,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// An Azure cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CloudName {
+    /// The worldwide cloud.
+    Public,
+    /// Azure for the government of the United States.
+    Usgov,
+    /// Azure in China.
+    China,
+}
+
+impl Arguments {
+    /// The client of Azure that the arguments and the environment ask for.
+    pub(crate) fn azure(&self) -> anyhow::Result<Azure> {
+        let cloud = match self.cloud {
+            CloudName::Public => Cloud::Public,
+            CloudName::Usgov => Cloud::UsGovernment,
+            CloudName::China => Cloud::China,
+        };
+        let endpoints = Endpoints::new(cloud, self.arm_endpoint.as_deref(), self.api_version.clone())
+            .context("--arm-endpoint (WIO_ARM_ENDPOINT)")?;
+        Ok(Azure::from_environment(endpoints)?)
+    }
+
+    /// Where health and metrics are served from now on.
+    pub(crate) async fn listener(&self) -> anyhow::Result<TcpListener> {
+        let address = self.listen;
+        TcpListener::bind(address).await.with_context(|| {
+            format!("cannot serve health and metrics on {address}; choose another address with --listen (WIO_LISTEN)")
+        })
+    }
+
+    pub(crate) fn settings(self) -> Settings {
+        Settings {
+            config: OperatorConfig {
+                group: ResourceGroupId {
+                    subscription: self.subscription_id,
+                    name: self.resource_group,
+                },
+                location: self.location,
+                audience: self.audience,
+                existing_identity_groups: self.existing_identity_resource_groups,
+            },
+            drift_interval: self.drift_interval,
+            concurrency: self.concurrency,
+            instance: self.pod_name,
+        }
+    }
+}
+
+/// A duration such as 90s, 30m or 1h: a whole number and a unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_hours(7 * 24);
+    const RULE: &str = "write a whole number and a unit, such as 90s, 30m or 1h, from 1s to 168h";
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: Option<u64> = match text.strip_prefix(digits) {
+        Some("s") => Some(1),
+        Some("m") => Some(60),
+        Some("h") => Some(3600),
+        _ => None,
+    };
+    let seconds = digits
+        .parse()
+        .ok()
+        .zip(unit)
+        .and_then(|(number, unit): (u64, u64)| number.checked_mul(unit));
+    let duration = seconds
+        .map(Duration::from_secs)
+        .filter(|duration| (1..=LONGEST.as_secs()).contains(&duration.as_secs()));
+    duration.ok_or_else(|| RULE.to_owned())
+}
+
+/// Directives of a log filter, which are parsed again when logging starts.
+fn log_filter(text: &str) -> Result<String, String> {
+    match EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!(
+            "{error}; write a level (error, warn, info, debug, trace) or directives such as info,wio_azure=debug"
+        )),
+    }
+}
