@@ -6,9 +6,8 @@ SHELL := /bin/bash
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: setup ## Show the main job on real parts: one binding gives a pod its token (KEEP=1 leaves it running)
-	@cargo build --quiet --package workload-identity-operator --package wio-azure-sim
-	@cargo run --quiet --package wio-e2e --bin demo
+demo: ## Show the main job on real parts: one binding gives a pod its token (KEEP=1 leaves it running)
+	@hack/demo
 
 test: ## Everything: lint, unit tests, end-to-end tests
 	@hack/timed lint unit setup e2e
@@ -25,13 +24,16 @@ setup: ## Build and fetch the real parts once: kube-apiserver, etcd, the pod web
 	@e2e/setup
 
 e2e: setup ## End-to-end tests on the real parts
-	cargo xtask compare --kubectl .build/e2e/bin/kubectl --helm .build/e2e/bin/helm
-	cargo build --quiet --package workload-identity-operator --package wio-azure-sim
+	@hack/progress "comparing config with the chart" cargo xtask compare --kubectl .build/e2e/bin/kubectl --helm .build/e2e/bin/helm
+	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
+	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e
 
-bench: setup ## Print the figures of docs/bench beside their bars
-	@cargo build --quiet --release --package workload-identity-operator --package wio-azure-sim
-	@cargo run --quiet --release --package wio-e2e --bin bench
+bench: setup ## Print figures beside their bars, and write them into docs/bench
+	@hack/progress "building operator, simulator and bench for release" cargo build --release \
+		--package workload-identity-operator --package wio-azure-sim --package wio-e2e \
+		--bin workload-identity-operator --bin azure-sim --bin bench
+	@cargo run --quiet --release --package wio-e2e --bin bench -- --write
 
 generate: ## Write the CRDs, RBAC and the API reference anew
 	cargo xtask generate

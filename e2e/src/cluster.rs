@@ -1,18 +1,21 @@
 //! The cluster under test: one of our own, or one that the person who runs the tests names.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use kube::Client;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, client};
 use crate::kubeconfig::{self, Credential, Server};
+use crate::paths::repository;
 use crate::scratch::Scratch;
 use crate::token::TokenRequest;
 use crate::tools::{Helm, Kubectl};
+use crate::wait::until;
 
 /// Names the kubeconfig of an existing cluster. `KUBECONFIG` itself is not taken: who has it set means another cluster with
 /// it than one for tests, and these tests install custom resources and an admission webhook.
@@ -20,6 +23,11 @@ pub const EXISTING: &str = "WIO_E2E_KUBECONFIG";
 
 /// The label of what the harness installs.
 pub(crate) const MADE_HERE: &str = "workloadidentity.dev/e2e";
+
+const LISTED_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The custom resource.
+const CRD: &str = "workloadidentitybindings.workloadidentity.dev";
 
 /// As long as the longest run.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
@@ -80,20 +88,75 @@ impl Cluster {
         &self.server.authority
     }
 
-    /// Makes a namespace. It is removed at the end.
-    pub async fn namespace(&self, name: &str) -> Result<()> {
-        let label = format!("{MADE_HERE}=true");
-        self.kubectl.run(&["create", "namespace", name]).await?;
-        self.kubectl.run(&["label", "namespace", name, &label]).await.map(drop)
+    /// The issuer of service account tokens, byte for byte as the discovery document has it.
+    pub async fn issuer(&self) -> Result<String> {
+        let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new())?;
+        let document: Value = self
+            .client
+            .request(request)
+            .await
+            .context("reading the discovery document")?;
+        let issuer = document.get("issuer").and_then(Value::as_str);
+        issuer
+            .map(str::to_owned)
+            .context("the discovery document names no issuer")
     }
 
-    /// Removes what the harness installed, unless the cluster goes with it.
+    /// Makes a namespace. It is removed at the end.
+    pub async fn namespace(&self, name: &str) -> Result<()> {
+        let manifest = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": { "name": name, "labels": { MADE_HERE: "true" } },
+        });
+        self.kubectl.apply(&manifest.to_string()).await.map(drop)
+    }
+
+    /// Installs the custom resource and the operator's roles from `config`, as a person would.
+    pub(crate) async fn install(&self) -> Result<()> {
+        // What an interrupted run left carries the label.
+        let theirs = self
+            .kubectl
+            .run(&["get", "crd", &format!("--selector=!{MADE_HERE}"), "--output=name"])
+            .await?;
+        ensure!(
+            !theirs.contains(CRD),
+            "the cluster has {CRD} already, which these tests would take away at their end; use another cluster"
+        );
+        for folder in ["crd", "rbac"] {
+            let path = repository().join("config").join(folder);
+            let path = path.to_str().context("the repository's path is not Unicode")?;
+            self.kubectl
+                .run(&["apply", "--server-side", "--kustomize", path])
+                .await?;
+            if self.own.is_none() {
+                let label = format!("{MADE_HERE}=true");
+                self.kubectl
+                    .run(&["label", "--overwrite", "--kustomize", path, &label])
+                    .await?;
+            }
+        }
+        // `kubectl wait` fails on a kind that was made so recently that it has no conditions, and an established one is
+        // listed among the kinds only a moment later.
+        until("kubectl to know the custom resource", LISTED_DEADLINE, async || {
+            self.kubectl.run(&["get", CRD, "--all-namespaces"]).await.map(Some)
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Removes what the harness and the tests installed, unless the cluster goes with it. The operator must still run:
+    /// it takes away what bindings made.
     pub(crate) async fn clean(&self) -> Result<()> {
         if self.own.is_some() {
             return Ok(());
         }
+        self.kubectl
+            .run(&["delete", CRD, "--all", "--all-namespaces", "--timeout=120s"])
+            .await?;
         let label = format!("--selector={MADE_HERE}=true");
-        let kinds = "mutatingwebhookconfigurations,namespaces,clusterrolebindings,clusterroles";
+        let kinds =
+            "mutatingwebhookconfigurations,namespaces,clusterrolebindings,clusterroles,customresourcedefinitions";
         self.kubectl
             .run(&["delete", kinds, &label, "--timeout=120s"])
             .await

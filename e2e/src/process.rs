@@ -19,6 +19,7 @@ const SUPERVISOR: &str = r#"
 exec 3<&0
 "$@" </dev/null 3<&- &
 program=$!
+echo "$program" >"$0.pid"
 {
     while read -r signal <&3; do kill -s "$signal" "$program"; done
     kill -s KILL 0
@@ -191,6 +192,15 @@ impl Process {
                 self.log_tail()
             ),
         }
+    }
+
+    /// The program's process id, while it runs.
+    pub fn id(&self) -> Result<u32> {
+        let file = self.log.with_extension("pid");
+        let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+        text.trim()
+            .parse()
+            .with_context(|| format!("{} holds no process id: {text:?}", file.display()))
     }
 
     /// The end of its log, with a heading.

@@ -33,7 +33,7 @@ const REGISTRATION: &str = "azure-wi-webhook-mutating-webhook-configuration";
 /// A running webhook. Dropping it stops it and lets the next run have its port.
 #[derive(Debug)]
 pub struct Webhook {
-    process: Process,
+    _process: Process,
     _turn: Turn,
 }
 
@@ -99,12 +99,10 @@ impl Webhook {
             .kubectl
             .apply(&registration(&authority.certificate)?.to_string())
             .await?;
-        Ok(Self { process, _turn: turn })
-    }
-
-    /// Fails, with the end of its log, when it does not run any more.
-    pub fn must_run(&mut self) -> Result<()> {
-        self.process.must_run()
+        Ok(Self {
+            _process: process,
+            _turn: turn,
+        })
     }
 }
 

@@ -1,73 +1,80 @@
 //! Everything at once: what a test or the demo works with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use tokio::sync::Mutex;
 
 use crate::cluster::Cluster;
+use crate::namespace::Namespace;
+use crate::operator::Operator;
 use crate::paths::repository;
 use crate::process::tail;
 use crate::scratch::Scratch;
+use crate::simulator::{Simulator, TENANT};
 use crate::webhook::Webhook;
 
 /// The parts, running. They stop in the order of the fields.
 pub struct World {
+    /// The operator.
+    pub operator: Mutex<Operator>,
     _webhook: Webhook,
+    /// Azure.
+    pub simulator: Simulator,
     /// The cluster.
     pub cluster: Cluster,
-    authority_host: String,
-    scratch: Scratch,
+    /// The run's folder.
+    pub scratch: Scratch,
 }
 
 // === impl World ===
 
 impl World {
-    /// Starts everything.
-    pub async fn start() -> Result<Self> {
-        // Two of our dependencies could bring a TLS provider; this program has one.
+    /// Starts everything. `say` is told what is going on.
+    pub async fn start(say: impl Fn(&str)) -> Result<Self> {
+        // kube and reqwest share one TLS provider; this fails only when it was chosen before, by us.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let scratch = Scratch::new()?;
-        Self::start_in(scratch).await
-    }
-
-    async fn start_in(scratch: Scratch) -> Result<Self> {
-        let cluster = Cluster::start(&scratch).await?;
-        let authority_host = "https://127.0.0.1:1/".to_owned();
-        let webhook = Webhook::start(
-            &scratch,
-            &cluster,
-            &authority_host,
-            "7e4a9d30-5b1f-4c26-8f0e-2d6c91ab3e57",
-        )
-        .await?;
+        let started = Self::start_in(&scratch, say).await;
+        let (operator, webhook, simulator, cluster) =
+            started.map_err(|error| anyhow!("{error:#}\n{}", report(&scratch)))?;
         Ok(Self {
+            operator: Mutex::new(operator),
             _webhook: webhook,
+            simulator,
             cluster,
-            authority_host,
             scratch,
         })
     }
 
-    /// The address of Entra, as the webhook gives it to pods.
-    #[must_use]
-    pub fn authority_host(&self) -> &str {
-        &self.authority_host
+    async fn start_in(scratch: &Scratch, say: impl Fn(&str)) -> Result<(Operator, Webhook, Simulator, Cluster)> {
+        say("the control plane: etcd, kube-apiserver, kube-controller-manager");
+        let cluster = Cluster::start(scratch).await.context("starting the control plane")?;
+        say("the simulator in the place of Azure");
+        let simulator = Simulator::start(scratch, cluster.authority())
+            .await
+            .context("starting the simulator")?;
+        say("the pod webhook of azure-workload-identity");
+        let webhook = Webhook::start(scratch, &cluster, simulator.url(), TENANT)
+            .await
+            .context("starting the webhook")?;
+        say("the operator, with the access that config/rbac grants");
+        let operator = Operator::start(scratch, &cluster, &simulator)
+            .await
+            .context("starting the operator")?;
+        Ok((operator, webhook, simulator, cluster))
     }
 
-    /// Makes a namespace for one test, with a name that begins with this.
-    pub async fn namespace(&self, name: &str) -> Result<String> {
+    /// Makes a namespace for one test.
+    pub async fn namespace(&self, name: &str) -> Result<Namespace<'_>> {
         self.cluster.namespace(name).await?;
-        Ok(name.to_owned())
+        Ok(Namespace::new(self, name))
     }
 
-    /// The end of every log, and a copy of all logs that stays.
+    /// The end of every log, and where a copy of all logs is kept.
     #[must_use]
     pub fn report(&self) -> String {
-        let kept = repository().join(".build/e2e/failed");
-        match keep(&self.scratch.logs(), &kept) {
-            Ok(tails) => format!("{}\n\nall logs are kept in {}", tails.join("\n"), kept.display()),
-            Err(error) => format!("the logs could not be kept: {error:#}"),
-        }
+        report(&self.scratch)
     }
 
     /// Removes what was installed in a cluster that outlives this run; what runs stops by being dropped.
@@ -76,8 +83,16 @@ impl World {
     }
 }
 
+fn report(scratch: &Scratch) -> String {
+    let kept = repository().join(".build/e2e/failed");
+    match keep(&scratch.logs(), &kept) {
+        Ok(tails) => format!("{}\n\nall logs are kept in {}", tails.join("\n"), kept.display()),
+        Err(error) => format!("the logs could not be kept: {error:#}"),
+    }
+}
+
 /// Copies logs into a folder in the place of those that lay there. Returns the end of each.
-fn keep(logs: &std::path::Path, kept: &std::path::Path) -> Result<Vec<String>> {
+fn keep(logs: &Path, kept: &Path) -> Result<Vec<String>> {
     let _ = std::fs::remove_dir_all(kept);
     std::fs::create_dir_all(kept).with_context(|| format!("making {}", kept.display()))?;
     let mut files: Vec<PathBuf> = Vec::new();

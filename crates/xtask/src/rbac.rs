@@ -37,7 +37,7 @@ pub(crate) const ROLES: &[Role] = &[
                 group: wio_api::GROUP,
                 resource: "workloadidentitybindings",
                 names: &[],
-                verbs: &["get", "list", "watch", "patch"],
+                verbs: &["list", "watch", "patch"],
             },
             Permission {
                 reason: "It says in the status what works and what does not.",

@@ -14,7 +14,7 @@ use crate::process::{Process, Program, Signal};
 use crate::scratch::Scratch;
 
 const START_DEADLINE: Duration = Duration::from_secs(90);
-const STOP_DEADLINE: Duration = Duration::from_mins(1);
+const KILL_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Everything that the operator asks, down to the reads, and what anybody writes. Bodies are kept of the operator alone.
 const AUDIT_POLICY: &str = r#"
@@ -91,14 +91,10 @@ impl ApiServer {
             .await
     }
 
-    /// Asks it to end, and waits until it has.
-    pub(super) async fn stop(&mut self) -> Result<()> {
+    /// Ends it at once.
+    pub(super) async fn kill(&mut self) -> Result<()> {
         let mut process = self.process.take().context("the API server does not run")?;
-        process.stop(Signal::Terminate, STOP_DEADLINE).await.map(drop)
-    }
-
-    pub(super) fn must_run(&mut self) -> Result<()> {
-        self.process.as_mut().context("the API server does not run")?.must_run()
+        process.stop(Signal::Kill, KILL_DEADLINE).await.map(drop)
     }
 
     pub(super) fn server(&self) -> Server {

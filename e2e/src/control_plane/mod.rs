@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::audit::AuditLog;
 use crate::certificates::{Authority, KeyAndCertificate};
-use crate::kubeconfig::{self, Credential, Server};
+use crate::kubeconfig::{self, Credential};
 use crate::process::Process;
 use crate::scratch::Scratch;
 
@@ -25,10 +25,9 @@ const ADMINISTRATOR: (&str, &str) = ("e2e-administrator", "system:masters");
 #[derive(Debug)]
 pub struct ControlPlane {
     /// Kept in the order in which they stop.
-    controller_manager: Process,
+    _controller_manager: Process,
     api_server: Mutex<ApiServer>,
-    etcd: Process,
-    server: Server,
+    _etcd: Process,
     audit: AuditLog,
 }
 
@@ -62,41 +61,27 @@ impl ControlPlane {
         let audit = AuditLog::new(api_server.audit_log());
         Ok((
             Self {
-                controller_manager,
+                _controller_manager: controller_manager,
                 api_server: Mutex::new(api_server),
-                etcd,
-                server,
+                _etcd: etcd,
                 audit,
             },
             kubeconfig,
         ))
     }
 
-    /// Stops the API server for good manners' sake gracefully, waits until `meanwhile` is done, and starts it again on the same port.
-    pub async fn restart_api_server(&self, client: &Client, meanwhile: impl Future<Output = Result<()>>) -> Result<()> {
+    /// Ends the API server as a crash would, and starts it again on the same port. (Asked to end, it would first wait a minute
+    /// for its clients to end their watches.)
+    pub async fn restart_api_server(&self, client: &Client) -> Result<()> {
         let mut api_server = self.api_server.lock().await;
-        api_server.stop().await?;
-        meanwhile.await?;
+        api_server.kill().await?;
         api_server.start(client).await
-    }
-
-    /// Fails, with the end of its log, when a part does not run any more.
-    pub async fn must_run(&mut self) -> Result<()> {
-        self.etcd.must_run()?;
-        self.api_server.lock().await.must_run()?;
-        self.controller_manager.must_run()
     }
 
     /// What the API server wrote down about requests.
     #[must_use]
     pub fn audit(&self) -> &AuditLog {
         &self.audit
-    }
-
-    /// The authority that signed the API server's certificate, in PEM.
-    #[must_use]
-    pub fn authority(&self) -> &Path {
-        &self.server.authority
     }
 }
 

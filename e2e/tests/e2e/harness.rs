@@ -7,33 +7,34 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::LocalBoxFuture;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{OnceCell, RwLock};
+use wio_e2e::cluster::EXISTING;
 use wio_e2e::world::World;
 
 /// No test takes longer, unless something hangs.
 const DEADLINE: Duration = Duration::from_mins(5);
 
+/// Tests wait most of their time, so more of them run at once than there are cores.
+const AT_ONCE: usize = 8;
+
 /// A test.
 pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    /// Whether it does something to the parts that other tests would notice, such as restarting the API server.
-    pub(crate) alone: bool,
-    pub(crate) run: fn(Arc<World>) -> BoxFuture<'static, Result<()>>,
+    name: &'static str,
+    alone: bool,
+    on_own_cluster: bool,
+    run: fn(Arc<World>) -> LocalBoxFuture<'static, Result<()>>,
 }
 
-/// The named async functions as tests; after `alone:`, those that run while no other does.
-macro_rules! cases {
-    ($($test:ident),* $(,)? $(; alone: $($lonely:ident),* $(,)?)?) => {
-        vec![
-            $($crate::harness::Case { name: stringify!($test), alone: false, run: |world| Box::pin($test(world)) },)*
-            $($($crate::harness::Case { name: stringify!($lonely), alone: true, run: |world| Box::pin($lonely(world)) },)*)?
-        ]
+/// An async function as a test.
+macro_rules! case {
+    ($test:ident) => {
+        $crate::harness::Case::new(stringify!($test), |world| Box::pin($test(world)))
     };
 }
-pub(crate) use cases;
+pub(crate) use case;
 
 /// What all tests share.
 #[derive(Default)]
@@ -49,11 +50,22 @@ struct Shared {
 pub(crate) fn run(modules: Vec<(&'static str, Vec<Case>)>) -> Result<ExitCode> {
     let runtime = Runtime::new()?;
     let shared = Arc::new(Shared::default());
-    let cases = modules
+    let mut cases: Vec<(String, Case)> = modules
         .into_iter()
-        .flat_map(|(module, cases)| cases.into_iter().map(move |case| (module, case)));
-    let trials = cases.map(|(module, case)| trial(format!("{module}::{}", case.name), case, &shared, runtime.handle()));
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+        .flat_map(|(module, cases)| {
+            cases
+                .into_iter()
+                .map(move |case| (format!("{module}::{}", case.name), case))
+        })
+        .collect();
+    // One that runs alone makes the others wait, so those come last.
+    cases.sort_by_key(|(_, case)| case.alone);
+    let trials = cases
+        .into_iter()
+        .map(|(title, case)| trial(title, case, &shared, runtime.handle()));
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
     // Every test has ended, so this is the last that holds the parts.
     let shared = Arc::into_inner(shared).ok_or_else(|| anyhow!("a test is still running"))?;
     print_times(shared.times.into_inner().unwrap_or_else(PoisonError::into_inner));
@@ -67,9 +79,36 @@ pub(crate) fn run(modules: Vec<(&'static str, Vec<Case>)>) -> Result<ExitCode> {
     Ok(conclusion.exit_code())
 }
 
-fn trial(name: String, case: Case, shared: &Arc<Shared>, runtime: &Handle) -> Trial {
-    let (shared, runtime, title) = (Arc::clone(shared), runtime.clone(), name.clone());
-    Trial::test(name, move || runtime.block_on(shared.attempt(title, case)))
+fn trial(title: String, case: Case, shared: &Arc<Shared>, runtime: &Handle) -> Trial {
+    let left_out = case.on_own_cluster && std::env::var_os(EXISTING).is_some();
+    let (shared, runtime, name) = (Arc::clone(shared), runtime.clone(), title.clone());
+    Trial::test(name, move || runtime.block_on(shared.attempt(title, case))).with_ignored_flag(left_out)
+}
+
+// === impl Case ===
+
+impl Case {
+    pub(crate) fn new(name: &'static str, run: fn(Arc<World>) -> LocalBoxFuture<'static, Result<()>>) -> Self {
+        Self {
+            name,
+            alone: false,
+            on_own_cluster: false,
+            run,
+        }
+    }
+
+    /// It does something to the parts that other tests would notice, such as restarting the API server.
+    pub(crate) fn alone(self) -> Self {
+        Self { alone: true, ..self }
+    }
+
+    /// It needs a control plane of our own: its audit log, or to restart it.
+    pub(crate) fn on_own_cluster(self) -> Self {
+        Self {
+            on_own_cluster: true,
+            ..self
+        }
+    }
 }
 
 // === impl Shared ===
@@ -88,7 +127,7 @@ impl Shared {
         match ended {
             Err(_) => Err(format!("it did not end within {DEADLINE:?}").into()),
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Ok(Ok(Err(error))) => Err(format!("{error:?}").into()),
+            Ok(Ok(Err(error))) => Err(format!("{error:#}").into()),
             Ok(Ok(Ok(()))) => Ok(()),
         }
     }
@@ -96,10 +135,10 @@ impl Shared {
     async fn world(&self) -> Result<Arc<World>, Failed> {
         let start = async || {
             let begin = Instant::now();
-            let world = World::start()
+            let world = World::start(|_| ())
                 .await
                 .map(Arc::new)
-                .map_err(|error| format!("starting the parts: {error:?}"));
+                .map_err(|error| format!("starting the parts: {error:#}"));
             self.took("(starting the parts)".to_owned(), begin.elapsed());
             world
         };

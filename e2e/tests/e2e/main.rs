@@ -1,12 +1,37 @@
 //! The end-to-end tests: one program, one set of real parts for all of them, a namespace for each.
 
 mod control_plane;
+mod crash;
+mod deletion;
+mod drift;
+mod existing;
+mod faults;
 mod harness;
+mod install;
+mod kubectl;
+mod permissions;
+mod quiet;
+mod rollout;
+mod sdk;
+mod tokens;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
 fn main() -> Result<ExitCode> {
-    harness::run(vec![("control_plane", control_plane::cases())])
+    harness::run(vec![
+        ("control_plane", control_plane::cases()),
+        ("tokens", tokens::cases()),
+        ("existing", existing::cases()),
+        ("drift", drift::cases()),
+        ("deletion", deletion::cases()),
+        ("faults", faults::cases()),
+        ("install", install::cases()),
+        ("quiet", quiet::cases()),
+        ("kubectl", kubectl::cases()),
+        ("sdk", sdk::cases()),
+        ("permissions", permissions::cases()),
+        ("crash", crash::cases()),
+    ])
 }

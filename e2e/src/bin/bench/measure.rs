@@ -1,0 +1,271 @@
+//! Each figure's measurement.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use wio_api::WorkloadIdentityBinding;
+use wio_azure_sim::LoggedRequest;
+use wio_e2e::audit::AuditEvent;
+use wio_e2e::operator::USER;
+use wio_e2e::process::Signal;
+use wio_e2e::wait::until;
+use wio_e2e::world::World;
+
+use crate::process::Running;
+
+/// As many as a person with kubectl and a pipeline of GitOps would send at once.
+const CREATED_AT_ONCE: usize = 16;
+
+/// What the operator asked Azure and Kubernetes in a while.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
+    /// Requests to Azure Resource Manager.
+    pub(crate) azure: Vec<LoggedRequest>,
+    /// Requests to the API server.
+    pub(crate) kubernetes: Vec<AuditEvent>,
+}
+
+/// The world, as the bench uses it.
+pub(crate) struct Bench<'w> {
+    pub(crate) world: &'w World,
+    principal: String,
+}
+
+/// Where both logs stood.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    azure: u64,
+    kubernetes: wio_e2e::audit::Mark,
+}
+
+// === impl Bench ===
+
+impl<'w> Bench<'w> {
+    pub(crate) async fn new(world: &'w World) -> Self {
+        let principal = world.operator.lock().await.principal().principal_id.clone();
+        Self { world, principal }
+    }
+
+    /// Starts the operator anew with these settings. Returns how long it took until it was ready.
+    pub(crate) async fn restart(&self, settings: &[(&str, &str)]) -> Result<Duration> {
+        let mut operator = self.world.operator.lock().await;
+        operator.end(Signal::Terminate).await?;
+        for (name, value) in settings {
+            operator.set(name, value);
+        }
+        let ready = format!("{}/readyz", operator.address());
+        let web = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .context("making an HTTP client")?;
+        let begin = Instant::now();
+        // The harness looks seldom; this looks all the time.
+        let watched = async {
+            while !web
+                .get(&ready)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+            {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            begin.elapsed()
+        };
+        let (started, took) = tokio::join!(operator.run(), watched);
+        started.map(|()| took)
+    }
+
+    /// The operator's process.
+    pub(crate) async fn process(&self) -> Result<Running> {
+        Ok(Running::new(self.world.operator.lock().await.id()?))
+    }
+
+    /// The bindings of a namespace.
+    pub(crate) fn bindings(&self, namespace: &str) -> Api<WorkloadIdentityBinding> {
+        Api::namespaced(self.client(), namespace)
+    }
+
+    fn client(&self) -> Client {
+        self.world.cluster.client.clone()
+    }
+
+    /// Sets the simulated Azure.
+    pub(crate) async fn azure(&self, settings: Value) -> Result<()> {
+        self.world.simulator.configure(&settings).await
+    }
+
+    pub(crate) async fn mark(&self) -> Result<Mark> {
+        let last = self
+            .world
+            .simulator
+            .requests()
+            .await?
+            .last()
+            .map_or(0, |request| request.sequence);
+        let own = self.world.cluster.own().context("the bench needs an audit log")?;
+        Ok(Mark {
+            azure: last,
+            kubernetes: own.audit().mark()?,
+        })
+    }
+
+    /// What the operator asked since the mark.
+    pub(crate) async fn since(&self, mark: Mark) -> Result<Calls> {
+        let requests = self.world.simulator.requests().await?;
+        let own = self.world.cluster.own().context("the bench needs an audit log")?;
+        let ours = |request: &LoggedRequest| {
+            request.sequence > mark.azure && request.principal.as_deref() == Some(self.principal.as_str())
+        };
+        Ok(Calls {
+            azure: requests.into_iter().filter(ours).collect(),
+            kubernetes: own
+                .audit()
+                .since(mark.kubernetes)?
+                .into_iter()
+                .filter(|event| event.user == USER)
+                .collect(),
+        })
+    }
+
+    /// Creates a binding and returns how long it took from the request until its status said Ready.
+    pub(crate) async fn time_to_ready(&self, namespace: &str, name: &str) -> Result<Duration> {
+        let bindings = self.bindings(namespace);
+        let of_it = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let mut watch = bindings.watch(&of_it, "0").await.context("watching a binding")?.boxed();
+        let begin = Instant::now();
+        bindings
+            .create(&PostParams::default(), &binding(name, 1)?)
+            .await
+            .context("creating a binding")?;
+        while let Some(event) = watch.try_next().await.context("watching a binding")? {
+            if let WatchEvent::Added(seen) | WatchEvent::Modified(seen) = event
+                && is_ready(&seen)
+            {
+                return Ok(begin.elapsed());
+            }
+        }
+        anyhow::bail!("the watch of {name} ended before it was Ready")
+    }
+
+    /// Creates many bindings over several namespaces, and returns how long it took until all were Ready.
+    pub(crate) async fn roll_out(&self, prefix: &str, count: usize, deadline: Duration) -> Result<Duration> {
+        const IN_A_NAMESPACE: usize = 100;
+        let places: Vec<(String, String)> = (0..count)
+            .map(|i| (format!("{prefix}-{}", i / IN_A_NAMESPACE), format!("binding-{i}")))
+            .collect();
+        let mut namespaces: Vec<&str> = places.iter().map(|(namespace, _)| namespace.as_str()).collect();
+        namespaces.dedup();
+        for namespace in &namespaces {
+            self.world.cluster.namespace(namespace).await?;
+        }
+        let begin = Instant::now();
+        stream::iter(&places)
+            .map(async |(namespace, name)| {
+                let created = self
+                    .bindings(namespace)
+                    .create(&PostParams::default(), &binding(name, 1)?)
+                    .await;
+                created
+                    .map(drop)
+                    .with_context(|| format!("creating {namespace}/{name}"))
+            })
+            .buffer_unordered(CREATED_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        until(&format!("{count} bindings to be Ready"), deadline, async || {
+            let mut ready = 0;
+            for namespace in &namespaces {
+                let listed = self.bindings(namespace).list(&ListParams::default()).await?;
+                ready += listed.iter().filter(|binding| is_ready(binding)).count();
+            }
+            ensure!(ready == count, "{ready} are");
+            Ok(Some(()))
+        })
+        .await?;
+        Ok(begin.elapsed())
+    }
+
+    /// How many bindings there are.
+    pub(crate) async fn count(&self) -> Result<usize> {
+        let all: Api<WorkloadIdentityBinding> = Api::all(self.client());
+        Ok(all
+            .list_metadata(&ListParams::default())
+            .await
+            .context("listing bindings")?
+            .items
+            .len())
+    }
+}
+
+/// A binding with a managed identity.
+pub(crate) fn binding(name: &str, accounts: usize) -> Result<WorkloadIdentityBinding> {
+    let accounts: Vec<Value> = (0..accounts)
+        .map(|i| json!({ "name": format!("{name}-{i}") }))
+        .collect();
+    let binding = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1",
+        "kind": "WorkloadIdentityBinding",
+        "metadata": { "name": name },
+        "spec": { "identity": { "managed": {} }, "serviceAccounts": accounts },
+    });
+    serde_json::from_value(binding).context("writing a binding")
+}
+
+fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
+    let conditions = binding.status.iter().flat_map(|status| &status.conditions);
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+// === impl Calls ===
+
+impl Calls {
+    /// Requests that ask Azure to change something.
+    pub(crate) fn azure_writes(&self) -> usize {
+        self.azure.iter().filter(|request| request.writes).count()
+    }
+
+    /// Requests that only ask Azure.
+    pub(crate) fn azure_reads(&self) -> usize {
+        self.azure.len() - self.azure_writes()
+    }
+
+    /// Requests that Azure answered with this status.
+    pub(crate) fn azure_answered(&self, status: u16) -> usize {
+        self.azure
+            .iter()
+            .filter(|request| request.status == Some(status))
+            .count()
+    }
+
+    /// Requests that ask Kubernetes to change something.
+    pub(crate) fn kubernetes_writes(&self) -> usize {
+        self.kubernetes.iter().filter(|event| event.writes()).count()
+    }
+
+    /// Requests to Kubernetes by what they ask, such as `2 patch serviceaccounts`.
+    pub(crate) fn kubernetes_by_kind(&self) -> String {
+        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+        for event in &self.kubernetes {
+            let subresource = if event.subresource.is_empty() {
+                String::new()
+            } else {
+                format!("/{}", event.subresource)
+            };
+            *kinds
+                .entry(format!("{} {}{subresource}", event.verb, event.resource))
+                .or_default() += 1;
+        }
+        kinds
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}

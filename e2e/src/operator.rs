@@ -1,0 +1,155 @@
+//! The operator's own binary, with the access that `config/rbac` grants it and nothing more.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::paths::built;
+use crate::ports::free_port;
+use crate::process::{Process, Program, Signal};
+use crate::scratch::Scratch;
+use crate::simulator::{
+    LOCATION, PLATFORM_GROUP, Principal, RESOURCE_GROUP, RESTRICTED_GROUP, SUBSCRIPTION, Simulator, TENANT, group_id,
+};
+use crate::token::TokenRequest;
+
+/// The operator's namespace, as in `config/rbac`.
+pub const NAMESPACE: &str = "workload-identity-system";
+/// The operator's service account and cluster role, as in `config/rbac`.
+pub const NAME: &str = "workload-identity-operator";
+/// The operator, as the API server names it.
+pub const USER: &str = "system:serviceaccount:workload-identity-system:workload-identity-operator";
+/// The setting of how often Azure is looked at for each binding.
+pub const DRIFT_INTERVAL: &str = "WIO_DRIFT_INTERVAL";
+/// Short, so that drift is found while a test waits, and long enough for the bindings of all tests together to stay
+/// within Azure's budget of reads.
+pub const SHORT: &str = "4s";
+
+/// What the operator's and the workloads' tokens are for.
+pub const AUDIENCE: &str = "api://AzureADTokenExchange";
+const START_DEADLINE: Duration = Duration::from_mins(1);
+/// A little more than the operator grants itself.
+const STOP_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The operator, which can be killed and started again.
+#[derive(Debug)]
+pub struct Operator {
+    program: Program,
+    process: Option<Process>,
+    logs: PathBuf,
+    address: String,
+    web: reqwest::Client,
+    principal: Principal,
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// Installs the custom resource and the roles, starts the operator and waits until it is ready.
+    pub async fn start(scratch: &Scratch, cluster: &Cluster, simulator: &Simulator) -> Result<Self> {
+        cluster.install().await?;
+        let principal = simulator
+            .make_operator(&cluster.issuer().await?, USER, AUDIENCE)
+            .await?;
+        let token = TokenRequest {
+            audience: Some(AUDIENCE.to_owned()),
+            seconds: Some(24 * 60 * 60),
+            pod: None,
+        };
+        let token = token.mint(&cluster.client, NAMESPACE, NAME).await?;
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        let program = Program::new(built("workload-identity-operator", "workload-identity-operator")?)
+            .flag("subscription-id", SUBSCRIPTION)
+            .flag("resource-group", RESOURCE_GROUP)
+            .flag("location", LOCATION)
+            .flag("existing-identity-resource-group", group_id(PLATFORM_GROUP))
+            .flag("existing-identity-resource-group", group_id(RESTRICTED_GROUP))
+            .flag("arm-endpoint", simulator.url())
+            .flag("listen", &listen)
+            .env("KUBECONFIG", cluster.kubeconfig_of(scratch, NAMESPACE, NAME).await?)
+            .env("POD_NAME", "workload-identity-operator-e2e")
+            .env(DRIFT_INTERVAL, SHORT)
+            .env("NO_COLOR", "1")
+            .env("WIO_LOG", "info,wio_controller=debug,wio_azure=debug")
+            .env("WIO_LOG_FORMAT", "text")
+            .env("AZURE_CLIENT_ID", &principal.client_id)
+            .env("AZURE_TENANT_ID", TENANT)
+            .env(
+                "AZURE_FEDERATED_TOKEN_FILE",
+                scratch.write("tokens/operator-azure", token)?,
+            )
+            .env("AZURE_AUTHORITY_HOST", simulator.url())
+            .env("SSL_CERT_FILE", simulator.authority());
+        let web = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .context("making an HTTP client")?;
+        let address = format!("http://{listen}");
+        let mut operator = Self {
+            program,
+            process: None,
+            logs: scratch.logs(),
+            address,
+            web,
+            principal,
+        };
+        operator.run().await?;
+        Ok(operator)
+    }
+
+    /// Changes a setting by its environment variable, from the next start on.
+    pub fn set(&mut self, variable: &str, value: &str) {
+        self.program = self.program.clone().env(variable, value);
+    }
+
+    /// Starts the operator, which does not run, and waits until it is ready.
+    pub async fn run(&mut self) -> Result<()> {
+        let (ready, web) = (format!("{}/readyz", self.address), &self.web);
+        let process = self.process.insert(self.program.start("operator", &self.logs)?);
+        process
+            .until_ready(START_DEADLINE, async || {
+                let answer = web.get(&ready).send().await?;
+                let status = answer.status();
+                ensure!(status.is_success(), "{status}: {}", answer.text().await?);
+                Ok(Some(()))
+            })
+            .await
+    }
+
+    /// Ends the operator: at once, or by asking it to. Returns its exit code.
+    pub async fn end(&mut self, signal: Signal) -> Result<i32> {
+        let mut process = self.process.take().context("the operator does not run")?;
+        process.stop(signal, STOP_DEADLINE).await
+    }
+
+    /// Ends the operator and starts it again.
+    pub async fn restart(&mut self, signal: Signal) -> Result<()> {
+        self.end(signal).await?;
+        self.run().await
+    }
+
+    /// What /metrics says.
+    pub async fn metrics(&self) -> Result<String> {
+        let answer = self.web.get(format!("{}/metrics", self.address)).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
+    /// Where it serves /livez, /readyz and /metrics.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> Result<u32> {
+        self.process.as_ref().context("the operator does not run")?.id()
+    }
+
+    /// Who it is in Azure.
+    #[must_use]
+    pub const fn principal(&self) -> &Principal {
+        &self.principal
+    }
+}

@@ -1,0 +1,329 @@
+//! The two ways to install the operator, on a real API server: `config` by kubectl, the chart by Helm. That both install the
+//! same is `cargo xtask compare`'s to say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use wio_e2e::cluster::Cluster;
+use wio_e2e::operator::{NAME, NAMESPACE};
+use wio_e2e::paths::repository;
+use wio_e2e::pods;
+use wio_e2e::scratch::Scratch;
+use wio_e2e::wait::until;
+use wio_e2e::world::World;
+
+use crate::harness::{Case, case};
+
+const DEADLINE: Duration = Duration::from_mins(1);
+const SETTINGS: &str = "workload-identity-operator-settings";
+const CRD: &str = "crd/workloadidentitybindings.workloadidentity.dev";
+const CLIENT_ID: &str = "2b7c1a52-8d4e-4f30-9a61-5c0e7d9b3f14";
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(config_is_installed_and_its_pod_gets_the_operators_identity).on_own_cluster(),
+        case!(the_chart_is_installed_upgraded_and_uninstalled).on_own_cluster(),
+        case!(a_mistake_in_the_charts_values_is_named),
+        case!(the_samples_are_accepted),
+    ]
+}
+
+// === config ===
+
+async fn config_is_installed_and_its_pod_gets_the_operators_identity(world: Arc<World>) -> Result<()> {
+    let kubectl = &world.cluster.kubectl;
+    kubectl
+        .run(&[
+            "apply",
+            "--server-side",
+            "--kustomize",
+            &in_repository("config/default")?,
+        ])
+        .await?;
+    let pod = pod_of_the_deployment(&world.cluster).await?;
+    let environment = pods::environment(&pod)?;
+    let expected = std::fs::read_to_string(repository().join("config/manager/identity.env"))?;
+    let client_id = format!(
+        "AZURE_CLIENT_ID={}",
+        environment.get("AZURE_CLIENT_ID").context("no AZURE_CLIENT_ID")?
+    );
+    ensure!(
+        expected.lines().any(|line| line == client_id),
+        "{client_id} is not in identity.env"
+    );
+    ensure!(
+        environment.contains_key("AZURE_FEDERATED_TOKEN_FILE"),
+        "{environment:?}"
+    );
+    let settings = settings_of(&world.cluster, &pod).await?;
+    ensure!(settings.contains_key("AZURE_SUBSCRIPTION_ID"), "{settings:?}");
+
+    // What the other tests do not use goes again; the rest was there before.
+    let deployment = format!("deployment/{NAME}");
+    kubectl
+        .run(&[
+            "delete",
+            &deployment,
+            "--namespace",
+            NAMESPACE,
+            "--cascade=foreground",
+            "--timeout=60s",
+        ])
+        .await?;
+    Ok(())
+}
+
+// === The chart ===
+
+async fn the_chart_is_installed_upgraded_and_uninstalled(_: Arc<World>) -> Result<()> {
+    // A cluster of its own: what Helm takes away again is what the other tests stand on.
+    let scratch = Scratch::new()?;
+    let cluster = Cluster::start(&scratch).await?;
+    let (helm, kubectl) = (&cluster.helm, &cluster.kubectl);
+    kubectl.run(&["create", "namespace", NAMESPACE]).await?;
+    kubectl
+        .run(&[
+            "label",
+            "namespace",
+            NAMESPACE,
+            "pod-security.kubernetes.io/enforce=restricted",
+        ])
+        .await?;
+
+    let said = helm.run(&release("install", &values(&[]))?.words()).await?;
+    let next = format!("kubectl -n {NAMESPACE} rollout status deployment/{NAME}");
+    ensure!(said.contains(&next), "the next command is not in the notes:\n{said}");
+    let installed = pod_of_the_deployment(&cluster).await?;
+    kubectl
+        .run(&[
+            "apply",
+            "--server-side",
+            "--kustomize",
+            &in_repository("config/samples")?,
+        ])
+        .await?;
+    let account = kubectl.get(&["serviceaccount", NAME, "--namespace", NAMESPACE]).await?;
+    let client_id = account.pointer("/metadata/annotations/azure.workload.identity~1client-id");
+    ensure!(client_id.and_then(Value::as_str) == Some(CLIENT_ID), "{account}");
+
+    let second = Words::from([
+        "install",
+        "second",
+        &in_repository(CHART)?,
+        "--namespace",
+        "elsewhere",
+        "--create-namespace",
+    ])
+    .and(&values(&[]));
+    let error = refused(helm.run(&second.words()).await, "a second release in the cluster")?;
+    ensure!(error.contains(NAME) && error.contains("ownership"), "{error}");
+
+    helm.run(&release("upgrade", &values(&["operator.log=debug"]))?.words())
+        .await?;
+    let settings = settings_of(&cluster, &installed).await?;
+    ensure!(
+        settings.get("WIO_LOG").map(String::as_str) == Some("debug"),
+        "{settings:?}"
+    );
+    until("another pod, with the changed settings", DEADLINE, async || {
+        let pod = pod_of_the_deployment(&cluster).await?;
+        Ok((pod.uid() != installed.uid()).then_some(()))
+    })
+    .await?;
+
+    helm.run(&["uninstall", NAME, "--namespace", NAMESPACE, "--wait"])
+        .await?;
+    kubectl
+        .run(&["get", CRD])
+        .await
+        .context("crds.keep should have kept it")?;
+    kubectl
+        .run(&["get", "wib/orders", "--namespace=shop"])
+        .await
+        .context("the bindings should still be there")?;
+    refused(
+        kubectl.run(&["get", "clusterrole", NAME]).await,
+        "reading a role after the chart was uninstalled",
+    )?;
+
+    helm.run(&release("install", &values(&[]))?.words())
+        .await
+        .context("installing it again beside the kept CRD")?;
+    helm.run(&release("upgrade", &values(&["crds.keep=false"]))?.words())
+        .await?;
+    helm.run(&["uninstall", NAME, "--namespace", NAMESPACE, "--wait"])
+        .await?;
+    kubectl
+        .run(&["wait", "--for=delete", CRD, "--timeout=60s"])
+        .await
+        .context("it was not to be kept")?;
+
+    kubectl
+        .run(&["apply", "--server-side", "--kustomize", &in_repository("config/crd")?])
+        .await?;
+    let without = release("install", &values(&["crds.enabled=false"]))?;
+    helm.run(&without.words())
+        .await
+        .context("installing it beside a CRD that somebody else owns")?;
+    Ok(())
+}
+
+async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()> {
+    let mistakes: [(&str, &[&str]); 7] = [
+        ("azure.subscriptionID=x", &["/azure", "'subscriptionID' not allowed"]),
+        ("operater.log=info", &["'operater' not allowed"]),
+        ("azure.clientId=orders", &["/azure/clientId", "'orders'"]),
+        ("operator.driftInterval=30", &["/operator/driftInterval", "want string"]),
+        ("azure.cloud=mars", &["/azure/cloud", "'public', 'usgov', 'china'"]),
+        ("azure.location=", &["azure.location is required", "westeurope"]),
+        ("azure.clientId=", &["azure.clientId is required", "az identity show"]),
+    ];
+    for (mistake, expected) in mistakes {
+        let template = Words::from(["template", NAME, &in_repository(CHART)?]).and(&values(&[mistake]));
+        let error = refused(world.cluster.helm.run(&template.words()).await, mistake)?;
+        for part in expected {
+            ensure!(error.contains(part), "{mistake}: {part} is not in\n{error}");
+        }
+    }
+    Ok(())
+}
+
+// === Samples ===
+
+async fn the_samples_are_accepted(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("install-samples").await?;
+    for sample in ["orders", "existing"] {
+        let binding = sample_binding(sample, &namespace.name)?.to_string();
+        let file = world.scratch.write(&format!("samples/{sample}.json"), binding)?;
+        let file = file.to_str().context("the run's path is not Unicode")?;
+        let apply = ["apply", "--server-side", "--dry-run=server", "--filename", file];
+        world
+            .cluster
+            .kubectl
+            .run(&apply)
+            .await
+            .with_context(|| format!("config/samples/{sample}.yaml"))?;
+    }
+    Ok(())
+}
+
+/// The binding of a sample, in another namespace.
+fn sample_binding(sample: &str, namespace: &str) -> Result<Value> {
+    use serde::Deserialize;
+
+    let text = std::fs::read_to_string(repository().join(format!("config/samples/{sample}.yaml")))?;
+    for document in serde_yaml_ng::Deserializer::from_str(&text) {
+        let mut object = Value::deserialize(document)?;
+        let is_binding = object
+            .pointer("/kind")
+            .is_some_and(|kind| kind == "WorkloadIdentityBinding");
+        if let Some(place) = object.pointer_mut("/metadata/namespace").filter(|_| is_binding) {
+            *place = json!(namespace);
+            return Ok(object);
+        }
+    }
+    bail!("config/samples/{sample}.yaml holds no binding")
+}
+
+// === Helpers ===
+
+const CHART: &str = "charts/workload-identity-operator";
+
+/// The words of a command.
+#[derive(Clone, Debug)]
+struct Words(Vec<String>);
+
+// === impl Words ===
+
+impl<const N: usize> From<[&str; N]> for Words {
+    fn from(words: [&str; N]) -> Self {
+        Self(words.map(str::to_owned).to_vec())
+    }
+}
+
+impl Words {
+    fn and(mut self, more: &[String]) -> Self {
+        self.0.extend_from_slice(more);
+        self
+    }
+
+    fn words(&self) -> Vec<&str> {
+        self.0.iter().map(String::as_str).collect()
+    }
+}
+
+fn release(verb: &str, values: &[String]) -> Result<Words> {
+    Ok(Words::from([verb, NAME, &in_repository(CHART)?, "--namespace", NAMESPACE]).and(values))
+}
+
+/// The values that must be set, and these.
+fn values(more: &[&str]) -> Vec<String> {
+    let client_id = format!("azure.clientId={CLIENT_ID}");
+    let needed = [
+        "azure.subscriptionId=6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11",
+        "azure.resourceGroup=workload-identities",
+        "azure.location=westeurope",
+        &client_id,
+    ];
+    needed
+        .iter()
+        .chain(more)
+        .flat_map(|value| ["--set".to_owned(), (*value).to_owned()])
+        .collect()
+}
+
+fn in_repository(path: &str) -> Result<String> {
+    let path = repository().join(path);
+    path.to_str()
+        .map(str::to_owned)
+        .context("the repository's path is not Unicode")
+}
+
+/// The message with which something was refused.
+fn refused(outcome: Result<String>, what: &str) -> Result<String> {
+    match outcome {
+        Ok(said) => bail!("{what} was accepted:\n{said}"),
+        Err(error) => Ok(format!("{error:#}")),
+    }
+}
+
+/// The newest pod that the operator's Deployment made; there is one unless admission refuses it, as pod security would.
+async fn pod_of_the_deployment(cluster: &Cluster) -> Result<Pod> {
+    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let ours = ListParams::default().labels(&format!("app.kubernetes.io/name={NAME}"));
+    until("the pod of the operator's Deployment", DEADLINE, async || {
+        let mut found = pods.list(&ours).await?.items;
+        found.retain(|pod| pod.metadata.deletion_timestamp.is_none());
+        found.sort_by_key(|pod| pod.metadata.creation_timestamp.clone());
+        let Some(pod) = found.pop() else {
+            let events = ["events", "--namespace", NAMESPACE, "--types=Warning"];
+            bail!("there is none: {}", cluster.kubectl.run(&events).await?);
+        };
+        Ok(Some(pod))
+    })
+    .await
+}
+
+/// The settings that a pod of the operator reads into its environment.
+async fn settings_of(cluster: &Cluster, pod: &Pod) -> Result<std::collections::BTreeMap<String, String>> {
+    let container = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.containers.first())
+        .context("the pod has no container")?;
+    let mut sources = container
+        .env_from
+        .iter()
+        .flatten()
+        .filter_map(|source| source.config_map_ref.as_ref());
+    let name = sources.next().context("the pod reads no settings")?.name.clone();
+    ensure!(name.starts_with(SETTINGS), "{name}");
+    let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), NAMESPACE);
+    let map = maps.get(&name).await.with_context(|| format!("reading {name}"))?;
+    map.data.context("the settings are empty")
+}
