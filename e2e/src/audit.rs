@@ -1,5 +1,6 @@
 //! The API server's audit log: who asked for what, and what came of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,6 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
+
+/// The audit annotation that tells what the authorizer decided.
+const DECISION: &str = "authorization.k8s.io/decision";
 
 /// The log of one API server.
 #[derive(Clone, Debug)]
@@ -39,6 +43,8 @@ pub struct AuditEvent {
     pub uri: String,
     /// The HTTP status.
     pub code: u16,
+    /// Whether the user lacked the permission. Admission answers 403 too, such as for a namespace that is being deleted.
+    pub unauthorized: bool,
     /// The body that was sent, where the audit policy keeps it.
     pub body: Option<Value>,
 }
@@ -56,6 +62,8 @@ struct Line {
     object_ref: ObjectRef,
     response_status: Option<ResponseStatus>,
     request_object: Option<Value>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -138,6 +146,10 @@ impl AuditEvent {
             name: line.object_ref.name,
             uri: line.request_uri,
             code: line.response_status.map_or(0, |status| status.code),
+            unauthorized: line
+                .annotations
+                .get(DECISION)
+                .is_some_and(|decision| decision == "forbid"),
             body: line.request_object,
         })
     }
@@ -182,6 +194,19 @@ mod tests {
             ("serviceaccounts", "orders")
         );
         assert!(event.writes() && event.body.is_some() && event.group.is_empty());
+    }
+
+    /// A namespace that was being deleted refused a new service account with 403, and that was taken for a lack of permission.
+    #[test]
+    fn what_admission_forbids_is_not_a_lack_of_permission() {
+        let line = |decision: &str| {
+            format!(
+                r#"{{"stage":"ResponseComplete","verb":"create","requestURI":"/x","user":{{"username":"u"}},"responseStatus":{{"code":403}},"annotations":{{"{DECISION}":"{decision}"}}}}"#
+            ) + "\n"
+        };
+        let events = parse(&(line("allow") + &line("forbid"))).unwrap();
+        let told: Vec<(u16, bool)> = events.iter().map(|event| (event.code, event.unauthorized)).collect();
+        assert_eq!(told, [(403, false), (403, true)]);
     }
 
     #[test]

@@ -64,7 +64,8 @@ async fn kill_during_rollout(world: &World, crash_after: usize) -> Result<()> {
     ensure!(code == 128 + 9, "the operator ended by itself with {code}");
     world.operator.lock().await.run().await?;
     rollout.namespace.all_ready().await?;
-    rollout.must_be_complete().await
+    rollout.must_be_complete().await?;
+    rollout.remove().await
 }
 
 /// A restart learns from the status what is there, and has nothing to change.
@@ -133,5 +134,6 @@ async fn an_api_server_restarted_during_a_rollout_changes_nothing_of_its_end(wor
     .await?;
     control_plane.restart_api_server(&world.cluster.client).await?;
     rollout.namespace.all_ready().await?;
-    rollout.must_be_complete().await
+    rollout.must_be_complete().await?;
+    rollout.remove().await
 }

@@ -68,7 +68,7 @@ async fn the_operator_uses_each_permission_that_config_rbac_grants_and_no_other(
     let events: Vec<AuditEvent> = audit.all()?.into_iter().filter(|event| event.user == USER).collect();
     let forbidden: Vec<String> = events
         .iter()
-        .filter(|event| event.code == 403)
+        .filter(|event| event.unauthorized)
         .map(ToString::to_string)
         .collect();
     ensure!(forbidden.is_empty(), "asked for and forbidden: {forbidden:#?}");

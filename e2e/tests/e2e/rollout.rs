@@ -55,6 +55,16 @@ impl<'w> Rollout<'w> {
                 .sum::<usize>())
     }
 
+    /// Deletes all bindings. So many, looked at so often, would use up Azure's budget of reads for the tests that follow.
+    pub(crate) async fn remove(&self) -> Result<()> {
+        self.namespace
+            .kubectl(&["delete", "wib", "--all", "--timeout=120s"])
+            .await?;
+        let left = self.identities().await?;
+        ensure!(left.is_empty(), "identities are left: {left:#?}");
+        Ok(())
+    }
+
     /// Fails unless the world is as the bindings ask: each part once, and nothing else.
     pub(crate) async fn must_be_complete(&self) -> Result<()> {
         let issuer = self.world.cluster.issuer().await?;
