@@ -24,9 +24,10 @@ use crate::telemetry::{Operation, Telemetry, label};
 use crate::tokens::{Authorize, Tokens};
 use crate::transport::Capped;
 
-/// From the first step, getting a token among them, to the last byte of the answer. Azure Resource Manager itself
-/// gives up on a resource provider after 60 s.
-pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(75);
+/// From the first step, getting a token among them, to the last byte of the answer. Identities and federated credentials
+/// are written synchronously, in a second or two; what Azure carries out all the same is met by the next try, and a
+/// binding should not be without a word for as long as Azure Resource Manager itself waits for a provider, 60 s.
+pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(45);
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 const PRODUCT: &str = concat!("workload-identity-operator/", env!("CARGO_PKG_VERSION"));

@@ -37,8 +37,12 @@ pub(crate) struct Remembered {
 #[derive(Clone, Debug)]
 pub(crate) struct KnownIdentity {
     pub(crate) identity: ObservedIdentity,
+    /// When it was seen, or presumed.
+    pub(crate) seen: Instant,
     /// When Azure is to be looked at again.
     pub(crate) look_again: Instant,
+    /// Whether something happened that says that it may be wrong.
+    pub(crate) doubted: bool,
 }
 
 /// Reconciles in a row that did not come to an end.
@@ -144,6 +148,7 @@ impl Remembered {
     pub(crate) fn look_within(&mut self, time: Duration) {
         if let Some(known) = &mut self.identity {
             known.look_again = known.look_again.min(Instant::now() + time);
+            known.doubted = true;
         }
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
+use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use wio_core::binding::ValidatedBinding;
 use wio_core::desired::DesiredBinding;
+use wio_core::disposition::{Disposition, disposition};
 use wio_core::fault::Fault;
 use wio_core::names::IdentityId;
 use wio_core::observed::{ObservedIdentity, PresentIdentity};
@@ -45,8 +46,33 @@ pub(crate) async fn identity(
             fresh: false,
         });
     }
-    let identity = look(ctx, desired, remembered).await?;
-    Ok(Seen { identity, fresh: true })
+    match look(ctx, desired, remembered).await {
+        Ok(identity) => Ok(Seen { identity, fresh: true }),
+        Err(fault) => match put_off(ctx, &fault, remembered) {
+            Some(identity) => Ok(Seen { identity, fresh: false }),
+            None => Err(fault),
+        },
+    }
+}
+
+/// What is known, when a look that was due only because time went by could not be had: that Azure is busy or away says
+/// nothing about a binding whose pods go on getting tokens. Looks that fail for longer than two intervals more are told.
+fn put_off(ctx: &Context, fault: &Fault, remembered: &mut Remembered) -> Option<ObservedIdentity> {
+    let Disposition::Retry {
+        reason: Reason::Throttled | Reason::AzureUnavailable,
+        after,
+    } = disposition(fault)
+    else {
+        return None;
+    };
+    let interval = ctx.settings.drift_interval;
+    let known = remembered.identity.as_mut()?;
+    if known.doubted || known.seen.elapsed() > interval * 3 {
+        return None;
+    }
+    tracing::info!(%fault, "the look at Azure is put off");
+    known.look_again = Instant::now() + jittered(interval / 4).max(after.unwrap_or_default());
+    Some(known.identity.clone())
 }
 
 /// Looks at Azure and remembers what it showed.
@@ -76,9 +102,12 @@ fn presumed(
 }
 
 fn remember(remembered: &mut Remembered, identity: ObservedIdentity, look_in: Duration) {
+    let now = Instant::now();
     remembered.identity = Some(KnownIdentity {
         identity,
-        look_again: Instant::now() + look_in,
+        seen: now,
+        look_again: now + look_in,
+        doubted: false,
     });
 }
 

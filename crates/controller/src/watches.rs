@@ -1,17 +1,31 @@
 //! The two watches, and the caches that they fill with what is needed and nothing more.
 
+use std::future::ready;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::{Stream, TryStreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, ResourceExt};
 use wio_api::{WorkloadIdentityBinding, keys};
 
 use crate::context::{AccountMeta, Context};
+use crate::jitter::jittered;
+
+/// The pauses of one watch while the API server cannot be reached.
+///
+/// Each watch has its own, and keeps its errors to itself: kube's controller has one backoff for all its streams, and
+/// while it pauses for the errors of one it listens to none. After an API server that was away for four seconds the
+/// operator was blind for up to a minute.
+#[derive(Debug)]
+struct Pauses {
+    next: Duration,
+}
 
 /// The bindings that something was asked of. Fills the cache.
 pub(crate) fn bindings(
@@ -20,7 +34,8 @@ pub(crate) fn bindings(
     ctx: &Arc<Context>,
 ) -> impl Stream<Item = watcher::Result<WorkloadIdentityBinding>> + Send + 'static {
     let ctx = Arc::clone(ctx);
-    watcher(Api::<WorkloadIdentityBinding>::all(client), watcher::Config::default())
+    let events = watcher(Api::<WorkloadIdentityBinding>::all(client), watcher::Config::default())
+        .backoff(Pauses::default())
         // Two thirds of an object are bookkeeping of field managers and kubectl's copy of what was applied.
         .modify(|binding| {
             binding.managed_fields_mut().clear();
@@ -30,7 +45,8 @@ pub(crate) fn bindings(
         .reflect(writer)
         .inspect_ok(move |event| forget_what_is_gone(&ctx, event))
         .applied_objects()
-        .predicate_filter(asked_for, PredicateConfig::default())
+        .predicate_filter(asked_for, PredicateConfig::default());
+    without_errors("bindings", events)
 }
 
 /// Memory follows the cache: what left it is forgotten. A list that a watch begins anew with tells of no deletion.
@@ -65,7 +81,8 @@ pub(crate) fn accounts(
     writer: Writer<AccountMeta>,
 ) -> impl Stream<Item = watcher::Result<AccountMeta>> + Send + 'static {
     let marked = watcher::Config::default().labels(keys::BOUND_BY_LABEL);
-    watcher(Api::<AccountMeta>::all(client), marked)
+    let events = watcher(Api::<AccountMeta>::all(client), marked)
+        .backoff(Pauses::default())
         .modify(|account| {
             account.managed_fields_mut().clear();
             account.labels_mut().retain(|key, _| is_ours(key));
@@ -73,7 +90,21 @@ pub(crate) fn accounts(
         })
         .reflect(writer)
         .touched_objects()
-        .predicate_filter(predicates::resource_version, PredicateConfig::default())
+        .predicate_filter(predicates::resource_version, PredicateConfig::default());
+    without_errors("service accounts", events)
+}
+
+/// Errors are said here, and go no further.
+fn without_errors<K: Send + 'static>(
+    what: &'static str,
+    events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
+    events.filter(move |event| {
+        if let Err(error) = event {
+            tracing::warn!(%error, "watching {what} failed; trying again");
+        }
+        ready(event.is_ok())
+    })
 }
 
 fn is_ours(key: &str) -> bool {
@@ -86,6 +117,36 @@ fn is_ours(key: &str) -> bool {
         keys::TOKEN_EXPIRATION_ANNOTATION,
     ]
     .contains(&key)
+}
+
+// === impl Pauses ===
+
+impl Pauses {
+    const FIRST: Duration = Duration::from_millis(500);
+    /// One operator with two watches may ask this often: a watch that waits longer misses what people do meanwhile.
+    const LAST: Duration = Duration::from_secs(10);
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        Self { next: Self::FIRST }
+    }
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.next;
+        self.next = (pause * 2).min(Self::LAST);
+        Some(jittered(pause))
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// The binding whose mark a service account carries. Its name stands on it too, but may have been edited by hand.

@@ -276,7 +276,7 @@ async fn each_change_of_ready_is_one_event() {
         world.until("the event", |world| world.events().len() >= 2).await;
         assert_eq!(world.events(), ["Warning AuthorizationFailed", "Normal Succeeded"]);
         world.edit("orders", |object| object["spec"]["suspend"] = serde_json::json!(true));
-        world.ready("orders").await;
+        world.says("orders", Reason::Suspended).await;
         let event = &world.cluster.list::<k8s_openapi::api::events::v1::Event>()[0];
         let regarding = event.regarding.as_ref().unwrap();
         let binding: WorkloadIdentityBinding = world.binding("orders");

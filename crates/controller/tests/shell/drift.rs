@@ -1,5 +1,6 @@
 use serde_json::json;
 use wio_api::{Reason, keys};
+use wio_azure_sim::Fault;
 use wio_testkit::fixtures::binding;
 
 use crate::world::*;
@@ -166,6 +167,48 @@ async fn looks_at_azure_are_spread_by_chance() {
         assert!(looks.len() >= 8, "{looks:?}");
         let spread = looks[7].duration_since(looks[0]).as_secs();
         assert!(spread > 60, "all within {spread} s");
+    })
+    .await;
+}
+
+/// With a hundred bindings looked at and a read budget that somebody else used up, half of them turned False though
+/// their pods went on getting tokens.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_azure_is_too_busy_for_is_put_off_and_the_binding_stays_ready() {
+    story(async |world| {
+        ready_orders(world).await;
+        world.azure.inject(
+            Fault::on("GET")
+                .times(2)
+                .respond(429, "TooManyRequests")
+                .header("Retry-After", "17"),
+        );
+        world.azure.inject(Fault::on("GET").times(1).respond(503, "ServerBusy"));
+        world.change_azure(|azure| drop(azure.identities[0].credentials.pop()));
+        world
+            .until("it is mended", |world| world.identity().credentials.len() == 2)
+            .await;
+        let failed = world
+            .asked()
+            .iter()
+            .filter(|line| line.ends_with("429") || line.ends_with("503"))
+            .count();
+        assert_eq!(failed, 3, "{:?}", world.asked());
+        assert_eq!(world.events().len(), 1, "Ready did not change: {:?}", world.events());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_that_fail_for_long_are_told() {
+    story(async |world| {
+        ready_orders(world).await;
+        world
+            .azure
+            .inject(Fault::on("GET").forever().respond(503, "ServerBusy"));
+        world.says("orders", Reason::AzureUnavailable).await;
+        world.azure.clear_faults();
+        world.ready("orders").await;
     })
     .await;
 }

@@ -36,8 +36,16 @@ async fn a_ready_binding_stays_ready_while_it_is_suspended_and_drift_is_reported
         world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
         world.ready("orders").await;
         world.edit("orders", |object| object["spec"]["suspend"] = json!(true));
-        world.ready("orders").await;
+        let suspended = world.says("orders", Reason::Suspended).await;
+        assert_eq!(condition(&suspended, "Ready").status, "True");
+        assert!(
+            message(&suspended).contains("spec.suspend is true"),
+            "{}",
+            message(&suspended)
+        );
         world.change_azure(|azure| azure.identities[0].credentials.clear());
+        let broken = |world: &World| condition(&world.binding("orders"), "Ready").status == "False";
+        world.until("the drift is reported", broken).await;
         world.says("orders", Reason::Suspended).await;
         assert_eq!(world.identity().credentials, []);
         world.edit("orders", |object| object["spec"]["suspend"] = json!(false));
@@ -53,7 +61,7 @@ async fn a_suspended_binding_can_be_deleted() {
         world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
         world.ready("orders").await;
         world.edit("orders", |object| object["spec"]["suspend"] = json!(true));
-        world.ready("orders").await;
+        world.says("orders", Reason::Suspended).await;
         world.delete("orders");
         world.gone("orders").await;
         assert!(!world.has_identity());

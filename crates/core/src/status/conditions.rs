@@ -30,7 +30,8 @@ pub(super) fn of(
     now: Timestamp,
 ) -> Vec<Condition> {
     let problems = outcome.problems();
-    let mut drafts = summary(status, deleting, &problems);
+    let suspended = matches!(outcome, Outcome::Observed(reconciled) if reconciled.suspended);
+    let mut drafts = summary(status, deleting, suspended, &problems);
     drafts.extend(parts(outcome, &problems));
     drafts
         .into_iter()
@@ -39,7 +40,12 @@ pub(super) fn of(
 }
 
 /// Ready, and Reconciling or Stalled when it is not.
-fn summary(status: &WorkloadIdentityBindingStatus, deleting: bool, problems: &[Problem]) -> Vec<Draft> {
+fn summary(
+    status: &WorkloadIdentityBindingStatus,
+    deleting: bool,
+    suspended: bool,
+    problems: &[Problem],
+) -> Vec<Draft> {
     let settled = |p: &&Problem| matches!(p.disposition, Disposition::Terminal { .. });
     // As long as one problem is worked on, the binding is not stalled; the message still tells all of them.
     let leading = problems.iter().find(|p| !settled(p)).or_else(|| problems.first());
@@ -50,6 +56,13 @@ fn summary(status: &WorkloadIdentityBindingStatus, deleting: bool, problems: &[P
                 Reason::Deleting,
                 "Everything of this binding is removed.".to_owned(),
             )]
+        } else if suspended {
+            // It works, and whoever forgot that it is suspended should see so where readiness is shown.
+            let message = format!(
+                "{} spec.suspend is true: nothing is mended or changed.",
+                success(status)
+            );
+            vec![ready(TRUE, Reason::Suspended, message)]
         } else {
             vec![ready(TRUE, Reason::Succeeded, success(status))]
         };
