@@ -17,6 +17,10 @@ use wio_api::{WorkloadIdentityBinding, keys};
 use crate::context::{AccountMeta, Context};
 use crate::jitter::jittered;
 
+/// How many objects a page of a list holds. A page is in memory as text and as objects at once, with the bookkeeping that
+/// is dropped right after: the biggest page decides how much memory a start takes.
+const PAGE: u32 = 100;
+
 /// The pauses of one watch while the API server cannot be reached.
 ///
 /// Each watch has its own, and keeps its errors to itself: kube's controller has one backoff for all its streams, and
@@ -34,18 +38,21 @@ pub(crate) fn bindings(
     ctx: &Arc<Context>,
 ) -> impl Stream<Item = watcher::Result<WorkloadIdentityBinding>> + Send + 'static {
     let ctx = Arc::clone(ctx);
-    let events = watcher(Api::<WorkloadIdentityBinding>::all(client), watcher::Config::default())
-        .backoff(Pauses::default())
-        // Two thirds of an object are bookkeeping of field managers and kubectl's copy of what was applied.
-        .modify(|binding| {
-            binding.managed_fields_mut().clear();
-            binding.annotations_mut().clear();
-            binding.labels_mut().clear();
-        })
-        .reflect(writer)
-        .inspect_ok(move |event| forget_what_is_gone(&ctx, event))
-        .applied_objects()
-        .predicate_filter(asked_for, PredicateConfig::default());
+    let events = watcher(
+        Api::<WorkloadIdentityBinding>::all(client),
+        watcher::Config::default().page_size(PAGE),
+    )
+    .backoff(Pauses::default())
+    // Two thirds of an object are bookkeeping of field managers and kubectl's copy of what was applied.
+    .modify(|binding| {
+        binding.managed_fields_mut().clear();
+        binding.annotations_mut().clear();
+        binding.labels_mut().clear();
+    })
+    .reflect(writer)
+    .inspect_ok(move |event| forget_what_is_gone(&ctx, event))
+    .applied_objects()
+    .predicate_filter(asked_for, PredicateConfig::default());
     without_errors("bindings", events)
 }
 
@@ -80,7 +87,7 @@ pub(crate) fn accounts(
     client: Client,
     writer: Writer<AccountMeta>,
 ) -> impl Stream<Item = watcher::Result<AccountMeta>> + Send + 'static {
-    let marked = watcher::Config::default().labels(keys::BOUND_BY_LABEL);
+    let marked = watcher::Config::default().labels(keys::BOUND_BY_LABEL).page_size(PAGE);
     let events = watcher(Api::<AccountMeta>::all(client), marked)
         .backoff(Pauses::default())
         .modify(|account| {

@@ -11,7 +11,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::Arguments;
 
-#[tokio::main]
+// It waits for answers and computes little: one thread is enough, and threads of their own would each keep memory.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logs::start(&arguments);
