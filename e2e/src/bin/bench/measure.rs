@@ -253,14 +253,12 @@ impl Calls {
     pub(crate) fn kubernetes_by_kind(&self) -> String {
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for event in &self.kubernetes {
-            let subresource = if event.subresource.is_empty() {
-                String::new()
-            } else {
-                format!("/{}", event.subresource)
+            let what = match (event.resource.as_str(), event.subresource.as_str()) {
+                ("", _) => event.uri.clone(),
+                (resource, "") => resource.to_owned(),
+                (resource, subresource) => format!("{resource}/{subresource}"),
             };
-            *kinds
-                .entry(format!("{} {}{subresource}", event.verb, event.resource))
-                .or_default() += 1;
+            *kinds.entry(format!("{} {what}", event.verb)).or_default() += 1;
         }
         kinds
             .iter()
