@@ -28,6 +28,7 @@ const LISTED_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The custom resource.
 const CRD: &str = "workloadidentitybindings.workloadidentity.dev";
+const POLICIES_CRD: &str = "workloadidentitypolicies.workloadidentity.dev";
 
 /// As long as the longest run.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
@@ -112,17 +113,19 @@ impl Cluster {
         self.kubectl.apply(&manifest.to_string()).await.map(drop)
     }
 
-    /// Installs the custom resource and the operator's roles from `config`, as a person would.
+    /// Installs the custom resources and the operator's roles from `config`, as a person would.
     pub(crate) async fn install(&self) -> Result<()> {
         // What an interrupted run left carries the label.
         let theirs = self
             .kubectl
             .run(&["get", "crd", &format!("--selector=!{MADE_HERE}"), "--output=name"])
             .await?;
-        ensure!(
-            !theirs.contains(CRD),
-            "the cluster has {CRD} already, which these tests would take away at their end; use another cluster"
-        );
+        for crd in [CRD, POLICIES_CRD] {
+            ensure!(
+                !theirs.contains(crd),
+                "the cluster has {crd} already, which these tests would take away at their end; use another cluster"
+            );
+        }
         for folder in ["crd", "rbac"] {
             let path = repository().join("config").join(folder);
             let path = path.to_str().context("the repository's path is not Unicode")?;
@@ -138,7 +141,8 @@ impl Cluster {
         }
         // `kubectl wait` fails on a kind that was made so recently that it has no conditions, and an established one is
         // listed among the kinds only a moment later.
-        until("kubectl to know the custom resource", LISTED_DEADLINE, async || {
+        until("kubectl to know the custom resources", LISTED_DEADLINE, async || {
+            self.kubectl.run(&["get", POLICIES_CRD]).await?;
             self.kubectl.run(&["get", CRD, "--all-namespaces"]).await.map(Some)
         })
         .await

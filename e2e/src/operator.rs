@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, MADE_HERE};
 use crate::paths::built;
 use crate::ports::free_port;
 use crate::process::{Process, Program, Signal};
 use crate::scratch::Scratch;
 use crate::simulator::{
     LOCATION, PLATFORM_GROUP, Principal, RESOURCE_GROUP, RESTRICTED_GROUP, SUBSCRIPTION, Simulator, TENANT, group_id,
+    identity_id,
 };
 use crate::token::TokenRequest;
 
@@ -44,12 +46,28 @@ pub struct Operator {
     principal: Principal,
 }
 
+/// What the platform team lets every namespace have: its own identities, and one role where those are.
+fn platform_policy() -> Value {
+    let identities = |group| format!("{}*", identity_id(group, ""));
+    json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1",
+        "kind": "WorkloadIdentityPolicy",
+        "metadata": { "name": "platform", "labels": { MADE_HERE: "true" } },
+        "spec": {
+            "namespaces": { "selector": {} },
+            "existingIdentities": [identities(PLATFORM_GROUP), identities(RESTRICTED_GROUP)],
+            "roles": [{ "role": "Key Vault Secrets User", "scopes": [group_id(PLATFORM_GROUP)] }],
+        },
+    })
+}
+
 // === impl Operator ===
 
 impl Operator {
     /// Installs the custom resource and the roles, starts the operator and waits until it is ready.
     pub async fn start(scratch: &Scratch, cluster: &Cluster, simulator: &Simulator) -> Result<Self> {
         cluster.install().await?;
+        cluster.kubectl.apply(&platform_policy().to_string()).await?;
         let principal = simulator
             .make_operator(&cluster.issuer().await?, USER, AUDIENCE)
             .await?;
@@ -64,8 +82,6 @@ impl Operator {
             .flag("subscription-id", SUBSCRIPTION)
             .flag("resource-group", RESOURCE_GROUP)
             .flag("location", LOCATION)
-            .flag("existing-identity-resource-group", group_id(PLATFORM_GROUP))
-            .flag("existing-identity-resource-group", group_id(RESTRICTED_GROUP))
             .flag("arm-endpoint", simulator.url())
             .flag("listen", &listen)
             .env("KUBECONFIG", cluster.kubeconfig_of(scratch, NAMESPACE, NAME).await?)

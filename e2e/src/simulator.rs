@@ -21,7 +21,9 @@ pub const RESOURCE_GROUP: &str = "workload-identities";
 pub const PLATFORM_GROUP: &str = "platform";
 /// Another one, in which a test may take the operator's permission away without hurting the others.
 pub const RESTRICTED_GROUP: &str = "restricted";
-const GROUPS: [&str; 3] = [RESOURCE_GROUP, PLATFORM_GROUP, RESTRICTED_GROUP];
+/// One that the harness's own policy says nothing about.
+pub const OTHER_GROUP: &str = "other";
+const GROUPS: [&str; 4] = [RESOURCE_GROUP, PLATFORM_GROUP, RESTRICTED_GROUP, OTHER_GROUP];
 /// The region of everything.
 pub const LOCATION: &str = "westeurope";
 /// The tenant.
@@ -33,6 +35,10 @@ const ROLE_API: &str = "2022-04-01";
 const GROUP_API: &str = "2021-04-01";
 /// <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/identity#managed-identity-contributor>
 const MANAGED_IDENTITY_CONTRIBUTOR: &str = "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59";
+/// <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/privileged#role-based-access-control-administrator>
+const ROLE_ADMINISTRATOR: &str = "f58310d9-a9f6-439a-9e8d-f62e7b41a168";
+/// A role of the platform team's own: a principal's role assignments are listed by subscription.
+const ROLE_READER: &str = "5c1d9a52-6f0e-4b57-9d5c-2f7f0b1f3a10";
 /// <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/privileged#owner>
 const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 /// With this bearer token the harness is the platform team.
@@ -127,7 +133,7 @@ impl Simulator {
     }
 
     /// Makes the operator's own identity: it trusts this issuer for this subject, and may manage identities in all resource
-    /// groups.
+    /// groups, assign roles in [`PLATFORM_GROUP`] and see the role assignments of the subscription.
     pub async fn make_operator(&self, issuer: &str, subject: &str, audience: &str) -> Result<Principal> {
         let id = identity_id(PLATFORM_GROUP, "workload-identity-operator");
         let operator = self.put_identity(&id).await?;
@@ -135,6 +141,18 @@ impl Simulator {
         for group in GROUPS {
             self.permit_operator(group, &operator).await?;
         }
+        self.assign(&group_id(PLATFORM_GROUP), ROLE_ADMINISTRATOR, &operator.principal_id)
+            .await?;
+        let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+        let definition = format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_READER}");
+        let reader = json!({ "properties": {
+            "roleName": "Role Assignment Reader",
+            "type": "CustomRole",
+            "permissions": [{ "actions": ["Microsoft.Authorization/roleAssignments/read"] }],
+            "assignableScopes": [subscription],
+        } });
+        self.arm(Method::PUT, &definition, ROLE_API, Some(&reader)).await?;
+        self.assign(&subscription, ROLE_READER, &operator.principal_id).await?;
         Ok(operator)
     }
 

@@ -93,7 +93,8 @@ pub struct WorkloadIdentityBindingSpec {
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// While it is true nothing is written to Azure or to service accounts, and what stands keeps working. Deletion still works.
+    /// While it is true nothing is written to Azure or to service accounts, and what stands keeps working. Deletion still works,
+    /// and so does taking away what is not permitted any more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub suspend: bool,
@@ -112,8 +113,8 @@ pub struct IdentitySource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<ManagedIdentity>,
 
-    /// Someone else owns this identity; the operator only adds and removes its own federated credentials. The operator's
-    /// configuration says which ones may be bound.
+    /// Someone else owns this identity; the operator only adds and removes its own federated credentials. A
+    /// WorkloadIdentityPolicy says which ones may be bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub existing: Option<ExistingIdentity>,
 }
@@ -158,6 +159,12 @@ pub struct ManagedIdentity {
     #[schemars(extend("maxProperties" = 15, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     #[x_kube(validation = rules::tag_names(), validation = rules::tags_not_reserved())]
     pub tags: BTreeMap<String, String>,
+
+    /// Whether an identity that stands under this name already and belongs to no binding is taken over: it gets the operator's
+    /// tags, and is deleted with the binding. A policy must allow it. Otherwise the binding stalls with reason IdentityNotOwned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
+    pub adopt: bool,
 }
 
 /// A user-assigned managed identity that someone else owns.
@@ -205,7 +212,7 @@ const fn yes() -> bool {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AssignedRole {
-    /// The role: a built-in role's name, for example Key Vault Secrets User, or the GUID of a role definition.
+    /// The role: a built-in role's name, for example Key Vault Secrets User, the GUID of a role definition, or its whole id.
     #[schemars(length(max = rules::ROLE_CHARS_MAX))]
     #[x_kube(validation = rules::role())]
     pub role: String,

@@ -42,12 +42,17 @@ names! {
     Reconciling,
     /// Nothing more happens until somebody acts. Absent when not true.
     Stalled,
+    /// The binding may have what it asks for, by a policy or by default. Unknown when that could not be decided: then nothing
+    /// is given and nothing is taken away.
+    Authorized,
     /// The identity exists and is the expected one.
     IdentityReady,
     /// Entra trusts every service account of the binding.
     FederatedCredentialsReady,
     /// Every service account exists and carries the client id.
     ServiceAccountsReady,
+    /// The identity has every role that the binding asks for. Absent when it asks for none and none is left.
+    RoleAssignmentsReady,
 }
 
 names! {
@@ -65,8 +70,10 @@ names! {
     Deleting,
     /// A field of the spec cannot be used; the message names it.
     InvalidSpec,
-    /// The operator's configuration or policy does not allow what the binding asks.
+    /// No policy allows what the binding asks, or the operator's configuration protects it.
     NotPermitted,
+    /// The namespace or the policies are not known yet, so what the binding may have is not decided.
+    NotDecided,
     /// An identity of this name exists and is not ours.
     IdentityNotOwned,
     /// The existing identity that the binding names does not exist.
@@ -115,6 +122,14 @@ names! {
     RoleAssignmentLimitExceeded,
     /// The role assignment's name belongs to another assignment.
     RoleAssignmentConflict,
+    /// Somebody else assigned the same role, and Azure's lists do not show it yet.
+    RoleAssignmentExists,
+    /// The identity was created moments ago and cannot be given roles yet.
+    PrincipalNotFound,
+    /// The operator's own role, or that role's condition, does not allow it to read or change role assignments there.
+    RoleAccessDenied,
+    /// The resource at which a role is to hold does not exist.
+    RoleScopeNotFound,
     /// The Kubernetes API server could not be reached or answered with an error.
     KubernetesUnavailable,
     /// The Kubernetes API server refused what the operator wrote.

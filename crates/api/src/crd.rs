@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use crate::WorkloadIdentityBinding;
+use crate::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 
 /// The definition of `WorkloadIdentityBinding` as it is installed: the derived one, and
 /// - `status` defaults to `observedGeneration: -1`, so that tools which follow kstatus do not take an object that the
@@ -16,7 +16,16 @@ use crate::WorkloadIdentityBinding;
 /// - a description's lines are joined, because `kubectl explain` wraps them itself.
 #[must_use]
 pub fn crd() -> CustomResourceDefinition {
-    let mut crd = WorkloadIdentityBinding::crd();
+    installed(WorkloadIdentityBinding::crd())
+}
+
+/// The definition of `WorkloadIdentityPolicy` as it is installed, with the same changes; it has no status.
+#[must_use]
+pub fn policy_crd() -> CustomResourceDefinition {
+    installed(WorkloadIdentityPolicy::crd())
+}
+
+fn installed(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let Some(root) = version
             .schema

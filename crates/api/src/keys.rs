@@ -7,6 +7,9 @@ pub const STATUS_FIELD_MANAGER: &str = "workload-identity-operator-status";
 /// The finalizer on bindings; set before the first Azure write, removed when Azure confirmed the deletion.
 pub const FINALIZER: &str = "workloadidentity.dev/azure";
 
+/// The annotation on a binding by which a managed identity is deleted though others still use it, when its value is `true`.
+pub const DELETE_DESPITE_USERS_ANNOTATION: &str = "workloadidentity.dev/delete-despite-users";
+
 /// The label on bound service accounts; the operator watches only those that carry it. Its value is the binding's UID.
 pub const BOUND_BY_LABEL: &str = "workloadidentity.dev/bound-by";
 
@@ -28,3 +31,6 @@ pub const CLUSTER_TAG: &str = "workloadidentity.dev-cluster";
 pub const BINDING_TAG: &str = "workloadidentity.dev-binding";
 /// The tag on managed identities that holds the binding's UID.
 pub const BINDING_UID_TAG: &str = "workloadidentity.dev-binding-uid";
+/// The tag on managed identities that were there before and were taken over. They may have roles that nobody's policy gave,
+/// so they are trusted only as long as a policy allows to take them over.
+pub const ADOPTED_TAG: &str = "workloadidentity.dev-adopted";

@@ -6,6 +6,7 @@ mod binding;
 mod condition;
 mod crd;
 pub mod keys;
+mod policy;
 mod rules;
 mod status;
 #[cfg(test)]
@@ -16,8 +17,12 @@ pub use binding::{
     ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
 };
 pub use condition::{ConditionType, Reason};
-pub use crd::crd;
+pub use crd::{crd, policy_crd};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use policy::{
+    ManagedIdentityPermission, NamespaceRequirement, NamespaceSelector, PolicyNamespaces, RolePermission,
+    SelectorOperator, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
+};
 pub use status::{
     FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, RoleAssignmentStatus,
     ServiceAccountOrigin, ServiceAccountStatus, StalePod, WorkloadIdentityBindingStatus, WorkloadsStatus,

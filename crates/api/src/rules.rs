@@ -28,12 +28,34 @@ pub(crate) const IDENTITY_ID_CHARS_MAX: usize = 400;
 pub(crate) const ROLE_CHARS_MAX: usize = 512;
 /// The longest scope of a role assignment that the operator takes.
 pub(crate) const SCOPE_CHARS_MAX: usize = 1024;
+/// The longest DNS label. <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
+pub(crate) const LABEL_CHARS_MAX: usize = 63;
+/// The longest value of a Kubernetes label. <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>
+pub(crate) const LABEL_VALUE_CHARS_MAX: usize = 63;
+/// The longest key of a Kubernetes label: a DNS subdomain, a slash and a name.
+pub(crate) const LABEL_KEY_CHARS_MAX: usize = 317;
+/// The most labels, and the most requirements on labels, of a policy's selector.
+pub(crate) const SELECTOR_TERMS_MAX: usize = 20;
+/// The most places of a policy where identities may be created.
+pub(crate) const MANAGED_PERMISSIONS_MAX: usize = 50;
+/// The most roles of a policy. An API server reckons what a rule can cost at most before it takes the schema: more roles, more
+/// scopes or longer ones, and it would refuse the rule for scopes. A second policy can hold more.
+pub(crate) const ROLE_PERMISSIONS_MAX: usize = 32;
+/// The most scopes of a role in a policy.
+pub(crate) const PERMITTED_SCOPES_MAX: usize = 16;
+/// The longest scope in a policy.
+pub(crate) const PERMITTED_SCOPE_CHARS_MAX: usize = 512;
 
-const GUID: &str = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}";
+const GUID: &str = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
 const NIL_GUID: &str = "00000000-0000-0000-0000-000000000000";
 /// Azure's letters are Unicode's, and a name may not end with a full stop, so `..` is none.
 const RESOURCE_GROUP: &str = r"[-\p{L}\p{Nd}_.()]{0,89}[-\p{L}\p{Nd}_()]";
 const IDENTITY_NAME: &str = "[A-Za-z0-9][A-Za-z0-9_-]{2,127}";
+const SUBDOMAIN: &str = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*";
+const LABEL_NAME: &str = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?";
+/// What a scope is made of: nothing that a URL, a pattern or a log line reads as something else. The quotation mark is written by
+/// its number, because it would end the text in the rule.
+const SCOPE_CHARS: &str = r#"[^\s\p{Z}\p{Cc}%*?#\\<>"\x27]+"#;
 
 /// The identity source holds exactly one source.
 pub(crate) fn some_source() -> Rule {
@@ -128,7 +150,7 @@ pub(crate) fn identity_id() -> Rule {
 /// A DNS subdomain, as every service account's name is one.
 pub(crate) fn service_account_name() -> Rule {
     matches(
-        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        SUBDOMAIN,
         "must be a service account's name: lower-case letters, digits, '-' or '.', and a letter or digit at both ends",
     )
 }
@@ -141,23 +163,107 @@ pub(crate) fn audience() -> Rule {
     )
 }
 
-/// A role definition's name or GUID.
+/// A role definition's name, GUID or whole id.
 pub(crate) fn role() -> Rule {
-    matches(
-        r"[^\s\p{Cc}/]([^\p{Cc}/]*[^\s\p{Cc}/])?",
-        "must be a built-in role's name, for example Key Vault Secrets User, or the GUID of a role definition, without its path",
+    Rule::new(format!(
+        r"self.matches(r'^[^\s\p{{Z}}\p{{Cc}}/]([^\p{{Cc}}/]*[^\s\p{{Z}}\p{{Cc}}/])?$') || self.matches(r'^(/(?i:subscriptions)/{GUID})?/(?i:providers/Microsoft\.Authorization/roleDefinitions)/{GUID}$')"
+    ))
+    .message(
+        "must be a built-in role's name, for example Key Vault Secrets User, the GUID of a role definition, or \
+         [/subscriptions/<GUID>]/providers/Microsoft.Authorization/roleDefinitions/<GUID>",
     )
 }
 
-/// A resource id below a subscription or a management group.
+/// A resource id below a subscription or a management group, of whole pairs of type and name.
 pub(crate) fn scope() -> Rule {
     Rule::new(format!(
-        r"self.matches(r'^/((?i:subscriptions)/{GUID}|(?i:providers/Microsoft\.Management/managementGroups)/[^/\s%?#]+)(/[^/\s%?#\\]+)*$') && !self.matches(r'/[.]+(/|$)')"
+        r"self.matches(r'^{SCOPE_CHARS}$') && self.matches(r'^/((?i:providers/Microsoft\.Management/managementGroups)/[^/]+|(?i:subscriptions)/{GUID}(/(?i:resourceGroups)/[^/]+)?(/(?i:providers)/[^/]+(/[^/]+/[^/]+)+)*)$') && !self.matches(r'/[.]+(/|$)|/(?i:providers)/[^/]+(((/[^/]+/[^/]+)*/[^/]+)?/(?i:providers)(/|$)|$)')"
     ))
     .message(
-        "must be an Azure resource id that begins with /subscriptions/<GUID> or \
-         /providers/Microsoft.Management/managementGroups/<name>, without empty segments, '..', '%' or white space",
+        "must be the Azure resource id of a management group, a subscription, a resource group or a resource, for example \
+         /subscriptions/<GUID>/resourceGroups/<name>, without empty segments, '.', '..', '%', '*' or white space",
     )
+}
+
+/// A policy is for some namespace.
+pub(crate) fn some_namespaces() -> Rule {
+    Rule::new("(has(self.names) && size(self.names) > 0) || has(self.selector)")
+        .message("name at least one namespace in names, or set a selector")
+        .reason(Reason::FieldValueRequired)
+}
+
+/// The name of a namespace.
+pub(crate) fn namespace_name() -> Rule {
+    matches(
+        "[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+        "must be a namespace's name: lower-case letters, digits or '-', and a letter or digit at both ends",
+    )
+}
+
+/// A service account's name, in which `*` at the beginning or the end stands for any text.
+pub(crate) fn service_account_pattern() -> Rule {
+    Rule::new(format!(
+        r"self.matches(r'^({SUBDOMAIN}|\*|[a-z0-9][-a-z0-9.]*\*|\*[-a-z0-9.]*[a-z0-9]|\*[-a-z0-9.]+\*)$') && !self.contains('..')"
+    ))
+    .message(
+        "must be a service account's name, in which '*' may stand at the beginning or the end, or alone, for example orders-*",
+    )
+}
+
+/// The resource id of a user-assigned managed identity, in which `*` stands for a subscription, and at the beginning or the
+/// end of a name for any text in it.
+pub(crate) fn identity_pattern() -> Rule {
+    const GROUP_CHAR: &str = r"[-\p{L}\p{Nd}_.()]";
+    const NAME_CHAR: &str = "[A-Za-z0-9_-]";
+    Rule::new(format!(
+        r"self.matches(r'^/(?i:subscriptions)/({GUID}|\*)/(?i:resourceGroups)/({RESOURCE_GROUP}|\*|{GROUP_CHAR}+\*|\*{GROUP_CHAR}+\*?)/(?i:providers/Microsoft\.ManagedIdentity/userAssignedIdentities)/({IDENTITY_NAME}|\*|[A-Za-z0-9]{NAME_CHAR}*\*|\*{NAME_CHAR}+\*?)$') && !self.matches(r'[.]/|/[*]?[.]+[*]?(/|$)') && !self.contains('{NIL_GUID}')"
+    ))
+    .message(
+        "must be the resource id of a user-assigned managed identity, /subscriptions/<GUID>/resourceGroups/<name>\
+         /providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>, in which '*' may stand for the subscription, \
+         and at the beginning or the end of a name, or alone, for any text in it; '..' and '%' are not possible",
+    )
+}
+
+/// How a managed identity's name begins.
+pub(crate) fn name_prefix() -> Rule {
+    matches(
+        "([A-Za-z0-9][A-Za-z0-9_-]*)?",
+        "must be the beginning of a managed identity's name: letters, digits, '-' or '_', and first a letter or digit, \
+         without '*'",
+    )
+}
+
+/// The key of a label. One that no namespace can have would be met by every namespace where it must not be there.
+pub(crate) fn label_key() -> Rule {
+    matches(
+        &format!("({SUBDOMAIN}/)?{LABEL_NAME}"),
+        "must be a label's key, for example team or example.com/team",
+    )
+}
+
+/// The value of a label.
+pub(crate) fn label_value() -> Rule {
+    matches(
+        &format!("({LABEL_NAME})?"),
+        "must be a label's value: at most 63 letters, digits, '-', '_' or '.', and a letter or digit at both ends",
+    )
+}
+
+/// Labels with their values.
+pub(crate) fn match_labels() -> Rule {
+    Rule::new(format!(
+        "self.all(key, key.size() <= {LABEL_KEY_CHARS_MAX} && key.matches(r'^({SUBDOMAIN}/)?{LABEL_NAME}$') && \
+         self[key].matches(r'^({LABEL_NAME})?$'))"
+    ))
+    .message("must be labels that a namespace can have, for example team: shop")
+}
+
+/// Values for the operators that compare with some.
+pub(crate) fn values_where_needed() -> Rule {
+    Rule::new("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)")
+        .message("In and NotIn need values, and Exists and DoesNotExist take none")
+        .field_path(".values")
 }
 
 /// What Azure takes as a tag's name.

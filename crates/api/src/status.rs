@@ -13,11 +13,18 @@ pub struct WorkloadIdentityBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, Reconciling, Stalled, IdentityReady, FederatedCredentialsReady and ServiceAccountsReady. Reconciling and Stalled
-    /// are absent when they are not true.
+    /// Ready, Reconciling, Stalled, Authorized, IdentityReady, FederatedCredentialsReady, ServiceAccountsReady and
+    /// RoleAssignmentsReady. Reconciling and Stalled are absent when they are not true, RoleAssignmentsReady when no role is
+    /// asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
+
+    /// The names of the policies that allow this binding what it has. Absent when none had to: an identity that the operator
+    /// creates in its own resource group, without roles, is allowed by default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub authorized_by: Vec<String>,
 
     /// The identity as Azure knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,7 +72,8 @@ pub struct IdentityStatus {
     pub principal_id: String,
     /// The Entra tenant.
     pub tenant_id: String,
-    /// Created when the operator created the identity and owns it, Referenced when someone else owns it.
+    /// Created when the operator created the identity and owns it, Adopted when it took over one that was there before,
+    /// Referenced when someone else owns it.
     pub origin: IdentityOrigin,
 }
 
@@ -74,6 +82,8 @@ pub struct IdentityStatus {
 pub enum IdentityOrigin {
     /// Created and owned by the operator.
     Created,
+    /// Taken over by the operator, which owns it now.
+    Adopted,
     /// Owned by someone else.
     Referenced,
 }

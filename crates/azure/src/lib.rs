@@ -17,6 +17,7 @@ mod locks;
 mod msi;
 mod pipeline;
 mod retry_after;
+mod roles;
 mod telemetry;
 mod tokens;
 mod transport;

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use url::Origin;
 use uuid::Uuid;
 use wio_core::fault::AzureCause;
-use wio_core::names::{CredentialName, IdentityId};
+use wio_core::names::{CredentialName, IdentityId, PrincipalId, RoleAssignmentName, Scope};
 
 use crate::answer::Answer;
 use crate::cloud::Endpoints;
@@ -39,6 +39,15 @@ pub(crate) struct Pipeline {
     endpoints: Endpoints,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) telemetry: Telemetry,
+}
+
+/// Which role assignments a request is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RoleAssignments {
+    /// The one of this name.
+    Named(RoleAssignmentName),
+    /// All of this principal.
+    Of(PrincipalId),
 }
 
 /// Lets nothing out that is not for the one host that may see the token.
@@ -150,8 +159,37 @@ impl Pipeline {
         url
     }
 
-    /// Where a `nextLink` leads. Whether it may be followed, the guard decides.
+    /// Where a role assignment is, or the list of all of a principal's at, above and below a scope.
+    pub(crate) fn role_assignments_url(&self, scope: &Scope, which: RoleAssignments) -> Url {
+        let mut url = self.endpoints.arm.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear()
+                .extend(scope.segments())
+                .extend(["providers", "Microsoft.Authorization", "roleAssignments"]);
+            if let RoleAssignments::Named(name) = which {
+                path.push(&name.to_string());
+            }
+        }
+        let filter = match which {
+            RoleAssignments::Named(_) => String::new(),
+            RoleAssignments::Of(principal) => format!("&$filter=principalId%20eq%20%27{principal}%27"),
+        };
+        url.set_query(Some(&format!("{API_VERSION}={ROLE_ASSIGNMENTS_VERSION}{filter}")));
+        url
+    }
+
+    /// Where the `nextLink` of a list of managed identities or federated credentials leads. Whether it may be followed,
+    /// the guard decides.
     pub(crate) fn follow(&self, link: &str) -> Result<Url, AzureCause> {
+        self.follow_with(link, self.endpoints.api_version.as_str())
+    }
+
+    /// As [`Self::follow`], for a list of role assignments.
+    pub(crate) fn follow_role_assignments(&self, link: &str) -> Result<Url, AzureCause> {
+        self.follow_with(link, ROLE_ASSIGNMENTS_VERSION)
+    }
+
+    fn follow_with(&self, link: &str, api_version: &str) -> Result<Url, AzureCause> {
         let mut url = self
             .endpoints
             .arm
@@ -161,14 +199,15 @@ impl Pipeline {
             .query_pairs()
             .any(|(name, _)| name.eq_ignore_ascii_case(API_VERSION))
         {
-            url.query_pairs_mut()
-                .append_pair(API_VERSION, self.endpoints.api_version.as_str());
+            url.query_pairs_mut().append_pair(API_VERSION, api_version);
         }
         Ok(url)
     }
 }
 
 const API_VERSION: &str = "api-version";
+/// The only version of role assignments that is not a preview.
+const ROLE_ASSIGNMENTS_VERSION: &str = "2022-04-01";
 
 // === impl Guard ===
 

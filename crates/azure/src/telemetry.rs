@@ -26,6 +26,12 @@ pub enum Operation {
     PutCredential,
     /// Deleting a federated credential.
     DeleteCredential,
+    /// Listing a principal's role assignments; one request for each page.
+    ListRoleAssignments,
+    /// Creating a role assignment.
+    PutRoleAssignment,
+    /// Deleting a role assignment.
+    DeleteRoleAssignment,
 }
 
 /// One request, and what came of it.
@@ -74,6 +80,9 @@ impl Operation {
             Self::ListCredentials => "list_credentials",
             Self::PutCredential => "put_credential",
             Self::DeleteCredential => "delete_credential",
+            Self::ListRoleAssignments => "list_role_assignments",
+            Self::PutRoleAssignment => "put_role_assignment",
+            Self::DeleteRoleAssignment => "delete_role_assignment",
         }
     }
 }
@@ -141,6 +150,9 @@ pub(crate) const fn label(outcome: &Result<Answer, AzureCause>) -> &'static str 
     let status = match outcome {
         Ok(answer) => answer.status,
         Err(AzureCause::Answer(answer)) => answer.status,
+        // What a client of one kind of resource makes of an answer.
+        Err(AzureCause::RoleAccessDenied { .. }) => 403,
+        Err(AzureCause::RoleScopeNotFound(_)) => 404,
         Err(AzureCause::Timeout) => return "timeout",
         Err(AzureCause::Transport(_)) => return "transport",
         Err(AzureCause::Credential(_)) => return "credential",

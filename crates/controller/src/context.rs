@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::Client;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::Store;
 use tokio::sync::watch;
-use wio_api::WorkloadIdentityBinding;
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::Azure;
 use wio_core::config::Cluster;
 
@@ -19,6 +19,9 @@ use crate::settings::Settings;
 /// A service account as the cache holds it: its metadata, without the managed fields.
 pub(crate) type AccountMeta = PartialObjectMeta<ServiceAccount>;
 
+/// A namespace as the cache holds it: its labels, which policies select by.
+pub(crate) type NamespaceMeta = PartialObjectMeta<Namespace>;
+
 /// What every reconcile shares.
 pub(crate) struct Context {
     pub(crate) client: Client,
@@ -27,7 +30,9 @@ pub(crate) struct Context {
     pub(crate) cluster: watch::Receiver<Cluster>,
     pub(crate) bindings: Store<WorkloadIdentityBinding>,
     pub(crate) accounts: Store<AccountMeta>,
-    /// Whether both caches are filled. A store wakes only the last of several that wait for it, and after a restart with
+    pub(crate) policies: Store<WorkloadIdentityPolicy>,
+    pub(crate) namespaces: Store<NamespaceMeta>,
+    /// Whether all caches are filled. A store wakes only the last of several that wait for it, and after a restart with
     /// more bindings than are reconciled at once the others would wait for ever.
     pub(crate) filled: watch::Receiver<bool>,
     pub(crate) memory: Memory,

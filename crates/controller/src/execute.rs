@@ -65,12 +65,18 @@ pub(crate) async fn execute(
 async fn revoke(ctx: &Context, desired: &Desired, step: &Revocation) -> Result<(), Fault> {
     let authorized = match desired {
         Desired::Bound(binding) => &binding.authorized.revoking(),
+        Desired::Denied(denial) => &denial.removal().authorized,
         Desired::Gone(removal) => &removal.authorized,
     };
     match step {
         Revocation::DeleteCredential(name) => ctx
             .azure
             .delete_credential(authorized, name)
+            .await
+            .map_err(Fault::Azure),
+        Revocation::DeleteRoleAssignment { scope, name } => ctx
+            .azure
+            .delete_role_assignment(authorized, scope, *name)
             .await
             .map_err(Fault::Azure),
         Revocation::DeleteIdentity => ctx.azure.delete_identity(authorized).await.map_err(Fault::Azure),
@@ -116,6 +122,17 @@ async fn grant(
                 .await
                 .map_err(Fault::Azure)?;
             observed.credential_written(written);
+        }
+        GrantStep::PutRoleAssignment(role) => {
+            let ObservedIdentity::Present(present) = &observed.identity else {
+                return Ok(Progress::Surprised);
+            };
+            let assigned = ctx
+                .azure
+                .put_role_assignment(authorized, &desired.owner, &role, present.facts.principal_id)
+                .await
+                .map_err(Fault::Azure)?;
+            observed.role_assigned(assigned);
         }
         GrantStep::ApplyServiceAccount(account) => {
             let ObservedIdentity::Present(present) = &observed.identity else {

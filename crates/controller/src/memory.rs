@@ -8,7 +8,8 @@ use std::time::Duration;
 use kube::Resource;
 use tokio::time::Instant;
 use wio_core::names::ServiceAccountName;
-use wio_core::observed::{ObservedIdentity, ObservedServiceAccount};
+use wio_core::observed::{Observed, ObservedServiceAccount};
+use wio_core::presume::Presumed;
 
 /// A cache that shows an older copy for longer than this does not lag: the API server was restored from a backup, and
 /// its versions count from an earlier number.
@@ -21,8 +22,8 @@ pub(crate) struct Memory(Mutex<HashMap<String, Remembered>>);
 /// What is remembered of one binding.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remembered {
-    /// The identity as it was last seen or written.
-    pub(crate) identity: Option<KnownIdentity>,
+    /// Azure as it was last seen or written.
+    pub(crate) azure: Option<KnownAzure>,
     /// How many reconciles in a row did not come to an end, and for which generation.
     pub(crate) failures: Failures,
     /// Before this Azure does not want to be asked again.
@@ -33,10 +34,10 @@ pub(crate) struct Remembered {
     pub(crate) accounts: BTreeMap<ServiceAccountName, WrittenAccount>,
 }
 
-/// An identity as it was last seen or written.
+/// Azure as it was last seen or written.
 #[derive(Clone, Debug)]
-pub(crate) struct KnownIdentity {
-    pub(crate) identity: ObservedIdentity,
+pub(crate) struct KnownAzure {
+    pub(crate) azure: Presumed,
     /// When it was seen, or presumed.
     pub(crate) seen: Instant,
     /// When Azure is to be looked at again.
@@ -137,16 +138,19 @@ fn is_older(version: &str, than: &str) -> bool {
 // === impl Remembered ===
 
 impl Remembered {
-    /// The identity as it is after our own writes; when it is due to be looked at does not change.
-    pub(crate) fn identity_is(&mut self, identity: &ObservedIdentity) {
-        if let Some(known) = &mut self.identity {
-            known.identity = identity.clone();
+    /// Azure as it is after our own writes; when it is due to be looked at does not change.
+    pub(crate) fn azure_is(&mut self, observed: &Observed) {
+        if let Some(known) = &mut self.azure {
+            known.azure = Presumed {
+                identity: observed.identity.clone(),
+                role_assignments: observed.role_assignments.clone(),
+            };
         }
     }
 
     /// What is remembered of Azure may be wrong: it is looked at in this time at the latest.
     pub(crate) fn look_within(&mut self, time: Duration) {
-        if let Some(known) = &mut self.identity {
+        if let Some(known) = &mut self.azure {
             known.look_again = known.look_again.min(Instant::now() + time);
             known.doubted = true;
         }

@@ -8,48 +8,49 @@ use wio_core::binding::ValidatedBinding;
 use wio_core::desired::DesiredBinding;
 use wio_core::disposition::{Disposition, disposition};
 use wio_core::fault::Fault;
-use wio_core::names::IdentityId;
-use wio_core::observed::{ObservedIdentity, PresentIdentity};
-use wio_core::presume;
+use wio_core::look;
+use wio_core::names::{IdentityId, PrincipalId};
+use wio_core::observed::{ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
+use wio_core::presume::{self, Presumed};
 
 use crate::context::Context;
 use crate::jitter::{jittered, within};
-use crate::memory::{KnownIdentity, Remembered};
+use crate::memory::{KnownAzure, Remembered};
 
-/// An identity, and how it is known.
+/// Azure, and how it is known.
 pub(crate) struct Seen {
-    pub(crate) identity: ObservedIdentity,
+    pub(crate) azure: Presumed,
     /// Azure was asked in this very pass.
     pub(crate) fresh: bool,
 }
 
-/// The identity of a binding: as remembered until the next look is due, as the status left it after a restart,
-/// presumed absent for a new binding with a derived name, and read otherwise.
-pub(crate) async fn identity(
+/// The identity of a binding and its role assignments: as remembered until the next look is due, as the status left them
+/// after a restart, presumed absent for a new binding with a derived name, and read otherwise.
+pub(crate) async fn azure(
     ctx: &Context,
     binding: &WorkloadIdentityBinding,
     validated: &ValidatedBinding,
     desired: &DesiredBinding,
     remembered: &mut Remembered,
 ) -> Result<Seen, Fault> {
-    if let Some(known) = &remembered.identity {
+    if let Some(known) = &remembered.azure {
         if Instant::now() < known.look_again {
             return Ok(Seen {
-                identity: known.identity.clone(),
+                azure: known.azure.clone(),
                 fresh: false,
             });
         }
     } else if let Some((presumed, look_in)) = presumed(ctx, binding.status.as_ref(), validated, desired) {
         remember(remembered, presumed.clone(), look_in);
         return Ok(Seen {
-            identity: presumed,
+            azure: presumed,
             fresh: false,
         });
     }
-    match look(ctx, desired, remembered).await {
-        Ok(identity) => Ok(Seen { identity, fresh: true }),
+    match look(ctx, binding, desired, remembered).await {
+        Ok(azure) => Ok(Seen { azure, fresh: true }),
         Err(fault) => match put_off(ctx, &fault, remembered) {
-            Some(identity) => Ok(Seen { identity, fresh: false }),
+            Some(azure) => Ok(Seen { azure, fresh: false }),
             None => Err(fault),
         },
     }
@@ -57,7 +58,7 @@ pub(crate) async fn identity(
 
 /// What is known, when a look that was due only because time went by could not be had: that Azure is busy or away says
 /// nothing about a binding whose pods go on getting tokens. Looks that fail for longer than two intervals more are told.
-fn put_off(ctx: &Context, fault: &Fault, remembered: &mut Remembered) -> Option<ObservedIdentity> {
+fn put_off(ctx: &Context, fault: &Fault, remembered: &mut Remembered) -> Option<Presumed> {
     let Disposition::Retry {
         reason: Reason::Throttled | Reason::AzureUnavailable,
         after,
@@ -66,22 +67,23 @@ fn put_off(ctx: &Context, fault: &Fault, remembered: &mut Remembered) -> Option<
         return None;
     };
     let interval = ctx.settings.drift_interval;
-    let known = remembered.identity.as_mut()?;
+    let known = remembered.azure.as_mut()?;
     if known.doubted || known.seen.elapsed() > interval * 3 {
         return None;
     }
     tracing::info!(%fault, "the look at Azure is put off");
     known.look_again = Instant::now() + jittered(interval / 4).max(after.unwrap_or_default());
-    Some(known.identity.clone())
+    Some(known.azure.clone())
 }
 
 /// Looks at Azure and remembers what it showed.
 pub(crate) async fn look(
     ctx: &Context,
+    binding: &WorkloadIdentityBinding,
     desired: &DesiredBinding,
     remembered: &mut Remembered,
-) -> Result<ObservedIdentity, Fault> {
-    let seen = read(ctx, desired.authorized.identity()).await?;
+) -> Result<Presumed, Fault> {
+    let seen = read(ctx, binding, desired.authorized.identity(), Ending::No).await?;
     remember(remembered, seen.clone(), jittered(ctx.settings.drift_interval));
     Ok(seen)
 }
@@ -91,7 +93,7 @@ fn presumed(
     status: Option<&WorkloadIdentityBindingStatus>,
     validated: &ValidatedBinding,
     desired: &DesiredBinding,
-) -> Option<(ObservedIdentity, Duration)> {
+) -> Option<(Presumed, Duration)> {
     let interval = ctx.settings.drift_interval;
     if let Some(absent) = presume::absent(desired, validated.name_is_derived(), status) {
         return Some((absent, jittered(interval)));
@@ -101,18 +103,43 @@ fn presumed(
     Some((left, within(interval)))
 }
 
-fn remember(remembered: &mut Remembered, identity: ObservedIdentity, look_in: Duration) {
+fn remember(remembered: &mut Remembered, azure: Presumed, look_in: Duration) {
     let now = Instant::now();
-    remembered.identity = Some(KnownIdentity {
-        identity,
+    remembered.azure = Some(KnownAzure {
+        azure,
         seen: now,
         look_again: now + look_in,
         doubted: false,
     });
 }
 
-/// The identity as Azure shows it now.
-pub(crate) async fn read(ctx: &Context, id: &IdentityId) -> Result<ObservedIdentity, Fault> {
+/// Whether an identity is looked at for the last time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    No,
+    Yes,
+}
+
+/// The identity and its role assignments as Azure shows them now.
+pub(crate) async fn read(
+    ctx: &Context,
+    binding: &WorkloadIdentityBinding,
+    id: &IdentityId,
+    ending: Ending,
+) -> Result<Presumed, Fault> {
+    let identity = identity(ctx, id).await?;
+    let principal = match &identity {
+        ObservedIdentity::Present(present) => Some(present.facts.principal_id),
+        ObservedIdentity::Absent => None,
+    };
+    let role_assignments = role_assignments(ctx, binding, id, principal, ending).await;
+    Ok(Presumed {
+        identity,
+        role_assignments,
+    })
+}
+
+async fn identity(ctx: &Context, id: &IdentityId) -> Result<ObservedIdentity, Fault> {
     let Some(view) = ctx.azure.get_identity(id).await.map_err(Fault::Azure)? else {
         return Ok(ObservedIdentity::Absent);
     };
@@ -122,4 +149,33 @@ pub(crate) async fn read(ctx: &Context, id: &IdentityId) -> Result<ObservedIdent
         tags: view.tags,
         credentials,
     }))
+}
+
+/// The role assignments wherever the spec asks for one or the status remembers one.
+async fn role_assignments(
+    ctx: &Context,
+    binding: &WorkloadIdentityBinding,
+    id: &IdentityId,
+    principal: Option<PrincipalId>,
+    ending: Ending,
+) -> ObservedRoleAssignments {
+    let status = binding.status.as_ref();
+    let places = look::places(id, &binding.spec.role_assignments, status, ending == Ending::Yes);
+    let mut found: Vec<ObservedRoleAssignment> = Vec::new();
+    for principal in look::principals(principal, status) {
+        for (scope, must_be_seen) in &places {
+            match ctx.azure.list_role_assignments(scope, principal).await {
+                // Those of a wider scope are in every list.
+                Ok(listed) => found.extend(
+                    listed
+                        .into_iter()
+                        .filter(|one| !found.contains(one))
+                        .collect::<Vec<_>>(),
+                ),
+                Err(fault) if *must_be_seen => return ObservedRoleAssignments::Unknown(fault),
+                Err(fault) => tracing::debug!(%fault, "the role assignments that others gave are not known"),
+            }
+        }
+    }
+    ObservedRoleAssignments::Known(found)
 }

@@ -6,25 +6,28 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
-use wio_api::{DeletionPolicy, IdentityOrigin, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
-use wio_core::authorize::{authorize, revoke};
+use wio_api::{DeletionPolicy, IdentityOrigin, Reason, WorkloadIdentityBinding};
+use wio_core::authorize::{NotPermitted, authorize, authorize_standing, revoke};
 use wio_core::binding::{IdentityRef, ValidatedBinding, owner_of, validate};
 use wio_core::config::Cluster;
-use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval};
+use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, deletes_despite_users};
 use wio_core::disposition::{Disposition, disposition};
-use wio_core::fault::{AzureCause, Fault};
+use wio_core::fault::{AzureCause, Blocked, Fault};
 use wio_core::names::IdentityId;
 use wio_core::observed::Observed;
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::plan;
-use wio_core::presume;
+use wio_core::policy::{NamespaceFacts, Policies, used_credentials};
+use wio_core::presume::{self, Presumed};
 
 use crate::context::Context;
 use crate::execute::execute;
 use crate::jitter::jittered;
 use crate::memory::{Failures, Remembered};
+use crate::observe::Ending;
 use crate::{accounts, finalizer, observe, pace, status_writer};
 
 /// How long the cache is given to show our own write.
@@ -112,33 +115,78 @@ async fn pass(binding: &WorkloadIdentityBinding, ctx: &Context, remembered: &mut
     if binding.metadata.deletion_timestamp.is_some() {
         return remove(binding, ctx, &cluster, remembered).await;
     }
-    let outcome = match desired(binding, ctx, &cluster) {
-        Err(refused) => refused,
-        Ok((validated, desired)) => {
+    let outcome = match decide(binding, ctx, &cluster) {
+        Decision::Nothing(outcome) => outcome,
+        Decision::Denied(denial) => withdraw(binding, ctx, denial, remembered).await,
+        Decision::Bound(validated, desired) => {
             if !finalizer::is_set(binding) && !validated.suspended {
                 finalizer::set(ctx, binding, remembered).await?;
             }
-            bind(binding, ctx, &validated, desired, remembered).await
+            bind(binding, ctx, &validated, *desired, remembered).await
         }
     };
     status_writer::write(ctx, binding, &cluster, &outcome, remembered).await?;
     Ok(Pass::Kept(outcome))
 }
 
-/// What the world should be like, if the binding may have it.
-fn desired(
-    binding: &WorkloadIdentityBinding,
-    ctx: &Context,
-    cluster: &Cluster,
-) -> Result<(ValidatedBinding, DesiredBinding), Outcome> {
+/// What is to become of a binding.
+enum Decision {
+    /// It may have what it asks for.
+    Bound(ValidatedBinding, Box<DesiredBinding>),
+    /// It may not have what it has.
+    Denied(DesiredDenial),
+    /// Nothing is to be done, and this is to be said.
+    Nothing(Outcome),
+}
+
+/// Parses and authorizes. A binding without our finalizer has nothing that could be taken away.
+fn decide(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -> Decision {
     let config = &ctx.settings.config;
-    let validated = validate(binding, &cluster.id).map_err(|invalid| Outcome::invalid(&invalid))?;
-    let authorized = authorize(&validated, config).map_err(|denied| Outcome::denied(&denied))?;
-    let desired = DesiredBinding::new(&validated, authorized, cluster, config);
-    if let Some(moved) = desired.moved(binding.status.as_ref()) {
-        return Err(Outcome::Refused(moved));
+    let policies = Policies::parse(ctx.policies.state().iter().map(|policy| &**policy));
+    let Some(namespace) = namespace_of(binding, ctx) else {
+        return Decision::Nothing(Outcome::Undecided(Blocked {
+            reason: Reason::NotDecided,
+            message: "the labels of the binding's namespace are not known yet, so what it may have is not decided"
+                .to_owned(),
+        }));
+    };
+    let denied = |why: NotPermitted| match removal(binding, ctx, cluster).filter(|_| finalizer::is_set(binding)) {
+        Some(removal) => Decision::Denied(DesiredDenial::new(removal, why)),
+        None => Decision::Nothing(Outcome::denied(&why)),
+    };
+    // Whoever makes a spec unusable must not keep what a policy takes away.
+    let standing = |otherwise: Outcome| {
+        let may_stand = owner_of(binding, &cluster.id).ok().zip(binding.status.as_ref());
+        match may_stand.map(|(owner, status)| authorize_standing(&owner, status, config, &policies, &namespace)) {
+            Some(Err(why)) => denied(why),
+            Some(Ok(())) | None => Decision::Nothing(otherwise),
+        }
+    };
+    let validated = match validate(binding, &cluster.id) {
+        Ok(validated) => validated,
+        Err(invalid) => return standing(Outcome::invalid(&invalid)),
+    };
+    let all = ctx.bindings.state();
+    let used = used_credentials(binding, all.iter().map(|other| &**other));
+    match authorize(&validated, config, &policies, &namespace, used) {
+        Err(why) => denied(why),
+        Ok(authorized) => {
+            let desired = DesiredBinding::new(&validated, authorized, cluster, config);
+            match desired.moved(binding.status.as_ref()) {
+                Some(moved) => standing(Outcome::Refused(moved)),
+                None => Decision::Bound(validated, Box::new(desired)),
+            }
+        }
     }
-    Ok((validated, desired))
+}
+
+fn namespace_of(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<NamespaceFacts> {
+    let name = binding.metadata.namespace.as_deref()?;
+    let namespace = ctx.namespaces.get(&ObjectRef::new(name))?;
+    Some(NamespaceFacts {
+        name: name.parse().ok()?,
+        labels: namespace.metadata.labels.clone().unwrap_or_default(),
+    })
 }
 
 /// Observes, plans and executes for a binding that is to be.
@@ -154,27 +202,53 @@ async fn bind(
         .iter()
         .map(|account| account.name.clone())
         .collect();
+    let wanted = Desired::Bound(desired.clone());
     let service_accounts = match accounts::observe(ctx, &desired.owner, &names, remembered).await {
         Ok(seen) => seen,
-        Err(fault) => return Outcome::Unobserved(fault),
+        Err(fault) => return unobserved(wanted, fault),
     };
-    let seen = match observe::identity(ctx, binding, validated, &desired, remembered).await {
+    let seen = match observe::azure(ctx, binding, validated, &desired, remembered).await {
         Ok(seen) => seen,
-        Err(fault) => return Outcome::Unobserved(fault),
+        Err(fault) => return unobserved(wanted, fault),
     };
-    let mut observed = Observed {
-        identity: seen.identity,
-        service_accounts,
-    };
-    let wanted = Desired::Bound(desired.clone());
+    let mut observed = observed(seen.azure, service_accounts);
     let rests_on_memory = !seen.fresh && !validated.suspended;
     if rests_on_memory && !presume::suffices(&plan(&wanted, &observed), validated.name_is_derived()) {
-        observed.identity = match observe::look(ctx, &desired, remembered).await {
-            Ok(identity) => identity,
-            Err(fault) => return Outcome::Unobserved(fault),
+        let azure = match observe::look(ctx, binding, &desired, remembered).await {
+            Ok(azure) => azure,
+            Err(fault) => return unobserved(wanted, fault),
         };
+        observed.identity = azure.identity;
+        observed.role_assignments = azure.role_assignments;
     }
     carry_out(ctx, wanted, observed, validated.suspended, remembered).await
+}
+
+fn observed(azure: Presumed, service_accounts: accounts::Seen) -> Observed {
+    Observed {
+        identity: azure.identity,
+        role_assignments: azure.role_assignments,
+        service_accounts,
+    }
+}
+
+fn unobserved(desired: Desired, fault: Fault) -> Outcome {
+    Outcome::Unobserved {
+        desired: Box::new(desired),
+        fault,
+    }
+}
+
+/// Takes away what a binding may not have, suspended or not: trust that was withdrawn does not wait.
+async fn withdraw(
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+    denial: DesiredDenial,
+    remembered: &mut Remembered,
+) -> Outcome {
+    remembered.azure = None;
+    let removal = denial.removal().clone();
+    unbind(binding, ctx, Desired::Denied(denial), &removal, Ending::No, remembered).await
 }
 
 /// Takes away everything of a binding that is being deleted.
@@ -187,10 +261,13 @@ async fn remove(
     if !finalizer::is_set(binding) {
         return Ok(Pass::Gone);
     }
-    let outcome = match removal(binding, ctx, cluster, binding.status.as_ref()) {
+    let outcome = match removal(binding, ctx, cluster) {
         // Without an identity that it could have had, nothing was ever written for it.
         None => None,
-        Some(desired) => Some(unbind(binding, ctx, desired, remembered).await),
+        Some(removal) => {
+            let desired = Desired::Gone(removal.clone());
+            Some(unbind(binding, ctx, desired, &removal, Ending::Yes, remembered).await)
+        }
     };
     match outcome {
         Some(outcome) if !outcome.is_gone() => {
@@ -206,16 +283,12 @@ async fn remove(
 }
 
 /// What is to be taken away: what the status says was made, and for a binding without one what its spec means.
-fn removal(
-    binding: &WorkloadIdentityBinding,
-    ctx: &Context,
-    cluster: &Cluster,
-    status: Option<&WorkloadIdentityBindingStatus>,
-) -> Option<DesiredRemoval> {
+fn removal(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -> Option<DesiredRemoval> {
+    let status = binding.status.as_ref();
     let made = status.and_then(|status| status.identity.as_ref()).and_then(|identity| {
         Some((
             identity.resource_id.parse::<IdentityId>().ok()?,
-            identity.origin == IdentityOrigin::Created,
+            identity.origin != IdentityOrigin::Referenced,
         ))
     });
     let (identity, managed) = made.or_else(|| {
@@ -228,34 +301,37 @@ fn removal(
         owner: owner_of(binding, &cluster.id).ok()?,
         managed,
         policy: binding.spec.deletion_policy,
+        despite_users: deletes_despite_users(binding),
     })
 }
 
-/// Observes, plans and executes for a binding that is to be gone. Azure is always looked at: nothing is deleted from
-/// memory.
+/// Observes, plans and executes for a binding of which something or everything is to be gone. Azure is always looked at:
+/// nothing is deleted from memory.
 async fn unbind(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
-    desired: DesiredRemoval,
+    desired: Desired,
+    removal: &DesiredRemoval,
+    ending: Ending,
     remembered: &mut Remembered,
 ) -> Outcome {
-    let mut observed = Observed::default();
-    if desired.policy != DeletionPolicy::Orphan {
-        let accounts = &binding.spec.service_accounts;
-        let names: Vec<_> = accounts
-            .iter()
-            .filter_map(|account| account.name.parse().ok())
-            .collect();
-        observed.service_accounts = match accounts::observe(ctx, &desired.owner, &names, remembered).await {
-            Ok(seen) => seen,
-            Err(fault) => return Outcome::Unobserved(fault),
-        };
-        observed.identity = match observe::read(ctx, desired.authorized.identity()).await {
-            Ok(identity) => identity,
-            Err(fault) => return Outcome::Unobserved(fault),
-        };
+    if removal.policy == DeletionPolicy::Orphan {
+        return carry_out(ctx, desired, Observed::default(), false, remembered).await;
     }
-    carry_out(ctx, Desired::Gone(desired), observed, false, remembered).await
+    let accounts = &binding.spec.service_accounts;
+    let names: Vec<_> = accounts
+        .iter()
+        .filter_map(|account| account.name.parse().ok())
+        .collect();
+    let service_accounts = match accounts::observe(ctx, &removal.owner, &names, remembered).await {
+        Ok(seen) => seen,
+        Err(fault) => return unobserved(desired, fault),
+    };
+    let azure = match observe::read(ctx, binding, removal.authorized.identity(), ending).await {
+        Ok(azure) => azure,
+        Err(fault) => return unobserved(desired, fault),
+    };
+    carry_out(ctx, desired, observed(azure, service_accounts), false, remembered).await
 }
 
 async fn carry_out(
@@ -269,7 +345,7 @@ async fn carry_out(
     let plan = plan(&desired, &observed);
     if plan.has_steps() && !suspended {
         let execution = execute(ctx, &desired, plan, &mut observed, remembered).await;
-        remembered.identity_is(&observed.identity);
+        remembered.azure_is(&observed);
         if execution.surprised {
             remembered.look_within(Duration::ZERO);
         }
@@ -318,7 +394,7 @@ fn next(problems: &[Disposition], generation: i64, remembered: &mut Remembered) 
         remembered.failures = Failures::default();
         remembered.not_before = None;
         return remembered
-            .identity
+            .azure
             .as_ref()
             .map(|known| known.look_again.saturating_duration_since(now));
     }

@@ -10,10 +10,10 @@ use kube::runtime::reflector::store::Writer;
 use kube::runtime::{Config, Controller, controller, reflector};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use wio_api::WorkloadIdentityBinding;
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::Azure;
 
-use crate::context::{AccountMeta, Context};
+use crate::context::{AccountMeta, Context, NamespaceMeta};
 use crate::events::Events;
 use crate::health::{self, Check, Readiness};
 use crate::memory::Memory;
@@ -30,6 +30,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
 struct Writers {
     bindings: Writer<WorkloadIdentityBinding>,
     accounts: Writer<AccountMeta>,
+    policies: Writer<WorkloadIdentityPolicy>,
+    namespaces: Writer<NamespaceMeta>,
 }
 
 /// Runs the operator until `shutdown` completes and the reconciles under way have ended. Health and metrics are served
@@ -43,9 +45,13 @@ pub async fn run(
 ) {
     let (bindings, bindings_writer) = reflector::store();
     let (accounts, accounts_writer) = reflector::store();
+    let (policies, policies_writer) = reflector::store();
+    let (namespaces, namespaces_writer) = reflector::store();
     let writers = Writers {
         bindings: bindings_writer,
         accounts: accounts_writer,
+        policies: policies_writer,
+        namespaces: namespaces_writer,
     };
     let metrics = Arc::new(Metrics::new(bindings.clone()));
     let observed = Arc::clone(&metrics);
@@ -70,6 +76,8 @@ pub async fn run(
             cluster,
             bindings,
             accounts,
+            policies,
+            namespaces,
             filled: filled_known,
             metrics,
         });
@@ -102,12 +110,17 @@ async fn asked(mut stopped: watch::Receiver<bool>) {
 async fn control(ctx: Arc<Context>, writers: Writers, stop: impl Future<Output = ()> + Send + Sync + 'static) {
     let client = ctx.client.clone();
     let bindings = watches::bindings(client.clone(), writers.bindings, &ctx);
-    let accounts = watches::accounts(client, writers.accounts);
-    let known = ctx.bindings.clone();
+    let accounts = watches::accounts(client.clone(), writers.accounts);
+    let policies = watches::policies(client.clone(), writers.policies);
+    let namespaces = watches::namespaces(client, writers.namespaces);
+    let (known, known_too) = (ctx.bindings.clone(), ctx.bindings.clone());
     Controller::for_stream(bindings, ctx.bindings.clone())
         .with_config(Config::default().concurrency(ctx.settings.concurrency))
         .watches_stream(accounts, move |account| watches::binding_of(&account, &known))
-        .reconcile_all_on(changes(ctx.cluster.clone()))
+        .watches_stream(namespaces, move |namespace| {
+            watches::bindings_in(&namespace, &known_too)
+        })
+        .reconcile_all_on(stream::select(changes(ctx.cluster.clone()), policies))
         .graceful_shutdown_on(stop)
         .run(reconcile, |_, never, _| match *never {}, ctx)
         .for_each(|result| async move {
@@ -128,14 +141,22 @@ fn changes<T: Send + Sync>(known: watch::Receiver<T>) -> impl Stream<Item = ()> 
     })
 }
 
-/// Reports when both caches are filled; never returns.
+/// Reports when all caches are filled; never returns.
 async fn filled(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<bool>) {
-    if ctx.bindings.wait_until_ready().await.is_ok() && ctx.accounts.wait_until_ready().await.is_ok() {
+    let all = [
+        ctx.bindings.wait_until_ready().await,
+        ctx.accounts.wait_until_ready().await,
+        ctx.policies.wait_until_ready().await,
+        ctx.namespaces.wait_until_ready().await,
+    ];
+    if all.iter().all(Result::is_ok) {
         filling.send_replace(true);
         readiness.passed(Check::Caches);
         tracing::info!(
             bindings = ctx.bindings.len(),
             service_accounts = ctx.accounts.len(),
+            policies = ctx.policies.len(),
+            namespaces = ctx.namespaces.len(),
             "the caches are filled"
         );
     }

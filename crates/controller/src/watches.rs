@@ -1,7 +1,7 @@
-//! The two watches, and the caches that they fill with what is needed and nothing more.
+//! The watches, and the caches that they fill with what is needed and nothing more.
 
 use std::future::ready;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use kube::runtime::utils::Backoff;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, ResourceExt};
-use wio_api::{WorkloadIdentityBinding, keys};
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 
-use crate::context::{AccountMeta, Context};
+use crate::context::{AccountMeta, Context, NamespaceMeta};
 use crate::jitter::jittered;
 
 /// How many objects a page of a list holds. A page is in memory as text and as objects at once, with the bookkeeping that
@@ -46,7 +46,9 @@ pub(crate) fn bindings(
     // Two thirds of an object are bookkeeping of field managers and kubectl's copy of what was applied.
     .modify(|binding| {
         binding.managed_fields_mut().clear();
-        binding.annotations_mut().clear();
+        binding
+            .annotations_mut()
+            .retain(|key, _| key == keys::DELETE_DESPITE_USERS_ANNOTATION);
         binding.labels_mut().clear();
     })
     .reflect(writer)
@@ -73,13 +75,18 @@ fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
     }
 }
 
-/// What a reconcile can be asked for by a binding itself: a new spec, a deletion, or a finalizer that is not as we
-/// left it. Our own status is not among them.
+/// What a reconcile can be asked for by a binding itself: a new spec, a deletion, the annotation that lets it go on, or a
+/// finalizer that is not as we left it. Our own status is not among them.
 #[expect(clippy::unnecessary_wraps, reason = "the shape of kube's predicates")]
 fn asked_for(binding: &WorkloadIdentityBinding) -> Option<u64> {
     let metadata = &binding.metadata;
     let deleting = metadata.deletion_timestamp.is_some();
-    Some(BuildHasherDefault::<DefaultHasher>::default().hash_one((metadata.generation, deleting, &metadata.finalizers)))
+    Some(hash(&(
+        metadata.generation,
+        deleting,
+        &metadata.finalizers,
+        &metadata.annotations,
+    )))
 }
 
 /// The service accounts with a binding's mark that changed. Fills the cache with them alone: a cluster has many others.
@@ -99,6 +106,65 @@ pub(crate) fn accounts(
         .touched_objects()
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
     without_errors("service accounts", events)
+}
+
+/// One item for each change of any policy, also of those that a watch that began anew does not tell of. Fills the cache.
+pub(crate) fn policies(
+    client: Client,
+    writer: Writer<WorkloadIdentityPolicy>,
+) -> impl Stream<Item = ()> + Send + 'static {
+    let events = watcher(
+        Api::<WorkloadIdentityPolicy>::all(client),
+        watcher::Config::default().page_size(PAGE),
+    )
+    .backoff(Pauses::default())
+    .modify(|policy| {
+        policy.managed_fields_mut().clear();
+        policy.annotations_mut().clear();
+    })
+    .reflect(writer);
+    without_errors("policies", events).filter_map(|event| {
+        let changed = matches!(event, Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone));
+        ready(changed.then_some(()))
+    })
+}
+
+/// The namespaces whose labels changed. Fills the cache with the labels of all.
+pub(crate) fn namespaces(
+    client: Client,
+    writer: Writer<NamespaceMeta>,
+) -> impl Stream<Item = watcher::Result<NamespaceMeta>> + Send + 'static {
+    let events = watcher(
+        Api::<NamespaceMeta>::all(client),
+        watcher::Config::default().page_size(PAGE),
+    )
+    .backoff(Pauses::default())
+    .modify(|namespace| {
+        namespace.managed_fields_mut().clear();
+        namespace.annotations_mut().clear();
+    })
+    .reflect(writer)
+    .touched_objects()
+    .predicate_filter(labelled, PredicateConfig::default());
+    without_errors("namespaces", events)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of kube's predicates")]
+fn labelled(namespace: &NamespaceMeta) -> Option<u64> {
+    Some(hash(&namespace.metadata.labels))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+}
+
+/// The bindings of a namespace.
+pub(crate) fn bindings_in(
+    namespace: &NamespaceMeta,
+    bindings: &Store<WorkloadIdentityBinding>,
+) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+    let there = bindings.state_filter(|binding| binding.metadata.namespace == namespace.metadata.name);
+    there.iter().map(|binding| ObjectRef::from_obj(&**binding)).collect()
 }
 
 /// Errors are said here, and go no further.
@@ -130,7 +196,7 @@ fn is_ours(key: &str) -> bool {
 
 impl Pauses {
     const FIRST: Duration = Duration::from_millis(500);
-    /// One operator with two watches may ask this often: a watch that waits longer misses what people do meanwhile.
+    /// One operator with its few watches may ask this often: a watch that waits longer misses what people do meanwhile.
     const LAST: Duration = Duration::from_secs(10);
 }
 

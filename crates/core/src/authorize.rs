@@ -1,11 +1,26 @@
 //! Who may bind what. The verdict is a witness: whatever writes to Azure asks for one, and only this file makes them.
 
-use std::fmt;
-use std::marker::PhantomData;
+mod decide;
+mod refusal;
 
-use crate::binding::{IdentityRef, ValidatedBinding};
+use std::fmt;
+
+use wio_api::WorkloadIdentityBindingStatus;
+
+use crate::binding::{Owner, ValidatedBinding};
 use crate::config::OperatorConfig;
-use crate::names::{IdentityId, ResourceGroupId};
+use crate::names::{IdentityId, PolicyName, RoleDefinitionGuid, Scope};
+use crate::policy::{NamespaceFacts, Policies};
+
+use decide::{Asked, decide};
+
+/// The roles with which one can give oneself any other: no policy allows them unless the operator's configuration unlocks
+/// them. A custom role can do the same under a name of its own, which is why a policy names those by GUID.
+pub const LOCKED_ROLES: [RoleDefinitionGuid; 3] = [
+    RoleDefinitionGuid::OWNER,
+    RoleDefinitionGuid::USER_ACCESS_ADMINISTRATOR,
+    RoleDefinitionGuid::RBAC_ADMINISTRATOR,
+];
 
 /// Proof that writing to one identity was allowed, and the identity that it was allowed for.
 ///
@@ -13,11 +28,29 @@ use crate::names::{IdentityId, ResourceGroupId};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Authorized<P: Power> {
     identity: IdentityId,
-    power: PhantomData<P>,
+    terms: P::Terms,
+}
+
+/// On what terms a permission was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    authorized_by: Vec<PolicyName>,
+    may_adopt: bool,
+    roles: Vec<PermittedRole>,
+}
+
+/// A role that may be given to the identity of the witness that holds it. Only [`authorize`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PermittedRole {
+    definition: RoleDefinitionGuid,
+    scope: Scope,
 }
 
 /// What a witness allows.
-pub trait Power: private::Sealed {}
+pub trait Power: private::Sealed {
+    /// On what terms.
+    type Terms: Clone + fmt::Debug + PartialEq + Eq;
+}
 
 /// Creating, changing and taking away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +60,12 @@ pub enum Grant {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoke {}
 
-impl Power for Grant {}
-impl Power for Revoke {}
+impl Power for Grant {
+    type Terms = Terms;
+}
+impl Power for Revoke {
+    type Terms = ();
+}
 
 mod private {
     pub trait Sealed {}
@@ -39,8 +76,8 @@ mod private {
 /// What a binding asks for is not allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotPermitted {
-    /// The field that asks for it.
-    pub field: &'static str,
+    /// The path of the field that asks for it.
+    pub field: String,
     /// What is asked, what is allowed, and what would be needed.
     pub message: String,
 }
@@ -48,6 +85,22 @@ pub struct NotPermitted {
 impl fmt::Display for NotPermitted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is not permitted: {}", self.field, self.message)
+    }
+}
+
+// === impl PermittedRole ===
+
+impl PermittedRole {
+    /// Which role.
+    #[must_use]
+    pub const fn definition(&self) -> RoleDefinitionGuid {
+        self.definition
+    }
+
+    /// Where it holds.
+    #[must_use]
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
     }
 }
 
@@ -65,12 +118,31 @@ impl<P: Power> Clone for Authorized<P> {
     fn clone(&self) -> Self {
         Self {
             identity: self.identity.clone(),
-            power: PhantomData,
+            terms: self.terms.clone(),
         }
     }
 }
 
 impl Authorized<Grant> {
+    /// The roles that the identity may be given.
+    #[must_use]
+    pub fn roles(&self) -> &[PermittedRole] {
+        &self.terms.roles
+    }
+
+    /// The policies that allow it, by name; none when nothing is asked that needs one.
+    #[must_use]
+    pub fn authorized_by(&self) -> &[PolicyName] {
+        &self.terms.authorized_by
+    }
+
+    /// Whether a policy allows to take over an identity that stands there and belongs to no binding. Whether the binding asks
+    /// for it is another question.
+    #[must_use]
+    pub const fn may_adopt(&self) -> bool {
+        self.terms.may_adopt
+    }
+
     /// Who may give may take away.
     #[must_use]
     pub fn revoking(&self) -> Authorized<Revoke> {
@@ -81,79 +153,59 @@ impl Authorized<Grant> {
 /// Taking away our own trust needs no permission: it must work above all when a permission was withdrawn.
 #[must_use]
 pub const fn revoke(identity: IdentityId) -> Authorized<Revoke> {
-    Authorized {
-        identity,
-        power: PhantomData,
-    }
+    Authorized { identity, terms: () }
 }
 
 /// Decides whether a binding may have what it asks for.
 ///
-/// A managed identity is allowed in the operator's own resource group, without roles: such an identity can do nothing
-/// yet. An existing one is allowed in the resource groups that the operator's configuration lists.
+/// Without a policy it may have a managed identity in the operator's own resource group, without roles: such an identity can
+/// do nothing yet. `used_credentials` are those of the namespace that come before its own
+/// ([`crate::policy::used_credentials`]).
 ///
 /// # Errors
 /// The first thing that is asked and not allowed.
-pub fn authorize(binding: &ValidatedBinding, config: &OperatorConfig) -> Result<Authorized<Grant>, NotPermitted> {
-    if let Some(role) = binding.role_assignments.first() {
-        return Err(NotPermitted {
-            field: "spec.roleAssignments",
-            message: format!(
-                "this version of the operator assigns no roles; remove {:?} and assign it to the identity by other means",
-                role.role
-            ),
-        });
-    }
+pub fn authorize(
+    binding: &ValidatedBinding,
+    config: &OperatorConfig,
+    policies: &Policies,
+    namespace: &NamespaceFacts,
+    used_credentials: usize,
+) -> Result<Authorized<Grant>, NotPermitted> {
     let identity = binding.identity_id(config);
-    match &binding.identity {
-        IdentityRef::Managed(managed) => {
-            permit_same(
-                "spec.identity.managed.subscriptionId",
-                &identity.group.subscription,
-                &config.group.subscription,
-            )?;
-            permit_same(
-                "spec.identity.managed.resourceGroup",
-                &identity.group.name,
-                &config.group.name,
-            )?;
-            if let Some(location) = &managed.location {
-                permit_same("spec.identity.managed.location", location, &config.location)?;
-            }
-        }
-        IdentityRef::Existing(id) => permit_existing(id, &config.existing_identity_groups)?,
-    }
+    let asked = Asked::by(binding, &identity, config, used_credentials);
+    let decision = decide(&asked, config, policies, namespace)?;
+    let roles = binding
+        .role_assignments
+        .iter()
+        .map(|role| PermittedRole {
+            definition: role.definition,
+            scope: role.scope.clone(),
+        })
+        .collect();
     Ok(Authorized {
         identity,
-        power: PhantomData,
+        terms: Terms {
+            authorized_by: decision.authorized_by,
+            may_adopt: decision.may_adopt,
+            roles,
+        },
     })
 }
 
-fn permit_same<T: PartialEq + fmt::Display>(field: &'static str, asked: &T, allowed: &T) -> Result<(), NotPermitted> {
-    if asked == allowed {
-        return Ok(());
+/// Decides whether what a binding has, by its status, may go on. It is asked when the spec says nothing that can be decided on:
+/// otherwise whoever makes the spec unusable would keep what a policy takes away.
+///
+/// # Errors
+/// The first thing that it has and that is not allowed.
+pub fn authorize_standing(
+    owner: &Owner,
+    status: &WorkloadIdentityBindingStatus,
+    config: &OperatorConfig,
+    policies: &Policies,
+    namespace: &NamespaceFacts,
+) -> Result<(), NotPermitted> {
+    match Asked::standing(owner, status) {
+        Some(asked) => decide(&asked, config, policies, namespace).map(drop),
+        None => Ok(()),
     }
-    Err(NotPermitted {
-        field,
-        message: format!("it asks for {asked}, and managed identities may only be created in {allowed}; leave it out"),
-    })
-}
-
-fn permit_existing(id: &IdentityId, groups: &[ResourceGroupId]) -> Result<(), NotPermitted> {
-    if groups.contains(&id.group) {
-        return Ok(());
-    }
-    let allowed = if groups.is_empty() {
-        "the operator allows no existing identities".to_owned()
-    } else {
-        let list: Vec<String> = groups.iter().map(ToString::to_string).collect();
-        format!("the operator allows existing identities only in {}", list.join(", "))
-    };
-    Err(NotPermitted {
-        field: "spec.identity.existing.resourceId",
-        message: format!(
-            "{allowed}; whoever runs it may add {} to --existing-identity-resource-groups",
-            id.group
-        ),
-    })
 }

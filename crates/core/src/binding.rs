@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use wio_api::{AssignedRole, ConflictPolicy, DeletionPolicy, IdentitySource, ManagedIdentity, WorkloadIdentityBinding};
+use wio_api::{
+    AssignedRole, ConflictPolicy, DeletionPolicy, IdentityOrigin, IdentitySource, ManagedIdentity,
+    WorkloadIdentityBinding,
+};
 
 use crate::config::OperatorConfig;
 use crate::names::{
     Audience, BindingName, BindingUid, ClusterId, IdentityId, IdentityName, InvalidName, Location, Namespace,
-    ResourceGroupId, ResourceGroupName, ServiceAccountName, SubscriptionId, identity_name,
+    ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, Scope, ServiceAccountName, SubscriptionId, identity_name,
 };
 
 /// A binding whose every field was parsed. Only [`validate`] makes one.
@@ -24,14 +27,16 @@ pub struct ValidatedBinding {
     pub identity: IdentityRef,
     /// The service accounts, at least one, each once.
     pub service_accounts: Vec<ServiceAccountRef>,
-    /// The roles that it asks for, as written.
-    pub role_assignments: Vec<AssignedRole>,
+    /// The roles that it asks for, each at each scope once.
+    pub role_assignments: Vec<RoleRef>,
     /// The audience, when it names one.
     pub audience: Option<Audience>,
     /// What becomes of the Azure objects at the end.
     pub deletion_policy: DeletionPolicy,
     /// Whether nothing may be written.
     pub suspended: bool,
+    /// Whether its identity is one that it took over, as its status says.
+    pub adopted: bool,
 }
 
 /// Who a binding is, in all the world.
@@ -69,6 +74,8 @@ pub struct ManagedRef {
     pub location: Option<Location>,
     /// The user's tags.
     pub tags: BTreeMap<String, String>,
+    /// Whether one that stands there and belongs to no binding is to be taken over.
+    pub adopt: bool,
 }
 
 /// A service account of the binding.
@@ -82,6 +89,17 @@ pub struct ServiceAccountRef {
     pub token_expiration: Option<TokenExpiration>,
     /// What to do when another manager holds our annotations.
     pub conflict_policy: ConflictPolicy,
+}
+
+/// A role that the binding asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoleRef {
+    /// The role as the spec names it.
+    pub role: String,
+    /// The role.
+    pub definition: RoleDefinitionGuid,
+    /// Where it is to hold.
+    pub scope: Scope,
 }
 
 /// The lifetime of a projected token in seconds: 3600 to 86400, as the pod webhook demands.
@@ -167,6 +185,7 @@ pub fn validate(binding: &WorkloadIdentityBinding, cluster: &ClusterId) -> Resul
     let owner = owner(binding, cluster, &mut invalid);
     let identity = identity(&binding.spec.identity, &mut invalid);
     let service_accounts = service_accounts(binding, &mut invalid);
+    let role_assignments = role_assignments(&binding.spec.role_assignments, &mut invalid);
     let audience = optional("spec.audience", binding.spec.audience.as_deref(), &mut invalid);
     match (owner, identity) {
         (Some(owner), Some(identity)) if invalid.is_empty() => Ok(ValidatedBinding {
@@ -174,13 +193,19 @@ pub fn validate(binding: &WorkloadIdentityBinding, cluster: &ClusterId) -> Resul
             generation: metadata.generation.unwrap_or_default(),
             identity,
             service_accounts,
-            role_assignments: binding.spec.role_assignments.clone(),
+            role_assignments,
             audience,
             deletion_policy: binding.spec.deletion_policy,
             suspended: binding.spec.suspend,
+            adopted: has_adopted(binding),
         }),
         _ => Err(invalid),
     }
+}
+
+fn has_adopted(binding: &WorkloadIdentityBinding) -> bool {
+    let identity = binding.status.as_ref().and_then(|status| status.identity.as_ref());
+    identity.is_some_and(|identity| identity.origin == IdentityOrigin::Adopted)
 }
 
 /// Who a binding is; it parses for every object that an API server stored.
@@ -260,6 +285,7 @@ fn managed_identity(managed: &ManagedIdentity, invalid: &mut Vec<InvalidField>) 
         ),
         location: optional(&format!("{FIELD}.location"), managed.location.as_deref(), invalid),
         tags: managed.tags.clone(),
+        adopt: managed.adopt,
     }
 }
 
@@ -312,6 +338,32 @@ fn service_accounts(binding: &WorkloadIdentityBinding, invalid: &mut Vec<Invalid
         }
     }
     parsed
+}
+
+fn role_assignments(roles: &[AssignedRole], invalid: &mut Vec<InvalidField>) -> Vec<RoleRef> {
+    const FIELD: &str = "spec.roleAssignments";
+    const MAX: usize = 20;
+    if roles.len() > MAX {
+        invalid.push(InvalidField {
+            field: FIELD.to_owned(),
+            problem: format!("it holds {} role assignments; at most {MAX} are possible", roles.len()),
+        });
+        return Vec::new();
+    }
+    // A name and its GUID are one role, and a scope is the same in any case.
+    let mut seen = BTreeSet::new();
+    let parsed = roles.iter().enumerate().filter_map(|(index, asked)| {
+        let definition = required(&format!("{FIELD}[{index}].role"), &asked.role, invalid);
+        let scope = required(&format!("{FIELD}[{index}].scope"), &asked.scope, invalid);
+        Some(RoleRef {
+            role: asked.role.clone(),
+            definition: definition?,
+            scope: scope?,
+        })
+    });
+    parsed
+        .filter(|role| seen.insert((role.definition, role.scope.clone())))
+        .collect()
 }
 
 fn required<T: FromStr<Err = InvalidName>>(field: &str, text: &str, invalid: &mut Vec<InvalidField>) -> Option<T> {

@@ -1,6 +1,8 @@
 //! What the operator's configuration says about every binding.
 
-use crate::names::{Audience, ClusterId, Issuer, Location, ResourceGroupId};
+use std::collections::BTreeSet;
+
+use crate::names::{Audience, ClusterId, IdentityId, Issuer, Location, ResourceGroupId, RoleDefinitionGuid};
 
 /// Defaults and permissions, from the operator's arguments, and what was learned of the cluster at start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +13,13 @@ pub struct OperatorConfig {
     pub location: Location,
     /// The audience of bindings that name none.
     pub audience: Audience,
-    /// The resource groups whose existing identities may be bound.
-    pub existing_identity_groups: Vec<ResourceGroupId>,
+    /// Identities that no binding may have, whatever a policy says: those by which the cluster itself acts on Azure.
+    pub protected_identities: Vec<IdentityId>,
+    /// Resource groups whose identities no binding may have, whatever a policy says: the cluster's node resource group.
+    pub protected_groups: Vec<ResourceGroupId>,
+    /// Of the roles by which one could give oneself any other ([`crate::authorize::LOCKED_ROLES`]), those that policies may
+    /// allow all the same.
+    pub unlocked_roles: BTreeSet<RoleDefinitionGuid>,
 }
 
 /// What was learned of the cluster.

@@ -1,22 +1,26 @@
 //! What the world should be like for one binding.
 
-use wio_api::{ConflictPolicy, DeletionPolicy, Reason, WorkloadIdentityBindingStatus, keys};
+use std::fmt;
 
-use crate::authorize::{Authorized, Grant, Revoke};
-use crate::binding::{IdentityRef, Owner, TokenExpiration, ValidatedBinding};
+use wio_api::{ConflictPolicy, DeletionPolicy, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
+
+use crate::authorize::{Authorized, Grant, NotPermitted, PermittedRole, Revoke};
+use crate::binding::{IdentityRef, Owner, RoleRef, TokenExpiration, ValidatedBinding};
 use crate::config::{Cluster, OperatorConfig};
 use crate::fault::Blocked;
 use crate::names::{
-    Audience, CredentialName, CredentialPrefix, IdentityId, Issuer, Location, ServiceAccountName, Subject, binding_tag,
-    credential_name,
+    Audience, CredentialName, CredentialPrefix, IdentityId, Issuer, Location, PrincipalId, RoleAssignmentName,
+    RoleDefinitionGuid, Scope, ServiceAccountName, Subject, binding_tag, credential_name, role_assignment_name,
 };
-use crate::observed::{Tags, tag};
+use crate::observed::{ObservedRoleAssignment, Tags, tag};
 
 /// What the world should be like for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Desired {
     /// Its service accounts are trusted.
     Bound(DesiredBinding),
+    /// It may not have what it asks for: nothing of it is trusted.
+    Denied(DesiredDenial),
     /// Nothing of it is left.
     Gone(DesiredRemoval),
 }
@@ -32,6 +36,8 @@ pub struct DesiredBinding {
     pub identity: DesiredIdentity,
     /// One federated credential for each service account.
     pub credentials: Vec<DesiredCredential>,
+    /// The roles of the identity.
+    pub roles: Vec<DesiredRole>,
     /// The service accounts.
     pub service_accounts: Vec<DesiredServiceAccount>,
 }
@@ -45,6 +51,8 @@ pub enum DesiredIdentity {
         location: Location,
         /// The tags that it must carry, ours among them.
         tags: Tags,
+        /// Whether the spec asks to take over one that stands there and belongs to no binding.
+        adopt: bool,
     },
     /// Someone else owns it.
     Existing,
@@ -63,6 +71,16 @@ pub struct DesiredCredential {
     pub subject: Subject,
     /// Which audience.
     pub audience: Audience,
+}
+
+/// A role that the identity should have. What names its assignment, the identity's principal among it, is known only when
+/// the identity is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredRole {
+    /// The permission to give it.
+    pub permitted: PermittedRole,
+    /// The role as the spec names it.
+    pub role: String,
 }
 
 /// A service account that should carry the identity's client id.
@@ -89,6 +107,41 @@ pub struct DesiredRemoval {
     pub managed: bool,
     /// What is to be left in Azure.
     pub policy: DeletionPolicy,
+    /// Whether a managed identity is deleted though others still use it ([`keys::DELETE_DESPITE_USERS_ANNOTATION`]).
+    pub despite_users: bool,
+}
+
+/// A binding that may not have what it asks for: what it has is taken away, and a managed identity stays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredDenial {
+    removal: DesiredRemoval,
+    why: NotPermitted,
+}
+
+impl DesiredDenial {
+    /// Takes away what is there as a removal would, whatever its policy: Orphan would leave what is not permitted.
+    #[must_use]
+    pub fn new(removal: DesiredRemoval, why: NotPermitted) -> Self {
+        Self {
+            removal: DesiredRemoval {
+                policy: DeletionPolicy::RetainIdentity,
+                ..removal
+            },
+            why,
+        }
+    }
+
+    /// What is taken away.
+    #[must_use]
+    pub const fn removal(&self) -> &DesiredRemoval {
+        &self.removal
+    }
+
+    /// What is not permitted.
+    #[must_use]
+    pub const fn why(&self) -> &NotPermitted {
+        &self.why
+    }
 }
 
 impl Desired {
@@ -97,6 +150,7 @@ impl Desired {
     pub const fn owner(&self) -> &Owner {
         match self {
             Self::Bound(binding) => &binding.owner,
+            Self::Denied(denial) => &denial.removal.owner,
             Self::Gone(removal) => &removal.owner,
         }
     }
@@ -119,6 +173,7 @@ impl DesiredBinding {
             IdentityRef::Managed(managed) => DesiredIdentity::Managed {
                 location: managed.location.as_ref().unwrap_or(&config.location).clone(),
                 tags: managed.tags.clone().into_iter().chain(ownership_tags(owner)).collect(),
+                adopt: managed.adopt,
             },
         };
         let credentials = binding
@@ -142,11 +197,23 @@ impl DesiredBinding {
                 conflict_policy: account.conflict_policy,
             })
             .collect();
+        let permitted = |asked: &RoleRef| {
+            let permitted = authorized
+                .roles()
+                .iter()
+                .find(|permitted| permitted.definition() == asked.definition && *permitted.scope() == asked.scope)?;
+            Some(DesiredRole {
+                permitted: permitted.clone(),
+                role: asked.role.clone(),
+            })
+        };
+        let roles = binding.role_assignments.iter().filter_map(permitted).collect();
         Self {
             authorized,
             owner: owner.clone(),
             identity,
             credentials,
+            roles,
             service_accounts,
         }
     }
@@ -173,6 +240,18 @@ impl DesiredBinding {
         })
     }
 
+    /// Whether an identity with these tags is this binding's to use. One that it took over may have roles that no policy gave:
+    /// it is, as long as a policy allows to take it over.
+    #[must_use]
+    pub fn may_use(&self, tags: &Tags) -> bool {
+        match self.identity {
+            DesiredIdentity::Existing => true,
+            DesiredIdentity::Managed { .. } => {
+                self.owner.owns(tags) && (!was_adopted(tags) || self.authorized.may_adopt())
+            }
+        }
+    }
+
     /// The credential of a service account.
     #[must_use]
     pub fn credential_of(&self, account: &ServiceAccountName) -> Option<&DesiredCredential> {
@@ -182,11 +261,58 @@ impl DesiredBinding {
     }
 }
 
+impl DesiredRole {
+    /// Which role.
+    #[must_use]
+    pub const fn definition(&self) -> RoleDefinitionGuid {
+        self.permitted.definition()
+    }
+
+    /// Where it holds.
+    #[must_use]
+    pub const fn scope(&self) -> &Scope {
+        self.permitted.scope()
+    }
+
+    /// Whether an assignment gives this role to this principal, whatever the assignment's name.
+    #[must_use]
+    pub fn is_given_by(&self, assignment: &ObservedRoleAssignment, principal: PrincipalId) -> bool {
+        assignment.principal == principal
+            && assignment.definition == self.definition()
+            && assignment.scope.parse().as_ref() == Ok(self.scope())
+    }
+}
+
+impl fmt::Display for DesiredRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.role, self.scope())
+    }
+}
+
 impl Owner {
     /// How the names of this binding's federated credentials begin.
     #[must_use]
     pub fn credential_prefix(&self) -> CredentialPrefix {
         CredentialPrefix::of(&self.cluster, &self.namespace, &self.name)
+    }
+
+    /// The name of this binding's assignment of a role.
+    #[must_use]
+    pub fn role_assignment_name(
+        &self,
+        scope: &Scope,
+        principal: PrincipalId,
+        definition: RoleDefinitionGuid,
+    ) -> RoleAssignmentName {
+        role_assignment_name(&self.cluster, &self.namespace, &self.name, scope, principal, definition)
+    }
+
+    /// Whether a role assignment is this binding's: its name is the one that is derived from what it says itself.
+    #[must_use]
+    pub fn owns_assignment(&self, assignment: &ObservedRoleAssignment) -> bool {
+        assignment.scope.parse().is_ok_and(|scope: Scope| {
+            assignment.name == self.role_assignment_name(&scope, assignment.principal, assignment.definition)
+        })
     }
 
     /// Whether an identity with these tags is this binding's, also when it was made by an earlier binding of the same
@@ -203,6 +329,26 @@ impl Owner {
     pub fn owns_exactly(&self, tags: &Tags) -> bool {
         ownership_tags(self).all(|(name, value)| tag(tags, &name) == Some(&value))
     }
+}
+
+/// Whether a binding's annotations ask to delete its managed identity though others still use it.
+#[must_use]
+pub fn deletes_despite_users(binding: &WorkloadIdentityBinding) -> bool {
+    let annotations = binding.metadata.annotations.as_ref();
+    annotations.and_then(|annotations| annotations.get(keys::DELETE_DESPITE_USERS_ANNOTATION))
+        == Some(&"true".to_owned())
+}
+
+/// Whether an identity stood there before the binding that has it.
+pub(crate) fn was_adopted(tags: &Tags) -> bool {
+    tag(tags, keys::ADOPTED_TAG).is_some()
+}
+
+/// Whether an identity carries anything of a binding, of whatever cluster. It is somebody's then, though not all is there
+/// that says whose.
+pub(crate) fn is_claimed(tags: &Tags) -> bool {
+    tags.keys()
+        .any(|name| name.to_ascii_lowercase().starts_with(wio_api::GROUP))
 }
 
 /// The tags that say whose an identity is.

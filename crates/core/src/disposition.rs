@@ -53,10 +53,14 @@ pub fn disposition(fault: &Fault) -> Disposition {
             }
             AzureCause::Credential(_) => retry(Reason::CredentialUnavailable),
             AzureCause::Refused(_) => terminal(Reason::RequestRefused),
+            AzureCause::RoleAccessDenied { .. } => terminal(Reason::RoleAccessDenied),
+            AzureCause::RoleScopeNotFound(_) => terminal(Reason::RoleScopeNotFound),
         },
         Fault::Kubernetes(fault) => kubernetes(&fault.cause),
         Fault::Blocked(blocked) => match blocked.reason {
-            Reason::ServiceAccountNotFound | Reason::IssuerUnknown => Disposition::Wait { reason: blocked.reason },
+            Reason::ServiceAccountNotFound | Reason::IssuerUnknown | Reason::NotDecided => {
+                Disposition::Wait { reason: blocked.reason }
+            }
             reason => terminal(reason),
         },
     }
@@ -67,16 +71,18 @@ fn azure_answer(answer: &AzureAnswer) -> Disposition {
     match answer.code.as_str() {
         "ParentResourceNotFound"
         | "MsGraphResourceNotFoundOnFederatedIdentityCredentialCreation"
-        | "PrincipalNotFound"
         // As some regions answered it: "MS Graph resource not found during …" right after the identity was made.
         | "NotFound" => Disposition::Wait { reason: Reason::ReplicationPending },
+        "PrincipalNotFound" => Disposition::Wait { reason: Reason::PrincipalNotFound },
+        // An equal one is there, and a list does not show it yet.
+        "RoleAssignmentExists" => Disposition::Wait { reason: Reason::RoleAssignmentExists },
         "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity" => {
             Disposition::Wait { reason: Reason::ConcurrentWrites }
         }
         "ScopeLocked" => terminal(Reason::ScopeLocked),
         "RequestDisallowedByPolicy" => terminal(Reason::DisallowedByPolicy),
         "RoleAssignmentLimitExceeded" => terminal(Reason::RoleAssignmentLimitExceeded),
-        "RoleAssignmentUpdateNotPermitted" | "RoleAssignmentExists" => terminal(Reason::RoleAssignmentConflict),
+        "RoleAssignmentUpdateNotPermitted" => terminal(Reason::RoleAssignmentConflict),
         "ResourceGroupNotFound" | "SubscriptionNotFound" => terminal(Reason::ResourceGroupNotFound),
         _ => azure_status(answer),
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use wio_api::Reason;
 
+use crate::names::Scope;
+
 /// Anything that keeps a binding from being as its spec asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -40,6 +42,15 @@ pub enum AzureCause {
     Refused(String),
     /// The answer could not be understood.
     Malformed(String),
+    /// Azure answered that the operator may not do this with role assignments at a scope.
+    RoleAccessDenied {
+        /// The operation that its own role, or that role's condition, does not allow.
+        action: &'static str,
+        /// Where.
+        scope: Scope,
+    },
+    /// Azure answered that what a role is to hold for does not exist.
+    RoleScopeNotFound(Scope),
 }
 
 /// An error that Azure answered with.
@@ -140,6 +151,8 @@ impl fmt::Display for AzureFault {
             AzureCause::Credential(why) => because(f, "no token for Azure could be had", why),
             AzureCause::Refused(why) => because(f, "the operator refused to send it", why),
             AzureCause::Malformed(why) => because(f, "Azure's answer could not be read", why),
+            AzureCause::RoleAccessDenied { action, scope } => write!(f, "the operator may not {action} at {scope}"),
+            AzureCause::RoleScopeNotFound(scope) => write!(f, "{scope} does not exist"),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What was seen, in Azure and in the cluster.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use crate::fault::AzureFault;
 use crate::names::{
-    Audience, BindingUid, ClientId, CredentialName, PrincipalId, ServiceAccountName, ServiceAccountUid, TenantId,
+    Audience, BindingUid, ClientId, CredentialName, PrincipalId, RoleAssignmentName, RoleDefinitionGuid,
+    ServiceAccountName, ServiceAccountUid, TenantId,
 };
 
 /// Everything that planning needs to know of the world.
@@ -11,6 +14,8 @@ use crate::names::{
 pub struct Observed {
     /// The identity and its federated credentials.
     pub identity: ObservedIdentity,
+    /// The role assignments of the identity's principal, and of the one that it had before when it was created anew.
+    pub role_assignments: ObservedRoleAssignments,
     /// The service accounts of the binding's namespace that the spec names or that carry our mark.
     pub service_accounts: BTreeMap<ServiceAccountName, ObservedServiceAccount>,
 }
@@ -71,6 +76,29 @@ pub struct ObservedCredential {
     pub audiences: Vec<String>,
 }
 
+/// The role assignments as Azure showed them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ObservedRoleAssignments {
+    /// All of them, ours and others', also those that hold for the principal at a wider scope. None without a look when
+    /// none are asked for and none were before.
+    Known(Vec<ObservedRoleAssignment>),
+    /// They could not be looked at. No role is given or taken away then, and no identity deleted.
+    Unknown(AzureFault),
+}
+
+/// A role assignment as Azure showed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedRoleAssignment {
+    /// Its name.
+    pub name: RoleAssignmentName,
+    /// Where it holds, as written: a foreign one may hold at `/`, where none of ours can.
+    pub scope: String,
+    /// The role.
+    pub definition: RoleDefinitionGuid,
+    /// Who has the role.
+    pub principal: PrincipalId,
+}
+
 /// A service account as the API server showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedServiceAccount {
@@ -105,6 +133,44 @@ pub enum BoundBy {
         /// The gone binding's UID.
         uid: BindingUid,
     },
+}
+
+impl ObservedRoleAssignments {
+    /// Those that are known.
+    #[must_use]
+    pub fn known(&self) -> &[ObservedRoleAssignment] {
+        match self {
+            Self::Known(assignments) => assignments,
+            Self::Unknown(_) => &[],
+        }
+    }
+}
+
+impl Default for ObservedRoleAssignments {
+    fn default() -> Self {
+        Self::Known(Vec::new())
+    }
+}
+
+impl ObservedRoleAssignment {
+    /// Its Azure resource id.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!(
+            "{}/providers/Microsoft.Authorization/roleAssignments/{}",
+            self.scope.trim_end_matches('/'),
+            self.name
+        )
+    }
+}
+
+impl fmt::Display for ObservedRoleAssignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.definition.built_in_name() {
+            Some(name) => write!(f, "{name} at {}", self.scope),
+            None => write!(f, "{} at {}", self.definition, self.scope),
+        }
+    }
 }
 
 impl ObservedCredential {

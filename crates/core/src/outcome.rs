@@ -1,13 +1,13 @@
 //! What a reconcile came to. A status can only be made from one.
 
-use wio_api::Reason;
+use wio_api::{DeletionPolicy, Reason};
 
 use crate::authorize::NotPermitted;
 use crate::binding::InvalidField;
 use crate::desired::Desired;
 use crate::disposition::{Disposition, disposition};
 use crate::fault::{Blocked, Fault};
-use crate::observed::Observed;
+use crate::observed::{Observed, ObservedRoleAssignments};
 use crate::plan::{Plan, plan};
 
 /// What a reconcile came to.
@@ -15,8 +15,15 @@ use crate::plan::{Plan, plan};
 pub enum Outcome {
     /// The binding was refused before anything was looked at; nothing was written.
     Refused(Blocked),
+    /// What the binding may have could not be decided: nothing was given, and nothing was taken away.
+    Undecided(Blocked),
     /// The world could not be observed; nothing was written.
-    Unobserved(Fault),
+    Unobserved {
+        /// What was asked for.
+        desired: Box<Desired>,
+        /// Why it could not.
+        fault: Fault,
+    },
     /// The world was observed, and the plan carried out as far as it went.
     Observed(Box<Reconciled>),
 }
@@ -54,7 +61,8 @@ impl Outcome {
         })
     }
 
-    /// The spec asks for what is not allowed.
+    /// The spec asks for what is not allowed, and nothing of it can be there: the binding never got the finalizer, which comes
+    /// before everything else. Whatever can have something is to be [`Desired::Denied`].
     #[must_use]
     pub fn denied(denied: &NotPermitted) -> Self {
         Self::Refused(Blocked {
@@ -67,8 +75,11 @@ impl Outcome {
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         match self {
-            Self::Refused(blocked) => vec![Problem::of(&Fault::Blocked(blocked.clone()))],
-            Self::Unobserved(fault) => vec![Problem::of(fault)],
+            Self::Refused(blocked) | Self::Undecided(blocked) => vec![Problem::of(&Fault::Blocked(blocked.clone()))],
+            Self::Unobserved { desired, fault } => [Some(Problem::of(fault)), denial(desired)]
+                .into_iter()
+                .flatten()
+                .collect(),
             Self::Observed(reconciled) => reconciled.problems(),
         }
     }
@@ -76,7 +87,7 @@ impl Outcome {
     /// Whether a deletion is complete: nothing is left to take away and nothing went wrong.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Observed(r) if matches!(r.desired, Desired::Gone(_)) && r.faults.is_empty() && r.rest().is_empty())
+        matches!(self, Self::Observed(reconciled) if reconciled.is_gone())
     }
 
     /// Whether everything is as the spec asks.
@@ -87,6 +98,22 @@ impl Outcome {
 }
 
 impl Reconciled {
+    fn is_gone(&self) -> bool {
+        matches!(self.desired, Desired::Gone(_))
+            && self.faults.is_empty()
+            && self.unseen_roles().is_none()
+            && self.rest().is_empty()
+    }
+
+    /// Why the role assignments are not known, where that matters. What is left to the user's care needs no look.
+    fn unseen_roles(&self) -> Option<Fault> {
+        let orphaned = matches!(&self.desired, Desired::Gone(removal) if removal.policy == DeletionPolicy::Orphan);
+        match &self.observed.role_assignments {
+            ObservedRoleAssignments::Unknown(fault) if !orphaned => Some(Fault::Azure(fault.clone())),
+            _ => None,
+        }
+    }
+
     /// What is still to be done.
     #[must_use]
     pub fn rest(&self) -> Plan {
@@ -100,9 +127,17 @@ impl Reconciled {
             .faults
             .iter()
             .cloned()
+            .chain(self.unseen_roles())
             .chain(blocked)
             .map(|fault| Problem::of(&fault))
             .collect();
+        if let Some(denial) = denial(&self.desired) {
+            if problems.is_empty() && rest.has_steps() {
+                problems.push(another_look());
+            }
+            problems.push(denial);
+            return problems;
+        }
         if self.suspended && rest.has_steps() {
             let steps = rest.revocations.len() + rest.grants.len();
             problems.push(Problem {
@@ -116,15 +151,36 @@ impl Reconciled {
                 },
             });
         } else if problems.is_empty() && rest.has_steps() {
-            problems.push(Problem {
-                disposition: Disposition::Wait {
-                    reason: Reason::Progressing,
-                },
-                message: "Azure or the cluster changed while the operator was at work; it looks again".to_owned(),
-            });
+            problems.push(another_look());
         }
         problems
     }
+}
+
+fn another_look() -> Problem {
+    Problem {
+        disposition: Disposition::Wait {
+            reason: Reason::Progressing,
+        },
+        message: "Azure or the cluster changed while the operator was at work; it looks again".to_owned(),
+    }
+}
+
+/// That the binding is denied, when it is. Also while it is suspended: otherwise whoever suspends a binding would keep what a
+/// policy takes away.
+fn denial(desired: &Desired) -> Option<Problem> {
+    let Desired::Denied(denial) = desired else {
+        return None;
+    };
+    Some(Problem {
+        disposition: Disposition::Terminal {
+            reason: Reason::NotPermitted,
+        },
+        message: format!(
+            "{}. Its federated credentials, role assignments and annotations are taken away",
+            denial.why().to_string().trim_end_matches('.')
+        ),
+    })
 }
 
 impl Problem {
@@ -157,10 +213,26 @@ const fn next_step(reason: Reason) -> Option<&'static str> {
         }
         Reason::ConcurrentWrites => "Somebody else changes the same identity; the operator tries again by itself",
         Reason::IdentityNotFound => "The operator looks again",
-        Reason::Throttled
-        | Reason::AzureUnavailable
-        | Reason::KubernetesUnavailable
-        | Reason::RoleAssignmentLimitExceeded => "The operator tries again by itself",
+        Reason::PrincipalNotFound => {
+            "Azure can take some minutes to know a new identity as one that can have roles; the operator tries again by itself"
+        }
+        Reason::RoleAccessDenied => {
+            "Give the operator's own identity a role that allows it, and whose condition allows this role; the operator tries \
+             again by itself"
+        }
+        Reason::RoleAssignmentExists => {
+            "Somebody else assigned the same role; the operator leaves it as it is and looks again"
+        }
+        Reason::RoleAssignmentConflict => {
+            "Another assignment has the name that is derived for this one; find out who made it, and delete it"
+        }
+        Reason::RoleAssignmentLimitExceeded => {
+            "Azure allows 4000 role assignments in a subscription; have some removed, or assign the role at a wider scope"
+        }
+        Reason::RoleScopeNotFound => "Create it, or correct the scope in spec.roleAssignments",
+        Reason::Throttled | Reason::AzureUnavailable | Reason::KubernetesUnavailable => {
+            "The operator tries again by itself"
+        }
         Reason::AzureRejected => "Change what Azure objects to in the spec or in the operator's configuration",
         Reason::KubernetesRejected => {
             "Check the operator's RBAC, quotas and admission webhooks; the operator tries again by itself"

@@ -1,11 +1,24 @@
 //! What may be taken for true without a look at Azure: nothing is read that is known, so that a restart with many
 //! bindings costs no reads and a new binding none but its writes.
 
-use wio_api::{FederatedCredentialStatus, WorkloadIdentityBindingStatus};
+use wio_api::{FederatedCredentialStatus, IdentityOrigin, RoleAssignmentStatus, WorkloadIdentityBindingStatus, keys};
 
-use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity};
-use crate::observed::{IdentityFacts, ObservedCredential, ObservedIdentity, PresentIdentity};
+use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRole};
+use crate::names::PrincipalId;
+use crate::observed::{
+    IdentityFacts, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments,
+    PresentIdentity,
+};
 use crate::plan::{GrantStep, Plan, Revocation};
+
+/// What is taken for true of Azure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presumed {
+    /// The identity.
+    pub identity: ObservedIdentity,
+    /// Its role assignments.
+    pub role_assignments: ObservedRoleAssignments,
+}
 
 /// The identity of a binding that was never reconciled and whose identity's name is derived: it cannot be there,
 /// because the name carries this cluster and this binding. Should it be there after all (a binding that was deleted
@@ -16,20 +29,20 @@ pub fn absent(
     desired: &DesiredBinding,
     name_is_derived: bool,
     status: Option<&WorkloadIdentityBindingStatus>,
-) -> Option<ObservedIdentity> {
+) -> Option<Presumed> {
     let untouched = status.is_none_or(|status| status.identity.is_none() && status.conditions.is_empty());
     let managed = matches!(desired.identity, DesiredIdentity::Managed { .. });
-    (managed && name_is_derived && untouched).then_some(ObservedIdentity::Absent)
+    // Who is not there has no roles.
+    (managed && name_is_derived && untouched).then(|| Presumed {
+        identity: ObservedIdentity::Absent,
+        role_assignments: ObservedRoleAssignments::default(),
+    })
 }
 
 /// The identity as a status of this generation with Ready=True left it: what a restart begins with until the next
 /// scheduled look at Azure.
 #[must_use]
-pub fn as_left(
-    desired: &DesiredBinding,
-    generation: i64,
-    status: &WorkloadIdentityBindingStatus,
-) -> Option<ObservedIdentity> {
+pub fn as_left(desired: &DesiredBinding, generation: i64, status: &WorkloadIdentityBindingStatus) -> Option<Presumed> {
     let ready = status
         .conditions
         .iter()
@@ -70,14 +83,20 @@ pub fn as_left(
     if foreign > 0 {
         return None;
     }
-    Some(ObservedIdentity::Present(PresentIdentity {
-        facts: IdentityFacts {
-            client_id: identity.client_id.parse().ok()?,
-            principal_id: identity.principal_id.parse().ok()?,
-            tenant_id: identity.tenant_id.parse().ok()?,
-        },
+    let facts = IdentityFacts {
+        client_id: identity.client_id.parse().ok()?,
+        principal_id: identity.principal_id.parse().ok()?,
+        tenant_id: identity.tenant_id.parse().ok()?,
+    };
+    let role_assignments = roles_as_left(desired, facts.principal_id, &status.role_assignments)?;
+    let identity = ObservedIdentity::Present(PresentIdentity {
+        facts,
         tags: match &desired.identity {
-            DesiredIdentity::Managed { tags, .. } => tags.clone(),
+            DesiredIdentity::Managed { tags, .. } => {
+                let adopted = (identity.origin == IdentityOrigin::Adopted)
+                    .then(|| (keys::ADOPTED_TAG.to_owned(), "true".to_owned()));
+                tags.clone().into_iter().chain(adopted).collect()
+            }
             DesiredIdentity::Existing => std::collections::BTreeMap::new(),
         },
         credentials: status
@@ -85,7 +104,33 @@ pub fn as_left(
             .iter()
             .map(credential)
             .collect::<Option<_>>()?,
-    }))
+    });
+    Some(Presumed {
+        identity,
+        role_assignments,
+    })
+}
+
+/// The role assignments that a status names, when they are the ones that are wanted: what is not wanted any more is
+/// taken away, and what is missing is given, after a look.
+fn roles_as_left(
+    desired: &DesiredBinding,
+    principal: PrincipalId,
+    left: &[RoleAssignmentStatus],
+) -> Option<ObservedRoleAssignments> {
+    let given = |role: &DesiredRole| {
+        let left = left
+            .iter()
+            .find(|left| left.role == role.role && left.scope.parse().as_ref() == Ok(role.scope()))?;
+        Some(ObservedRoleAssignment {
+            name: left.id.rsplit('/').next()?.parse().ok()?,
+            scope: left.scope.clone(),
+            definition: role.definition(),
+            principal,
+        })
+    };
+    let given: Vec<ObservedRoleAssignment> = desired.roles.iter().map(given).collect::<Option<_>>()?;
+    (given.len() == left.len()).then_some(ObservedRoleAssignments::Known(given))
 }
 
 /// Whether a plan may be carried out that was made from what is presumed or remembered. Nothing is taken away from
@@ -94,14 +139,14 @@ pub fn as_left(
 #[must_use]
 pub fn suffices(plan: &Plan, name_is_derived: bool) -> bool {
     let takes = |step: &Revocation| match step {
-        Revocation::DeleteCredential(_) | Revocation::DeleteIdentity => true,
+        Revocation::DeleteCredential(_) | Revocation::DeleteRoleAssignment { .. } | Revocation::DeleteIdentity => true,
         // It is read again by whoever releases it.
         Revocation::ReleaseServiceAccount { .. } => false,
     };
     let overwrites = |step: &GrantStep| match step {
         GrantStep::CreateIdentity { .. } => !name_is_derived,
         GrantStep::TagIdentity { .. } => true,
-        GrantStep::PutCredential(_) | GrantStep::ApplyServiceAccount(_) => false,
+        GrantStep::PutCredential(_) | GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) => false,
     };
     !plan.revocations.iter().any(takes) && !plan.grants.iter().any(overwrites)
 }

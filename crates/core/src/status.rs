@@ -2,6 +2,8 @@
 
 mod conditions;
 mod facts;
+mod permission;
+mod roles;
 
 use jiff::Timestamp;
 use wio_api::{Reason, WorkloadIdentityBindingStatus};

@@ -10,7 +10,9 @@ use tracing_subscriber::EnvFilter;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_controller::Settings;
 use wio_core::config::OperatorConfig;
-use wio_core::names::{Audience, Location, ResourceGroupId, ResourceGroupName, SubscriptionId};
+use wio_core::names::{
+    Audience, IdentityId, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, SubscriptionId,
+};
 
 const AFTER_HELP: &str = "\
 How it signs in to Azure is chosen by the environment, never by trying one after the other:
@@ -66,16 +68,38 @@ pub(crate) struct Arguments {
     )]
     location: Location,
 
-    /// A resource group whose existing identities bindings may name, as /subscriptions/<id>/resourceGroups/<name>.
-    /// May be given several times, or as a list with commas. Without one, bindings may name no existing identity.
+    /// An identity that no binding may have, as its resource id: those by which the cluster itself acts on Azure (of its
+    /// control plane, kubelets and add-ons). May be given several times, or as a list with commas.
     #[arg(
-        long = "existing-identity-resource-group",
-        env = "WIO_EXISTING_IDENTITY_RESOURCE_GROUPS",
+        long = "protected-identity",
+        env = "WIO_PROTECTED_IDENTITIES",
         value_name = "ID",
         value_delimiter = ',',
-        help_heading = "Where identities live"
+        help_heading = "What no policy can allow"
     )]
-    existing_identity_resource_groups: Vec<ResourceGroupId>,
+    protected_identities: Vec<IdentityId>,
+
+    /// A resource group whose identities no binding may have, as /subscriptions/<id>/resourceGroups/<name>: the cluster's
+    /// node resource group. May be given several times, or as a list with commas.
+    #[arg(
+        long = "protected-resource-group",
+        env = "WIO_PROTECTED_RESOURCE_GROUPS",
+        value_name = "ID",
+        value_delimiter = ',',
+        help_heading = "What no policy can allow"
+    )]
+    protected_groups: Vec<ResourceGroupId>,
+
+    /// A role that policies may allow all the same, though whoever has it can give himself any other: Owner, User Access
+    /// Administrator or Role Based Access Control Administrator, by name or GUID.
+    #[arg(
+        long = "unlocked-role",
+        env = "WIO_UNLOCKED_ROLES",
+        value_name = "ROLE",
+        value_delimiter = ',',
+        help_heading = "What no policy can allow"
+    )]
+    unlocked_roles: Vec<RoleDefinitionGuid>,
 
     /// The audience of federated credentials whose binding names none. It must be what the pod webhook mints.
     #[arg(long, env = "WIO_AUDIENCE", value_name = "TEXT", default_value = Audience::DEFAULT, help_heading = "Azure")]
@@ -207,7 +231,9 @@ impl Arguments {
                 },
                 location: self.location,
                 audience: self.audience,
-                existing_identity_groups: self.existing_identity_resource_groups,
+                protected_identities: self.protected_identities,
+                protected_groups: self.protected_groups,
+                unlocked_roles: self.unlocked_roles.into_iter().collect(),
             },
             drift_interval: self.drift_interval,
             concurrency: self.concurrency,

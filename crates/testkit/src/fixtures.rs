@@ -11,7 +11,8 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wio_api::{
     AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, IdentitySource,
-    ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus,
+    ManagedIdentity, ManagedIdentityPermission, NamespaceSelector, RolePermission, WorkloadIdentityBinding,
+    WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
 };
 
 fn metadata(namespace: &str, name: &str) -> ObjectMeta {
@@ -157,6 +158,73 @@ impl BindingBuilder {
     /// The binding.
     #[must_use]
     pub fn build(self) -> WorkloadIdentityBinding {
+        self.0
+    }
+}
+
+/// A policy for no namespace that allows nothing; what is built is not validated.
+pub fn policy(name: &str) -> PolicyBuilder {
+    PolicyBuilder(WorkloadIdentityPolicy::new(name, WorkloadIdentityPolicySpec::default()))
+}
+
+/// Builds a [`WorkloadIdentityPolicy`].
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PolicyBuilder(WorkloadIdentityPolicy);
+
+impl PolicyBuilder {
+    /// It is for this namespace too.
+    pub fn namespace(mut self, name: &str) -> Self {
+        self.0.spec.namespaces.names.push(name.to_owned());
+        self
+    }
+
+    /// It is for the namespaces that this selects too.
+    pub fn selector(mut self, selector: NamespaceSelector) -> Self {
+        self.0.spec.namespaces.selector = Some(selector);
+        self
+    }
+
+    /// It is for service accounts of this pattern too, and no longer for all.
+    pub fn service_account(mut self, pattern: &str) -> Self {
+        self.0
+            .spec
+            .service_accounts
+            .get_or_insert_default()
+            .push(pattern.to_owned());
+        self
+    }
+
+    /// Allows to bind existing identities of this pattern.
+    pub fn existing(mut self, pattern: &str) -> Self {
+        self.0.spec.existing_identities.push(pattern.to_owned());
+        self
+    }
+
+    /// Allows to create identities there.
+    pub fn managed(mut self, place: ManagedIdentityPermission) -> Self {
+        self.0.spec.managed_identities.push(place);
+        self
+    }
+
+    /// Allows a role at these scopes and below them.
+    pub fn role(mut self, role: &str, scopes: &[&str]) -> Self {
+        self.0.spec.roles.push(RolePermission {
+            role: role.to_owned(),
+            scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
+        });
+        self
+    }
+
+    /// The most federated credentials of a namespace.
+    pub const fn max_federated_credentials(mut self, max: i64) -> Self {
+        self.0.spec.max_federated_credentials = Some(max);
+        self
+    }
+
+    /// What was built.
+    #[must_use]
+    pub fn build(self) -> WorkloadIdentityPolicy {
         self.0
     }
 }

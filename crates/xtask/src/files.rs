@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Context;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 use similar::TextDiff;
 
@@ -36,16 +37,20 @@ impl GeneratedFile {
 
 /// Every generated file.
 pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
-    let crd = wio_api::crd();
-    let crd_yaml = serde_yaml_ng::to_string(&with_whole_numbers(serde_json::to_value(&crd)?))?;
+    let crds = [wio_api::crd(), wio_api::policy_crd()];
+    let [binding, policy] = [yaml(&crds[0])?, yaml(&crds[1])?];
     Ok(vec![
         GeneratedFile {
             path: "config/crd/workloadidentity.dev_workloadidentitybindings.yaml",
-            text: format!("{NOTICE}{crd_yaml}"),
+            text: format!("{NOTICE}{binding}"),
+        },
+        GeneratedFile {
+            path: "config/crd/workloadidentity.dev_workloadidentitypolicies.yaml",
+            text: format!("{NOTICE}{policy}"),
         },
         GeneratedFile {
             path: "charts/workload-identity-operator/templates/crds.yaml",
-            text: format!("{NOTICE}{}", chart::crd(&crd_yaml)?),
+            text: format!("{NOTICE}{}---\n{}", chart::crd(&binding)?, chart::crd(&policy)?),
         },
         GeneratedFile {
             path: "config/rbac/role.yaml",
@@ -57,9 +62,15 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
         },
         GeneratedFile {
             path: "docs/api.md",
-            text: reference::markdown(&crd)?,
+            text: reference::markdown(&crds)?,
         },
     ])
+}
+
+fn yaml(crd: &CustomResourceDefinition) -> anyhow::Result<String> {
+    Ok(serde_yaml_ng::to_string(&with_whole_numbers(serde_json::to_value(
+        crd,
+    )?))?)
 }
 
 /// Limits are floating-point numbers in the types, and whole in what is written.

@@ -47,6 +47,13 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["patch"],
             },
             Permission {
+                reason: "What bindings may have, policies say.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitypolicies",
+                names: &[],
+                verbs: &["list", "watch"],
+            },
+            Permission {
                 reason: "It annotates bound service accounts, creates missing ones, and deletes those that it created.",
                 group: "",
                 resource: "serviceaccounts",
@@ -59,6 +66,13 @@ pub(crate) const ROLES: &[Role] = &[
                 resource: "namespaces",
                 names: &["kube-system"],
                 verbs: &["get"],
+            },
+            Permission {
+                reason: "Policies select namespaces by their labels. It reads no more of them than their metadata.",
+                group: "",
+                resource: "namespaces",
+                names: &[],
+                verbs: &["list", "watch"],
             },
             Permission {
                 reason: "It reports transitions of bindings as Events.",
@@ -91,8 +105,21 @@ pub(crate) const ROLES: &[Role] = &[
         ],
     },
     Role {
+        name: "workload-identity-operator-policy-view",
+        purpose: "Whoever may view all namespaces may view the policies. A RoleBinding gives nothing of the cluster's, so tenants \
+                  get it by a ClusterRoleBinding of this role. Nobody but cluster administrators writes policies.",
+        aggregated_to: &["view"],
+        permissions: &[Permission {
+            reason: "A policy holds no secret, and says what a binding may have.",
+            group: wio_api::GROUP,
+            resource: "workloadidentitypolicies",
+            names: &[],
+            verbs: &["get", "list", "watch"],
+        }],
+    },
+    Role {
         name: "workload-identity-operator-edit",
-        purpose: "Whoever may edit a namespace may edit its bindings; what a binding may get is the operator's decision.",
+        purpose: "Whoever may edit a namespace may edit its bindings; what a binding may get, policies decide.",
         aggregated_to: &["edit", "admin"],
         permissions: &[Permission {
             reason: "The status stays the operator's.",
@@ -179,19 +206,41 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_reads_one_namespace_only() {
-        let namespaces = operator()
-            .permissions
-            .iter()
-            .find(|permission| permission.resource == "namespaces")
-            .unwrap();
-        assert_eq!(namespaces.names, ["kube-system"]);
+    fn the_operator_changes_no_namespace_and_no_policy() {
+        for resource in ["namespaces", "workloadidentitypolicies"] {
+            let verbs: Vec<&str> = operator()
+                .permissions
+                .iter()
+                .filter(|permission| permission.resource == resource)
+                .flat_map(|permission| permission.verbs)
+                .copied()
+                .collect();
+            assert!(!verbs.is_empty(), "{resource}");
+            assert!(
+                verbs.iter().all(|verb| ["get", "list", "watch"].contains(verb)),
+                "{resource}: {verbs:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_is_given_the_right_to_write_policies() {
+        for permission in ROLES.iter().flat_map(|role| role.permissions) {
+            let reads = permission
+                .verbs
+                .iter()
+                .all(|verb| ["get", "list", "watch"].contains(verb));
+            assert!(
+                reads || permission.resource != "workloadidentitypolicies",
+                "{permission:?}"
+            );
+        }
     }
 
     #[test]
     fn people_get_what_the_built_in_roles_take_in() {
         let aggregated: Vec<&str> = ROLES.iter().flat_map(|role| role.aggregated_to).copied().collect();
-        assert_eq!(aggregated, ["view", "edit", "admin"]);
+        assert_eq!(aggregated, ["view", "view", "edit", "admin"]);
         assert!(operator().aggregated_to.is_empty());
     }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
-use wio_api::WorkloadIdentityBinding;
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use wio_core::policy::Policies;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
@@ -85,6 +86,14 @@ fn the_samples_are_bindings_without_unknown_fields() {
         }
         assert_eq!(bindings, 1, "{sample}");
     }
+}
+
+#[test]
+fn the_sample_policy_is_one_that_grants_all_that_it_says() {
+    let object: Value = serde_yaml_ng::from_str(&read("config/samples/policy.yaml")).unwrap();
+    let policy: WorkloadIdentityPolicy = serde_json::from_value(object.clone()).unwrap();
+    assert_subset(&object, &serde_json::to_value(&policy).unwrap());
+    assert_eq!(Policies::parse([&policy]).problems(), []);
 }
 
 /// Everything in the first value is in the second.

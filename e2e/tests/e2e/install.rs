@@ -209,7 +209,9 @@ async fn the_samples_are_accepted(world: Arc<World>) -> Result<()> {
             .await
             .with_context(|| format!("config/samples/{sample}.yaml"))?;
     }
-    Ok(())
+    let policy = in_repository("config/samples/policy.yaml")?;
+    let apply = ["apply", "--server-side", "--dry-run=server", "--filename", &policy];
+    world.cluster.kubectl.run(&apply).await.map(drop)
 }
 
 /// The binding of a sample, in another namespace.

@@ -28,12 +28,19 @@ async fn kubectl_get_and_describe_tell_how_a_binding_is(world: Arc<World>) -> Re
     // By the short name, by the category, and with the columns of each width.
     let expected = ["NAME", "READY", "REASON", "IDENTITY", "AGE"];
     let row = ["shop", "True", "Succeeded", identity.name.as_str()];
-    for kind in ["wib", "workloadidentitybindings", "azure-identity"] {
+    for kind in ["wib", "workloadidentitybindings"] {
         let table = namespace.kubectl(&["get", kind]).await?;
         let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let heading = lines.next().unwrap_or_default();
         ensure!(heading == expected, "{table}");
         ensure!(lines.next().is_some_and(|line| line.starts_with(&row)), "{table}");
+    }
+    let of_category = namespace.kubectl(&["get", "azure-identity"]).await?;
+    for row in [
+        "workloadidentitybinding.workloadidentity.dev/shop ",
+        "workloadidentitypolicy.workloadidentity.dev/platform ",
+    ] {
+        ensure!(of_category.contains(row), "{row} is not in\n{of_category}");
     }
     let wide = namespace.kubectl(&["get", "wib", "--output=wide"]).await?;
     for part in [

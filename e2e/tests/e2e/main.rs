@@ -10,6 +10,7 @@ mod harness;
 mod install;
 mod kubectl;
 mod permissions;
+mod policies;
 mod quiet;
 mod rollout;
 mod sdk;
@@ -32,6 +33,7 @@ fn main() -> Result<ExitCode> {
         ("kubectl", kubectl::cases()),
         ("sdk", sdk::cases()),
         ("permissions", permissions::cases()),
+        ("policies", policies::cases()),
         ("crash", crash::cases()),
     ])
 }

@@ -157,8 +157,8 @@ fn needed(event: &AuditEvent) -> Vec<Permission> {
     } = event;
     let object = match (resource.as_str(), subresource.as_str()) {
         ("", _) => uri.split('?').next().unwrap_or_default().to_owned(),
-        // The one kind whose permission is limited to a name.
-        ("namespaces", "") => format!("{group}/{resource}/{name}"),
+        // The one kind of which one object may be read, and the others' metadata only listed.
+        ("namespaces", "") if !name.is_empty() => format!("{group}/{resource}/{name}"),
         (_, "") => format!("{group}/{resource}"),
         _ => format!("{group}/{resource}/{subresource}"),
     };

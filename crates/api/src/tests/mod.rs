@@ -1,4 +1,5 @@
 //! The schema as it is installed, and what its rules let in.
 
+mod policy_rules;
 mod rules;
 mod schema;

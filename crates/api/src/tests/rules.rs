@@ -2,6 +2,7 @@
 //! API server by the end-to-end tests.
 
 use crate::crd;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube_cel::{ErrorKind, Validator};
 use serde_json::{Value, json};
 
@@ -10,7 +11,11 @@ const ID: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGr
 
 /// What was refused: `field: message` for each rule that failed.
 fn refusals(spec: &Value, old: Option<&Value>) -> Vec<String> {
-    let schema = json!(crd().spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema);
+    refusals_by(&crd(), spec, old)
+}
+
+pub(super) fn refusals_by(crd: &CustomResourceDefinition, spec: &Value, old: Option<&Value>) -> Vec<String> {
+    let schema = json!(crd.spec.versions[0].schema.as_ref().unwrap().open_api_v3_schema);
     let object = json!({"spec": spec});
     let old = old.map(|old| json!({"spec": old}));
     let Err(errors) = Validator::new().validate(&schema, &object, old.as_ref()) else {
@@ -228,7 +233,7 @@ fn an_audience_has_no_white_space_and_no_wildcard() {
 }
 
 #[test]
-fn a_role_is_a_name_or_a_guid_and_a_scope_leads_nowhere_else() {
+fn a_role_is_a_name_a_guid_or_an_id_and_a_scope_leads_nowhere_else() {
     let role = |role: &str, scope: &str| with("roleAssignments", &json!([{"role": role, "scope": scope}]));
     let vault = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop/providers/Microsoft.KeyVault/vaults/orders";
     accepted(&role("Key Vault Secrets User", vault));
@@ -237,11 +242,19 @@ fn a_role_is_a_name_or_a_guid_and_a_scope_leads_nowhere_else() {
         "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11",
     ));
     accepted(&role("Reader", "/providers/Microsoft.Management/managementGroups/shop"));
+    for id in [
+        "/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6",
+        "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/providers/microsoft.authorization/ROLEDEFINITIONS/4633458B-17de-408a-b874-0445c86b69e6",
+    ] {
+        accepted(&role(id, vault));
+    }
     for bad in [
         "",
         " Reader",
         "Reader ",
         "/subscriptions/x/roleDefinitions/y",
+        "/providers/Microsoft.Authorization/roleDefinitions/Reader",
+        "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/x/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6",
         "Rea\nder",
     ] {
         refused(
@@ -258,6 +271,9 @@ fn a_role_is_a_name_or_a_guid_and_a_scope_leads_nowhere_else() {
         format!("{vault}/"),
         format!("{vault}/../payments"),
         format!("{vault}/."),
+        format!("{vault}/secrets"),
+        format!("{vault}*"),
+        "/providers/Microsoft.Management/managementGroups/shop/more".to_owned(),
         vault.replace("/shop/", "//"),
         vault.replace("/shop/", "/%2e%2e/"),
         vault.replace("/shop/", "/sh op/"),

@@ -1,17 +1,23 @@
 //! The schema as it is installed.
 
-use crate::crd;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinitionVersion;
+use crate::{crd, policy_crd};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion,
+};
 use serde_json::{Value, json};
 
-fn version() -> CustomResourceDefinitionVersion {
-    let mut versions = crd().spec.versions;
+fn version(crd: CustomResourceDefinition) -> CustomResourceDefinitionVersion {
+    let mut versions = crd.spec.versions;
     assert_eq!(versions.len(), 1);
     versions.remove(0)
 }
 
+fn schema_of(crd: CustomResourceDefinition) -> Value {
+    json!(version(crd).schema.unwrap().open_api_v3_schema.unwrap())
+}
+
 fn schema() -> Value {
-    json!(version().schema.unwrap().open_api_v3_schema.unwrap())
+    schema_of(crd())
 }
 
 /// Every schema below the given one, with its path.
@@ -28,15 +34,26 @@ fn walk<'a>(path: String, schema: &'a Value, found: &mut Vec<(String, &'a Value)
 }
 
 fn each_schema(check: impl Fn(&str, &Value) -> Result<(), String>) {
-    let root = schema();
-    let mut found = Vec::new();
-    walk(String::new(), &root, &mut found);
-    assert!(found.len() > 50, "only {} schemas were walked", found.len());
-    let problems: Vec<String> = found
-        .iter()
-        .filter_map(|(path, schema)| check(path, schema).err().map(|problem| format!("{path}: {problem}")))
-        .collect();
-    assert!(problems.is_empty(), "{}", problems.join("\n"));
+    for (crd, at_least) in [(crd(), 50), (policy_crd(), 25)] {
+        let kind = crd.spec.names.kind.clone();
+        let root = schema_of(crd);
+        let mut found = Vec::new();
+        walk(String::new(), &root, &mut found);
+        assert!(
+            found.len() > at_least,
+            "only {} schemas of {kind} were walked",
+            found.len()
+        );
+        let problems: Vec<String> = found
+            .iter()
+            .filter_map(|(path, schema)| {
+                check(path, schema)
+                    .err()
+                    .map(|problem| format!("{kind}{path}: {problem}"))
+            })
+            .collect();
+        assert!(problems.is_empty(), "{}", problems.join("\n"));
+    }
 }
 
 #[test]
@@ -128,6 +145,16 @@ fn defaults_are_those_that_the_types_have() {
     let account = &spec["serviceAccounts"]["items"]["properties"];
     assert_eq!(spec["deletionPolicy"]["default"], "Delete");
     assert_eq!(spec["suspend"]["default"], false);
+    assert_eq!(
+        spec["identity"]["properties"]["managed"]["properties"]["adopt"]["default"],
+        false
+    );
+    let place =
+        &schema_of(policy_crd())["properties"]["spec"]["properties"]["managedIdentities"]["items"]["properties"];
+    assert_eq!(
+        (&place["adopt"]["default"], &place["namePrefix"]["default"]),
+        (&json!(false), &json!(""))
+    );
     assert_eq!(account["create"]["default"], true);
     assert_eq!(account["conflictPolicy"]["default"], "Report");
 }
@@ -142,11 +169,55 @@ fn lists_are_merged_by_what_names_their_items() {
         json!(["role", "scope"])
     );
     assert_eq!(keys("/properties/status/properties/conditions"), json!(["type"]));
+    let policy = schema_of(policy_crd());
+    let spec = &policy["properties"]["spec"]["properties"];
+    assert_eq!(spec["roles"]["x-kubernetes-list-map-keys"], json!(["role"]));
+    assert_eq!(
+        spec["managedIdentities"]["x-kubernetes-list-map-keys"],
+        json!(["subscriptionId", "resourceGroup", "namePrefix"])
+    );
+    for set in [
+        &root["properties"]["status"]["properties"]["authorizedBy"],
+        &spec["existingIdentities"],
+        &spec["serviceAccounts"],
+        &spec["namespaces"]["properties"]["names"],
+        &spec["roles"]["items"]["properties"]["scopes"],
+    ] {
+        assert_eq!(set["x-kubernetes-list-type"], "set", "{set}");
+    }
+}
+
+#[test]
+fn a_list_whose_absence_means_everything_cannot_be_empty() {
+    let policy = schema_of(policy_crd());
+    let spec = &policy["properties"]["spec"]["properties"];
+    let place = &spec["managedIdentities"]["items"]["properties"];
+    for list in [
+        &spec["serviceAccounts"],
+        &place["locations"],
+        &spec["roles"]["items"]["properties"]["scopes"],
+    ] {
+        assert_eq!(list["minItems"], 1, "{list}");
+    }
 }
 
 #[test]
 fn the_columns_fit_a_terminal_and_end_with_the_age() {
-    let columns: Vec<(String, bool)> = version()
+    assert_columns(
+        crd(),
+        &["Ready", "Reason", "Identity", "Age"],
+        &["Client ID", "Message"],
+    );
+    assert_columns(
+        policy_crd(),
+        &["Namespaces", "Selector", "Max Credentials", "Age"],
+        &["Service Accounts", "Identities", "Managed", "Roles"],
+    );
+}
+
+#[track_caller]
+fn assert_columns(crd: CustomResourceDefinition, always: &[&str], only_wide: &[&str]) {
+    let columns: Vec<(String, bool)> = version(crd)
         .additional_printer_columns
         .unwrap()
         .into_iter()
@@ -162,8 +233,7 @@ fn the_columns_fit_a_terminal_and_end_with_the_age() {
         .filter(|(_, shown)| !shown)
         .map(|(name, _)| name.as_str())
         .collect();
-    assert_eq!(shown, ["Ready", "Reason", "Identity", "Age"]);
-    assert_eq!(wide, ["Client ID", "Message"]);
+    assert_eq!((shown.as_slice(), wide.as_slice()), (always, only_wide));
 }
 
 #[test]
@@ -176,5 +246,22 @@ fn the_binding_has_a_short_name_a_category_and_a_status_subresource() {
     assert_eq!(crd.spec.names.short_names.unwrap(), ["wib"]);
     assert_eq!(crd.spec.names.categories.unwrap(), ["azure-identity"]);
     assert_eq!(crd.spec.scope, "Namespaced");
-    assert!(version().subresources.unwrap().status.is_some());
+    assert!(version(self::crd()).subresources.unwrap().status.is_some());
+}
+
+#[test]
+fn the_policy_is_the_clusters_and_has_no_status() {
+    let crd = policy_crd();
+    assert_eq!(
+        crd.metadata.name.as_deref(),
+        Some("workloadidentitypolicies.workloadidentity.dev")
+    );
+    assert_eq!(crd.spec.names.short_names.as_deref(), Some(&["wip".to_owned()][..]));
+    assert_eq!(
+        crd.spec.names.categories.as_deref(),
+        Some(&["azure-identity".to_owned()][..])
+    );
+    assert_eq!(crd.spec.scope, "Cluster");
+    assert!(version(crd.clone()).subresources.is_none());
+    assert_eq!(schema_of(crd)["properties"].get("status"), None);
 }

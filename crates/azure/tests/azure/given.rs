@@ -1,5 +1,6 @@
 //! What the tests start from.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::ready;
 use std::sync::{Arc, Mutex};
@@ -14,8 +15,9 @@ use wio_core::binding::validate;
 use wio_core::config::{Cluster, OperatorConfig};
 use wio_core::desired::{DesiredBinding, DesiredCredential};
 use wio_core::names::IdentityId;
+use wio_core::policy::{NamespaceFacts, Policies};
 use wio_testkit::azure::{credential, transport};
-use wio_testkit::fixtures::binding;
+use wio_testkit::fixtures::{binding, policy};
 
 pub type Request = http::Request<Bytes>;
 pub type Response = http::Response<Bytes>;
@@ -37,7 +39,9 @@ fn config() -> OperatorConfig {
         group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/operator")),
         location: name("westeurope"),
         audience: name("api://AzureADTokenExchange"),
-        existing_identity_groups: Vec::new(),
+        protected_identities: Vec::new(),
+        protected_groups: Vec::new(),
+        unlocked_roles: BTreeSet::new(),
     }
 }
 
@@ -53,6 +57,15 @@ pub fn resource_id(identity: &str) -> String {
 
 /// What a binding to this identity with these service accounts asks for.
 pub fn desired(identity: &str, accounts: &[&str]) -> DesiredBinding {
+    asked(identity, accounts, &[])
+}
+
+/// What a binding to this identity with these roles at these scopes asks for.
+pub fn desired_with(identity: &str, roles: &[(&str, &str)]) -> DesiredBinding {
+    asked(identity, &["orders"], roles)
+}
+
+fn asked(identity: &str, accounts: &[&str], roles: &[(&str, &str)]) -> DesiredBinding {
     let managed = ManagedIdentity {
         name: Some(identity.to_owned()),
         ..ManagedIdentity::default()
@@ -61,16 +74,29 @@ pub fn desired(identity: &str, accounts: &[&str]) -> DesiredBinding {
         .uid("5d0c1f6e-3f43-4d0a-8a39-2f6b9a1f2c11")
         .generation(1)
         .managed_as(managed);
-    let object = accounts
+    let start = accounts
         .iter()
-        .fold(start, |built, account| built.service_account(account))
+        .fold(start, |built, account| built.service_account(account));
+    let object = roles
+        .iter()
+        .fold(start, |built, (role, scope)| built.role(role, scope))
         .build();
     let cluster = Cluster {
         id: name("0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01"),
         issuer: name(ISSUER),
     };
     let validated = validate(&object, &cluster.id).unwrap();
-    let authorized = authorize(&validated, &config()).unwrap();
+    let everything = roles
+        .iter()
+        .fold(policy("everything").namespace("shop"), |built, (role, scope)| {
+            built.role(role, &[scope])
+        })
+        .build();
+    let shop = NamespaceFacts {
+        name: name("shop"),
+        labels: BTreeMap::new(),
+    };
+    let authorized = authorize(&validated, &config(), &Policies::parse([&everything]), &shop, 0).unwrap();
     DesiredBinding::new(&validated, authorized, &cluster, &config())
 }
 

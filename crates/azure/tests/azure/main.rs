@@ -11,6 +11,7 @@
 mod given;
 mod hosts;
 mod requests;
+mod roles;
 mod secrets;
 mod signing_in;
 mod simulated;

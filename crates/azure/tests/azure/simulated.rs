@@ -12,7 +12,7 @@ use wio_testkit::azure::transport;
 use crate::given::{SUBSCRIPTION, TOKEN, client, desired, granted, id, name};
 
 /// A client of a cloud in which the operator's resource group exists.
-async fn cloud(change: impl FnOnce(&mut Config)) -> (Azure, Simulator) {
+pub async fn cloud(change: impl FnOnce(&mut Config)) -> (Azure, Simulator) {
     let mut config = Config::default().with_static_token(TOKEN);
     change(&mut config);
     let simulator = Simulator::new(config);

@@ -193,7 +193,7 @@ async fn what_is_not_permitted_is_said_and_nothing_is_written() {
     story(async |world| {
         let identity = ManagedIdentity { resource_group: Some("elsewhere".to_owned()), ..ManagedIdentity::default() };
         world.create(binding(NAMESPACE, "group").managed_as(identity).service_account("orders"));
-        world.create(binding(NAMESPACE, "role").managed().service_account("orders").role("Owner", "/subscriptions/x"));
+        world.create(binding(NAMESPACE, "role").managed().service_account("orders").role("Reader", &format!("/subscriptions/{SUBSCRIPTION}")));
         let id = format!(
             "/subscriptions/{SUBSCRIPTION}/resourceGroups/secret/providers/Microsoft.ManagedIdentity/userAssignedIdentities/admin"
         );

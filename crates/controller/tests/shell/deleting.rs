@@ -26,6 +26,7 @@ async fn a_deletion_leaves_nothing_and_ends_trust_first() {
             [
                 "GET identity: 200",
                 "GET credentials: 200",
+                "GET roleassignment: 200",
                 "DELETE credential: 200",
                 "DELETE credential: 200",
                 "DELETE identity: 200",

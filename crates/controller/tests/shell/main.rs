@@ -17,6 +17,8 @@ mod existing;
 mod health;
 mod issuer;
 mod kubernetes_faults;
+mod policies;
 mod restarting;
+mod roles;
 mod suspending;
 mod world;

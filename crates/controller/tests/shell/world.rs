@@ -1,5 +1,6 @@
 //! The world of a story: a cluster, a cloud and the operator.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,13 +16,15 @@ use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
 use wio_controller::Settings;
 use wio_core::config::OperatorConfig;
-use wio_testkit::fixtures::BindingBuilder;
+use wio_testkit::fixtures::{BindingBuilder, policy};
 use wio_testkit::{FakeApiServer, Matcher, kstatus};
 
 pub const NAMESPACE: &str = "shop";
 pub const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 pub const GROUP: &str = "operator";
 pub const SHARED_GROUP: &str = "shared";
+/// The world's own policy says nothing about it.
+pub const OTHER_GROUP: &str = "elsewhere";
 /// How often the operator looks at Azure.
 pub const DRIFT: Duration = Duration::from_mins(30);
 /// How long things may take that take their time: longer than any pause of the operator.
@@ -59,10 +62,12 @@ impl World {
         let cluster = FakeApiServer::new();
         cluster.create_namespace(NAMESPACE);
         cluster.set_deadline(DEADLINE);
+        let shared = IdentityId::new(SUBSCRIPTION, SHARED_GROUP, "*").to_string();
+        cluster.seed(policy("shared").namespace(NAMESPACE).existing(&shared).build());
         let mut config = Config::default().with_static_token(OPERATOR);
         config.latency = Duration::from_millis(50);
         let azure = Simulator::new(config);
-        let groups = [GROUP, SHARED_GROUP].map(|name| ResourceGroup {
+        let groups = [GROUP, SHARED_GROUP, OTHER_GROUP].map(|name| ResourceGroup {
             subscription_id: SUBSCRIPTION.to_owned(),
             name: name.to_owned(),
             location: "westeurope".to_owned(),
@@ -94,11 +99,9 @@ impl World {
                     .unwrap(),
                 location: "westeurope".parse().unwrap(),
                 audience: "api://AzureADTokenExchange".parse().unwrap(),
-                existing_identity_groups: vec![
-                    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{SHARED_GROUP}")
-                        .parse()
-                        .unwrap(),
-                ],
+                protected_identities: Vec::new(),
+                protected_groups: Vec::new(),
+                unlocked_roles: BTreeSet::new(),
             },
             drift_interval: self.drift_interval,
             concurrency: 4,

@@ -71,6 +71,8 @@ guid_newtype!(
     "principal id"
 );
 
+pub(super) use guid_newtype;
+
 caseless_newtype!(
     /// A resource group's name.
     ResourceGroupName,

@@ -5,7 +5,12 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{BindingName, ClusterId, CredentialName, IdentityName, Issuer, Namespace, ServiceAccountName};
+use uuid::{Uuid, uuid};
+
+use super::{
+    BindingName, ClusterId, CredentialName, IdentityName, Issuer, Namespace, PrincipalId, RoleAssignmentName,
+    RoleDefinitionGuid, Scope, ServiceAccountName,
+};
 
 /// 16 characters of 5 bits: 80 bits, far beyond a chance collision among all bindings of all clusters.
 const HASH_CHARS: usize = 16;
@@ -77,6 +82,39 @@ pub fn credential_name(prefix: &CredentialPrefix, account: &ServiceAccountName, 
     CredentialName::from_derived(format!("{prefix}{}-{hash}", readable(account.as_str(), room)))
 }
 
+/// The name of a binding's role assignment: a name-based UUID (RFC 9562, version 5) of who wants it and of the three
+/// things that are unique in Azure. Role assignments have no tags: that a name is this one of its own assignment proves
+/// whose it is (docs/adr/0007).
+#[must_use]
+pub fn role_assignment_name(
+    cluster: &ClusterId,
+    namespace: &Namespace,
+    binding: &BindingName,
+    scope: &Scope,
+    principal: PrincipalId,
+    definition: RoleDefinitionGuid,
+) -> RoleAssignmentName {
+    /// Made once by chance. Another one would make every assignment a foreign one.
+    const NAMES: Uuid = uuid!("7fa1c29b-c08f-4e80-aa7b-36984aa3a172");
+    let scope = scope.as_str().to_ascii_lowercase();
+    let (principal, definition) = (principal.to_string(), definition.to_string());
+    let parts = [
+        cluster.as_str(),
+        namespace.as_str(),
+        binding.as_str(),
+        scope.as_str(),
+        principal.as_str(),
+        definition.as_str(),
+    ];
+    let name: Vec<u8> = parts.into_iter().flat_map(framed).collect();
+    Uuid::new_v5(&NAMES, &name).into()
+}
+
+/// A part, preceded by its length, so that no other split of the same text reads alike.
+fn framed(part: &str) -> impl Iterator<Item = u8> {
+    (part.len() as u64).to_be_bytes().into_iter().chain(part.bytes())
+}
+
 /// The text in the letters that Azure's names allow, cut to `room` bytes.
 fn readable(text: &str, room: usize) -> String {
     text.chars()
@@ -85,7 +123,7 @@ fn readable(text: &str, room: usize) -> String {
         .collect()
 }
 
-/// A hash of parts that no other split of the same text has: each part is preceded by its length.
+/// A hash of parts that no other split of the same text has.
 fn hash(parts: &[&str]) -> String {
     const ALPHABET: [char; 32] = [
         'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v',
@@ -93,8 +131,7 @@ fn hash(parts: &[&str]) -> String {
     ];
     let mut digest = Sha256::new();
     for part in parts {
-        digest.update((part.len() as u64).to_be_bytes());
-        digest.update(part.as_bytes());
+        digest.update(framed(part).collect::<Vec<u8>>());
     }
     digest
         .finalize()

@@ -21,6 +21,30 @@ text_newtype!(
     is_subdomain
 );
 text_newtype!(
+    /// A `WorkloadIdentityPolicy`'s name.
+    PolicyName,
+    "policy name",
+    SUBDOMAIN_RULE,
+    is_subdomain
+);
+text_newtype!(
+    /// The key of a label.
+    LabelKey,
+    "label key",
+    "it must be 1 to 63 letters, digits, '-', '_' or '.', a letter or digit at both ends, after a DNS subdomain and '/' or alone",
+    |text| match text.split_once('/') {
+        Some((prefix, name)) => is_subdomain(prefix) && is_label_text(name),
+        None => is_label_text(text),
+    }
+);
+text_newtype!(
+    /// The value of a label.
+    LabelValue,
+    "label value",
+    "it must be at most 63 letters, digits, '-', '_' or '.', and have a letter or digit at both ends",
+    |text| text.is_empty() || is_label_text(text)
+);
+text_newtype!(
     /// A service account's name.
     ServiceAccountName,
     "service account name",
@@ -63,6 +87,15 @@ fn is_subdomain(text: &str) -> bool {
             let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
             part.starts_with(edge) && part.ends_with(edge) && part.chars().all(|c| edge(c) || c == '-')
         })
+}
+
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>
+fn is_label_text(text: &str) -> bool {
+    const EDGE: fn(char) -> bool = |c| c.is_ascii_alphanumeric();
+    (1..=63).contains(&text.len())
+        && text.starts_with(EDGE)
+        && text.ends_with(EDGE)
+        && text.chars().all(|c| EDGE(c) || "-_.".contains(c))
 }
 
 fn is_uid(text: &str) -> bool {

@@ -1,9 +1,11 @@
 //! A type for each name with an Azure or Kubernetes rule: what parsed once needs no check again.
 
 mod azure;
+mod built_in_roles;
 mod derive;
 mod identity_id;
 mod kubernetes;
+mod role;
 mod trust;
 
 use std::fmt;
@@ -11,9 +13,13 @@ use std::fmt;
 pub use azure::{
     ClientId, CredentialName, IdentityName, Location, PrincipalId, ResourceGroupName, SubscriptionId, TenantId,
 };
-pub use derive::{CredentialPrefix, binding_tag, credential_name, identity_name};
+pub use derive::{CredentialPrefix, binding_tag, credential_name, identity_name, role_assignment_name};
 pub use identity_id::{IdentityId, ResourceGroupId};
-pub use kubernetes::{BindingName, BindingUid, ClusterId, Namespace, ServiceAccountName, ServiceAccountUid};
+pub use kubernetes::{
+    BindingName, BindingUid, ClusterId, LabelKey, LabelValue, Namespace, PolicyName, ServiceAccountName,
+    ServiceAccountUid,
+};
+pub use role::{RoleAssignmentName, RoleDefinitionGuid, Scope};
 pub use trust::{Audience, Issuer, Subject};
 
 /// A text that breaks the rule of the name it was meant to be.

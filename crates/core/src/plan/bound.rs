@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use wio_api::Reason;
+use wio_api::{DeletionPolicy, Reason, keys};
 
-use super::{GrantStep, MAX_CREDENTIALS, Plan, Revocation};
-use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity, DesiredServiceAccount};
+use super::{GrantStep, MAX_CREDENTIALS, Plan, Revocation, removal, roles};
+use crate::desired::{
+    DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRemoval, DesiredServiceAccount, is_claimed,
+};
 use crate::fault::Blocked;
 use crate::names::{CredentialName, ServiceAccountName};
 use crate::observed::{
@@ -21,8 +23,21 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
             release_accounts(desired, observed, &mut plan);
             return plan;
         }
+        Identity::Forfeited => {
+            plan.revocations = removal::plan(&forfeit(desired), observed).revocations;
+            return plan;
+        }
     };
     let trusted = trust(desired, credentials, &mut plan);
+    // Before the service accounts, from which pods take the identity: one that starts then has its roles as early as can be.
+    // Trust without a role does no harm, and a role without trust none either.
+    roles::assign(
+        &desired.owner,
+        &desired.roles,
+        facts.map(|facts| facts.principal_id),
+        &observed.role_assignments,
+        &mut plan,
+    );
     release_accounts(desired, observed, &mut plan);
     for account in &desired.service_accounts {
         let seen = observed.service_accounts.get(&account.name);
@@ -39,12 +54,25 @@ enum Identity<'a> {
     },
     /// It cannot be used; the plan says why.
     Unusable,
+    /// It is ours and may not be used any more; the plan says why.
+    Forfeited,
+}
+
+/// What is trusted goes, and the identity stays.
+fn forfeit(desired: &DesiredBinding) -> DesiredRemoval {
+    DesiredRemoval {
+        authorized: desired.authorized.revoking(),
+        owner: desired.owner.clone(),
+        managed: true,
+        policy: DeletionPolicy::RetainIdentity,
+        despite_users: false,
+    }
 }
 
 fn identity<'a>(desired: &DesiredBinding, observed: &'a ObservedIdentity, plan: &mut Plan) -> Identity<'a> {
     let id = desired.authorized.identity();
     match (&desired.identity, observed) {
-        (DesiredIdentity::Managed { location, tags }, ObservedIdentity::Absent) => {
+        (DesiredIdentity::Managed { location, tags, .. }, ObservedIdentity::Absent) => {
             plan.grants.push(GrantStep::CreateIdentity {
                 location: location.clone(),
                 tags: tags.clone(),
@@ -55,17 +83,25 @@ fn identity<'a>(desired: &DesiredBinding, observed: &'a ObservedIdentity, plan: 
             }
         }
         (DesiredIdentity::Managed { tags, .. }, ObservedIdentity::Present(present)) => {
-            if !desired.owner.owns(&present.tags) {
-                plan.blocked.push(Blocked {
-                    reason: Reason::IdentityNotOwned,
-                    message: format!(
-                        "{id} exists and does not carry this binding's tags; delete it, or give the binding another \
-                         spec.identity.managed.name"
-                    ),
-                });
-                return Identity::Unusable;
+            match ownership(desired, &present.tags) {
+                Ownership::Ours => retag(tags, &present.tags, plan),
+                Ownership::Free => {
+                    let adopted = (keys::ADOPTED_TAG.to_owned(), "true".to_owned());
+                    retag(
+                        &tags.clone().into_iter().chain([adopted]).collect(),
+                        &present.tags,
+                        plan,
+                    );
+                }
+                Ownership::Forfeited(blocked) => {
+                    plan.blocked.push(blocked);
+                    return Identity::Forfeited;
+                }
+                Ownership::NotOurs(blocked) => {
+                    plan.blocked.push(blocked);
+                    return Identity::Unusable;
+                }
             }
-            retag(tags, &present.tags, plan);
             Identity::Usable {
                 facts: Some(&present.facts),
                 credentials: &present.credentials,
@@ -82,6 +118,58 @@ fn identity<'a>(desired: &DesiredBinding, observed: &'a ObservedIdentity, plan: 
             });
             Identity::Unusable
         }
+    }
+}
+
+/// Whose an identity is that stands under the name of a managed one.
+enum Ownership {
+    Ours,
+    /// It belongs to no binding and may be taken over.
+    Free,
+    /// It was taken over, which is not allowed any more.
+    Forfeited(Blocked),
+    NotOurs(Blocked),
+}
+
+fn ownership(desired: &DesiredBinding, tags: &Tags) -> Ownership {
+    const POLICY: &str = "adopt: true in spec.managedIdentities of a WorkloadIdentityPolicy for this namespace";
+    let id = desired.authorized.identity();
+    if desired.may_use(tags) {
+        return Ownership::Ours;
+    }
+    let not_ours = |message| {
+        Ownership::NotOurs(Blocked {
+            reason: Reason::IdentityNotOwned,
+            message,
+        })
+    };
+    if desired.owner.owns(tags) {
+        return Ownership::Forfeited(Blocked {
+            reason: Reason::NotPermitted,
+            message: format!(
+                "{id} was taken over by this binding, and no policy allows that any more; ask the platform team to set {POLICY}, \
+                 or delete the identity"
+            ),
+        });
+    }
+    if is_claimed(tags) {
+        let whose = tag(tags, keys::BINDING_TAG).map_or_else(String::new, |binding| format!(" ({binding})"));
+        return not_ours(format!(
+            "{id} exists and carries the tags of another binding{whose}; delete it, or give the binding another \
+             spec.identity.managed.name"
+        ));
+    }
+    let asks = matches!(desired.identity, DesiredIdentity::Managed { adopt: true, .. });
+    match (asks, desired.authorized.may_adopt()) {
+        (true, true) => Ownership::Free,
+        (true, false) => not_ours(format!(
+            "{id} exists and does not carry this binding's tags, and no policy allows to take it over; ask the platform team to \
+             set {POLICY}, or give the binding another spec.identity.managed.name"
+        )),
+        (false, _) => not_ours(format!(
+            "{id} exists and does not carry this binding's tags; delete it, give the binding another \
+             spec.identity.managed.name, or take it over with spec.identity.managed.adopt: true, which needs {POLICY}"
+        )),
     }
 }
 

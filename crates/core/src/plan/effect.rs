@@ -3,7 +3,8 @@
 use super::Revocation;
 use crate::names::ServiceAccountName;
 use crate::observed::{
-    IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, PresentIdentity, Tags,
+    IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments,
+    ObservedServiceAccount, PresentIdentity, Tags,
 };
 
 impl Observed {
@@ -32,6 +33,14 @@ impl Observed {
         }
     }
 
+    /// A role assignment was written, or an equal one was found.
+    pub fn role_assigned(&mut self, assignment: ObservedRoleAssignment) {
+        if let ObservedRoleAssignments::Known(assignments) = &mut self.role_assignments {
+            assignments.retain(|other| other.name != assignment.name);
+            assignments.push(assignment);
+        }
+    }
+
     /// A service account was created or annotated.
     pub fn account_applied(&mut self, name: ServiceAccountName, account: ObservedServiceAccount) {
         self.service_accounts.insert(name, account);
@@ -39,6 +48,11 @@ impl Observed {
 
     /// A step that takes away is done.
     pub fn revoked(&mut self, step: &Revocation) {
+        if let (Revocation::DeleteRoleAssignment { name, .. }, ObservedRoleAssignments::Known(assignments)) =
+            (step, &mut self.role_assignments)
+        {
+            assignments.retain(|assignment| assignment.name != *name);
+        }
         match (step, &mut self.identity) {
             (Revocation::DeleteCredential(name), ObservedIdentity::Present(present)) => {
                 present.credentials.retain(|credential| credential.name != *name);
@@ -47,7 +61,8 @@ impl Observed {
             (Revocation::ReleaseServiceAccount { name, .. }, _) => {
                 self.service_accounts.remove(name);
             }
-            (Revocation::DeleteCredential(_), ObservedIdentity::Absent) => {}
+            (Revocation::DeleteCredential(_), ObservedIdentity::Absent)
+            | (Revocation::DeleteRoleAssignment { .. }, _) => {}
         }
     }
 }

@@ -3,10 +3,11 @@
 mod bound;
 mod effect;
 mod removal;
+mod roles;
 
-use crate::desired::{Desired, DesiredCredential, DesiredServiceAccount};
+use crate::desired::{Desired, DesiredCredential, DesiredRole, DesiredServiceAccount};
 use crate::fault::Blocked;
-use crate::names::{CredentialName, Location, ServiceAccountName, ServiceAccountUid};
+use crate::names::{CredentialName, Location, RoleAssignmentName, Scope, ServiceAccountName, ServiceAccountUid};
 use crate::observed::{Observed, Tags};
 
 pub(crate) use bound::carries;
@@ -30,6 +31,13 @@ pub struct Plan {
 pub enum Revocation {
     /// Delete a federated credential.
     DeleteCredential(CredentialName),
+    /// Delete a role assignment.
+    DeleteRoleAssignment {
+        /// Where it holds.
+        scope: Scope,
+        /// Its name.
+        name: RoleAssignmentName,
+    },
     /// Let go of a service account: remove our annotations and mark, and delete it when we created it.
     ReleaseServiceAccount {
         /// The service account.
@@ -60,6 +68,8 @@ pub enum GrantStep {
     },
     /// Create or mend a federated credential.
     PutCredential(DesiredCredential),
+    /// Give the identity's principal, which is known when this step's turn comes, a role.
+    PutRoleAssignment(DesiredRole),
     /// Create or annotate a service account with the client id of the identity, which is known when this step's turn comes.
     ApplyServiceAccount(DesiredServiceAccount),
 }
@@ -83,6 +93,7 @@ impl Plan {
 pub fn plan(desired: &Desired, observed: &Observed) -> Plan {
     match desired {
         Desired::Bound(binding) => bound::plan(binding, observed),
+        Desired::Denied(denial) => removal::plan(denial.removal(), observed),
         Desired::Gone(removal) => removal::plan(removal, observed),
     }
 }

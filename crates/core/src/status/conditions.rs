@@ -5,17 +5,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
 
 use super::facts::usable;
+use super::permission;
 use crate::desired::{Desired, DesiredBinding, DesiredCredential};
 use crate::disposition::Disposition;
 use crate::observed::{Observed, PresentIdentity};
 use crate::outcome::{Outcome, Problem, Reconciled};
-use crate::plan::carries;
+use crate::plan::{MAX_CREDENTIALS, carries};
 
-const TRUE: &str = "True";
-const FALSE: &str = "False";
-const UNKNOWN: &str = "Unknown";
+pub(super) const TRUE: &str = "True";
+pub(super) const FALSE: &str = "False";
+pub(super) const UNKNOWN: &str = "Unknown";
 
-struct Draft {
+pub(super) struct Draft {
     kind: ConditionType,
     status: &'static str,
     reason: Reason,
@@ -32,7 +33,8 @@ pub(super) fn of(
     let problems = outcome.problems();
     let suspended = matches!(outcome, Outcome::Observed(reconciled) if reconciled.suspended);
     let mut drafts = summary(status, deleting, suspended, &problems);
-    drafts.extend(parts(outcome, &problems));
+    drafts.extend(permission::authorized(outcome, &problems));
+    drafts.extend(parts(status, outcome, &problems));
     drafts
         .into_iter()
         .map(|draft| draft.finish(&status.conditions, generation, now))
@@ -110,22 +112,40 @@ fn success(status: &WorkloadIdentityBindingStatus) -> String {
 }
 
 /// One condition for each part, so that it can be seen how far it got.
-fn parts(outcome: &Outcome, problems: &[Problem]) -> Vec<Draft> {
+fn parts(status: &WorkloadIdentityBindingStatus, outcome: &Outcome, problems: &[Problem]) -> Vec<Draft> {
     let reconciled = match outcome {
         Outcome::Observed(reconciled) => reconciled,
-        Outcome::Refused(_) | Outcome::Unobserved(_) => {
+        Outcome::Refused(_) | Outcome::Undecided(_) | Outcome::Unobserved { .. } => {
+            let roles = ConditionType::RoleAssignmentsReady;
+            let had_roles = !status.role_assignments.is_empty()
+                || status
+                    .conditions
+                    .iter()
+                    .any(|condition| condition.type_ == roles.as_str());
             return [
                 ConditionType::IdentityReady,
                 ConditionType::FederatedCredentialsReady,
                 ConditionType::ServiceAccountsReady,
             ]
+            .into_iter()
+            .chain(had_roles.then_some(roles))
             .map(|kind| not_looked_at(kind, problems))
-            .into();
+            .collect();
         }
     };
     match &reconciled.desired {
         Desired::Gone(_) => Vec::new(),
-        Desired::Bound(desired) => bound(desired, reconciled, problems).into(),
+        Desired::Denied(_) => permission::denied(status, &reconciled.rest()),
+        Desired::Bound(desired) => {
+            let mut drafts = Vec::from(bound(desired, reconciled, problems));
+            drafts.extend(super::roles::condition(desired, reconciled).map(|roles| match roles {
+                Ok(message) => draft(ConditionType::RoleAssignmentsReady, TRUE, Reason::Succeeded, message),
+                Err(super::roles::Missing { what, waits_for }) => {
+                    missing(ConditionType::RoleAssignmentsReady, &what, waits_for, problems)
+                }
+            }));
+            drafts
+        }
     }
 }
 
@@ -156,8 +176,9 @@ fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]
             TRUE,
             Reason::Succeeded,
             format!(
-                "{}; Entra can take two minutes to know a new one.",
-                counted(total, "federated credential exists", "federated credentials exist")
+                "{}; Entra can take two minutes to know a new one.{}",
+                counted(total, "federated credential exists", "federated credentials exist"),
+                identity.map(nearly_full).unwrap_or_default()
             ),
         )
     } else {
@@ -207,6 +228,19 @@ fn bound(desired: &DesiredBinding, reconciled: &Reconciled, problems: &[Problem]
     [identity_draft, credentials_draft, accounts_draft]
 }
 
+/// Told in time: the 21st is refused.
+fn nearly_full(present: &PresentIdentity) -> String {
+    const TOLD_FROM: usize = 18;
+    let used = present.credentials.len();
+    if used < TOLD_FROM {
+        return String::new();
+    }
+    format!(
+        " {used} of the {MAX_CREDENTIALS} federated credentials that Azure allows in one identity are used; bind further \
+         service accounts to another identity."
+    )
+}
+
 /// The service accounts that Entra does not trust, by our credential or by a foreign one that says the same.
 fn untrusted(desired: &DesiredBinding, identity: Option<&PresentIdentity>) -> Vec<String> {
     let trusted = |wanted: &DesiredCredential| {
@@ -240,15 +274,28 @@ fn unmarked(desired: &DesiredBinding, identity: Option<&PresentIdentity>, observ
         .collect()
 }
 
-fn counted(n: usize, one: &str, more: &str) -> String {
+/// Whether a part waits for another one.
+const fn rests_on(kind: ConditionType, other: ConditionType) -> bool {
+    match kind {
+        ConditionType::FederatedCredentialsReady | ConditionType::RoleAssignmentsReady => {
+            matches!(other, ConditionType::IdentityReady)
+        }
+        ConditionType::ServiceAccountsReady => matches!(
+            other,
+            ConditionType::IdentityReady | ConditionType::FederatedCredentialsReady
+        ),
+        _ => false,
+    }
+}
+
+pub(super) fn counted(n: usize, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
 }
 
 fn missing(kind: ConditionType, what: &str, waits_for: Option<ConditionType>, problems: &[Problem]) -> Draft {
-    // A part waits for the parts before it and never for those after it.
     let causes: Vec<&Problem> = problems
         .iter()
-        .filter(|problem| part(problem.disposition.reason()).is_none_or(|part| part <= kind))
+        .filter(|problem| part(problem.disposition.reason()).is_none_or(|part| part == kind || rests_on(kind, part)))
         .collect();
     let reason = causes
         .first()
@@ -276,6 +323,12 @@ const fn part(reason: Reason) -> Option<ConditionType> {
         | Reason::NamespaceTerminating
         | Reason::KubernetesUnavailable
         | Reason::KubernetesRejected => Some(ConditionType::ServiceAccountsReady),
+        Reason::RoleAssignmentLimitExceeded
+        | Reason::RoleAssignmentConflict
+        | Reason::RoleAssignmentExists
+        | Reason::PrincipalNotFound
+        | Reason::RoleAccessDenied
+        | Reason::RoleScopeNotFound => Some(ConditionType::RoleAssignmentsReady),
         _ => None,
     }
 }
@@ -291,7 +344,7 @@ fn ready(status: &'static str, reason: Reason, message: String) -> Draft {
     draft(ConditionType::Ready, status, reason, message)
 }
 
-const fn draft(kind: ConditionType, status: &'static str, reason: Reason, message: String) -> Draft {
+pub(super) const fn draft(kind: ConditionType, status: &'static str, reason: Reason, message: String) -> Draft {
     Draft {
         kind,
         status,
@@ -301,7 +354,7 @@ const fn draft(kind: ConditionType, status: &'static str, reason: Reason, messag
 }
 
 /// All problems in one sentence each, each once, within what the API server stores.
-fn messages<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> String {
+pub(super) fn messages<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> String {
     const MAX_CHARS: usize = 4096;
     let mut told: Vec<String> = Vec::new();
     for problem in problems {

@@ -5,7 +5,7 @@ use wio_api::{
     ServiceAccountStatus, WorkloadIdentityBindingStatus,
 };
 
-use crate::desired::{Desired, DesiredBinding, DesiredIdentity, DesiredRemoval};
+use crate::desired::{Desired, DesiredBinding, DesiredIdentity, DesiredRemoval, was_adopted};
 use crate::observed::{BoundBy, Observed, ObservedCredential, ObservedIdentity, PresentIdentity};
 use crate::outcome::Reconciled;
 use crate::plan::MAX_CREDENTIALS;
@@ -13,13 +13,24 @@ use crate::plan::MAX_CREDENTIALS;
 pub(super) fn write(status: &mut WorkloadIdentityBindingStatus, reconciled: &Reconciled) {
     match &reconciled.desired {
         Desired::Bound(desired) => bound(status, desired, &reconciled.observed),
+        Desired::Denied(denial) => gone(status, denial.removal(), &reconciled.observed),
         Desired::Gone(desired) => gone(status, desired, &reconciled.observed),
+    }
+    // What was not seen stays as it was last seen: it says where to look.
+    if let Some(roles) = super::roles::facts(&reconciled.desired, &reconciled.observed) {
+        status.role_assignments = roles;
     }
 }
 
 fn bound(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredBinding, observed: &Observed) {
     let present = usable(desired, &observed.identity);
     let prefix = desired.owner.credential_prefix();
+    status.authorized_by = desired
+        .authorized
+        .authorized_by()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     status.identity = present.map(|present| identity(desired, present));
     status.federated_credentials = desired
         .credentials
@@ -69,6 +80,7 @@ fn gone(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredRemoval, ob
     status
         .federated_credentials
         .retain(|credential| ours.contains(&credential.name.as_str()));
+    status.authorized_by = Vec::new();
     status.federated_credential_usage = None;
     status.service_accounts = accounts(observed);
     if observed.identity == ObservedIdentity::Absent {
@@ -80,10 +92,7 @@ fn gone(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredRemoval, ob
 pub(super) fn usable<'a>(desired: &DesiredBinding, identity: &'a ObservedIdentity) -> Option<&'a PresentIdentity> {
     match identity {
         ObservedIdentity::Absent => None,
-        ObservedIdentity::Present(present) => {
-            let ours = desired.identity == DesiredIdentity::Existing || desired.owner.owns(&present.tags);
-            ours.then_some(present)
-        }
+        ObservedIdentity::Present(present) => desired.may_use(&present.tags).then_some(present),
     }
 }
 
@@ -96,6 +105,7 @@ fn identity(desired: &DesiredBinding, present: &PresentIdentity) -> IdentityStat
         principal_id: present.facts.principal_id.to_string(),
         tenant_id: present.facts.tenant_id.to_string(),
         origin: match desired.identity {
+            DesiredIdentity::Managed { .. } if was_adopted(&present.tags) => IdentityOrigin::Adopted,
             DesiredIdentity::Managed { .. } => IdentityOrigin::Created,
             DesiredIdentity::Existing => IdentityOrigin::Referenced,
         },

@@ -6,6 +6,8 @@ use wio_api::Reason;
 use wio_core::disposition::{Disposition, MAX_RETRY_AFTER, disposition};
 use wio_core::fault::{AzureAnswer, AzureCause, AzureFault, Fault};
 
+use crate::given::{VAULT, name};
+
 fn azure(cause: AzureCause) -> Disposition {
     disposition(&Fault::Azure(AzureFault {
         operation: "write".to_owned(),
@@ -44,7 +46,7 @@ fn each_code_of_azure_means_what_the_table_says() {
             "MsGraphResourceNotFoundOnFederatedIdentityCredentialCreation",
             wait(Reason::ReplicationPending),
         ),
-        (400, "PrincipalNotFound", wait(Reason::ReplicationPending)),
+        (400, "PrincipalNotFound", wait(Reason::PrincipalNotFound)),
         (500, "InternalServerError", retry(Reason::AzureUnavailable)),
         (503, "ServiceUnavailable", retry(Reason::AzureUnavailable)),
         // Other writers and full budgets.
@@ -69,7 +71,8 @@ fn each_code_of_azure_means_what_the_table_says() {
             "RoleAssignmentLimitExceeded",
             terminal(Reason::RoleAssignmentLimitExceeded),
         ),
-        (409, "RoleAssignmentExists", terminal(Reason::RoleAssignmentConflict)),
+        // An equal one is there, and the look after it did not show it yet.
+        (409, "RoleAssignmentExists", wait(Reason::RoleAssignmentExists)),
         (
             400,
             "RoleAssignmentUpdateNotPermitted",
@@ -111,6 +114,17 @@ fn what_is_no_answer_is_tried_again_unless_it_was_refused_here() {
         (
             AzureCause::Refused("foreign host".to_owned()),
             terminal(Reason::RequestRefused),
+        ),
+        (
+            AzureCause::RoleAccessDenied {
+                action: "Microsoft.Authorization/roleAssignments/write",
+                scope: name(VAULT),
+            },
+            terminal(Reason::RoleAccessDenied),
+        ),
+        (
+            AzureCause::RoleScopeNotFound(name(VAULT)),
+            terminal(Reason::RoleScopeNotFound),
         ),
     ] {
         assert_eq!(azure(cause.clone()), meaning, "{cause:?}");

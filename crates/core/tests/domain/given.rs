@@ -1,17 +1,21 @@
 //! Bindings, in one line each and by chance.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::test_runner::Config;
-use wio_api::{BoundServiceAccount, ConflictPolicy, DeletionPolicy, ManagedIdentity, WorkloadIdentityBinding};
-use wio_core::authorize::authorize;
+use wio_api::{
+    BoundServiceAccount, ConflictPolicy, DeletionPolicy, ManagedIdentity, WorkloadIdentityBinding,
+    WorkloadIdentityPolicy,
+};
+use wio_core::authorize::{Authorized, Grant, NotPermitted, authorize};
 use wio_core::binding::{ValidatedBinding, validate};
 use wio_core::config::{Cluster, OperatorConfig};
-use wio_core::desired::{DesiredBinding, DesiredIdentity, DesiredRemoval};
+use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredIdentity, DesiredRemoval};
 use wio_core::names::ServiceAccountName;
-use wio_testkit::fixtures::{BindingBuilder, binding};
+use wio_core::policy::{NamespaceFacts, Policies};
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 pub const CLUSTER: &str = "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01";
 pub const ISSUER: &str = "https://oidc.example.net/cluster/";
@@ -20,6 +24,28 @@ pub const UID: &str = "5d0c1f6e-3f43-4d0a-8a39-2f6b9a1f2c11";
 pub const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 pub const EXISTING: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shared/providers/\
                             Microsoft.ManagedIdentity/userAssignedIdentities/billing";
+
+pub const VAULT: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop/providers/\
+                         Microsoft.KeyVault/vaults/orders";
+
+/// Roles and scopes that a binding may ask for; the last one lies in another subscription.
+pub const ROLES: [(&str, &str); 6] = [
+    ("Key Vault Secrets User", VAULT),
+    (
+        "key vault secrets user",
+        "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop",
+    ),
+    ("acdd72a7-3385-48ef-bd42-f606fba81ae7", VAULT),
+    (
+        "/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d",
+        "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/Images",
+    ),
+    ("Reader", "/providers/Microsoft.Management/managementGroups/shop"),
+    (
+        "Storage Blob Data Reader",
+        "/subscriptions/0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f77",
+    ),
+];
 
 /// More service accounts than one binding can have, so that some are always left over.
 pub static ACCOUNTS: LazyLock<Vec<String>> = LazyLock::new(|| (0..24).map(|n| format!("account-{n:02}")).collect());
@@ -47,8 +73,36 @@ pub fn config() -> OperatorConfig {
         group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/operator")),
         location: name("westeurope"),
         audience: name("api://AzureADTokenExchange"),
-        existing_identity_groups: vec![name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/shared"))],
+        protected_identities: Vec::new(),
+        protected_groups: Vec::new(),
+        unlocked_roles: BTreeSet::new(),
     }
+}
+
+/// A policy by which the bindings of namespace shop may have [`EXISTING`], every role of [`ROLES`], and Reader in all of
+/// [`SUBSCRIPTION`].
+pub fn generous() -> WorkloadIdentityPolicy {
+    let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+    let start = policy("generous")
+        .namespace("shop")
+        .existing(EXISTING)
+        .role("Reader", &[&subscription]);
+    ROLES
+        .iter()
+        .fold(start, |built, (role, scope)| built.role(role, &[scope]))
+        .build()
+}
+
+/// Namespace shop, without labels.
+pub fn shop() -> NamespaceFacts {
+    NamespaceFacts {
+        name: name("shop"),
+        labels: BTreeMap::new(),
+    }
+}
+
+pub fn permitted(binding: &ValidatedBinding) -> Authorized<Grant> {
+    authorize(binding, &config(), &Policies::parse([&generous()]), &shop(), 0).unwrap()
 }
 
 pub fn cluster() -> Cluster {
@@ -68,6 +122,19 @@ pub fn managed(accounts: &[&str]) -> WorkloadIdentityBinding {
     accounts
         .iter()
         .fold(start, |built, account| built.service_account(account))
+        .build()
+}
+
+/// The managed binding shop/orders of service account a with these roles.
+pub fn managed_with(roles: &[(&str, &str)]) -> WorkloadIdentityBinding {
+    let start = binding("shop", "orders")
+        .uid(UID)
+        .generation(3)
+        .managed()
+        .service_account("a");
+    roles
+        .iter()
+        .fold(start, |built, (role, scope)| built.role(role, scope))
         .build()
 }
 
@@ -91,7 +158,7 @@ pub fn desired(binding: &WorkloadIdentityBinding) -> DesiredBinding {
 pub fn desired_in(binding: &WorkloadIdentityBinding, cluster: &Cluster) -> DesiredBinding {
     let validated = validated(binding);
     let config = config();
-    let authorized = authorize(&validated, &config).unwrap();
+    let authorized = permitted(&validated);
     DesiredBinding::new(&validated, authorized, cluster, &config)
 }
 
@@ -101,7 +168,18 @@ pub fn removal(bound: &DesiredBinding, policy: DeletionPolicy) -> DesiredRemoval
         owner: bound.owner.clone(),
         managed: matches!(bound.identity, DesiredIdentity::Managed { .. }),
         policy,
+        despite_users: false,
     }
+}
+
+pub fn denied(bound: &DesiredBinding) -> Desired {
+    Desired::Denied(DesiredDenial::new(
+        removal(bound, DeletionPolicy::Delete),
+        NotPermitted {
+            field: "spec.identity.existing.resourceId".to_owned(),
+            message: "nobody allows it".to_owned(),
+        },
+    ))
 }
 
 pub fn accounts_of(bound: &DesiredBinding) -> BTreeSet<ServiceAccountName> {
@@ -140,14 +218,18 @@ pub fn any_binding() -> BoxedStrategy<WorkloadIdentityBinding> {
             })),
     ];
     let audience = prop::option::of(Just("api://AzureADTokenExchangeChina"));
-    (accounts, traits, identity, audience)
-        .prop_map(|(accounts, traits, identity, audience)| {
+    let roles = prop::sample::subsequence(ROLES.to_vec(), 0..=4);
+    (accounts, traits, identity, audience, roles)
+        .prop_map(|(accounts, traits, identity, audience, roles)| {
             let start = binding("shop", "orders").uid(UID).generation(3);
             let start = match identity {
                 Some(managed) => start.managed_as(managed),
                 None => start.existing(EXISTING),
             };
             let start = audience.into_iter().fold(start, BindingBuilder::audience);
+            let start = roles
+                .into_iter()
+                .fold(start, |built, (role, scope)| built.role(role, scope));
             let account = |(name, (create, token_expiration_seconds, force))| BoundServiceAccount {
                 name,
                 create,

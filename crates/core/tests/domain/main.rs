@@ -8,14 +8,21 @@
 )]
 
 mod authorization;
+mod denials;
 mod differences;
 mod dispositions;
 mod given;
+mod grants;
 mod messages;
 mod names;
+mod patterns;
 mod planning;
+mod policies;
 mod presuming;
 mod removal;
+mod role_names;
+mod role_statuses;
+mod roles;
 mod seeds;
 mod statuses;
 mod validation;

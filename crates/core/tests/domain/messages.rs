@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use wio_api::DeletionPolicy;
+use wio_api::{DeletionPolicy, Reason};
 use wio_core::authorize::authorize;
 use wio_core::binding::validate;
 use wio_core::desired::{Desired, DesiredBinding};
-use wio_core::fault::{AzureAnswer, AzureCause, AzureFault, Fault, HeldField, KubernetesCause, KubernetesFault};
+use wio_core::fault::{
+    AzureAnswer, AzureCause, AzureFault, Blocked, Fault, HeldField, KubernetesCause, KubernetesFault,
+};
 use wio_core::observed::BoundBy;
 use wio_core::outcome::{Outcome, Reconciled};
+use wio_core::policy::Policies;
 use wio_core::status::status;
 
 use crate::given::{
-    CLUSTER, EXISTING, accounts_of, cluster, config, desired, existing, managed, name, removal, validated,
+    CLUSTER, EXISTING, accounts_of, cluster, config, denied, desired, existing, generous, managed, name, removal, shop,
+    validated,
 };
 use crate::worlds::{World, account, foreign_credential};
 
@@ -26,6 +30,13 @@ fn outcome(desired: Desired, named: &DesiredBinding, world: &World) -> Reconcile
         observed: world.observe(&accounts_of(named)),
         faults: Vec::new(),
         suspended: false,
+    }
+}
+
+fn unobserved(fault: Fault) -> Outcome {
+    Outcome::Unobserved {
+        desired: Box::new(Desired::Bound(desired(&managed(&["orders"])))),
+        fault,
     }
 }
 
@@ -211,8 +222,9 @@ fn what_somebody_else_holds_is_named_with_the_way_out() {
     let mut world = World::as_desired(&mine);
     world.identity.as_mut().unwrap().tags.clear();
     let why = format!(
-        "{MADE} exists and does not carry this binding's tags; delete it, or give the binding another \
-         spec.identity.managed.name."
+        "{MADE} exists and does not carry this binding's tags; delete it, give the binding another spec.identity.managed.name, \
+         or take it over with spec.identity.managed.adopt: true, which needs adopt: true in spec.managedIdentities of a \
+         WorkloadIdentityPolicy for this namespace."
     );
     after(
         bound(&mine, &world),
@@ -251,7 +263,7 @@ fn an_error_of_azure_is_told_in_its_words_with_what_to_do_and_nothing_that_diffe
     );
     let of_entra = "AADSTS700016: Application 'x' was not found in the directory 'y'.\r\nTrace ID: 1\r\nTimestamp: 3";
     reads(
-        &Outcome::Unobserved(azure(
+        &unobserved(azure(
             "read the managed identity x",
             AzureCause::Credential(of_entra.to_owned()),
         )),
@@ -268,7 +280,7 @@ fn an_error_of_azure_is_told_in_its_words_with_what_to_do_and_nothing_that_diffe
 #[test]
 fn words_without_end_are_shortened() {
     let long = azure("create x", answer(500, "InternalServerError", &"word, ".repeat(3000)));
-    let message = status(None, 1, false, None, &Outcome::Unobserved(long), Timestamp::UNIX_EPOCH).conditions[0]
+    let message = status(None, 1, false, None, &unobserved(long), Timestamp::UNIX_EPOCH).conditions[0]
         .message
         .clone();
     assert!(message.ends_with(" (shortened)"), "{message}");
@@ -291,19 +303,106 @@ fn a_refused_spec_names_its_fields_as_they_are_written() {
     );
     let mut object = existing(&["a"]);
     let elsewhere = EXISTING.replace("shared", "prod");
-    object.spec.identity.existing.as_mut().unwrap().resource_id = elsewhere;
-    let group = |name| format!("/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/{name}");
-    let (shared, prod) = (group("shared"), group("prod"));
+    object
+        .spec
+        .identity
+        .existing
+        .as_mut()
+        .unwrap()
+        .resource_id
+        .clone_from(&elsewhere);
+    let policies = Policies::parse([&generous()]);
+    let refusal = authorize(&validated(&object), &config(), &policies, &shop(), 0).unwrap_err();
     let why = format!(
-        "spec.identity.existing.resourceId is not permitted: the operator allows existing identities only in {shared}; \
-         whoever runs it may add {prod} to --existing-identity-resource-groups."
+        "spec.identity.existing.resourceId is not permitted: no WorkloadIdentityPolicy allows {elsewhere} (generous allows \
+         {EXISTING}); ask the platform team to add it to spec.existingIdentities of a WorkloadIdentityPolicy for namespace shop."
     );
     reads(
-        &Outcome::denied(&authorize(&validated(&object), &config()).unwrap_err()),
+        &Outcome::denied(&refusal),
         false,
         &[
             &format!("Ready False NotPermitted: {why}"),
             &format!("Stalled True NotPermitted: {why}"),
+            &format!("Authorized False NotPermitted: {why}"),
+            "IdentityReady Unknown NotPermitted: Not looked at; Ready says why.",
+        ],
+    );
+    let undecided = Outcome::Undecided(Blocked {
+        reason: Reason::NotDecided,
+        message: "namespace shop is not known yet".to_owned(),
+    });
+    reads(
+        &undecided,
+        false,
+        &[
+            "Ready Unknown NotDecided: Namespace shop is not known yet.",
+            "Reconciling True Progressing: Namespace shop is not known yet.",
+            "Authorized Unknown NotDecided: Not decided; Ready says why.",
+        ],
+    );
+}
+
+#[test]
+fn a_binding_says_what_allows_it() {
+    let alone = desired(&managed(&["orders"]));
+    after(
+        bound(&alone, &World::as_desired(&alone)),
+        &[
+            "Authorized True Succeeded: Allowed without a policy: the operator creates the identity in its own resource group, \
+             and it gets no role.",
+            "ServiceAccountsReady True Succeeded: 1 service account carries the client id.",
+        ],
+    );
+    let by_policy = desired(&existing(&["orders"]));
+    after(
+        bound(&by_policy, &World::as_desired(&by_policy)),
+        &[
+            "Authorized True Succeeded: Allowed by WorkloadIdentityPolicy generous.",
+            "ServiceAccountsReady True Succeeded: 1 service account carries the client id.",
+        ],
+    );
+    let unseen = Outcome::Unobserved {
+        desired: Box::new(Desired::Bound(by_policy)),
+        fault: azure("read the managed identity x", AzureCause::Timeout),
+    };
+    reads(
+        &unseen,
+        false,
+        &[
+            "Authorized True Succeeded: Allowed by WorkloadIdentityPolicy generous.",
+            "IdentityReady Unknown AzureUnavailable: Not looked at; Ready says why.",
+        ],
+    );
+}
+
+#[test]
+fn a_denied_binding_says_that_its_trust_was_taken_away() {
+    let one = desired(&existing(&["orders"]));
+    let mut world = World::as_desired(&one);
+    let why = "spec.identity.existing.resourceId is not permitted: nobody allows it. Its federated credentials, role assignments \
+               and annotations are taken away.";
+    let before = outcome(denied(&one), &one, &world);
+    after(
+        before,
+        &[
+            &format!(
+                "Ready Unknown Progressing: Azure or the cluster changed while the operator was at work; it looks again. {why}"
+            ),
+            &format!("Authorized False NotPermitted: {why}"),
+            "FederatedCredentialsReady False NotPermitted: Being taken away; Authorized says why.",
+        ],
+    );
+    let plan = wio_core::plan::plan(&denied(&one), &world.observe(&accounts_of(&one)));
+    world.run(&denied(&one), &plan, usize::MAX).unwrap();
+    after(
+        outcome(denied(&one), &one, &world),
+        &[
+            &format!("Ready False NotPermitted: {why}"),
+            &format!("Stalled True NotPermitted: {why}"),
+            &format!("Authorized False NotPermitted: {why}"),
+            "IdentityReady False NotPermitted: The binding may not use it; Authorized says why.",
+            "FederatedCredentialsReady False NotPermitted: Taken away; Authorized says why.",
+            "ServiceAccountsReady False NotPermitted: Taken away; Authorized says why.",
         ],
     );
 }
@@ -315,8 +414,9 @@ fn a_deletion_says_what_keeps_it() {
     let mut world = World::as_desired(&one);
     world.insert(foreign_credential(1));
     let why = format!(
-        "{MADE} is still used through federated credentials that are not of this binding: terraform-1; delete them, or set \
-         deletionPolicy: RetainIdentity."
+        "{MADE} is still used through federated credentials that are not of this binding: terraform-1; delete them, set \
+         deletionPolicy: RetainIdentity, or delete it despite them by the annotation workloadidentity.dev/delete-despite-users: \
+         \"true\" on the binding."
     );
     reads(
         &Outcome::Observed(Box::new(outcome(gone.clone(), &one, &world))),

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use wio_core::names::{
     Audience, BindingName, BindingUid, ClientId, ClusterId, CredentialName, CredentialPrefix, IdentityId, IdentityName,
-    InvalidName, Issuer, Location, Namespace, PrincipalId, ResourceGroupId, ResourceGroupName, ServiceAccountName,
-    ServiceAccountUid, Subject, SubscriptionId, TenantId, binding_tag, credential_name, identity_name,
+    InvalidName, Issuer, Location, Namespace, PrincipalId, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid,
+    Scope, ServiceAccountName, ServiceAccountUid, Subject, SubscriptionId, TenantId, binding_tag, credential_name,
+    identity_name, role_assignment_name,
 };
 
 use crate::given::{cases, name};
@@ -19,7 +20,7 @@ const IDENTITY: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/reso
                         Microsoft.ManagedIdentity/userAssignedIdentities/orders";
 
 #[track_caller]
-fn table<T: FromStr<Err = InvalidName> + Display + Debug>(good: &[&str], bad: &[&str]) {
+pub fn table<T: FromStr<Err = InvalidName> + Display + Debug>(good: &[&str], bad: &[&str]) {
     for text in good {
         assert_eq!(
             &text.parse::<T>().unwrap_or_else(|error| panic!("{error}")).to_string(),
@@ -288,6 +289,8 @@ fn everything(text: &str) -> Vec<Option<InvalidName>> {
         text.parse::<BindingUid>().err(),
         text.parse::<Issuer>().err(),
         text.parse::<Audience>().err(),
+        text.parse::<Scope>().err(),
+        text.parse::<RoleDefinitionGuid>().err(),
     ]
 }
 
@@ -437,6 +440,16 @@ fn derived_names_never_change() {
         "wib-nucdeyhxg5bthgbm-orders-mzosc46aetmt64cp"
     );
     assert_eq!(binding_tag(&namespace, &binding), "shop/orders.eu");
+    let principal = name("1a2b3c4d-0000-4000-8000-0000000091c1");
+    let assignment = role_assignment_name(
+        &cluster,
+        &namespace,
+        &binding,
+        &name("/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop"),
+        principal,
+        name("Key Vault Secrets User"),
+    );
+    assert_eq!(assignment.to_string(), "ae055c49-59f5-5acd-91da-b9c9cf638473");
 }
 
 #[test]

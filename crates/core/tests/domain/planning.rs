@@ -6,12 +6,15 @@ use proptest::prelude::*;
 use wio_api::Reason;
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
 use wio_core::names::ServiceAccountName;
-use wio_core::observed::{BoundBy, ObservedCredential, ObservedIdentity, PresentIdentity, Tags};
+use wio_core::observed::{
+    BoundBy, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity,
+    Tags,
+};
 use wio_core::plan::{GrantStep, MAX_CREDENTIALS, Plan, Revocation, plan};
 
 use crate::given::{ACCOUNTS, accounts_of, any_binding, any_policy, cases, desired, existing, name, removal};
 use crate::seeds::any_world;
-use crate::worlds::{Account, Ran, World, as_wanted, facts, foreign_credential};
+use crate::worlds::{Account, Ran, World, as_wanted, assignment, facts, foreign_assignment, foreign_credential};
 
 const ALL: usize = usize::MAX;
 
@@ -36,7 +39,14 @@ pub fn settle(world: &mut World, desired: &Desired, named: &BTreeSet<ServiceAcco
 #[derive(Debug, PartialEq)]
 pub struct Foreign {
     identity: Option<PresentIdentity>,
+    roles: Vec<ObservedRoleAssignment>,
     accounts: Vec<(ServiceAccountName, Account)>,
+}
+
+impl Foreign {
+    pub fn roles(&self) -> &[ObservedRoleAssignment] {
+        &self.roles
+    }
 }
 
 pub fn foreign(world: &World, bound: &DesiredBinding) -> Foreign {
@@ -61,8 +71,10 @@ pub fn foreign(world: &World, bound: &DesiredBinding) -> Foreign {
         BoundBy::Other { .. } => true,
         BoundBy::Nobody | BoundBy::Gone { .. } => !named.contains(name),
     };
+    let not_ours = |assignment: &&ObservedRoleAssignment| !bound.owner.owns_assignment(assignment);
     Foreign {
         identity,
+        roles: world.roles.iter().filter(not_ours).cloned().collect(),
         accounts: world
             .accounts
             .iter()
@@ -78,6 +90,7 @@ pub fn assert_untouched(before: &Foreign, world: &World, bound: &DesiredBinding)
     if before.identity.is_some() {
         assert_eq!(after.identity, before.identity);
     }
+    assert_eq!(after.roles, before.roles);
     for (name, account) in &before.accounts {
         assert_eq!(world.accounts.get(name), Some(account), "{name} was somebody else's");
     }
@@ -93,7 +106,11 @@ proptest! {
         let bound = desired(&object);
         let mut world = World::as_desired(&bound);
         (0..foreign).for_each(|n| world.insert(foreign_credential(n)));
+        (0..foreign).for_each(|n| {
+            world.insert_role(foreign_assignment(n as u128, "Contributor", &format!("/subscriptions/{n}")));
+        });
         if shouted {
+            world.roles.iter_mut().for_each(|assignment| assignment.scope = assignment.scope.to_uppercase());
             let identity = world.identity.as_mut().unwrap();
             identity.tags = identity.tags.iter().map(|(tag, value)| (tag.to_uppercase(), value.clone())).collect();
             for credential in &mut identity.credentials {
@@ -150,6 +167,9 @@ proptest! {
                     known.identity_written(present.facts, present.tags.clone());
                 }
                 (GrantStep::PutCredential(wanted), _) => known.credential_written(as_wanted(wanted)),
+                (GrantStep::PutRoleAssignment(wanted), ObservedIdentity::Present(present)) => {
+                    known.role_assigned(assignment(&bound.owner, wanted, present.facts.principal_id));
+                }
                 (GrantStep::ApplyServiceAccount(wanted), _) => {
                     if let Some(account) = seen.service_accounts.get(&wanted.name) {
                         known.account_applied(wanted.name.clone(), account.clone());
@@ -160,6 +180,7 @@ proptest! {
         }
         prop_assert_eq!(plan(&desired, &known), plan(&desired, &seen));
         prop_assert_eq!(known.service_accounts, seen.service_accounts);
+        prop_assert_eq!(known.role_assignments, seen.role_assignments);
     }
 
     #[test]
@@ -180,6 +201,14 @@ proptest! {
         for step in &planned.revocations {
             match step {
                 Revocation::DeleteCredential(name) => prop_assert!(prefix.owns(name), "{} is deleted", name),
+                Revocation::DeleteRoleAssignment { scope, name } => {
+                    let ours = observed.role_assignments.known().iter().any(|seen| {
+                        seen.name == *name
+                            && seen.scope.parse().as_ref() == Ok(scope)
+                            && bound.owner.owns_assignment(seen)
+                    });
+                    prop_assert!(ours, "{} at {} is deleted", name, scope);
+                }
                 Revocation::ReleaseServiceAccount { name, uid, .. } => {
                     prop_assert_eq!(mark(name), Some(&BoundBy::Us));
                     prop_assert_eq!(&observed.service_accounts[name].uid, uid);
@@ -188,6 +217,10 @@ proptest! {
                     let ObservedIdentity::Present(present) = &observed.identity else { panic!("{planned:?}") };
                     prop_assert!(gone && managed && bound.owner.owns_exactly(&present.tags));
                     prop_assert!(present.credentials.iter().all(|credential| prefix.owns(&credential.name)));
+                    let left_behind = observed.role_assignments.known().iter().any(|seen| {
+                        seen.principal == present.facts.principal_id && !bound.owner.owns_assignment(seen)
+                    });
+                    prop_assert!(!left_behind, "roles of nobody are left");
                 }
             }
         }
@@ -205,6 +238,13 @@ proptest! {
                     prop_assert!(present.tags.keys().all(|old| tags.keys().any(|new| new.eq_ignore_ascii_case(old))));
                 }
                 GrantStep::PutCredential(wanted) => prop_assert!(prefix.owns(&wanted.name)),
+                GrantStep::PutRoleAssignment(wanted) => {
+                    prop_assert!(bound.authorized.roles().contains(&wanted.permitted));
+                    let ObservedIdentity::Present(present) = &observed.identity else { continue };
+                    let principal = present.facts.principal_id;
+                    let given = observed.role_assignments.known().iter().any(|seen| wanted.is_given_by(seen, principal));
+                    prop_assert!(!given, "{} is given already", wanted);
+                }
                 GrantStep::ApplyServiceAccount(wanted) => {
                     let others = matches!(mark(&wanted.name), Some(BoundBy::Other { .. }));
                     prop_assert!(!others, "{} is bound by another", wanted.name);
@@ -221,7 +261,9 @@ proptest! {
         let rank = |step: &GrantStep| match step {
             GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } => 0,
             GrantStep::PutCredential(_) => 1,
-            GrantStep::ApplyServiceAccount(_) => 2,
+            // A pod that starts as soon as it can has its roles.
+            GrantStep::PutRoleAssignment(_) => 2,
+            GrantStep::ApplyServiceAccount(_) => 3,
         };
         prop_assert!(planned.grants.is_sorted_by_key(rank), "{planned:#?}");
         let mut end = observed.clone();
@@ -258,6 +300,9 @@ proptest! {
         if let ObservedIdentity::Present(present) = &mut turned.identity {
             present.credentials.reverse();
         }
+        if let ObservedRoleAssignments::Known(assignments) = &mut turned.role_assignments {
+            assignments.reverse();
+        }
         let other = plan(&target, &turned);
         let texts = |plan: &Plan| plan.revocations.iter().map(|step| format!("{step:?}")).collect::<BTreeSet<_>>();
         prop_assert_eq!(texts(&other), texts(&planned));
@@ -290,6 +335,7 @@ fn sorted(world: &World) -> World {
     if let Some(identity) = &mut world.identity {
         identity.credentials.sort_by(|a, b| a.name.cmp(&b.name));
     }
+    world.roles.sort_by_key(|assignment| assignment.name);
     for account in world.accounts.values_mut() {
         account.uid = name("any");
     }

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use wio_api::{FederatedCredentialUsage, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
-use wio_core::observed::{Observed, ObservedIdentity, Tags};
+use wio_core::observed::{Observed, ObservedIdentity, ObservedRoleAssignments, Tags};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, plan};
-use wio_core::presume;
+use wio_core::presume::{self, Presumed};
 use wio_core::status::status;
 
 use crate::given::{
@@ -41,9 +41,10 @@ fn settled(object: &WorkloadIdentityBinding) -> (DesiredBinding, WorkloadIdentit
     (bound, status)
 }
 
-fn plan_from(identity: ObservedIdentity, bound: &DesiredBinding) -> Plan {
+fn plan_from(presumed: Presumed, bound: &DesiredBinding) -> Plan {
     let observed = Observed {
-        identity,
+        identity: presumed.identity,
+        role_assignments: presumed.role_assignments,
         ..Observed::default()
     };
     plan(&Desired::Bound(bound.clone()), &observed)
@@ -57,7 +58,11 @@ proptest! {
         let bound = desired(&object);
         let world = World::as_desired(&bound);
         let presumed = presume::as_left(&bound, GENERATION, &left(&bound, &world)).unwrap();
-        let observed = Observed { identity: presumed, ..world.observe(&accounts_of(&bound)) };
+        let observed = Observed {
+            identity: presumed.identity,
+            role_assignments: presumed.role_assignments,
+            ..world.observe(&accounts_of(&bound))
+        };
         prop_assert_eq!(plan(&Desired::Bound(bound), &observed), Plan::default());
     }
 
@@ -71,13 +76,13 @@ proptest! {
         let (_, mut status) = settled(&before);
         status.issuer = Some(shown.to_owned());
         let bound = desired_in(&now, &cluster_with(if moved { OLD_ISSUER } else { ISSUER }));
-        if let Some(identity) = presume::as_left(&bound, GENERATION, &status) {
-            prop_assert_eq!(plan_from(identity, &bound).revocations, []);
+        if let Some(presumed) = presume::as_left(&bound, GENERATION, &status) {
+            prop_assert_eq!(plan_from(presumed, &bound).revocations, []);
         }
         let absent = presume::absent(&bound, true, (!fresh).then_some(&status));
         prop_assert_eq!(absent.is_some(), fresh && matches!(bound.identity, DesiredIdentity::Managed { .. }));
-        if let Some(identity) = absent {
-            prop_assert_eq!(plan_from(identity, &bound).revocations, []);
+        if let Some(presumed) = absent {
+            prop_assert_eq!(plan_from(presumed, &bound).revocations, []);
         }
     }
 }
@@ -145,11 +150,12 @@ fn an_identity_is_presumed_absent_only_when_its_name_is_ours_alone_and_nothing_w
         observed_generation: Some(-1),
         ..Default::default()
     };
-    assert_eq!(presume::absent(&bound, true, None), Some(ObservedIdentity::Absent));
-    assert_eq!(
-        presume::absent(&bound, true, Some(&fresh)),
-        Some(ObservedIdentity::Absent)
-    );
+    let absent = Some(Presumed {
+        identity: ObservedIdentity::Absent,
+        role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+    });
+    assert_eq!(presume::absent(&bound, true, None), absent);
+    assert_eq!(presume::absent(&bound, true, Some(&fresh)), absent);
     assert_eq!(
         presume::absent(&bound, false, None),
         None,

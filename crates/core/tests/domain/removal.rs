@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use wio_api::{DeletionPolicy, Reason, keys};
-use wio_core::desired::{Desired, DesiredBinding};
-use wio_core::observed::{Observed, Tags};
+use wio_core::authorize::NotPermitted;
+use wio_core::desired::{Desired, DesiredBinding, DesiredDenial};
+use wio_core::observed::{BoundBy, Observed, Tags};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{Plan, Revocation, plan};
 
@@ -25,8 +26,9 @@ fn planned(bound: &DesiredBinding, policy: DeletionPolicy, world: &World) -> Pla
 fn order(plan: &Plan) -> Vec<u8> {
     let rank = |step: &Revocation| match step {
         Revocation::DeleteCredential(_) => 0,
-        Revocation::ReleaseServiceAccount { .. } => 1,
-        Revocation::DeleteIdentity => 2,
+        Revocation::DeleteRoleAssignment { .. } => 1,
+        Revocation::ReleaseServiceAccount { .. } => 2,
+        Revocation::DeleteIdentity => 3,
     };
     plan.revocations.iter().map(rank).collect()
 }
@@ -59,8 +61,10 @@ proptest! {
         } else {
             let prefix = bound.owner.credential_prefix();
             prop_assert!(world.credentials().iter().all(|credential| !prefix.owns(&credential.name)));
-            let marked = world.accounts.values().any(|account| account.mark == wio_core::observed::BoundBy::Us);
+            let marked = world.accounts.values().any(|account| account.mark == BoundBy::Us);
             prop_assert!(!marked);
+            let role = world.roles.iter().any(|assignment| bound.owner.owns_assignment(assignment));
+            prop_assert!(!role);
         }
         for (name, account) in &world.accounts {
             let same = before.1.accounts.get(name);
@@ -69,9 +73,32 @@ proptest! {
         if world.identity.is_some() {
             assert_untouched(&before.0, &world, &bound);
         }
+        let after = foreign(&world, &bound);
+        prop_assert_eq!(after.roles(), before.0.roles());
         let over = outcome(target, world.observe(&named)).is_gone();
         prop_assert_eq!(over, rest.blocked.is_empty());
         prop_assert!(rest.blocked.iter().all(|blocked| blocked.reason == Reason::DeletionBlocked));
+    }
+
+    #[test]
+    fn a_denied_binding_keeps_nothing_but_the_identity(
+        object in any_binding(), seed in any_world(), policy in any_policy(),
+    ) {
+        let bound = desired(&object);
+        let why = NotPermitted {
+            field: "spec.identity".to_owned(),
+            message: "no policy allows it".to_owned(),
+        };
+        let target = Desired::Denied(DesiredDenial::new(removal(&bound, policy), why));
+        let mut world = seed.lawful(&bound);
+        let before = (foreign(&world, &bound), world.identity.clone().map(|identity| (identity.facts, identity.tags)));
+        settle(&mut world, &target, &accounts_of(&bound));
+        let prefix = bound.owner.credential_prefix();
+        prop_assert!(world.credentials().iter().all(|credential| !prefix.owns(&credential.name)));
+        prop_assert!(world.roles.iter().all(|assignment| !bound.owner.owns_assignment(assignment)));
+        prop_assert!(world.accounts.values().all(|account| account.mark != BoundBy::Us));
+        assert_untouched(&before.0, &world, &bound);
+        prop_assert_eq!(world.identity.map(|identity| (identity.facts, identity.tags)), before.1);
     }
 
     #[test]
@@ -101,6 +128,7 @@ proptest! {
         let mut named: BTreeSet<_> = accounts_of(&first);
         let mut world = World::as_desired(&first);
         world.accounts.clear();
+        world.roles.clear();
         world.identity.as_mut().unwrap().credentials.clear();
         let managed = !first.owner.owns(&Tags::new()) && first.identity != wio_core::desired::DesiredIdentity::Existing;
         if managed {
@@ -114,6 +142,7 @@ proptest! {
         settle(&mut world, &Desired::Bound(second.clone()), &named);
         let rest = settle(&mut world, &gone(&second, DeletionPolicy::Delete), &named);
         prop_assert_eq!(rest, Plan::default());
+        prop_assert_eq!(world.roles, start.roles);
         prop_assert_eq!(world.identity, start.identity);
         prop_assert_eq!(world.accounts, start.accounts);
     }
@@ -123,14 +152,14 @@ proptest! {
 fn everything_of_a_managed_binding_goes_in_order() {
     let bound = desired(&managed(&["a", "b"]));
     let planned = planned(&bound, DeletionPolicy::Delete, &World::as_desired(&bound));
-    assert_eq!(order(&planned), [0, 0, 1, 1, 2]);
+    assert_eq!(order(&planned), [0, 0, 2, 2, 3]);
 }
 
 #[test]
 fn a_retained_identity_loses_our_trust_and_stays() {
     let bound = desired(&managed(&["a"]));
     let planned = planned(&bound, DeletionPolicy::RetainIdentity, &World::as_desired(&bound));
-    assert_eq!(order(&planned), [0, 1]);
+    assert_eq!(order(&planned), [0, 2]);
 }
 
 #[test]
@@ -138,7 +167,7 @@ fn an_existing_identity_is_never_deleted_even_with_our_tags() {
     let bound = desired(&existing(&["a"]));
     let mut world = World::as_desired(&bound);
     world.identity.as_mut().unwrap().tags = crate::worlds::tags_of(&bound.owner);
-    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 1]);
+    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 2]);
 }
 
 #[test]
@@ -149,7 +178,7 @@ fn an_identity_with_the_uid_of_another_binding_of_the_same_name_is_never_deleted
         let tags = &mut world.identity.as_mut().unwrap().tags;
         tags.remove(keys::BINDING_UID_TAG);
         tags.extend(uid.map(|uid| (keys::BINDING_UID_TAG.to_owned(), uid.to_owned())));
-        assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 1]);
+        assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 2]);
     }
 }
 
@@ -160,7 +189,7 @@ fn an_identity_that_others_use_is_not_deleted_under_them() {
     world.insert(foreign_credential(2));
     world.insert(foreign_credential(1));
     let planned = planned(&bound, DeletionPolicy::Delete, &world);
-    assert_eq!(order(&planned), [0, 1]);
+    assert_eq!(order(&planned), [0, 2]);
     assert_eq!(planned.blocked[0].reason, Reason::DeletionBlocked);
     let message = &planned.blocked[0].message;
     assert!(message.contains("terraform-1, terraform-2"), "{message}");
@@ -176,5 +205,5 @@ fn a_service_account_of_ours_is_let_go_though_its_identity_is_away() {
     let bound = desired(&managed(&["a"]));
     let mut world = World::as_desired(&bound);
     world.identity = None;
-    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [1]);
+    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [2]);
 }

@@ -5,10 +5,15 @@ use wio_api::keys;
 use wio_core::binding::Owner;
 use wio_core::desired::{DesiredBinding, DesiredServiceAccount};
 use wio_core::names::credential_name;
-use wio_core::observed::{BoundBy, Observed, ObservedCredential, PresentIdentity, Tags};
+use wio_core::observed::{
+    BoundBy, Observed, ObservedCredential, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity, Tags,
+};
 
-use crate::given::{ACCOUNTS, OLD_ISSUER, name};
-use crate::worlds::{Account, Values, World, account, as_wanted, facts, foreign_credential, right_values, tags_of};
+use crate::given::{ACCOUNTS, OLD_ISSUER, ROLES, name};
+use crate::worlds::{
+    Account, Values, World, account, as_wanted, assignment, facts, foreign_assignment, foreign_credential,
+    right_values, tags_of,
+};
 
 /// A federated credential to start with, before it is known for which binding.
 #[derive(Clone, Debug)]
@@ -140,6 +145,87 @@ fn grow(seed: &Seed, bound: &DesiredBinding) -> Vec<ObservedCredential> {
         }
     };
     vec![one]
+}
+
+/// A role assignment to start with.
+#[derive(Clone, Debug)]
+pub enum RoleSeed {
+    /// Ours, whether the spec asks for it or not.
+    Ours(usize),
+    OursInCapitals(usize),
+    /// Ours, for the principal that the identity had before it was created anew.
+    OursOfBefore(usize),
+    /// Somebody else gave the same.
+    Same(usize),
+    OfAnotherBinding(usize),
+    OfAnotherCluster(usize),
+    /// At a scope where we never assign anything.
+    AtRoot(u128),
+    /// Our name on somebody else's grant.
+    OurNameElsewhere(usize),
+    OfAnotherPrincipal(usize),
+}
+
+fn any_role() -> BoxedStrategy<RoleSeed> {
+    let n = || 0..ROLES.len();
+    prop_oneof![
+        4 => n().prop_map(RoleSeed::Ours),
+        1 => n().prop_map(RoleSeed::OursInCapitals),
+        1 => n().prop_map(RoleSeed::OursOfBefore),
+        2 => n().prop_map(RoleSeed::Same),
+        1 => n().prop_map(RoleSeed::OfAnotherBinding),
+        1 => n().prop_map(RoleSeed::OfAnotherCluster),
+        1 => (0..3_u128).prop_map(RoleSeed::AtRoot),
+        1 => n().prop_map(RoleSeed::OurNameElsewhere),
+        1 => n().prop_map(RoleSeed::OfAnotherPrincipal),
+    ]
+    .boxed()
+}
+
+fn grow_role(seed: &RoleSeed, owner: &Owner) -> ObservedRoleAssignment {
+    let now = facts(0).principal_id;
+    let made_by = |owner: &Owner, i: usize, principal| {
+        let (role, scope) = ROLES[i];
+        ObservedRoleAssignment {
+            name: owner.role_assignment_name(&name(scope), principal, name(role)),
+            scope: scope.to_owned(),
+            definition: name(role),
+            principal,
+        }
+    };
+    let ours = |i, principal| made_by(owner, i, principal);
+    match *seed {
+        RoleSeed::Ours(i) => ours(i, now),
+        RoleSeed::OursInCapitals(i) => ObservedRoleAssignment {
+            scope: ROLES[i].1.to_uppercase(),
+            ..ours(i, now)
+        },
+        RoleSeed::OursOfBefore(i) => ours(i, facts(66).principal_id),
+        RoleSeed::Same(i) => foreign_assignment(i as u128, ROLES[i].0, ROLES[i].1),
+        RoleSeed::OfAnotherBinding(i) => {
+            let other = Owner {
+                name: name("invoices"),
+                ..owner.clone()
+            };
+            made_by(&other, i, now)
+        }
+        RoleSeed::OfAnotherCluster(i) => {
+            let other = Owner {
+                cluster: name("another-cluster"),
+                ..owner.clone()
+            };
+            made_by(&other, i, now)
+        }
+        RoleSeed::AtRoot(n) => foreign_assignment(100 + n, "Reader", "/"),
+        RoleSeed::OurNameElsewhere(i) => ObservedRoleAssignment {
+            scope: "/subscriptions/0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f78".to_owned(),
+            ..ours(i, now)
+        },
+        RoleSeed::OfAnotherPrincipal(i) => ObservedRoleAssignment {
+            principal: facts(55).principal_id,
+            ..foreign_assignment(200 + i as u128, ROLES[i].0, ROLES[i].1)
+        },
+    }
 }
 
 /// The tags of an identity to start with.
@@ -283,6 +369,7 @@ fn grow_account(seed: &AccountSeed, n: usize, wanted: Option<&DesiredServiceAcco
 #[derive(Clone, Debug)]
 pub struct WorldSeed {
     identity: Option<(TagSeed, Vec<Seed>)>,
+    roles: Vec<RoleSeed>,
     accounts: Vec<AccountSeed>,
 }
 
@@ -293,9 +380,14 @@ pub fn any_world() -> BoxedStrategy<WorldSeed> {
     ];
     (
         prop::option::weighted(0.85, (any_tags(), credentials)),
+        prop::collection::vec(any_role(), 0..6),
         prop::collection::vec(any_account(), ACCOUNTS.len()),
     )
-        .prop_map(|(identity, accounts)| WorldSeed { identity, accounts })
+        .prop_map(|(identity, roles, accounts)| WorldSeed {
+            identity,
+            roles,
+            accounts,
+        })
         .boxed()
 }
 
@@ -306,6 +398,12 @@ impl WorldSeed {
         for credential in self.credentials(bound) {
             world.insert(credential);
         }
+        for found in self.roles(bound) {
+            // A name is of one grant in all of Azure, and ours are for these grants alone.
+            if bound.owner.owns_assignment(&found) || !Self::misnamed(&found, bound) {
+                world.insert_role(found);
+            }
+        }
         world
     }
 
@@ -315,7 +413,22 @@ impl WorldSeed {
         if let Some(identity) = &mut world.identity {
             identity.credentials = self.credentials(bound);
         }
-        world.observe(&ACCOUNTS.iter().map(|text| name(text)).collect())
+        let mut observed = world.observe(&ACCOUNTS.iter().map(|text| name(text)).collect());
+        observed.role_assignments = ObservedRoleAssignments::Known(self.roles(bound));
+        observed
+    }
+
+    fn roles(&self, bound: &DesiredBinding) -> Vec<ObservedRoleAssignment> {
+        self.roles.iter().map(|seed| grow_role(seed, &bound.owner)).collect()
+    }
+
+    /// Whether a foreign assignment has a name that the operator would want to use: Azure answers the operator
+    /// `RoleAssignmentUpdateNotPermitted` then, which is a fault and no matter of a plan.
+    fn misnamed(taken: &ObservedRoleAssignment, bound: &DesiredBinding) -> bool {
+        bound
+            .roles
+            .iter()
+            .any(|role| assignment(&bound.owner, role, facts(0).principal_id).name == taken.name)
     }
 
     fn credentials(&self, bound: &DesiredBinding) -> Vec<ObservedCredential> {
@@ -337,6 +450,7 @@ impl WorldSeed {
                 tags: grow_tags(*tags, &bound.owner),
                 credentials: Vec::new(),
             }),
+            roles: Vec::new(),
             accounts: accounts
                 .filter_map(|(n, (text, seed))| Some((name(text), grow_account(seed, n, wanted(text))?)))
                 .collect(),

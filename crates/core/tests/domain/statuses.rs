@@ -5,10 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
-use wio_api::{Condition, Reason, WorkloadIdentityBindingStatus};
+use wio_api::{Condition, DeletionPolicy, Reason, WorkloadIdentityBindingStatus};
 use wio_core::authorize::NotPermitted;
 use wio_core::binding::InvalidField;
-use wio_core::desired::Desired;
+use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::disposition::Disposition;
 use wio_core::fault::{
     AzureAnswer, AzureCause, AzureFault, Blocked, Fault, HeldField, KubernetesCause, KubernetesFault,
@@ -17,7 +17,7 @@ use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::status::{status, transition};
 use wio_testkit::kstatus;
 
-use crate::given::{accounts_of, any_binding, any_policy, cases, cluster, desired, managed, removal};
+use crate::given::{accounts_of, any_binding, any_policy, cases, cluster, denied, desired, managed, removal};
 use crate::seeds::any_world;
 use crate::worlds::World;
 
@@ -97,29 +97,46 @@ fn any_fault() -> BoxedStrategy<Fault> {
     .boxed()
 }
 
+/// What is asked for: that it is bound, denied, or gone.
+#[derive(Clone, Debug)]
+enum Wish {
+    Bound,
+    Denied,
+    Gone(DeletionPolicy),
+}
+
+fn any_wish() -> impl Strategy<Value = Wish> {
+    prop_oneof![6 => Just(Wish::Bound), 2 => Just(Wish::Denied), 3 => any_policy().prop_map(Wish::Gone)]
+}
+
+fn wished(wish: &Wish, bound: DesiredBinding) -> Desired {
+    match wish {
+        Wish::Bound => Desired::Bound(bound),
+        Wish::Denied => denied(&bound),
+        Wish::Gone(policy) => Desired::Gone(removal(&bound, *policy)),
+    }
+}
+
 /// What a reconcile can come to, and whether the binding is being deleted.
 fn any_outcome() -> BoxedStrategy<(Outcome, bool)> {
     let observed = (
         any_binding(),
         prop::option::weighted(0.7, any_world()),
-        prop::option::weighted(0.3, any_policy()),
+        any_wish(),
         prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(any_fault(), 1..3)],
         prop::bool::weighted(0.2),
         any::<bool>(),
     );
-    let observed = observed.prop_map(|(object, seed, policy, faults, suspended, carried_out)| {
+    let observed = observed.prop_map(|(object, seed, wish, faults, suspended, carried_out)| {
         let bound = desired(&object);
         let mut world = seed.map_or_else(|| World::as_desired(&bound), |seed| seed.lawful(&bound));
         let named = accounts_of(&bound);
-        let desired = match policy {
-            Some(policy) => Desired::Gone(removal(&bound, policy)),
-            None => Desired::Bound(bound),
-        };
+        let desired = wished(&wish, bound);
         if carried_out {
             let plan = wio_core::plan::plan(&desired, &world.observe(&named));
             world.run(&desired, &plan, usize::MAX).unwrap();
         }
-        let deleting = policy.is_some();
+        let deleting = matches!(wish, Wish::Gone(_));
         let observed = world.observe(&named);
         (
             Outcome::Observed(Box::new(Reconciled {
@@ -140,15 +157,25 @@ fn any_outcome() -> BoxedStrategy<(Outcome, bool)> {
     });
     let denied = own_words().prop_map(|message| {
         Outcome::denied(&NotPermitted {
-            field: "spec.identity",
+            field: "spec.identity".to_owned(),
             message,
         })
+    });
+    let unobserved = (any_binding(), any_wish(), any_fault()).prop_map(|(object, wish, fault)| {
+        let deleting = matches!(wish, Wish::Gone(_));
+        let desired = Box::new(wished(&wish, desired(&object)));
+        (Outcome::Unobserved { desired, fault }, deleting)
+    });
+    let undecided = own_words().prop_map(|message| {
+        let reason = Reason::NotDecided;
+        (Outcome::Undecided(Blocked { reason, message }), false)
     });
     prop_oneof![
         6 => observed,
         1 => (invalid, any::<bool>()),
         1 => (denied, any::<bool>()),
-        2 => (any_fault().prop_map(Outcome::Unobserved), any::<bool>()),
+        2 => unobserved,
+        1 => undecided,
     ]
     .boxed()
 }
@@ -256,11 +283,12 @@ fn what_was_not_looked_at_stays_as_it_was_last_seen() {
     let bound = desired(&managed(&["a"]));
     let observed = World::as_desired(&bound).observe(&accounts_of(&bound));
     let settled = Outcome::Observed(Box::new(Reconciled {
-        desired: Desired::Bound(bound),
+        desired: Desired::Bound(bound.clone()),
         observed,
         faults: Vec::new(),
         suspended: false,
     }));
+    let desired = Box::new(Desired::Bound(bound));
     let first = status(None, GENERATION, false, Some(&cluster()), &settled, at(0));
     let fault = Fault::Azure(AzureFault {
         operation: "read the identity x".to_owned(),
@@ -271,7 +299,7 @@ fn what_was_not_looked_at_stays_as_it_was_last_seen() {
         GENERATION,
         false,
         Some(&cluster()),
-        &Outcome::Unobserved(fault),
+        &Outcome::Unobserved { desired, fault },
         at(1),
     );
     assert_eq!(next.identity, first.identity);

@@ -7,7 +7,7 @@ use wio_core::binding::{IdentityRef, InvalidField, validate};
 use wio_core::outcome::Outcome;
 use wio_testkit::fixtures::binding;
 
-use crate::given::{ACCOUNTS, CLUSTER, EXISTING, config, existing, managed, name, validated};
+use crate::given::{ACCOUNTS, CLUSTER, EXISTING, VAULT, config, existing, managed, managed_with, name, validated};
 
 fn problems(binding: &WorkloadIdentityBinding) -> Vec<InvalidField> {
     validate(binding, &name(CLUSTER)).unwrap_err()
@@ -142,6 +142,25 @@ fn existing_at(id: &str) -> WorkloadIdentityBinding {
 }
 
 #[test]
+fn every_role_is_blamed_by_its_path_with_its_value_and_the_way_out() {
+    blamed(
+        |b| *b = managed_with(&[("Reader", VAULT), ("Orders Reader", VAULT)]),
+        "spec.roleAssignments[1].role",
+        &["\"Orders Reader\"", "GUID"],
+    );
+    blamed(
+        |b| *b = managed_with(&[("Reader", "/subscriptions/x")]),
+        "spec.roleAssignments[0].scope",
+        &["\"/subscriptions/x\"", "resourceGroups"],
+    );
+    blamed(
+        |b| *b = managed_with(&[("Reader", VAULT); 21]),
+        "spec.roleAssignments",
+        &["21 role assignments", "at most 20"],
+    );
+}
+
+#[test]
 fn everything_is_told_at_once() {
     let object = binding("Shop", "Orders")
         .managed_as(ManagedIdentity {
@@ -150,6 +169,7 @@ fn everything_is_told_at_once() {
             resource_group: Some(String::new()),
             location: Some("x".to_owned()),
             tags: tags(&["workloadidentity.dev", "workloadidentity.dev-x"]),
+            ..ManagedIdentity::default()
         })
         .service_account("A")
         .token_expiration(1)

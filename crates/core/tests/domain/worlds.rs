@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 use wio_api::{ConflictPolicy, keys};
 use wio_core::binding::Owner;
-use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
-use wio_core::names::{ServiceAccountName, ServiceAccountUid};
+use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredRole, DesiredServiceAccount};
+use wio_core::names::{PrincipalId, ServiceAccountName, ServiceAccountUid};
 use wio_core::observed::{
-    BoundBy, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, PresentIdentity,
-    Tags,
+    BoundBy, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignment,
+    ObservedRoleAssignments, ObservedServiceAccount, PresentIdentity, Tags,
 };
 use wio_core::plan::{GrantStep, MAX_CREDENTIALS, Plan, Revocation};
 
@@ -19,6 +19,8 @@ use crate::given::name;
 #[derive(Clone, Debug, PartialEq)]
 pub struct World {
     pub identity: Option<PresentIdentity>,
+    /// Role assignments, of the identity's principal and of others'. They outlive it.
+    pub roles: Vec<ObservedRoleAssignment>,
     pub accounts: BTreeMap<ServiceAccountName, Account>,
     /// Identities that were created so far: each gets a client id of its own.
     pub created: u128,
@@ -87,6 +89,33 @@ pub fn as_wanted(wanted: &DesiredCredential) -> ObservedCredential {
     }
 }
 
+/// The assignment that the operator would make.
+pub fn assignment(owner: &Owner, wanted: &DesiredRole, principal: PrincipalId) -> ObservedRoleAssignment {
+    ObservedRoleAssignment {
+        name: owner.role_assignment_name(wanted.scope(), principal, wanted.definition()),
+        scope: wanted.scope().to_string(),
+        definition: wanted.definition(),
+        principal,
+    }
+}
+
+/// An assignment that somebody else made.
+pub fn foreign_assignment(n: u128, role: &str, scope: &str) -> ObservedRoleAssignment {
+    ObservedRoleAssignment {
+        name: Uuid::from_u128(0xf0_0000 + n).into(),
+        scope: scope.to_owned(),
+        definition: name(role),
+        principal: facts(0).principal_id,
+    }
+}
+
+/// What Azure allows once: a scope, a principal and a role.
+fn same_triple(one: &ObservedRoleAssignment, other: &ObservedRoleAssignment) -> bool {
+    one.principal == other.principal
+        && one.definition == other.definition
+        && one.scope.eq_ignore_ascii_case(&other.scope)
+}
+
 pub fn foreign_credential(n: usize) -> ObservedCredential {
     ObservedCredential {
         name: name(&format!("terraform-{n}")),
@@ -111,6 +140,7 @@ impl World {
     pub fn empty() -> Self {
         Self {
             identity: None,
+            roles: Vec::new(),
             accounts: BTreeMap::new(),
             created: 0,
         }
@@ -139,6 +169,11 @@ impl World {
                 tags,
                 credentials: bound.credentials.iter().map(as_wanted).collect(),
             }),
+            roles: bound
+                .roles
+                .iter()
+                .map(|role| assignment(&bound.owner, role, facts.principal_id))
+                .collect(),
             accounts: bound.service_accounts.iter().enumerate().map(marked).collect(),
             created: 1,
         }
@@ -147,6 +182,14 @@ impl World {
     /// The same world with one more federated credential, if Azure would allow it.
     pub fn insert(&mut self, credential: ObservedCredential) {
         let _ = self.put(credential, false);
+    }
+
+    /// The same world with one more role assignment, if Azure would allow it.
+    pub fn insert_role(&mut self, assignment: ObservedRoleAssignment) {
+        let taken = |other: &ObservedRoleAssignment| other.name == assignment.name || same_triple(other, &assignment);
+        if !self.roles.iter().any(taken) {
+            self.roles.push(assignment);
+        }
     }
 
     pub fn credentials(&self) -> &[ObservedCredential] {
@@ -176,6 +219,7 @@ impl World {
                 .identity
                 .clone()
                 .map_or(ObservedIdentity::Absent, ObservedIdentity::Present),
+            role_assignments: ObservedRoleAssignments::Known(self.roles.clone()),
             service_accounts: self
                 .accounts
                 .iter()
@@ -211,12 +255,21 @@ impl World {
                     .then_some(())
                     .ok_or(format!("{name} is not there"))
             }
+            Revocation::DeleteRoleAssignment { scope, name } => {
+                let before = self.roles.len();
+                self.roles.retain(|assignment| {
+                    assignment.name != *name || !assignment.scope.eq_ignore_ascii_case(scope.as_str())
+                });
+                (self.roles.len() < before)
+                    .then_some(())
+                    .ok_or(format!("{name} is not at {scope}"))
+            }
             Revocation::DeleteIdentity => {
                 let identity = self.identity.take().ok_or("an identity that is not there")?;
-                // Azure would take these along without a word.
-                identity
-                    .credentials
-                    .is_empty()
+                // Azure would take these along without a word, and leave those behind for ever.
+                let has_role =
+                    |assignment: &ObservedRoleAssignment| assignment.principal == identity.facts.principal_id;
+                (identity.credentials.is_empty() && !self.roles.iter().any(has_role))
                     .then_some(())
                     .ok_or("others still use the identity".to_owned())
             }
@@ -264,6 +317,19 @@ impl World {
                 Ok(Ran::Done)
             }
             GrantStep::PutCredential(wanted) => self.put(as_wanted(wanted), true).map(|()| Ran::Done),
+            GrantStep::PutRoleAssignment(wanted) => {
+                let identity = self.identity.as_ref().ok_or("a role for no identity")?;
+                let new = assignment(&bound.owner, wanted, identity.facts.principal_id);
+                let named = self.roles.iter().find(|other| other.name == new.name);
+                if let Some(named) = named.filter(|named| !same_triple(named, &new)) {
+                    return Err(format!("RoleAssignmentUpdateNotPermitted: {named:?}"));
+                }
+                if named.is_none() && self.roles.iter().any(|other| same_triple(other, &new)) {
+                    return Err(format!("RoleAssignmentExists: {new:?}"));
+                }
+                self.insert_role(new);
+                Ok(Ran::Done)
+            }
             GrantStep::ApplyServiceAccount(wanted) => self.apply(bound, wanted),
         }
     }

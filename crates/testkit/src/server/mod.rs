@@ -120,6 +120,7 @@ impl FakeApiServer {
             store.register(resource);
         }
         store.register(ResourceType::custom(&wio_api::crd()));
+        store.register(ResourceType::custom(&wio_api::policy_crd()));
         let state = State {
             store,
             log: Log::default(),

@@ -1,0 +1,251 @@
+//! Role assignments, as plain requests (docs/adr/0002):
+//! <https://learn.microsoft.com/rest/api/authorization/role-assignments>.
+
+use azure_core::http::{Method, Request, Url};
+use serde::Deserialize;
+use serde_json::json;
+use wio_core::authorize::{Authorized, Grant, Revoke};
+use wio_core::binding::Owner;
+use wio_core::desired::DesiredRole;
+use wio_core::fault::{AzureCause, AzureFault};
+use wio_core::names::{PrincipalId, RoleAssignmentName, RoleDefinitionGuid, Scope};
+use wio_core::observed::ObservedRoleAssignment;
+
+use crate::answer::{Answer, says_absent};
+use crate::client::Azure;
+use crate::pipeline::RoleAssignments;
+use crate::telemetry::Operation;
+
+/// A subscription has at most 4000 role assignments. A list of more pages than this leads in a circle.
+const MAX_PAGES: usize = 100;
+
+const READ: &str = "Microsoft.Authorization/roleAssignments/read";
+const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
+const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page {
+    value: Vec<Assignment>,
+    next_link: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Assignment {
+    name: String,
+    properties: Properties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    scope: String,
+    role_definition_id: String,
+    principal_id: String,
+}
+
+// === impl Azure ===
+
+impl Azure {
+    /// A principal's role assignments at the scope, above it and below it. A scope that does not exist has none.
+    ///
+    /// # Errors
+    /// When any page cannot be had: half a list is no list.
+    pub async fn list_role_assignments(
+        &self,
+        scope: &Scope,
+        principal: PrincipalId,
+    ) -> Result<Vec<ObservedRoleAssignment>, AzureFault> {
+        let listed = match self.role_pages(scope, principal).await {
+            Err(cause) if says_absent(&cause) => Ok(Vec::new()),
+            listed => listed,
+        };
+        listed.map_err(|cause| AzureFault {
+            operation: format!("list the role assignments of principal {principal} at {scope}"),
+            cause: denied(cause, READ, scope),
+        })
+    }
+
+    async fn role_pages(
+        &self,
+        scope: &Scope,
+        principal: PrincipalId,
+    ) -> Result<Vec<ObservedRoleAssignment>, AzureCause> {
+        let mut found = Vec::new();
+        let mut url = self
+            .pipeline
+            .role_assignments_url(scope, RoleAssignments::Of(principal));
+        for _ in 0..MAX_PAGES {
+            let request = Request::new(url, Method::Get);
+            let answer = self.send_role_request(Operation::ListRoleAssignments, request).await?;
+            let page: Page = answer.json()?;
+            found.extend(page.value.into_iter().filter_map(Assignment::observed));
+            match page.next_link.filter(|link| !link.is_empty()) {
+                Some(link) => url = self.pipeline.follow_role_assignments(&link)?,
+                None => return Ok(found),
+            }
+        }
+        Err(AzureCause::Malformed(format!(
+            "the list has more than {MAX_PAGES} pages"
+        )))
+    }
+
+    /// Gives the identity's principal a role. When somebody else gave it the same role before, that assignment is
+    /// returned: Azure allows no second one, its name is not ours, and so it is never taken away.
+    ///
+    /// # Errors
+    /// Everything but a success, among it a role that the witness does not permit.
+    pub async fn put_role_assignment(
+        &self,
+        authorized: &Authorized<Grant>,
+        owner: &Owner,
+        role: &DesiredRole,
+        principal: PrincipalId,
+    ) -> Result<ObservedRoleAssignment, AzureFault> {
+        self.assign(authorized, owner, role, principal)
+            .await
+            .map_err(|cause| AzureFault {
+                operation: format!(
+                    "give the managed identity {} the role {role}",
+                    authorized.identity().name
+                ),
+                cause,
+            })
+    }
+
+    async fn assign(
+        &self,
+        authorized: &Authorized<Grant>,
+        owner: &Owner,
+        role: &DesiredRole,
+        principal: PrincipalId,
+    ) -> Result<ObservedRoleAssignment, AzureCause> {
+        const EXISTS: &str = "RoleAssignmentExists";
+        if !authorized.roles().contains(&role.permitted) {
+            return Err(AzureCause::Refused(
+                "the role was not permitted for this identity".to_owned(),
+            ));
+        }
+        let scope = role.scope();
+        let name = owner.role_assignment_name(scope, principal, role.definition());
+        let url = self.pipeline.role_assignments_url(scope, RoleAssignments::Named(name));
+        match self.put_role(url, role, principal).await {
+            Ok(written) if written.name == name && role.is_given_by(&written, principal) => Ok(written),
+            Ok(written) => Err(AzureCause::Malformed(format!("it speaks of {}", written.id()))),
+            Err(AzureCause::Answer(answer)) if answer.code == EXISTS => {
+                let equal = |seen: &ObservedRoleAssignment| role.is_given_by(seen, principal);
+                let seen = self.role_pages(scope, principal).await.unwrap_or_default();
+                seen.into_iter().find(equal).ok_or(AzureCause::Answer(answer))
+            }
+            Err(cause) if says_scope_absent(&cause) => Err(AzureCause::RoleScopeNotFound(scope.clone())),
+            Err(cause) => Err(denied(cause, WRITE, scope)),
+        }
+    }
+
+    async fn put_role(
+        &self,
+        url: Url,
+        role: &DesiredRole,
+        principal: PrincipalId,
+    ) -> Result<ObservedRoleAssignment, AzureCause> {
+        let mut request = Request::new(url, Method::Put);
+        request.insert_header("content-type", "application/json");
+        let body = json!({"properties": {
+            "roleDefinitionId": definition_id(role.scope(), role.definition()),
+            "principalId": principal.to_string(),
+            // Without it Azure looks the principal up, and does not find one that it has only just made.
+            "principalType": "ServicePrincipal",
+        }});
+        request.set_body(body.to_string());
+        let answer = self.send_role_request(Operation::PutRoleAssignment, request).await?;
+        let written: Assignment = answer.json()?;
+        written.observed().ok_or_else(|| {
+            AzureCause::Malformed("the role assignment has no usable name, role or principal".to_owned())
+        })
+    }
+
+    /// Deletes a role assignment. One that is not there is deleted, and so is one whose scope is gone.
+    ///
+    /// # Errors
+    /// Whatever does not say that it is gone.
+    pub async fn delete_role_assignment(
+        &self,
+        authorized: &Authorized<Revoke>,
+        scope: &Scope,
+        name: RoleAssignmentName,
+    ) -> Result<(), AzureFault> {
+        let url = self.pipeline.role_assignments_url(scope, RoleAssignments::Named(name));
+        let request = Request::new(url, Method::Delete);
+        match self.send_role_request(Operation::DeleteRoleAssignment, request).await {
+            Ok(_) => Ok(()),
+            Err(cause) if says_absent(&cause) => Ok(()),
+            Err(cause) => Err(AzureFault {
+                operation: format!(
+                    "delete the role assignment {name} at {scope} of the managed identity {}",
+                    authorized.identity().name
+                ),
+                cause: denied(cause, DELETE, scope),
+            }),
+        }
+    }
+
+    async fn send_role_request(&self, operation: Operation, mut request: Request) -> Result<Answer, AzureCause> {
+        request.insert_header("accept", "application/json");
+        let answer = self.pipeline.send(operation, request).await?;
+        if answer.is_success() {
+            Ok(answer)
+        } else {
+            Err(answer.error())
+        }
+    }
+}
+
+// === impl Assignment ===
+
+impl Assignment {
+    /// None when it breaks Azure's own rules: such a one is not ours.
+    fn observed(self) -> Option<ObservedRoleAssignment> {
+        let parsed = || {
+            Some(ObservedRoleAssignment {
+                name: self.name.parse().ok()?,
+                // It comes back without the subscription, in whatever case, and a custom role of a management group with
+                // that: the GUID is what it means.
+                definition: self.properties.role_definition_id.rsplit('/').next()?.parse().ok()?,
+                principal: self.properties.principal_id.parse().ok()?,
+                scope: self.properties.scope.clone(),
+            })
+        };
+        let observed = parsed();
+        if observed.is_none() {
+            tracing::debug!(name = self.name, "a role assignment is left out");
+        }
+        observed
+    }
+}
+
+/// In the subscription where it is to hold: a custom role is only known there.
+fn definition_id(scope: &Scope, definition: RoleDefinitionGuid) -> String {
+    let within = scope
+        .subscription()
+        .map(|subscription| format!("/subscriptions/{subscription}"))
+        .unwrap_or_default();
+    format!("{within}/providers/Microsoft.Authorization/roleDefinitions/{definition}")
+}
+
+/// Names the permission that is missing. Azure's own words name it too, and with it the caller and a moment.
+fn denied(cause: AzureCause, action: &'static str, scope: &Scope) -> AzureCause {
+    match cause {
+        AzureCause::Answer(answer) if answer.status == 403 && answer.code == "AuthorizationFailed" => {
+            AzureCause::RoleAccessDenied {
+                action,
+                scope: scope.clone(),
+            }
+        }
+        cause => cause,
+    }
+}
+
+/// Whether what a role is to hold for is not there. An unknown role is another matter.
+fn says_scope_absent(cause: &AzureCause) -> bool {
+    says_absent(cause) && !matches!(cause, AzureCause::Answer(answer) if answer.code.starts_with("Role"))
+}

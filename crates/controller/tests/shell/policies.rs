@@ -1,0 +1,122 @@
+use k8s_openapi::api::core::v1::Namespace;
+use serde_json::{Value, json};
+use wio_api::{NamespaceSelector, Reason, WorkloadIdentityPolicy};
+use wio_azure_sim::IdentityId;
+use wio_testkit::fixtures::{binding, policy};
+
+use crate::world::*;
+
+/// A binding to an identity that the world's own policy says nothing about.
+fn bind_elsewhere(world: &World) {
+    let id = world.foreign_identity(OTHER_GROUP, "payments", Vec::new());
+    world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+}
+
+fn elsewhere() -> String {
+    IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "pay*").to_string()
+}
+
+fn label(world: &World, team: &str) {
+    let set = |object: &mut Value| object["metadata"]["labels"]["team"] = json!(team);
+    world.cluster.edit::<Namespace>("", NAMESPACE, set);
+}
+
+async fn is_denied(world: &World) {
+    let denied = world.says("orders", Reason::NotPermitted).await;
+    for (kind, status) in [("Ready", "False"), ("Stalled", "True"), ("Authorized", "False")] {
+        assert_eq!(condition(&denied, kind).status, status, "{kind}");
+    }
+    let field = "spec.identity.existing.resourceId";
+    assert!(message(&denied).contains(field), "{}", message(&denied));
+    assert_eq!(denied.status.unwrap().authorized_by, Vec::<String>::new());
+}
+
+async fn trust_is_gone(world: &World) {
+    is_denied(world).await;
+    assert_eq!(world.identity().credentials, [], "and the identity stays");
+    assert_eq!(world.account("orders"), None, "it was made for the binding");
+    let asked = world.asked();
+    let last_write = asked.iter().rfind(|line| !line.starts_with("GET"));
+    assert_eq!(last_write.map(String::as_str), Some("DELETE credential: 200"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_policy_allows_is_asked_nothing_of_azure_for_until_one_does() {
+    story(async |world| {
+        bind_elsewhere(world);
+        is_denied(world).await;
+        assert_eq!(world.asked(), Vec::<String>::new());
+        world
+            .cluster
+            .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere()).build());
+        let ready = world.ready("orders").await;
+        assert_eq!(condition(&ready, "Authorized").status, "True");
+        assert_eq!(ready.status.unwrap().authorized_by, ["payments"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_deleted_takes_the_trust_with_it() {
+    story(async |world| {
+        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
+        world.cluster.seed(payments.build());
+        bind_elsewhere(world);
+        world.ready("orders").await;
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        trust_is_gone(world).await;
+    })
+    .await;
+}
+
+/// A suspended binding must not keep what a policy takes away.
+#[tokio::test(start_paused = true)]
+async fn a_suspended_binding_loses_its_trust_as_well() {
+    story(async |world| {
+        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
+        world.cluster.seed(payments.build());
+        bind_elsewhere(world);
+        world.ready("orders").await;
+        world.edit("orders", |object| object["spec"]["suspend"] = json!(true));
+        world.says("orders", Reason::Suspended).await;
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        trust_is_gone(world).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_loses_its_label_loses_its_trust() {
+    story(async |world| {
+        label(world, "shop");
+        let selector: NamespaceSelector = serde_json::from_value(json!({ "matchLabels": { "team": "shop" } })).unwrap();
+        world
+            .cluster
+            .seed(policy("shop").selector(selector).existing(&elsewhere()).build());
+        bind_elsewhere(world);
+        world.ready("orders").await;
+        label(world, "bank");
+        trust_is_gone(world).await;
+    })
+    .await;
+}
+
+/// Otherwise whoever may edit the binding keeps for ever what the platform team took away.
+#[tokio::test(start_paused = true)]
+async fn an_unusable_spec_does_not_keep_what_a_policy_took_away() {
+    story(async |world| {
+        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
+        world.cluster.seed(payments.build());
+        bind_elsewhere(world);
+        world.ready("orders").await;
+        world.edit("orders", |object| object["spec"]["audience"] = json!("a b"));
+        world.says("orders", Reason::InvalidSpec).await;
+        assert_eq!(world.identity().credentials.len(), 1, "what is allowed stands");
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        world
+            .until("the trust is gone", |world| world.identity().credentials.is_empty())
+            .await;
+        world.says("orders", Reason::NotPermitted).await;
+    })
+    .await;
+}

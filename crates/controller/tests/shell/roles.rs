@@ -1,0 +1,163 @@
+use serde_json::json;
+use wio_api::Reason;
+use wio_azure_sim::RoleAssignment;
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
+
+use crate::world::*;
+
+const ROLE: &str = "Key Vault Secrets User";
+const GUID: &str = "4633458b-17de-408a-b874-0445c86b69e6";
+
+fn scope() -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{SHARED_GROUP}")
+}
+
+fn orders() -> BindingBuilder {
+    binding(NAMESPACE, "orders")
+        .managed()
+        .service_account("orders")
+        .role(ROLE, &scope())
+}
+
+fn allow(world: &World) {
+    world
+        .cluster
+        .seed(policy("secrets").namespace(NAMESPACE).role(ROLE, &[&scope()]).build());
+}
+
+fn assignments(world: &World) -> Vec<RoleAssignment> {
+    world.azure.snapshot().role_assignments
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_a_policy_allows_is_given_with_one_request() {
+    story(async |world| {
+        allow(world);
+        world.create(orders());
+        let ready = world.ready("orders").await;
+        assert_eq!(
+            world.asked(),
+            ["PUT identity: 201", "PUT credential: 201", "PUT roleassignment: 201"]
+        );
+        let given = assignments(world);
+        assert_eq!(given.len(), 1);
+        assert_eq!(given[0].role_definition_id.to_string(), GUID);
+        assert_eq!(given[0].principal_type, "ServicePrincipal");
+        assert_eq!(given[0].principal_id, world.identity().principal_id);
+        let roles = condition(&ready, "RoleAssignmentsReady");
+        assert_eq!(roles.status, "True");
+        assert!(roles.message.contains("10 minutes"), "{}", roles.message);
+        assert_eq!(ready.status.unwrap().role_assignments.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_no_policy_allows_is_not_given() {
+    story(async |world| {
+        world.create(orders());
+        let denied = world.says("orders", Reason::NotPermitted).await;
+        assert!(
+            message(&denied).contains("spec.roleAssignments"),
+            "{}",
+            message(&denied)
+        );
+        assert_eq!(world.asked(), Vec::<String>::new());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_that_leaves_the_spec_is_taken_away() {
+    story(async |world| {
+        allow(world);
+        world.create(orders());
+        world.ready("orders").await;
+        world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
+        world
+            .until("the role is taken away", |world| assignments(world).is_empty())
+            .await;
+        let ready = world.ready("orders").await;
+        assert!(ready.status.unwrap().role_assignments.is_empty());
+        assert_eq!(world.identity().credentials.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_role_assignment_is_made_again() {
+    story(async |world| {
+        allow(world);
+        world.create(orders());
+        world.ready("orders").await;
+        let before = assignments(world)[0].name;
+        world.change_azure(|azure| azure.role_assignments.clear());
+        let again = |world: &World| assignments(world).first().is_some_and(|again| again.name == before);
+        world.until("it is there again", again).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn roles_go_after_the_trust_and_before_the_identity() {
+    story(async |world| {
+        allow(world);
+        world.create(orders());
+        world.ready("orders").await;
+        world.forget_requests();
+        world.delete("orders");
+        world.gone("orders").await;
+        assert!(assignments(world).is_empty() && !world.has_identity());
+        let deletions: Vec<String> = world
+            .asked()
+            .into_iter()
+            .filter(|line| line.starts_with("DELETE"))
+            .collect();
+        assert_eq!(
+            deletions,
+            [
+                "DELETE credential: 200",
+                "DELETE roleassignment: 200",
+                "DELETE identity: 200"
+            ]
+        );
+    })
+    .await;
+}
+
+/// The platform team gave the role to the identity before; it is theirs.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_somebody_else_gave_is_enough_and_stays() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        let principal_id = world.identity().principal_id;
+        world.change_azure(|azure| {
+            azure.role_assignments.push(RoleAssignment {
+                name: "7b2d7f6c-6f0e-4d0c-9a55-0c3f5f8e1a01".parse().unwrap(),
+                scope: scope(),
+                role_definition_id: GUID.parse().unwrap(),
+                principal_id,
+                principal_type: "ServicePrincipal".to_owned(),
+                description: None,
+                condition: None,
+                condition_version: None,
+                created_on: "2026-01-01T00:00:00Z".parse().unwrap(),
+                updated_on: "2026-01-01T00:00:00Z".parse().unwrap(),
+                created_by: "platform".to_owned(),
+            });
+        });
+        allow(world);
+        let before = assignments(world);
+        world.create(
+            binding(NAMESPACE, "orders")
+                .existing(&id)
+                .service_account("orders")
+                .role(ROLE, &scope()),
+        );
+        world.ready("orders").await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(assignments(world), before);
+    })
+    .await;
+}

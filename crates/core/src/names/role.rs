@@ -1,0 +1,214 @@
+//! Azure's names of roles and of where they hold.
+//! <https://learn.microsoft.com/azure/role-based-access-control/role-assignments>
+
+use std::fmt;
+use std::str::FromStr;
+
+use uuid::Uuid;
+
+use super::azure::guid_newtype;
+use super::built_in_roles::{guid_of, name_of};
+use super::{InvalidName, SubscriptionId, caseless_newtype};
+
+guid_newtype!(
+    /// A role assignment's name. Ours are derived ([`super::role_assignment_name`]).
+    RoleAssignmentName,
+    "role assignment name"
+);
+
+/// A role definition, built-in or custom. A built-in one has the same GUID in every tenant and cloud.
+///
+/// It parses from a GUID, from a built-in role's name in any case, and from a role definition's whole id, with the
+/// subscription or without: Azure answers without it, and in other case than was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleDefinitionGuid(Uuid);
+
+caseless_newtype!(
+    /// Where a role holds, and everything below it: the resource id of a management group, a subscription, a resource
+    /// group or any resource. Equality disregards case, as Azure does.
+    Scope,
+    "scope",
+    "it must be the resource id of a management group, a subscription, a resource group or a resource, for example \
+     /subscriptions/<GUID>/resourceGroups/<name>, without empty segments, '.', '..', '%', '*', '?', '#', '\\' or white space",
+    is_scope
+);
+
+/// The longest scope that is taken; admission takes no longer one.
+const SCOPE_CHARS_MAX: usize = 1024;
+
+// === impl RoleDefinitionGuid ===
+
+impl RoleDefinitionGuid {
+    /// Manages everything, access among it.
+    pub const OWNER: Self = Self(uuid::uuid!("8e3af657-a8ff-443c-a75c-2fe8c4bcb635"));
+    /// Manages everybody's access.
+    pub const USER_ACCESS_ADMINISTRATOR: Self = Self(uuid::uuid!("18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"));
+    /// Manages everybody's access by roles.
+    pub const RBAC_ADMINISTRATOR: Self = Self(uuid::uuid!("f58310d9-a9f6-439a-9e8d-f62e7b41a168"));
+
+    /// The GUID itself.
+    #[must_use]
+    pub const fn as_uuid(&self) -> Uuid {
+        self.0
+    }
+
+    /// The built-in role's name, when it is one that the operator knows by name.
+    #[must_use]
+    pub fn built_in_name(&self) -> Option<&'static str> {
+        name_of(self.0)
+    }
+}
+
+impl FromStr for RoleDefinitionGuid {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHAT: &str = "role definition";
+        const BAD_ID: &str = "it must be a GUID, a built-in role's name, or \
+            [/subscriptions/<GUID>]/providers/Microsoft.Authorization/roleDefinitions/<GUID>, exactly";
+        const UNKNOWN_NAME: &str = "no built-in role that the operator knows has this name, so it must be the role definition's \
+            GUID (az role definition list --name <name> --query [].name)";
+        if let Some(guid) = hyphenated(text) {
+            return Ok(Self(guid));
+        }
+        if !text.contains('/') {
+            return guid_of(text)
+                .map(Self)
+                .ok_or_else(|| InvalidName::new(WHAT, text, UNKNOWN_NAME));
+        }
+        let invalid = || InvalidName::new(WHAT, text, BAD_ID);
+        let segments: Vec<&str> = text.split('/').collect();
+        let (["", above @ .., p, provider, kind, guid] | [above @ .., p, provider, kind, guid]) = segments.as_slice()
+        else {
+            return Err(invalid());
+        };
+        let fixed = [
+            (p, "providers"),
+            (provider, "Microsoft.Authorization"),
+            (kind, "roleDefinitions"),
+        ];
+        let in_subscription = match above {
+            [] => true,
+            [s, subscription] => {
+                s.eq_ignore_ascii_case("subscriptions") && subscription.parse::<SubscriptionId>().is_ok()
+            }
+            _ => false,
+        };
+        if !text.starts_with('/') || !in_subscription || fixed.iter().any(|(is, must)| !is.eq_ignore_ascii_case(must)) {
+            return Err(invalid());
+        }
+        hyphenated(guid).map(Self).ok_or_else(invalid)
+    }
+}
+
+impl fmt::Display for RoleDefinitionGuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.hyphenated())
+    }
+}
+
+fn hyphenated(text: &str) -> Option<Uuid> {
+    const CHARS: usize = 36;
+    Uuid::try_parse(text)
+        .ok()
+        .filter(|guid| text.len() == CHARS && !guid.is_nil())
+}
+
+// === impl Scope ===
+
+impl Scope {
+    /// Its segments, in the case in which they were given.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.as_str().split('/').skip(1)
+    }
+
+    /// Whether it is the other one or lies below it: whole segments are compared, so that `team-a-evil` is not below
+    /// `team-a`.
+    #[must_use]
+    pub fn is_at_or_below(&self, other: &Self) -> bool {
+        let mut own = self.segments();
+        other
+            .segments()
+            .all(|theirs| own.next().is_some_and(|ours| ours.eq_ignore_ascii_case(theirs)))
+    }
+
+    /// The subscription that it is or lies in; none for a management group.
+    #[must_use]
+    pub fn subscription(&self) -> Option<SubscriptionId> {
+        let mut segments = self.segments();
+        segments
+            .next()
+            .filter(|first| first.eq_ignore_ascii_case("subscriptions"))?;
+        segments.next()?.parse().ok()
+    }
+
+    /// The subscription or management group that it is or lies in: a list of role assignments there has all below it.
+    #[must_use]
+    pub fn root(&self) -> Self {
+        const OF_SUBSCRIPTION: usize = 2;
+        if self.subscription().is_none() {
+            // Azure lists management groups side by side: such a scope lies in nothing but itself.
+            return self.clone();
+        }
+        let segments: Vec<&str> = self.segments().take(OF_SUBSCRIPTION).collect();
+        Self(format!("/{}", segments.join("/")))
+    }
+}
+
+impl From<SubscriptionId> for Scope {
+    fn from(subscription: SubscriptionId) -> Self {
+        Self(format!("/subscriptions/{subscription}"))
+    }
+}
+
+fn is_scope(text: &str) -> bool {
+    if text.len() > SCOPE_CHARS_MAX || !text.starts_with('/') {
+        return false;
+    }
+    let segments: Vec<&str> = text.split('/').skip(1).collect();
+    segments.iter().all(|segment| is_segment(segment)) && is_path(&segments)
+}
+
+/// A management group, or a subscription and what is in it.
+fn is_path(segments: &[&str]) -> bool {
+    let is = |segment: &str, fixed: &str| segment.eq_ignore_ascii_case(fixed);
+    match segments {
+        [p, provider, kind, _] if is(p, "providers") => {
+            is(provider, "Microsoft.Management") && is(kind, "managementGroups")
+        }
+        [s, subscription, rest @ ..] if is(s, "subscriptions") && subscription.parse::<SubscriptionId>().is_ok() => {
+            match rest {
+                [g, _, below @ ..] if is(g, "resourceGroups") => are_resources(below),
+                below => are_resources(below),
+            }
+        }
+        _ => false,
+    }
+}
+
+/// Nothing, or a provider's resource and those below it, and what extends them: `providers/<provider>` and pairs of type
+/// and name.
+fn are_resources(segments: &[&str]) -> bool {
+    match segments {
+        [] => true,
+        [p, _, pairs @ ..] if p.eq_ignore_ascii_case("providers") => {
+            let own = pairs
+                .iter()
+                .position(|segment| segment.eq_ignore_ascii_case("providers"))
+                .unwrap_or(pairs.len());
+            let (own, extending) = pairs.split_at(own);
+            !own.is_empty() && own.len() % 2 == 0 && are_resources(extending)
+        }
+        _ => false,
+    }
+}
+
+/// A segment that leads nowhere else: not empty, no dots alone, and nothing that a URL, a pattern or a log line reads as
+/// something else.
+fn is_segment(segment: &str) -> bool {
+    !segment.is_empty()
+        && !segment.chars().all(|c| c == '.')
+        && !segment
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || "%*?#\\<>\"'".contains(c))
+}

@@ -1,0 +1,58 @@
+//! The roles of an identity. Which role assignments are ours, their derived names say (docs/adr/0007).
+
+use std::collections::BTreeSet;
+
+use super::{GrantStep, Plan, Revocation};
+use crate::binding::Owner;
+use crate::desired::DesiredRole;
+use crate::names::{PrincipalId, RoleAssignmentName, Scope};
+use crate::observed::{ObservedRoleAssignment, ObservedRoleAssignments};
+
+/// Plans the role assignments of a principal; it is none yet when the identity is about to be created.
+///
+/// An equal one under another name gives the role as well: it is not written again, and never taken away.
+pub(super) fn assign(
+    owner: &Owner,
+    wanted: &[DesiredRole],
+    principal: Option<PrincipalId>,
+    observed: &ObservedRoleAssignments,
+    plan: &mut Plan,
+) {
+    let ObservedRoleAssignments::Known(seen) = observed else {
+        return;
+    };
+    let gives = |assignment: &ObservedRoleAssignment, role: &DesiredRole| {
+        principal.is_some_and(|principal| role.is_given_by(assignment, principal))
+    };
+    take_away(
+        owner,
+        seen.iter()
+            .filter(|assignment| !wanted.iter().any(|role| gives(assignment, role))),
+        plan,
+    );
+    plan.grants.extend(
+        wanted
+            .iter()
+            .filter(|role| !seen.iter().any(|assignment| gives(assignment, role)))
+            .cloned()
+            .map(GrantStep::PutRoleAssignment),
+    );
+}
+
+/// Plans to delete those of the role assignments that are ours.
+pub(super) fn take_away<'a>(
+    owner: &Owner,
+    unwanted: impl IntoIterator<Item = &'a ObservedRoleAssignment>,
+    plan: &mut Plan,
+) {
+    // By scope and name: a list that changed between its pages can show one assignment twice.
+    let ours: BTreeSet<(Scope, RoleAssignmentName)> = unwanted
+        .into_iter()
+        .filter(|assignment| owner.owns_assignment(assignment))
+        .filter_map(|assignment| Some((assignment.scope.parse().ok()?, assignment.name)))
+        .collect();
+    plan.revocations.extend(
+        ours.into_iter()
+            .map(|(scope, name)| Revocation::DeleteRoleAssignment { scope, name }),
+    );
+}

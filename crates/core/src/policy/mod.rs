@@ -1,0 +1,159 @@
+//! What the bindings of some namespaces may have, parsed: what cannot be parsed grants nothing, and the rest of the same
+//! policy still does, so that a slip in one line takes no other trust away.
+
+mod namespaces;
+mod parse;
+mod patterns;
+mod quota;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use wio_api::WorkloadIdentityPolicy;
+
+use crate::names::{
+    IdentityId, IdentityName, Location, Namespace, PolicyName, ResourceGroupId, RoleDefinitionGuid, Scope,
+    ServiceAccountName,
+};
+
+use namespaces::Namespaces;
+use patterns::NamePrefix;
+pub use patterns::{IdentityPattern, ServiceAccountPattern};
+pub use quota::used_credentials;
+
+/// All policies of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policies {
+    policies: Vec<Policy>,
+    problems: Vec<PolicyProblem>,
+}
+
+/// A policy. Only [`Policies::parse`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub(crate) name: PolicyName,
+    namespaces: Namespaces,
+    /// None when the permissions are for every service account.
+    pub(crate) service_accounts: Option<Vec<ServiceAccountPattern>>,
+    pub(crate) existing: Vec<IdentityPattern>,
+    pub(crate) managed: Vec<Place>,
+    pub(crate) roles: Vec<RoleAt>,
+    pub(crate) max_credentials: Option<usize>,
+}
+
+/// A place where identities may be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) group: ResourceGroupId,
+    pub(crate) name_prefix: NamePrefix,
+    /// None when every region is allowed.
+    pub(crate) locations: Option<Vec<Location>>,
+    pub(crate) adopt: bool,
+}
+
+/// A role that may be given at some scopes and below them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RoleAt {
+    pub(crate) definition: RoleDefinitionGuid,
+    pub(crate) scopes: Vec<Scope>,
+}
+
+/// A part of a policy that cannot be parsed and so grants nothing.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyProblem {
+    /// The policy's name, as written.
+    pub policy: String,
+    /// The field's path.
+    pub field: String,
+    /// What is wrong with its value, and what would be right.
+    pub problem: String,
+}
+
+/// What policies are matched with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceFacts {
+    /// The namespace.
+    pub name: Namespace,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl fmt::Display for PolicyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} of WorkloadIdentityPolicy {} grants nothing: {}",
+            self.field, self.policy, self.problem
+        )
+    }
+}
+
+// === impl Policies ===
+
+impl Policies {
+    /// Parses policies, in whatever order they come.
+    #[must_use]
+    pub fn parse<'a>(objects: impl IntoIterator<Item = &'a WorkloadIdentityPolicy>) -> Self {
+        let mut all = Self::default();
+        for object in objects {
+            all.policies.extend(parse::policy(object, &mut all.problems));
+        }
+        all.policies.sort_by(|a, b| a.name.cmp(&b.name));
+        all.problems.sort();
+        all
+    }
+
+    /// What could not be parsed and so grants nothing.
+    #[must_use]
+    pub fn problems(&self) -> &[PolicyProblem] {
+        &self.problems
+    }
+
+    /// The policies for a namespace, by name.
+    pub(crate) fn of<'a>(&'a self, namespace: &NamespaceFacts) -> Vec<&'a Policy> {
+        self.policies
+            .iter()
+            .filter(|policy| policy.namespaces.hold(namespace))
+            .collect()
+    }
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Whether its permissions are for this service account.
+    pub(crate) fn means(&self, account: &ServiceAccountName) -> bool {
+        match &self.service_accounts {
+            None => true,
+            Some(patterns) => patterns.iter().any(|pattern| pattern.matches(account)),
+        }
+    }
+
+    /// Whether it allows to bind an identity that somebody else owns.
+    pub(crate) fn allows_existing(&self, id: &IdentityId) -> bool {
+        self.existing.iter().any(|pattern| pattern.matches(id))
+    }
+
+    /// Whether it allows a role at a scope.
+    pub(crate) fn allows_role(&self, definition: RoleDefinitionGuid, scope: &Scope) -> bool {
+        self.roles.iter().any(|role| {
+            role.definition == definition && role.scopes.iter().any(|allowed| scope.is_at_or_below(allowed))
+        })
+    }
+}
+
+// === impl Place ===
+
+impl Place {
+    /// Whether an identity may be created here, as far as its region is concerned.
+    pub(crate) fn has(&self, location: &Location) -> bool {
+        self.locations
+            .as_ref()
+            .is_none_or(|locations| locations.contains(location))
+    }
+
+    /// Whether an identity may be called so here.
+    pub(crate) fn takes(&self, name: &IdentityName, derived: bool) -> bool {
+        derived || self.name_prefix.begins(name)
+    }
+}

@@ -1,0 +1,102 @@
+//! From the custom resource to what it grants. Total: what cannot be parsed grants nothing and is told.
+
+use std::fmt;
+use std::str::FromStr;
+
+use wio_api::{ManagedIdentityPermission, RolePermission, WorkloadIdentityPolicy};
+
+use super::namespaces::Namespaces;
+use super::{Place, Policy, PolicyProblem, RoleAt};
+use crate::names::ResourceGroupId;
+
+pub(super) fn policy(object: &WorkloadIdentityPolicy, problems: &mut Vec<PolicyProblem>) -> Option<Policy> {
+    let written = object.metadata.name.clone().unwrap_or_default();
+    let mut tell = |field: String, problem: String| {
+        problems.push(PolicyProblem {
+            policy: written.clone(),
+            field,
+            problem,
+        });
+    };
+    let name = one("metadata.name", &written, &mut tell)?;
+    let spec = &object.spec;
+    Some(Policy {
+        name,
+        namespaces: Namespaces::parse(&spec.namespaces, &mut tell),
+        service_accounts: spec
+            .service_accounts
+            .as_ref()
+            .map(|patterns| limited("spec.serviceAccounts", patterns, &mut tell)),
+        existing: each("spec.existingIdentities", &spec.existing_identities, &mut tell),
+        managed: spec
+            .managed_identities
+            .iter()
+            .enumerate()
+            .filter_map(|(index, asked)| place(&format!("spec.managedIdentities[{index}]"), asked, &mut tell))
+            .collect(),
+        roles: spec
+            .roles
+            .iter()
+            .enumerate()
+            .filter_map(|(index, asked)| role(&format!("spec.roles[{index}]"), asked, &mut tell))
+            .collect(),
+        // Below zero nothing is left but zero.
+        max_credentials: spec
+            .max_federated_credentials
+            .map(|max| usize::try_from(max).unwrap_or_default()),
+    })
+}
+
+fn place(field: &str, asked: &ManagedIdentityPermission, tell: &mut impl FnMut(String, String)) -> Option<Place> {
+    let subscription = one(&format!("{field}.subscriptionId"), &asked.subscription_id, tell);
+    let name = one(&format!("{field}.resourceGroup"), &asked.resource_group, tell);
+    let name_prefix = one(&format!("{field}.namePrefix"), &asked.name_prefix, tell);
+    let locations = asked
+        .locations
+        .as_ref()
+        .map(|locations| limited(&format!("{field}.locations"), locations, tell));
+    Some(Place {
+        group: ResourceGroupId {
+            subscription: subscription?,
+            name: name?,
+        },
+        name_prefix: name_prefix?,
+        locations,
+        adopt: asked.adopt,
+    })
+}
+
+fn role(field: &str, asked: &RolePermission, tell: &mut impl FnMut(String, String)) -> Option<RoleAt> {
+    let definition = one(&format!("{field}.role"), &asked.role, tell);
+    let scopes = limited(&format!("{field}.scopes"), &asked.scopes, tell);
+    Some(RoleAt {
+        definition: definition?,
+        scopes,
+    })
+}
+
+/// A list that would mean something else if it were empty: then it means nothing at all.
+fn limited<T: FromStr<Err: fmt::Display>>(
+    field: &str,
+    texts: &[String],
+    tell: &mut impl FnMut(String, String),
+) -> Vec<T> {
+    if texts.is_empty() {
+        tell(field.to_owned(), "it is empty; name at least one".to_owned());
+    }
+    each(field, texts, tell)
+}
+
+fn each<T: FromStr<Err: fmt::Display>>(field: &str, texts: &[String], tell: &mut impl FnMut(String, String)) -> Vec<T> {
+    texts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, text)| one(&format!("{field}[{index}]"), text, tell))
+        .collect()
+}
+
+fn one<T: FromStr<Err: fmt::Display>>(field: &str, text: &str, tell: &mut impl FnMut(String, String)) -> Option<T> {
+    text.parse()
+        .map_err(|problem: T::Err| tell(field.to_owned(), problem.to_string()))
+        .ok()
+}
