@@ -165,13 +165,14 @@ async fn role_assignments(
     for principal in look::principals(principal, status) {
         for (scope, must_be_seen) in &places {
             match ctx.azure.list_role_assignments(scope, principal).await {
-                // Those of a wider scope are in every list.
-                Ok(listed) => found.extend(
-                    listed
-                        .into_iter()
-                        .filter(|one| !found.contains(one))
-                        .collect::<Vec<_>>(),
-                ),
+                Ok(listed) => {
+                    for one in listed {
+                        // Those of a wider scope are in every list.
+                        if !found.contains(&one) {
+                            found.push(one);
+                        }
+                    }
+                }
                 Err(fault) if *must_be_seen => return ObservedRoleAssignments::Unknown(fault),
                 Err(fault) => tracing::debug!(%fault, "the role assignments that others gave are not known"),
             }

@@ -166,8 +166,10 @@ fn decide(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -
         Ok(validated) => validated,
         Err(invalid) => return standing(Outcome::invalid(&invalid)),
     };
-    let all = ctx.bindings.state();
-    let used = used_credentials(binding, all.iter().map(|other| &**other));
+    let beside = ctx
+        .bindings
+        .state_filter(|other| other.metadata.namespace == binding.metadata.namespace);
+    let used = used_credentials(binding, beside.iter().map(|other| &**other));
     match authorize(&validated, config, &policies, &namespace, used) {
         Err(why) => denied(why),
         Ok(authorized) => {
