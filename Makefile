@@ -1,13 +1,16 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit e2e bench generate verify image setup clean
+.PHONY: help demo abuse test lint unit e2e bench generate verify image setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Show the main job on real parts: one binding gives a pod its token (KEEP=1 leaves it running)
 	@hack/demo
+
+abuse: setup ## Try what a tenant may try to gain another's identity or role, and print what each layer answers
+	@hack/abuse
 
 test: ## Everything: lint, unit tests, end-to-end tests
 	@hack/timed lint unit setup e2e

@@ -29,6 +29,7 @@ const LISTED_DEADLINE: Duration = Duration::from_secs(30);
 /// The custom resource.
 const CRD: &str = "workloadidentitybindings.workloadidentity.dev";
 const POLICIES_CRD: &str = "workloadidentitypolicies.workloadidentity.dev";
+const EFFECTIVE_CRD: &str = "workloadidentityeffectivepolicies.workloadidentity.dev";
 
 /// As long as the longest run.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
@@ -113,20 +114,20 @@ impl Cluster {
         self.kubectl.apply(&manifest.to_string()).await.map(drop)
     }
 
-    /// Installs the custom resources and the operator's roles from `config`, as a person would.
+    /// Installs the custom resources, the operator's roles and the rules of admission from `config`, as a person would.
     pub(crate) async fn install(&self) -> Result<()> {
         // What an interrupted run left carries the label.
         let theirs = self
             .kubectl
             .run(&["get", "crd", &format!("--selector=!{MADE_HERE}"), "--output=name"])
             .await?;
-        for crd in [CRD, POLICIES_CRD] {
+        for crd in [CRD, POLICIES_CRD, EFFECTIVE_CRD] {
             ensure!(
                 !theirs.contains(crd),
                 "the cluster has {crd} already, which these tests would take away at their end; use another cluster"
             );
         }
-        for folder in ["crd", "rbac"] {
+        for folder in ["crd", "rbac", "admission"] {
             let path = repository().join("config").join(folder);
             let path = path.to_str().context("the repository's path is not Unicode")?;
             self.kubectl
@@ -143,6 +144,7 @@ impl Cluster {
         // listed among the kinds only a moment later.
         until("kubectl to know the custom resources", LISTED_DEADLINE, async || {
             self.kubectl.run(&["get", POLICIES_CRD]).await?;
+            self.kubectl.run(&["get", EFFECTIVE_CRD]).await?;
             self.kubectl.run(&["get", CRD, "--all-namespaces"]).await.map(Some)
         })
         .await
@@ -159,8 +161,8 @@ impl Cluster {
             .run(&["delete", CRD, "--all", "--all-namespaces", "--timeout=120s"])
             .await?;
         let label = format!("--selector={MADE_HERE}=true");
-        let kinds =
-            "mutatingwebhookconfigurations,namespaces,clusterrolebindings,clusterroles,customresourcedefinitions";
+        let kinds = "mutatingwebhookconfigurations,validatingadmissionpolicybindings,validatingadmissionpolicies,namespaces,\
+                     clusterrolebindings,clusterroles,customresourcedefinitions";
         self.kubectl
             .run(&["delete", kinds, &label, "--timeout=120s"])
             .await

@@ -4,7 +4,9 @@
     reason = "everything here fails when a part fails, with a message for the person who runs it"
 )]
 
+pub mod abuse;
 pub mod audit;
+pub mod azure_roles;
 pub mod certificates;
 pub mod cluster;
 pub mod control_plane;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use wio_api::{Condition, ConditionType, IdentityStatus, Reason, WorkloadIdentityBinding};
 
@@ -17,6 +17,9 @@ use crate::world::World;
 
 /// Longer than any pause that the operator makes after its first failures.
 pub const DEADLINE: Duration = Duration::from_mins(2);
+
+/// How the API server says that the rules of `config/admission` refuse something.
+pub const REFUSED: &str = "ValidatingAdmissionPolicy 'workload-identity-operator'";
 
 /// A namespace of the cluster under test.
 pub struct Namespace<'w> {
@@ -49,12 +52,13 @@ impl<'w> Namespace<'w> {
 
     // === Bindings ===
 
-    /// Applies a binding.
+    /// Applies a binding. What admission refuses is tried again, because the policy that permits it may have been applied a
+    /// moment ago.
     pub async fn bind(&self, name: &str, spec: &Value) -> Result<()> {
         self.bind_all([(name.to_owned(), spec.clone())]).await
     }
 
-    /// Applies several bindings in one go.
+    /// Applies several bindings in one go, as `bind` does.
     pub async fn bind_all(&self, bindings: impl IntoIterator<Item = (String, Value)>) -> Result<()> {
         let manifest = |(name, spec): (String, Value)| {
             json!({
@@ -66,7 +70,33 @@ impl<'w> Namespace<'w> {
         };
         let items: Vec<Value> = bindings.into_iter().map(manifest).collect();
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
-        self.world.cluster.kubectl.apply(&list.to_string()).await.map(drop)
+        until("bindings to be admitted", DEADLINE, async || {
+            match self.world.cluster.kubectl.apply(&list.to_string()).await {
+                Ok(_) => Ok(Some(Ok(()))),
+                Err(error) if format!("{error:#}").contains(REFUSED) => Err(error),
+                Err(error) => Ok(Some(Err(error))),
+            }
+        })
+        .await?
+    }
+
+    /// Tries to write a binding, as `kubectl apply --server-side --dry-run=server` would. A refusal is its message.
+    pub async fn try_to_bind(&self, name: &str, spec: &Value) -> Result<Result<(), String>> {
+        let object = json!({
+            "apiVersion": "workloadidentity.dev/v1alpha1",
+            "kind": "WorkloadIdentityBinding",
+            "metadata": { "name": name },
+            "spec": spec,
+        });
+        let tried = PatchParams {
+            dry_run: true,
+            ..PatchParams::apply("e2e-administrator").force()
+        };
+        match self.bindings().patch(name, &tried, &Patch::Apply(object)).await {
+            Ok(_) => Ok(Ok(())),
+            Err(kube::Error::Api(refusal)) if [403, 422].contains(&refusal.code) => Ok(Err(refusal.message.clone())),
+            Err(error) => Err(error).context("trying to write a binding"),
+        }
     }
 
     /// Waits by `kubectl wait` until a binding is Ready.

@@ -1,10 +1,11 @@
-//! The operator's own binary, with the access that `config/rbac` grants it and nothing more.
+//! The operator's own binary, with the access that `config/rbac` and `config/azure` grant it and nothing more.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use wio_testkit::abuse;
 
 use crate::cluster::{Cluster, MADE_HERE};
 use crate::paths::built;
@@ -25,6 +26,8 @@ pub const NAME: &str = "workload-identity-operator";
 pub const USER: &str = "system:serviceaccount:workload-identity-system:workload-identity-operator";
 /// The setting of how often Azure is looked at for each binding.
 pub const DRIFT_INTERVAL: &str = "WIO_DRIFT_INTERVAL";
+/// The cluster's node resource group, in which no binding may have an identity.
+pub const NODE_GROUP: &str = "MC_cluster_nodes";
 /// Short, so that drift is found while a test waits, and long enough for the bindings of all tests together to stay
 /// within Azure's budget of reads.
 pub const SHORT: &str = "4s";
@@ -87,6 +90,11 @@ impl Operator {
             .env("KUBECONFIG", cluster.kubeconfig_of(scratch, NAMESPACE, NAME).await?)
             .env("POD_NAME", "workload-identity-operator-e2e")
             .env(DRIFT_INTERVAL, SHORT)
+            .env(
+                "WIO_PROTECTED_RESOURCE_GROUPS",
+                [group_id(NODE_GROUP), group_id(abuse::NODE_GROUP)].join(","),
+            )
+            .env("WIO_PROTECTED_IDENTITIES", abuse::control_plane())
             .env("NO_COLOR", "1")
             .env("WIO_LOG", "info,wio_controller=debug,wio_azure=debug")
             .env("WIO_LOG_FORMAT", "text")

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use wio_azure_sim::{Fault, Identity, LoggedRequest, Snapshot};
 
+use crate::azure_roles::{self, AzureRole, Granted};
 use crate::paths::built;
 use crate::process::{Process, Program};
 use crate::scratch::Scratch;
@@ -23,7 +24,17 @@ pub const PLATFORM_GROUP: &str = "platform";
 pub const RESTRICTED_GROUP: &str = "restricted";
 /// One that the harness's own policy says nothing about.
 pub const OTHER_GROUP: &str = "other";
-const GROUPS: [&str; 4] = [RESOURCE_GROUP, PLATFORM_GROUP, RESTRICTED_GROUP, OTHER_GROUP];
+/// Where the operator's own identity lies, which no role of the operator and no policy reaches.
+const OPERATORS_GROUP: &str = "operators";
+const GROUPS: [&str; 5] = [
+    RESOURCE_GROUP,
+    PLATFORM_GROUP,
+    RESTRICTED_GROUP,
+    OTHER_GROUP,
+    OPERATORS_GROUP,
+];
+/// Key Vault Secrets User, the one role that the operator may assign, and only in [`PLATFORM_GROUP`].
+pub const ROLE_OF_WORKLOADS: &str = "4633458b-17de-408a-b874-0445c86b69e6";
 /// The region of everything.
 pub const LOCATION: &str = "westeurope";
 /// The tenant.
@@ -33,12 +44,6 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 const IDENTITY_API: &str = "2024-11-30";
 const ROLE_API: &str = "2022-04-01";
 const GROUP_API: &str = "2021-04-01";
-/// <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/identity#managed-identity-contributor>
-const MANAGED_IDENTITY_CONTRIBUTOR: &str = "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59";
-/// <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/privileged#role-based-access-control-administrator>
-const ROLE_ADMINISTRATOR: &str = "f58310d9-a9f6-439a-9e8d-f62e7b41a168";
-/// A role of the platform team's own: a principal's role assignments are listed by subscription.
-const ROLE_READER: &str = "5c1d9a52-6f0e-4b57-9d5c-2f7f0b1f3a10";
 /// <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/privileged#owner>
 const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 /// With this bearer token the harness is the platform team.
@@ -126,54 +131,54 @@ impl Simulator {
             )
             .await?;
         }
-        self.assign(&format!("/subscriptions/{SUBSCRIPTION}"), OWNER, PLATFORM_TEAM)
-            .await?;
+        let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+        self.assign(&subscription, OWNER, PLATFORM_TEAM, None).await?;
         // From here on rights count, as in Azure.
         self.configure(&json!({ "authorization": true })).await
     }
 
-    /// Makes the operator's own identity: it trusts this issuer for this subject, and may manage identities in all resource
-    /// groups, assign roles in [`PLATFORM_GROUP`] and see the role assignments of the subscription.
+    /// Makes the operator's own identity, which trusts this issuer for this subject, and gives it the roles of
+    /// `config/azure`, as [`azure_roles::granted`] says.
     pub async fn make_operator(&self, issuer: &str, subject: &str, audience: &str) -> Result<Principal> {
-        let id = identity_id(PLATFORM_GROUP, "workload-identity-operator");
+        let id = identity_id(OPERATORS_GROUP, "workload-identity-operator");
         let operator = self.put_identity(&id).await?;
         self.put_credential(&id, "cluster", issuer, subject, audience).await?;
-        for group in GROUPS {
-            self.permit_operator(group, &operator).await?;
+        for Granted { file, role, scope } in azure_roles::granted()? {
+            let definition = role_definition_id(&role.guid());
+            self.arm(Method::PUT, &definition, ROLE_API, Some(&role.body())).await?;
+            let condition = if file == azure_roles::ROLE_ASSIGNMENTS {
+                Some(azure_roles::condition()?)
+            } else {
+                None
+            };
+            self.assign(&scope, &role.guid(), &operator.principal_id, condition)
+                .await?;
         }
-        self.assign(&group_id(PLATFORM_GROUP), ROLE_ADMINISTRATOR, &operator.principal_id)
-            .await?;
-        let subscription = format!("/subscriptions/{SUBSCRIPTION}");
-        let definition = format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_READER}");
-        let reader = json!({ "properties": {
-            "roleName": "Role Assignment Reader",
-            "type": "CustomRole",
-            "permissions": [{ "actions": ["Microsoft.Authorization/roleAssignments/read"] }],
-            "assignableScopes": [subscription],
-        } });
-        self.arm(Method::PUT, &definition, ROLE_API, Some(&reader)).await?;
-        self.assign(&subscription, ROLE_READER, &operator.principal_id).await?;
         Ok(operator)
     }
 
-    /// Lets the operator manage identities in a resource group. Returns the id of the role assignment.
+    /// Lets the operator bind the identities of a resource group. Returns the id of the role assignment.
     pub async fn permit_operator(&self, group: &str, operator: &Principal) -> Result<String> {
-        self.assign(&group_id(group), MANAGED_IDENTITY_CONTRIBUTOR, &operator.principal_id)
+        let role = AzureRole::read(azure_roles::FEDERATED_CREDENTIALS)?;
+        self.assign(&group_id(group), &role.guid(), &operator.principal_id, None)
             .await
     }
 
-    async fn assign(&self, scope: &str, role: &str, principal: &str) -> Result<String> {
+    async fn assign(&self, scope: &str, role: &str, principal: &str, condition: Option<String>) -> Result<String> {
         let name = uuid::Uuid::new_v5(
             &uuid::Uuid::NAMESPACE_URL,
             format!("{scope} {role} {principal}").as_bytes(),
         );
         let id = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}");
-        let definition =
-            format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{role}");
-        let body = json!({ "properties": {
-            "roleDefinitionId": definition, "principalId": principal, "principalType": "ServicePrincipal",
-        } });
-        self.arm(Method::PUT, &id, ROLE_API, Some(&body)).await?;
+        let mut properties = json!({
+            "roleDefinitionId": role_definition_id(role), "principalId": principal, "principalType": "ServicePrincipal",
+        });
+        if let (Some(condition), Value::Object(properties)) = (condition, &mut properties) {
+            properties.insert("condition".to_owned(), Value::String(condition));
+            properties.insert("conditionVersion".to_owned(), json!("2.0"));
+        }
+        self.arm(Method::PUT, &id, ROLE_API, Some(&json!({ "properties": properties })))
+            .await?;
         Ok(id)
     }
 
@@ -306,6 +311,10 @@ pub fn identity_id(group: &str, name: &str) -> String {
         "{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
         group_id(group)
     )
+}
+
+fn role_definition_id(role: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{role}")
 }
 
 fn credential_id(identity: &str, name: &str) -> String {

@@ -58,7 +58,7 @@ impl World {
         let webhook = Webhook::start(scratch, &cluster, simulator.url(), TENANT)
             .await
             .context("starting the webhook")?;
-        say("the operator, with the access that config/rbac grants");
+        say("the operator, with the access that config/rbac and config/azure grant");
         let operator = Operator::start(scratch, &cluster, &simulator)
             .await
             .context("starting the operator")?;

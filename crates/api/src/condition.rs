@@ -74,6 +74,9 @@ names! {
     NotPermitted,
     /// The namespace or the policies are not known yet, so what the binding may have is not decided.
     NotDecided,
+    /// The definition of bindings or policies is gone or being deleted, or no policy is left where several stood. That is taken
+    /// for an accident: nothing is taken away until somebody says that it is meant.
+    MassDisappearance,
     /// An identity of this name exists and is not ours.
     IdentityNotOwned,
     /// The existing identity that the binding names does not exist.

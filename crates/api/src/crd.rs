@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use crate::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use crate::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
 
 /// The definition of `WorkloadIdentityBinding` as it is installed: the derived one, and
 /// - `status` defaults to `observedGeneration: -1`, so that tools which follow kstatus do not take an object that the
@@ -23,6 +23,12 @@ pub fn crd() -> CustomResourceDefinition {
 #[must_use]
 pub fn policy_crd() -> CustomResourceDefinition {
     installed(WorkloadIdentityPolicy::crd())
+}
+
+/// The definition of `WorkloadIdentityEffectivePolicy` as it is installed, with the same changes; it has no status.
+#[must_use]
+pub fn effective_policy_crd() -> CustomResourceDefinition {
+    installed(WorkloadIdentityEffectivePolicy::crd())
 }
 
 fn installed(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {

@@ -10,6 +10,10 @@ pub const FINALIZER: &str = "workloadidentity.dev/azure";
 /// The annotation on a binding by which a managed identity is deleted though others still use it, when its value is `true`.
 pub const DELETE_DESPITE_USERS_ANNOTATION: &str = "workloadidentity.dev/delete-despite-users";
 
+/// The annotation on a CustomResourceDefinition of ours that says, when its value is `true`, that its deletion and that of all its
+/// objects is meant.
+pub const ALLOW_DELETION_ANNOTATION: &str = "workloadidentity.dev/allow-deletion";
+
 /// The label on bound service accounts; the operator watches only those that carry it. Its value is the binding's UID.
 pub const BOUND_BY_LABEL: &str = "workloadidentity.dev/bound-by";
 

@@ -5,6 +5,7 @@
 mod binding;
 mod condition;
 mod crd;
+mod effective;
 pub mod keys;
 mod policy;
 mod rules;
@@ -17,7 +18,12 @@ pub use binding::{
     ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
 };
 pub use condition::{ConditionType, Reason};
-pub use crd::{crd, policy_crd};
+pub use crd::{crd, effective_policy_crd, policy_crd};
+pub use effective::{
+    EFFECTIVE_POLICY_NAME, EffectiveIdentities, EffectiveName, EffectiveNames, EffectivePlace, EffectivePolicy,
+    EffectiveRequirement, EffectiveRole, EffectiveSelector, WorkloadIdentityEffectivePolicy,
+    WorkloadIdentityEffectivePolicySpec,
+};
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub use policy::{
     ManagedIdentityPermission, NamespaceRequirement, NamespaceSelector, PolicyNamespaces, RolePermission,

@@ -119,6 +119,12 @@ pub struct WorkloadIdentityPolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000))]
     pub max_federated_credentials: Option<i64>,
+
+    /// Whether a binding may have deletionPolicy Orphan. What is then left behind, trust and roles, no policy takes away any more.
+    /// Without this only a binding that needs no policy at all may have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(extend("default" = false))]
+    pub allow_orphan: bool,
 }
 
 /// Namespaces: those that are named and those that the selector selects, at least one of both.

@@ -185,6 +185,12 @@ pub(crate) fn scope() -> Rule {
     )
 }
 
+/// The object is the only one of its kind.
+pub(crate) fn only_name(name: &str) -> Rule {
+    Rule::new(format!("self.metadata.name == '{name}'"))
+        .message(format!("the only name is {name}: the operator writes that one object and reads no other").as_str())
+}
+
 /// A policy is for some namespace.
 pub(crate) fn some_namespaces() -> Rule {
     Rule::new("(has(self.names) && size(self.names) > 0) || has(self.selector)")

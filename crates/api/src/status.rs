@@ -53,6 +53,12 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
     pub role_assignments: Vec<RoleAssignmentStatus>,
 
+    /// The subscriptions and management groups in which the operator assigned roles for this binding or was about to: where it
+    /// looks for what is to be taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub role_assignment_scopes: Vec<String>,
+
     /// Which running pods of the service accounts have the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workloads: Option<WorkloadsStatus>,

@@ -123,7 +123,8 @@ pub struct RoleAssignment {
     /// Free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// The condition under which it grants; kept, never evaluated.
+    /// The condition under which it grants. One that asks for more than the actions, the roles and the principals of role
+    /// assignments does not hold.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
     /// The version of the condition's language.

@@ -220,7 +220,9 @@ impl Simulator {
         Arc::clone(&self.cloud.config.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The time by which requests are logged.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
         self.cloud.clock.now()
     }
 

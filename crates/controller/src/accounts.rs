@@ -12,8 +12,9 @@ use wio_api::{ConflictPolicy, WorkloadIdentityBinding, keys};
 use wio_core::binding::Owner;
 use wio_core::desired::DesiredServiceAccount;
 use wio_core::fault::Fault;
-use wio_core::names::{ServiceAccountName, ServiceAccountUid};
+use wio_core::names::{BindingUid, ServiceAccountName, ServiceAccountUid};
 use wio_core::observed::{BoundBy, IdentityFacts, ObservedServiceAccount};
+use wio_core::siblings::Interest;
 
 use crate::context::{AccountMeta, Context};
 use crate::kubernetes::{is_not_found, request, unreadable};
@@ -21,17 +22,17 @@ use crate::memory::{OwnWrite, Remembered, WrittenAccount};
 
 pub(crate) type Seen = BTreeMap<ServiceAccountName, ObservedServiceAccount>;
 
-/// The service accounts that a binding names or that carry its mark.
+/// The service accounts that a binding has, had or asks for, or that carry its mark.
 ///
 /// Those with a mark are in the cache. What is not there is read: it may exist without a mark.
 pub(crate) async fn observe(
     ctx: &Context,
+    binding: &WorkloadIdentityBinding,
     owner: &Owner,
-    named: &[ServiceAccountName],
     remembered: &mut Remembered,
 ) -> Result<Seen, Fault> {
     let mut seen = marked(ctx, owner);
-    for name in named {
+    for name in &Interest::of(binding).accounts {
         let account = match cached(ctx, owner, name) {
             Some(cached) => match remembered.accounts.get(name) {
                 Some(written) if written.write.is_missing_in(cached.metadata.resource_version.as_deref()) => {
@@ -102,9 +103,6 @@ fn bound_by(ctx: &Context, owner: &Owner, meta: &ObjectMeta) -> BoundBy {
     let Some(uid) = label(meta, keys::BOUND_BY_LABEL) else {
         return BoundBy::Nobody;
     };
-    if uid == owner.uid.as_str() {
-        return BoundBy::Us;
-    }
     let other = meta
         .annotations
         .as_ref()
@@ -113,14 +111,37 @@ fn bound_by(ctx: &Context, owner: &Owner, meta: &ObjectMeta) -> BoundBy {
             let key = ObjectRef::<WorkloadIdentityBinding>::new(binding).within(owner.namespace.as_str());
             ctx.bindings.get(&key)
         });
-    match (other, uid.parse()) {
-        (Some(other), _) if other.metadata.uid.as_deref() == Some(uid) => BoundBy::Other {
-            binding: other.metadata.name.clone().unwrap_or_default(),
-        },
-        (_, Ok(uid)) => BoundBy::Gone { uid },
-        // A mark that is no UID was not made by us.
-        (_, Err(_)) => BoundBy::Nobody,
+    // A mark that is no UID was not made by us.
+    let Ok(mark) = uid.parse() else {
+        return BoundBy::Nobody;
+    };
+    if uid == owner.uid.as_str() {
+        // Whoever writes our UID on a service account of another binding must not have us let go of it.
+        return match other.filter(|other| other.metadata.uid.as_deref() != Some(uid) && binds(other, meta)) {
+            Some(other) => BoundBy::Other {
+                binding: other.metadata.name.clone().unwrap_or_default(),
+                uid: other
+                    .metadata
+                    .uid
+                    .as_deref()
+                    .and_then(|uid| uid.parse().ok())
+                    .unwrap_or(mark),
+            },
+            None => BoundBy::Us,
+        };
     }
+    match other {
+        Some(other) if other.metadata.uid.as_deref() == Some(uid) => BoundBy::Other {
+            binding: other.metadata.name.clone().unwrap_or_default(),
+            uid: mark,
+        },
+        _ => BoundBy::Gone { uid: mark },
+    }
+}
+
+fn binds(binding: &WorkloadIdentityBinding, account: &ObjectMeta) -> bool {
+    let mut accounts = binding.spec.service_accounts.iter();
+    accounts.any(|bound| Some(&bound.name) == account.name.as_ref())
 }
 
 fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
@@ -203,6 +224,7 @@ pub(crate) async fn release(
     owner: &Owner,
     name: &ServiceAccountName,
     uid: &ServiceAccountUid,
+    mark: &BindingUid,
     delete: bool,
 ) -> Result<(), Fault> {
     // The cache is never reason enough to take something away: the object that is there now must be the one meant.
@@ -210,7 +232,7 @@ pub(crate) async fn release(
         return Ok(());
     };
     let ours = live.uid.as_deref() == Some(uid.as_str())
-        && label(&live, keys::BOUND_BY_LABEL).is_none_or(|bound| bound == owner.uid.as_str());
+        && label(&live, keys::BOUND_BY_LABEL).is_none_or(|bound| bound == mark.as_str());
     if !ours || live.deletion_timestamp.is_some() {
         return Ok(());
     }
@@ -224,7 +246,11 @@ pub(crate) async fn release(
         let deletion = api.delete(name.as_str(), &parameters);
         return ignore_missing(request(|| format!("delete the service account {name}"), deletion).await);
     }
-    let body = body(owner, name, Some(uid), &Map::new(), &Map::new());
+    let mut body = body(owner, name, Some(uid), &Map::new(), &Map::new());
+    // A sibling may put its own mark there meanwhile, with the same field manager.
+    if let Some(metadata) = body.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("resourceVersion".to_owned(), json!(live.resource_version));
+    }
     let parameters = PatchParams::apply(keys::FIELD_MANAGER);
     let patch = Patch::Apply(body);
     let release = api.patch_metadata(name.as_str(), &parameters, &patch);

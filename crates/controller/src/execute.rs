@@ -80,9 +80,12 @@ async fn revoke(ctx: &Context, desired: &Desired, step: &Revocation) -> Result<(
             .await
             .map_err(Fault::Azure),
         Revocation::DeleteIdentity => ctx.azure.delete_identity(authorized).await.map_err(Fault::Azure),
-        Revocation::ReleaseServiceAccount { name, uid, delete } => {
-            accounts::release(ctx, desired.owner(), name, uid, *delete).await
-        }
+        Revocation::ReleaseServiceAccount {
+            name,
+            uid,
+            mark,
+            delete,
+        } => accounts::release(ctx, desired.owner(), name, uid, mark, *delete).await,
     }
 }
 

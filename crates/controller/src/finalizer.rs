@@ -14,6 +14,12 @@ pub(crate) fn is_set(binding: &WorkloadIdentityBinding) -> bool {
     finalizers.into_iter().any(|finalizer| finalizer == keys::FINALIZER)
 }
 
+/// Whether it was taken off though something was made, as the status says: whoever does so must not keep what a policy takes away.
+pub(crate) fn was_taken_off(binding: &WorkloadIdentityBinding) -> bool {
+    let made = binding.status.as_ref().and_then(|status| status.identity.as_ref());
+    !is_set(binding) && made.is_some()
+}
+
 /// Sets the finalizer.
 pub(crate) async fn set(
     ctx: &Context,

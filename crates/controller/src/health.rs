@@ -29,6 +29,8 @@ pub(crate) enum Check {
     Cluster,
     /// The caches are filled.
     Caches,
+    /// Admission knows the policies.
+    Admission,
     /// A token for Azure can be had.
     Credential,
 }
@@ -41,6 +43,10 @@ impl Readiness {
         Self(Arc::new(Mutex::new(vec![
             waiting(Check::Cluster, "the cluster's issuer is not known yet"),
             waiting(Check::Caches, "the caches are not filled yet"),
+            waiting(
+                Check::Admission,
+                "the effective policy, which admission decides with, is not written yet",
+            ),
             waiting(Check::Credential, "no token for Azure was asked for yet"),
         ])))
     }
@@ -50,6 +56,14 @@ impl Readiness {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|(other, _)| *other != check);
+    }
+
+    /// Says why what did not pass yet did not. What passed once is not asked again.
+    pub(crate) fn delayed(&self, check: Check, why: String) {
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, what)) = waiting.iter_mut().find(|(other, _)| *other == check) {
+            *what = why;
+        }
     }
 
     pub(crate) fn failed(&self, check: Check, why: String) {

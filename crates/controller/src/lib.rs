@@ -5,9 +5,12 @@
 //!          (accounts)     (core)      (core)       (observe)  (core)  (execute)  (status_writer)
 //! ```
 
+mod abandoned;
 mod accounts;
 mod cluster;
 mod context;
+mod definitions;
+mod effective;
 mod events;
 mod execute;
 mod finalizer;
@@ -18,9 +21,11 @@ mod memory;
 mod metrics;
 mod observe;
 mod pace;
+mod policies;
 mod reconcile;
 mod run;
 mod settings;
+mod siblings;
 mod status_writer;
 mod watches;
 

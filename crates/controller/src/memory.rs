@@ -17,13 +17,22 @@ const LAG_MAX: Duration = Duration::from_mins(1);
 
 /// What is remembered, by the UID of the binding.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<HashMap<String, Remembered>>);
+pub(crate) struct Memory {
+    bindings: Mutex<HashMap<String, Remembered>>,
+    /// Those of which another one took something away. Apart, because one that is being reconciled brings its memory back as it
+    /// was.
+    doubted: Mutex<HashSet<String>>,
+    /// Those whose finalizer we took off ourselves, until they are gone.
+    let_go: Mutex<HashSet<String>>,
+}
 
 /// What is remembered of one binding.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Remembered {
     /// Azure as it was last seen or written.
     pub(crate) azure: Option<KnownAzure>,
+    /// Whether Azure is to be looked at whatever is remembered or was written down.
+    pub(crate) must_look: bool,
     /// How many reconciles in a row did not come to an end, and for which generation.
     pub(crate) failures: Failures,
     /// Before this Azure does not want to be asked again.
@@ -80,16 +89,55 @@ impl Memory {
 
     pub(crate) fn forget(&self, uid: &str) {
         self.lock().remove(uid);
+        self.doubted().remove(uid);
     }
 
-    /// Forgets all but these: events of deletions get lost when a watch begins anew.
-    pub(crate) fn keep(&self, uids: &HashSet<String>) {
-        self.lock().retain(|uid, _| uids.contains(uid));
+    /// Another binding took away from Azure what this one may rest on: it looks at its next reconcile.
+    pub(crate) fn doubt(&self, uid: &str) {
+        self.doubted().insert(uid.to_owned());
+    }
+
+    /// Whether it is to look at this reconcile; asked once.
+    pub(crate) fn was_doubted(&self, uid: &str) -> bool {
+        self.doubted().remove(uid)
+    }
+
+    /// Our finalizer is about to be taken off by us.
+    pub(crate) fn let_go(&self, uid: &str) {
+        self.those_let_go().insert(uid.to_owned());
+    }
+
+    /// Whether it was.
+    pub(crate) fn is_let_go(&self, uid: &str) -> bool {
+        self.those_let_go().contains(uid)
+    }
+
+    /// Whether it was; asked once, when the binding is gone.
+    pub(crate) fn was_let_go(&self, uid: &str) -> bool {
+        self.those_let_go().remove(uid)
+    }
+
+    /// Forgets all but these, and returns how many: events of deletions get lost when a watch begins anew.
+    pub(crate) fn keep(&self, uids: &HashSet<String>) -> usize {
+        let mut all = self.lock();
+        let before = all.len();
+        all.retain(|uid, _| uids.contains(uid));
+        self.doubted().retain(|uid| uids.contains(uid));
+        self.those_let_go().retain(|uid| uids.contains(uid));
+        before - all.len()
     }
 
     /// A panic elsewhere cannot leave a map of plain values half written in a way that matters.
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Remembered>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn doubted(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn those_let_go(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.let_go.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,6 +196,12 @@ impl Remembered {
         }
     }
 
+    /// What is remembered of Azure, and what was written down of it, may be wrong: it is looked at now.
+    pub(crate) fn look_now(&mut self) {
+        self.must_look = true;
+        self.look_within(Duration::ZERO);
+    }
+
     /// What is remembered of Azure may be wrong: it is looked at in this time at the latest.
     pub(crate) fn look_within(&mut self, time: Duration) {
         if let Some(known) = &mut self.azure {
@@ -200,7 +254,7 @@ mod tests {
             memory.remember(uid, Remembered::default());
         }
         memory.forget("a");
-        memory.keep(&HashSet::from(["b".to_owned(), "x".to_owned()]));
+        assert_eq!(memory.keep(&HashSet::from(["b".to_owned(), "x".to_owned()])), 1);
         assert_eq!(memory.lock().keys().collect::<Vec<_>>(), ["b"]);
     }
 }

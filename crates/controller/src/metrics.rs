@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     registry: Registry,
     cache: Store<WorkloadIdentityBinding>,
     bindings: Family<BindingLabels, Gauge>,
+    policies: Gauge,
+    policy_problems: Gauge,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
     requests: Family<RequestLabels, Counter>,
@@ -63,6 +65,8 @@ impl Metrics {
             registry: Registry::with_prefix("wio"),
             cache,
             bindings: Family::default(),
+            policies: Gauge::default(),
+            policy_problems: Gauge::default(),
             reconciles: Family::default(),
             // From 1 ms, a reconcile that changes nothing, to 4 minutes, one that waits for Azure's slowest answers.
             reconcile_duration: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
@@ -77,6 +81,12 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
         registry.register("bindings", "Bindings by their Ready condition", self.bindings.clone());
+        registry.register("policies", "Policies", self.policies.clone());
+        registry.register(
+            "policy_problems",
+            "Parts of policies that cannot be used and so grant nothing",
+            self.policy_problems.clone(),
+        );
         registry.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
         let about = "How long a reconcile took";
         registry.register_with_unit(
@@ -96,6 +106,12 @@ impl Metrics {
         let about = "Requests that Azure still admitted when it last said so";
         azure.register("remaining_requests", about, self.budgets.clone());
         self
+    }
+
+    /// How many policies there are, and how many parts of them cannot be used.
+    pub(crate) fn policies(&self, policies: usize, problems: usize) {
+        self.policies.set(i64::try_from(policies).unwrap_or(i64::MAX));
+        self.policy_problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
     }
 
     /// Counts a reconcile, by the reason of its first problem.

@@ -40,7 +40,9 @@ pub(crate) async fn azure(
                 fresh: false,
             });
         }
-    } else if let Some((presumed, look_in)) = presumed(ctx, binding.status.as_ref(), validated, desired) {
+    } else if !remembered.must_look
+        && let Some((presumed, look_in)) = presumed(ctx, binding.status.as_ref(), validated, desired)
+    {
         remember(remembered, presumed.clone(), look_in);
         return Ok(Seen {
             azure: presumed,
@@ -111,6 +113,7 @@ fn remember(remembered: &mut Remembered, azure: Presumed, look_in: Duration) {
         look_again: now + look_in,
         doubted: false,
     });
+    remembered.must_look = false;
 }
 
 /// Whether an identity is looked at for the last time.

@@ -1,5 +1,6 @@
 //! One pass over one binding.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,20 +16,23 @@ use wio_core::binding::{IdentityRef, ValidatedBinding, owner_of, validate};
 use wio_core::config::Cluster;
 use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, deletes_despite_users};
 use wio_core::disposition::{Disposition, disposition};
-use wio_core::fault::{AzureCause, Blocked, Fault};
+use wio_core::fault::{AzureCause, Fault};
 use wio_core::names::IdentityId;
 use wio_core::observed::Observed;
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::plan;
-use wio_core::policy::{NamespaceFacts, Policies, used_credentials};
+use wio_core::policy::{NamespaceFacts, credentials_before};
 use wio_core::presume::{self, Presumed};
+use wio_core::siblings::{Family, Interest};
 
 use crate::context::Context;
 use crate::execute::execute;
 use crate::jitter::jittered;
+use crate::kubernetes::unreadable;
 use crate::memory::{Failures, Remembered};
 use crate::observe::Ending;
-use crate::{accounts, finalizer, observe, pace, status_writer};
+use crate::siblings::{Rules, undecided};
+use crate::{accounts, definitions, finalizer, observe, pace, siblings, status_writer};
 
 /// How long the cache is given to show our own write.
 const CACHE_LAG: Duration = Duration::from_millis(500);
@@ -59,6 +63,9 @@ pub(crate) async fn reconcile(binding: Arc<WorkloadIdentityBinding>, ctx: Arc<Co
         let mut remembered = ctx.memory.recall(&uid);
         if let Some(pause) = must_wait(&binding, &remembered) {
             return Ok(Action::requeue(pause));
+        }
+        if ctx.memory.was_doubted(&uid) {
+            remembered.look_now();
         }
         let problems: Vec<Disposition> = match pass(&binding, &ctx, &mut remembered).await {
             Ok(Pass::Gone) => {
@@ -112,17 +119,40 @@ async fn pass(binding: &WorkloadIdentityBinding, ctx: &Context, remembered: &mut
     // Until the cache of service accounts is filled, a marked one would look unmarked.
     let _ = ctx.filled.clone().wait_for(|filled| *filled).await;
     let cluster = ctx.cluster.borrow().clone();
-    if binding.metadata.deletion_timestamp.is_some() {
-        return remove(binding, ctx, &cluster, remembered).await;
+    let Some(policies) = ctx.policies.borrow().clone() else {
+        return Err(unreadable("list the policies".to_owned(), "they are not known yet"));
+    };
+    let deleting = binding.metadata.deletion_timestamp.is_some();
+    let uid = binding.metadata.uid.as_deref().unwrap_or_default();
+    let taken_off = finalizer::was_taken_off(binding) && !ctx.memory.is_let_go(uid);
+    if deleting && !finalizer::is_set(binding) && !taken_off {
+        return Ok(Pass::Gone);
     }
-    let outcome = match decide(binding, ctx, &cluster) {
+    let Some(namespace) = namespace_of(binding, ctx) else {
+        let outcome = Outcome::Undecided(undecided());
+        status_writer::write(ctx, binding, &cluster, &outcome, remembered).await?;
+        return Ok(Pass::Kept(outcome));
+    };
+    let rules = Rules {
+        cluster: &cluster,
+        policies: &policies,
+        namespace: &namespace,
+    };
+    if deleting {
+        return remove(binding, ctx, rules, remembered).await;
+    }
+    if finalizer::was_taken_off(binding) {
+        finalizer::set(ctx, binding, remembered).await?;
+    }
+    let outcome = match decide(binding, ctx, rules) {
         Decision::Nothing(outcome) => outcome,
-        Decision::Denied(denial) => withdraw(binding, ctx, denial, remembered).await,
+        Decision::Denied(denial) => withdraw(binding, ctx, rules, denial, remembered).await,
         Decision::Bound(validated, desired) => {
-            if !finalizer::is_set(binding) && !validated.suspended {
+            let never_had = !finalizer::is_set(binding) && !finalizer::was_taken_off(binding);
+            if never_had && !validated.suspended {
                 finalizer::set(ctx, binding, remembered).await?;
             }
-            bind(binding, ctx, &validated, *desired, remembered).await
+            bind(binding, ctx, rules, &validated, *desired, remembered).await
         }
     };
     status_writer::write(ctx, binding, &cluster, &outcome, remembered).await?;
@@ -139,25 +169,24 @@ enum Decision {
     Nothing(Outcome),
 }
 
-/// Parses and authorizes. A binding without our finalizer has nothing that could be taken away.
-fn decide(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -> Decision {
+/// Parses and authorizes. A binding that never had our finalizer has nothing that could be taken away.
+fn decide(binding: &WorkloadIdentityBinding, ctx: &Context, rules: Rules<'_>) -> Decision {
     let config = &ctx.settings.config;
-    let policies = Policies::parse(ctx.policies.state().iter().map(|policy| &**policy));
-    let Some(namespace) = namespace_of(binding, ctx) else {
-        return Decision::Nothing(Outcome::Undecided(Blocked {
-            reason: Reason::NotDecided,
-            message: "the labels of the binding's namespace are not known yet, so what it may have is not decided"
-                .to_owned(),
-        }));
-    };
-    let denied = |why: NotPermitted| match removal(binding, ctx, cluster).filter(|_| finalizer::is_set(binding)) {
+    let Rules {
+        cluster,
+        policies,
+        namespace,
+    } = rules;
+    let may_have = finalizer::is_set(binding) || finalizer::was_taken_off(binding);
+    let denied = |why: NotPermitted| match removal(binding, ctx, cluster).filter(|_| may_have) {
         Some(removal) => Decision::Denied(DesiredDenial::new(removal, why)),
         None => Decision::Nothing(Outcome::denied(&why)),
     };
     // Whoever makes a spec unusable must not keep what a policy takes away.
     let standing = |otherwise: Outcome| {
         let may_stand = owner_of(binding, &cluster.id).ok().zip(binding.status.as_ref());
-        match may_stand.map(|(owner, status)| authorize_standing(&owner, status, config, &policies, &namespace)) {
+        let policy = binding.spec.deletion_policy;
+        match may_stand.map(|(owner, status)| authorize_standing(&owner, status, policy, config, policies, namespace)) {
             Some(Err(why)) => denied(why),
             Some(Ok(())) | None => Decision::Nothing(otherwise),
         }
@@ -166,11 +195,8 @@ fn decide(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -
         Ok(validated) => validated,
         Err(invalid) => return standing(Outcome::invalid(&invalid)),
     };
-    let beside = ctx
-        .bindings
-        .state_filter(|other| other.metadata.namespace == binding.metadata.namespace);
-    let used = used_credentials(binding, beside.iter().map(|other| &**other));
-    match authorize(&validated, config, &policies, &namespace, used) {
+    let used = policies.limit(namespace).map_or(0, |limit| used(binding, ctx, limit));
+    match authorize(&validated, config, policies, namespace, used) {
         Err(why) => denied(why),
         Ok(authorized) => {
             let desired = DesiredBinding::new(&validated, authorized, cluster, config);
@@ -182,7 +208,20 @@ fn decide(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -
     }
 }
 
-fn namespace_of(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<NamespaceFacts> {
+/// How many federated credentials of the namespace come before those of a binding, at most as many as the namespace may hold: of
+/// ten thousand bindings that ask for too much, none is worth counting the others.
+fn used(binding: &WorkloadIdentityBinding, ctx: &Context, limit: usize) -> usize {
+    let used = Cell::new(0);
+    let enough = |other: &WorkloadIdentityBinding| {
+        used.set(used.get() + credentials_before(binding, other));
+        used.get() >= limit
+    };
+    // What is found is of no interest.
+    drop(ctx.bindings.find(enough));
+    used.get().min(limit)
+}
+
+pub(crate) fn namespace_of(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<NamespaceFacts> {
     let name = binding.metadata.namespace.as_deref()?;
     let namespace = ctx.namespaces.get(&ObjectRef::new(name))?;
     Some(NamespaceFacts {
@@ -195,17 +234,13 @@ fn namespace_of(binding: &WorkloadIdentityBinding, ctx: &Context) -> Option<Name
 async fn bind(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
+    rules: Rules<'_>,
     validated: &ValidatedBinding,
     desired: DesiredBinding,
     remembered: &mut Remembered,
 ) -> Outcome {
-    let names: Vec<_> = desired
-        .service_accounts
-        .iter()
-        .map(|account| account.name.clone())
-        .collect();
     let wanted = Desired::Bound(desired.clone());
-    let service_accounts = match accounts::observe(ctx, &desired.owner, &names, remembered).await {
+    let service_accounts = match accounts::observe(ctx, binding, &desired.owner, remembered).await {
         Ok(seen) => seen,
         Err(fault) => return unobserved(wanted, fault),
     };
@@ -214,6 +249,7 @@ async fn bind(
         Err(fault) => return unobserved(wanted, fault),
     };
     let mut observed = observed(seen.azure, service_accounts);
+    let wanted = siblings::beside(ctx, binding, wanted, &observed, rules);
     let rests_on_memory = !seen.fresh && !validated.suspended;
     if rests_on_memory && !presume::suffices(&plan(&wanted, &observed), validated.name_is_derived()) {
         let azure = match observe::look(ctx, binding, &desired, remembered).await {
@@ -223,7 +259,7 @@ async fn bind(
         observed.identity = azure.identity;
         observed.role_assignments = azure.role_assignments;
     }
-    carry_out(ctx, wanted, observed, validated.suspended, remembered).await
+    carry_out(ctx, binding, wanted, observed, validated.suspended, remembered).await
 }
 
 fn observed(azure: Presumed, service_accounts: accounts::Seen) -> Observed {
@@ -245,38 +281,43 @@ fn unobserved(desired: Desired, fault: Fault) -> Outcome {
 async fn withdraw(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
+    rules: Rules<'_>,
     denial: DesiredDenial,
     remembered: &mut Remembered,
 ) -> Outcome {
+    match definitions::denial(ctx, binding, rules.policies, denial.why()).await {
+        Ok(()) => {}
+        Err(Fault::Blocked(blocked)) => return Outcome::Undecided(blocked),
+        Err(fault) => return unobserved(Desired::Denied(denial), fault),
+    }
     remembered.azure = None;
     let removal = denial.removal().clone();
-    unbind(binding, ctx, Desired::Denied(denial), &removal, Ending::No, remembered).await
+    unbind(
+        binding,
+        ctx,
+        rules,
+        Desired::Denied(denial),
+        &removal,
+        Ending::No,
+        remembered,
+    )
+    .await
 }
 
 /// Takes away everything of a binding that is being deleted.
 async fn remove(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
-    cluster: &Cluster,
+    rules: Rules<'_>,
     remembered: &mut Remembered,
 ) -> Result<Pass, Fault> {
-    if !finalizer::is_set(binding) {
-        return Ok(Pass::Gone);
-    }
-    let outcome = match removal(binding, ctx, cluster) {
-        // Without an identity that it could have had, nothing was ever written for it.
-        None => None,
-        Some(removal) => {
-            let desired = Desired::Gone(removal.clone());
-            Some(unbind(binding, ctx, desired, &removal, Ending::Yes, remembered).await)
-        }
-    };
-    match outcome {
+    match take_everything(binding, ctx, rules, remembered).await {
         Some(outcome) if !outcome.is_gone() => {
-            status_writer::write(ctx, binding, cluster, &outcome, remembered).await?;
+            status_writer::write(ctx, binding, rules.cluster, &outcome, remembered).await?;
             Ok(Pass::Kept(outcome))
         }
         _ => {
+            ctx.memory.let_go(binding.metadata.uid.as_deref().unwrap_or_default());
             finalizer::remove(ctx, binding).await?;
             tracing::info!("everything of the binding is removed");
             Ok(Pass::Gone)
@@ -284,8 +325,30 @@ async fn remove(
     }
 }
 
+/// Takes away everything of a binding. Without an identity that it could have had, nothing was ever written for it.
+pub(crate) async fn take_everything(
+    binding: &WorkloadIdentityBinding,
+    ctx: &Context,
+    rules: Rules<'_>,
+    remembered: &mut Remembered,
+) -> Option<Outcome> {
+    let removal = removal(binding, ctx, rules.cluster)?;
+    let desired = Desired::Gone(removal.clone());
+    let removal = match definitions::deletion(ctx, binding, rules.policies).await {
+        Ok(()) => siblings::what_may_stay(ctx, binding, removal, rules).await,
+        Err(fault) => Err(fault),
+    };
+    Some(match removal {
+        Ok(removal) => {
+            let desired = Desired::Gone(removal.clone());
+            unbind(binding, ctx, rules, desired, &removal, Ending::Yes, remembered).await
+        }
+        Err(fault) => unobserved(desired, fault),
+    })
+}
+
 /// What is to be taken away: what the status says was made, and for a binding without one what its spec means.
-fn removal(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -> Option<DesiredRemoval> {
+pub(crate) fn removal(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) -> Option<DesiredRemoval> {
     let status = binding.status.as_ref();
     let made = status.and_then(|status| status.identity.as_ref()).and_then(|identity| {
         Some((
@@ -298,9 +361,11 @@ fn removal(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) 
         let managed = matches!(validated.identity, IdentityRef::Managed(_));
         Some((validated.identity_id(&ctx.settings.config), managed))
     })?;
+    let owner = owner_of(binding, &cluster.id).ok()?;
     Some(DesiredRemoval {
+        family: Family::of(&owner, &identity, &cluster.issuer, Interest::of(binding)),
         authorized: revoke(identity),
-        owner: owner_of(binding, &cluster.id).ok()?,
+        owner,
         managed,
         policy: binding.spec.deletion_policy,
         despite_users: deletes_despite_users(binding),
@@ -312,20 +377,18 @@ fn removal(binding: &WorkloadIdentityBinding, ctx: &Context, cluster: &Cluster) 
 async fn unbind(
     binding: &WorkloadIdentityBinding,
     ctx: &Context,
+    rules: Rules<'_>,
     desired: Desired,
     removal: &DesiredRemoval,
     ending: Ending,
     remembered: &mut Remembered,
 ) -> Outcome {
     if removal.policy == DeletionPolicy::Orphan {
-        return carry_out(ctx, desired, Observed::default(), false, remembered).await;
+        let nothing = Observed::default();
+        let desired = siblings::beside(ctx, binding, desired, &nothing, rules);
+        return carry_out(ctx, binding, desired, nothing, false, remembered).await;
     }
-    let accounts = &binding.spec.service_accounts;
-    let names: Vec<_> = accounts
-        .iter()
-        .filter_map(|account| account.name.parse().ok())
-        .collect();
-    let service_accounts = match accounts::observe(ctx, &removal.owner, &names, remembered).await {
+    let service_accounts = match accounts::observe(ctx, binding, &removal.owner, remembered).await {
         Ok(seen) => seen,
         Err(fault) => return unobserved(desired, fault),
     };
@@ -333,11 +396,14 @@ async fn unbind(
         Ok(azure) => azure,
         Err(fault) => return unobserved(desired, fault),
     };
-    carry_out(ctx, desired, observed(azure, service_accounts), false, remembered).await
+    let observed = observed(azure, service_accounts);
+    let desired = siblings::beside(ctx, binding, desired, &observed, rules);
+    carry_out(ctx, binding, desired, observed, false, remembered).await
 }
 
 async fn carry_out(
     ctx: &Context,
+    binding: &WorkloadIdentityBinding,
     desired: Desired,
     mut observed: Observed,
     suspended: bool,
@@ -345,7 +411,15 @@ async fn carry_out(
 ) -> Outcome {
     let mut faults = Vec::new();
     let plan = plan(&desired, &observed);
+    let heirs = if suspended {
+        Vec::new()
+    } else {
+        desired.heirs(&observed, &plan)
+    };
     if plan.has_steps() && !suspended {
+        if let Err(fault) = status_writer::announce(ctx, binding, &plan, remembered).await {
+            return unobserved(desired, fault);
+        }
         let execution = execute(ctx, &desired, plan, &mut observed, remembered).await;
         remembered.azure_is(&observed);
         if execution.surprised {
@@ -356,6 +430,7 @@ async fn carry_out(
         }
         faults = execution.faults;
     }
+    siblings::wake(ctx, &desired.owner().namespace, &heirs);
     Outcome::Observed(Box::new(Reconciled {
         desired,
         observed,

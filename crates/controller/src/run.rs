@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use kube::Client;
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::{Config, Controller, controller, reflector};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
-use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use tokio::sync::{mpsc, watch};
+use wio_api::WorkloadIdentityBinding;
 use wio_azure::Azure;
 
 use crate::context::{AccountMeta, Context, NamespaceMeta};
+use crate::definitions::LastLook;
 use crate::events::Events;
 use crate::health::{self, Check, Readiness};
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::reconcile::reconcile;
 use crate::settings::Settings;
-use crate::{cluster, watches};
+use crate::{abandoned, cluster, effective, policies, watches};
 
 /// How long reconciles that are under way may take to end after a shutdown was asked for. Kubernetes kills a pod 30 s
 /// after asking.
@@ -30,7 +32,6 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
 struct Writers {
     bindings: Writer<WorkloadIdentityBinding>,
     accounts: Writer<AccountMeta>,
-    policies: Writer<WorkloadIdentityPolicy>,
     namespaces: Writer<NamespaceMeta>,
 }
 
@@ -45,12 +46,11 @@ pub async fn run(
 ) {
     let (bindings, bindings_writer) = reflector::store();
     let (accounts, accounts_writer) = reflector::store();
-    let (policies, policies_writer) = reflector::store();
+    let (policy_cache, policies_writer) = reflector::store();
     let (namespaces, namespaces_writer) = reflector::store();
     let writers = Writers {
         bindings: bindings_writer,
         accounts: accounts_writer,
-        policies: policies_writer,
         namespaces: namespaces_writer,
     };
     let metrics = Arc::new(Metrics::new(bindings.clone()));
@@ -66,24 +66,34 @@ pub async fn run(
             () = asked(stopped.clone()) => return,
         };
         let (known, cluster) = watch::channel(cluster);
+        let (parsing, parsed) = watch::channel(None);
         let (filling, filled_known) = watch::channel(false);
+        let (wake, woken) = mpsc::unbounded_channel();
+        let (abandon, gone) = mpsc::unbounded_channel();
         let ctx = Arc::new(Context {
             events: Events::new(client.clone(), settings.instance.clone()),
             memory: Memory::default(),
+            wake,
+            abandoned: abandon,
             client: client.clone(),
             azure,
             settings,
             cluster,
             bindings,
             accounts,
-            policies,
+            policies: parsed,
             namespaces,
             filled: filled_known,
+            definitions: LastLook::default(),
             metrics,
         });
+        let changes = watches::policies(client.clone(), policies_writer);
         tokio::select! {
-            () = control(Arc::clone(&ctx), writers, asked(stopped)) => {}
+            () = Box::pin(control(Arc::clone(&ctx), writers, woken, asked(stopped))) => {}
+            () = policies::keep_parsed(changes, policy_cache, parsing, &ctx.metrics) => {}
+            () = Box::pin(effective::keep(&client, &ctx.settings.config, ctx.policies.clone(), &readiness)) => {}
             () = cluster::refresh(&client, known) => {}
+            () = Box::pin(abandoned::take_away(&ctx, gone)) => {}
             () = filled(&ctx, &readiness, &filling) => {}
         }
     };
@@ -107,11 +117,15 @@ async fn asked(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn control(ctx: Arc<Context>, writers: Writers, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+async fn control(
+    ctx: Arc<Context>,
+    writers: Writers,
+    woken: mpsc::UnboundedReceiver<ObjectRef<WorkloadIdentityBinding>>,
+    stop: impl Future<Output = ()> + Send + Sync + 'static,
+) {
     let client = ctx.client.clone();
     let bindings = watches::bindings(client.clone(), writers.bindings, &ctx);
     let accounts = watches::accounts(client.clone(), writers.accounts);
-    let policies = watches::policies(client.clone(), writers.policies);
     let namespaces = watches::namespaces(client, writers.namespaces);
     let (known, known_too) = (ctx.bindings.clone(), ctx.bindings.clone());
     Controller::for_stream(bindings, ctx.bindings.clone())
@@ -120,7 +134,13 @@ async fn control(ctx: Arc<Context>, writers: Writers, stop: impl Future<Output =
         .watches_stream(namespaces, move |namespace| {
             watches::bindings_in(&namespace, &known_too)
         })
-        .reconcile_all_on(stream::select(changes(ctx.cluster.clone()), policies))
+        .reconcile_all_on(stream::select(
+            changes(ctx.cluster.clone()),
+            changes(ctx.policies.clone()),
+        ))
+        .reconcile_on(stream::unfold(woken, |mut woken| async move {
+            woken.recv().await.map(|binding| (binding, woken))
+        }))
         .graceful_shutdown_on(stop)
         .run(reconcile, |_, never, _| match *never {}, ctx)
         .for_each(|result| async move {
@@ -146,16 +166,15 @@ async fn filled(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<bo
     let all = [
         ctx.bindings.wait_until_ready().await,
         ctx.accounts.wait_until_ready().await,
-        ctx.policies.wait_until_ready().await,
         ctx.namespaces.wait_until_ready().await,
     ];
-    if all.iter().all(Result::is_ok) {
+    let parsed = ctx.policies.clone().wait_for(Option::is_some).await.is_ok();
+    if parsed && all.iter().all(Result::is_ok) {
         filling.send_replace(true);
         readiness.passed(Check::Caches);
         tracing::info!(
             bindings = ctx.bindings.len(),
             service_accounts = ctx.accounts.len(),
-            policies = ctx.policies.len(),
             namespaces = ctx.namespaces.len(),
             "the caches are filled"
         );

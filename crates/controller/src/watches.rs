@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt};
+use kube::api::DynamicObject;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::utils::Backoff;
@@ -14,6 +15,7 @@ use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, ResourceExt};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 
+use crate::abandoned;
 use crate::context::{AccountMeta, Context, NamespaceMeta};
 use crate::jitter::jittered;
 
@@ -27,7 +29,7 @@ const PAGE: u32 = 100;
 /// while it pauses for the errors of one it listens to none. After an API server that was away for four seconds the
 /// operator was blind for up to a minute.
 #[derive(Debug)]
-struct Pauses {
+pub(crate) struct Pauses {
     next: Duration,
 }
 
@@ -61,7 +63,10 @@ pub(crate) fn bindings(
 /// Memory follows the cache: what left it is forgotten. A list that a watch begins anew with tells of no deletion.
 fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
     match event {
-        Event::Delete(binding) => ctx.memory.forget(binding.metadata.uid.as_deref().unwrap_or_default()),
+        Event::Delete(binding) => {
+            abandoned::heed(ctx, binding);
+            ctx.memory.forget(binding.metadata.uid.as_deref().unwrap_or_default());
+        }
         Event::InitDone => {
             let uids = ctx
                 .bindings
@@ -69,7 +74,13 @@ fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
                 .iter()
                 .filter_map(|binding| binding.uid())
                 .collect();
-            ctx.memory.keep(&uids);
+            let vanished = ctx.memory.keep(&uids);
+            if uids.is_empty() && vanished > 1 {
+                tracing::warn!(
+                    vanished,
+                    "the list of bindings came back empty; what they had in Azure stands, and nothing is written for it"
+                );
+            }
         }
         Event::Apply(_) | Event::Init | Event::InitApply(_) => {}
     }
@@ -127,6 +138,16 @@ pub(crate) fn policies(
         let changed = matches!(event, Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone));
         ready(changed.then_some(()))
     })
+}
+
+/// One object of the whole cluster, whenever it changes; none when it is not there.
+pub(crate) fn one(
+    what: &'static str,
+    api: Api<DynamicObject>,
+    name: &str,
+) -> impl Stream<Item = Option<DynamicObject>> + Send + 'static {
+    let events = watcher::watch_object(api, name).backoff(Pauses::default());
+    without_errors(what, events).filter_map(|event| ready(event.ok()))
 }
 
 /// The namespaces whose labels changed. Fills the cache with the labels of all.

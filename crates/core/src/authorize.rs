@@ -5,9 +5,9 @@ mod refusal;
 
 use std::fmt;
 
-use wio_api::WorkloadIdentityBindingStatus;
+use wio_api::{DeletionPolicy, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 
-use crate::binding::{Owner, ValidatedBinding};
+use crate::binding::{Owner, ValidatedBinding, validate};
 use crate::config::OperatorConfig;
 use crate::names::{IdentityId, PolicyName, RoleDefinitionGuid, Scope};
 use crate::policy::{NamespaceFacts, Policies};
@@ -200,12 +200,43 @@ pub fn authorize(
 pub fn authorize_standing(
     owner: &Owner,
     status: &WorkloadIdentityBindingStatus,
+    deletion_policy: DeletionPolicy,
     config: &OperatorConfig,
     policies: &Policies,
     namespace: &NamespaceFacts,
 ) -> Result<(), NotPermitted> {
-    match Asked::standing(owner, status) {
+    match Asked::standing(owner, status, deletion_policy) {
         Some(asked) => decide(&asked, config, policies, namespace).map(drop),
         None => Ok(()),
+    }
+}
+
+/// Decides what is to be left of a binding that is being deleted. Orphan leaves trust that nothing accounts for any more: it is
+/// asked anew, because a spec can be edited and the binding deleted before a reconcile refuses it. Where it is not permitted
+/// the trust ends and the identity stays, as with every denial.
+///
+/// # Errors
+/// Why Orphan is not permitted.
+pub fn authorize_orphan(
+    owner: &Owner,
+    binding: &WorkloadIdentityBinding,
+    config: &OperatorConfig,
+    policies: &Policies,
+    namespace: &NamespaceFacts,
+) -> Result<(), NotPermitted> {
+    // Both what it has and what it asks for: either may be behind what stands in Azure.
+    if let Some(status) = &binding.status {
+        authorize_standing(owner, status, DeletionPolicy::Orphan, config, policies, namespace)?;
+    }
+    match validate(binding, &owner.cluster) {
+        Ok(validated) => {
+            let asked = Asked {
+                used_credentials: None,
+                orphan: true,
+                ..Asked::by(&validated, &validated.identity_id(config), config, 0)
+            };
+            decide(&asked, config, policies, namespace).map(drop)
+        }
+        Err(_) => Ok(()),
     }
 }

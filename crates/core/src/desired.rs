@@ -9,10 +9,12 @@ use crate::binding::{IdentityRef, Owner, RoleRef, TokenExpiration, ValidatedBind
 use crate::config::{Cluster, OperatorConfig};
 use crate::fault::Blocked;
 use crate::names::{
-    Audience, CredentialName, CredentialPrefix, IdentityId, Issuer, Location, PrincipalId, RoleAssignmentName,
-    RoleDefinitionGuid, Scope, ServiceAccountName, Subject, binding_tag, credential_name, role_assignment_name,
+    Audience, ClientId, CredentialName, CredentialPrefix, IdentityId, Issuer, Location, PrincipalId,
+    RoleAssignmentName, RoleDefinitionGuid, Scope, ServiceAccountName, Subject, binding_tag, credential_name,
+    role_assignment_name,
 };
 use crate::observed::{ObservedRoleAssignment, Tags, tag};
+use crate::siblings::{Family, Interest};
 
 /// What the world should be like for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub struct DesiredBinding {
     pub roles: Vec<DesiredRole>,
     /// The service accounts.
     pub service_accounts: Vec<DesiredServiceAccount>,
+    /// The operator's own identity, which this one must not turn out to be.
+    pub own_client_id: Option<ClientId>,
+    /// Who else has a part in the trust.
+    pub family: Family,
 }
 
 /// The identity of a binding.
@@ -109,6 +115,8 @@ pub struct DesiredRemoval {
     pub policy: DeletionPolicy,
     /// Whether a managed identity is deleted though others still use it ([`keys::DELETE_DESPITE_USERS_ANNOTATION`]).
     pub despite_users: bool,
+    /// Who else has a part in the trust.
+    pub family: Family,
 }
 
 /// A binding that may not have what it asks for: what it has is taken away, and a managed identity stays.
@@ -154,10 +162,31 @@ impl Desired {
             Self::Gone(removal) => &removal.owner,
         }
     }
+
+    /// Who else has a part in the trust.
+    #[must_use]
+    pub const fn family(&self) -> &Family {
+        match self {
+            Self::Bound(binding) => &binding.family,
+            Self::Denied(denial) => &denial.removal.family,
+            Self::Gone(removal) => &removal.family,
+        }
+    }
+
+    /// The same, with this family.
+    #[must_use]
+    pub fn beside(mut self, family: Family) -> Self {
+        match &mut self {
+            Self::Bound(binding) => binding.family = family,
+            Self::Denied(denial) => denial.removal.family = family,
+            Self::Gone(removal) => removal.family = family,
+        }
+        self
+    }
 }
 
 impl DesiredBinding {
-    /// What a binding that was allowed asks for.
+    /// What a binding that was allowed asks for, as if it were alone.
     #[must_use]
     pub fn new(
         binding: &ValidatedBinding,
@@ -208,13 +237,23 @@ impl DesiredBinding {
             })
         };
         let roles = binding.role_assignments.iter().filter_map(permitted).collect();
+        let interest = Interest {
+            accounts: binding
+                .service_accounts
+                .iter()
+                .map(|account| account.name.clone())
+                .collect(),
+            roles: Vec::new(),
+        };
         Self {
+            family: Family::of(owner, authorized.identity(), &cluster.issuer, interest),
             authorized,
             owner: owner.clone(),
             identity,
             credentials,
             roles,
             service_accounts,
+            own_client_id: config.own_client_id,
         }
     }
 
@@ -250,6 +289,12 @@ impl DesiredBinding {
                 self.owner.owns(tags) && (!was_adopted(tags) || self.authorized.may_adopt())
             }
         }
+    }
+
+    /// Whether a service account is among those that are to be trusted.
+    #[must_use]
+    pub fn wants(&self, account: &ServiceAccountName) -> bool {
+        self.service_accounts.iter().any(|wanted| wanted.name == *account)
     }
 
     /// The credential of a service account.

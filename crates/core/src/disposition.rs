@@ -58,7 +58,7 @@ pub fn disposition(fault: &Fault) -> Disposition {
         },
         Fault::Kubernetes(fault) => kubernetes(&fault.cause),
         Fault::Blocked(blocked) => match blocked.reason {
-            Reason::ServiceAccountNotFound | Reason::IssuerUnknown | Reason::NotDecided => {
+            Reason::ServiceAccountNotFound | Reason::IssuerUnknown | Reason::NotDecided | Reason::MassDisappearance => {
                 Disposition::Wait { reason: blocked.reason }
             }
             reason => terminal(reason),

@@ -31,11 +31,11 @@ pub fn places(
     status: Option<&WorkloadIdentityBindingStatus>,
     ends: bool,
 ) -> BTreeMap<Scope, bool> {
-    let remembered = status.map_or(&[][..], |status| &status.role_assignments);
-    let scopes = asked
-        .iter()
-        .map(|asked| &asked.scope)
-        .chain(remembered.iter().map(|left| &left.scope));
+    let remembered = status.into_iter().flat_map(|status| {
+        let left = status.role_assignments.iter().map(|left| &left.scope);
+        left.chain(&status.role_assignment_scopes)
+    });
+    let scopes = asked.iter().map(|asked| &asked.scope).chain(remembered);
     // A scope that does not parse was never written to.
     let mut places: BTreeMap<Scope, bool> = scopes
         .filter_map(|scope| Some((scope.parse::<Scope>().ok()?.root(), true)))

@@ -127,12 +127,25 @@ pub enum BoundBy {
     Other {
         /// The other binding's name.
         binding: String,
+        /// Its UID.
+        uid: BindingUid,
     },
     /// That of a binding that is gone, so it may be taken over.
     Gone {
         /// The gone binding's UID.
         uid: BindingUid,
     },
+}
+
+impl ObservedIdentity {
+    /// The identity, when it is there.
+    #[must_use]
+    pub const fn present(&self) -> Option<&PresentIdentity> {
+        match self {
+            Self::Absent => None,
+            Self::Present(present) => Some(present),
+        }
+    }
 }
 
 impl ObservedRoleAssignments {

@@ -4,7 +4,7 @@
 use wio_api::{FederatedCredentialStatus, IdentityOrigin, RoleAssignmentStatus, WorkloadIdentityBindingStatus, keys};
 
 use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRole};
-use crate::names::PrincipalId;
+use crate::names::{PrincipalId, is_credential_name};
 use crate::observed::{
     IdentityFacts, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments,
     PresentIdentity,
@@ -30,7 +30,9 @@ pub fn absent(
     name_is_derived: bool,
     status: Option<&WorkloadIdentityBindingStatus>,
 ) -> Option<Presumed> {
-    let untouched = status.is_none_or(|status| status.identity.is_none() && status.conditions.is_empty());
+    let untouched = status.is_none_or(|status| {
+        status.identity.is_none() && status.conditions.is_empty() && status.role_assignment_scopes.is_empty()
+    });
     let managed = matches!(desired.identity, DesiredIdentity::Managed { .. });
     // Who is not there has no roles.
     (managed && name_is_derived && untouched).then(|| Presumed {
@@ -58,10 +60,14 @@ pub fn as_left(desired: &DesiredBinding, generation: i64, status: &WorkloadIdent
     // What is not wanted any more (of an issuer that has changed) would be taken away, and nothing is taken away from
     // memory: a look is due.
     let wanted = |credential: &FederatedCredentialStatus| {
+        let named = |wanted: &DesiredCredential| {
+            let name = credential.name.parse();
+            name.is_ok_and(|name| is_credential_name(&name, &wanted.account, &wanted.issuer))
+        };
         desired
             .credentials
             .iter()
-            .any(|wanted| wanted.name.as_str() == credential.name && wanted.subject.as_str() == credential.subject)
+            .any(|wanted| wanted.subject.as_str() == credential.subject && named(wanted))
     };
     let same_issuer = |wanted: &DesiredCredential| wanted.issuer.as_str() == issuer;
     if !desired.credentials.iter().all(same_issuer) || !status.federated_credentials.iter().all(wanted) {

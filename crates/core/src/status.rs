@@ -5,11 +5,14 @@ mod facts;
 mod permission;
 mod roles;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use wio_api::{Reason, WorkloadIdentityBindingStatus};
 
 use crate::config::Cluster;
 use crate::outcome::Outcome;
+use crate::plan::{GrantStep, Plan};
 
 /// The status that an outcome makes.
 ///
@@ -34,6 +37,27 @@ pub fn status(
     }
     status.conditions = conditions::of(&status, generation, deleting, outcome, now);
     status
+}
+
+/// The status that names every place where roles are about to be assigned; none when it does already. It is written before the
+/// first of them is: a role that is assigned and not written down, because the operator ended in between, would be lost to it as
+/// soon as the spec does not ask for it any more.
+#[must_use]
+pub fn announcing(
+    previous: Option<&WorkloadIdentityBindingStatus>,
+    plan: &Plan,
+) -> Option<WorkloadIdentityBindingStatus> {
+    let named = previous.map_or(&[][..], |status| &status.role_assignment_scopes);
+    let mut scopes: BTreeSet<String> = named.iter().cloned().collect();
+    for step in &plan.grants {
+        if let GrantStep::PutRoleAssignment(role) = step {
+            scopes.insert(role.scope().root().to_string());
+        }
+    }
+    (scopes.len() > named.len()).then(|| WorkloadIdentityBindingStatus {
+        role_assignment_scopes: scopes.into_iter().collect(),
+        ..previous.cloned().unwrap_or_default()
+    })
 }
 
 /// What people are told about by an Event: one for each change of Ready's status or reason.
@@ -67,7 +91,9 @@ pub fn transition(
     }
     let quiet = [Reason::Progressing, Reason::Deleting, Reason::Suspended].map(Reason::as_str);
     Some(Transition {
-        warning: now.status == "False" && !quiet.contains(&now.reason.as_str()),
+        // What is withheld works as before, and somebody has to act all the same.
+        warning: now.status == "False" && !quiet.contains(&now.reason.as_str())
+            || now.reason == Reason::MassDisappearance.as_str(),
         reason: now.reason,
         message: now.message,
     })

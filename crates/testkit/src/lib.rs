@@ -1,5 +1,6 @@
-//! For tests: an in-process API server, fixtures and the kstatus checker.
+//! For tests: an in-process API server, fixtures, the kstatus checker and the abuse suite.
 
+pub mod abuse;
 #[cfg(feature = "azure")]
 pub mod azure;
 pub mod fixtures;

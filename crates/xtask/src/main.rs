@@ -4,6 +4,7 @@
     reason = "of JSON by keys only, where what is missing is null"
 )]
 
+mod azure;
 mod chart;
 mod files;
 mod layers;
@@ -30,7 +31,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Write the CRD, RBAC, the chart's share of both, and the API reference.
+    /// Write the CRD, RBAC, the chart's share of both, the roles in Azure, and the API reference.
     Generate,
     /// Fail when a generated file is not what would be generated, or when a crate depends the wrong way.
     Verify,

@@ -54,6 +54,23 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["list", "watch"],
             },
             Permission {
+                reason: "It merges the policies for admission, and writes that again when somebody changed it.",
+                group: wio_api::GROUP,
+                resource: "workloadidentityeffectivepolicies",
+                names: &[],
+                verbs: &["list", "watch", "create", "patch"],
+            },
+            Permission {
+                reason: "Before it takes anything away it looks whether a definition, and so all its objects, is being deleted.",
+                group: "apiextensions.k8s.io",
+                resource: "customresourcedefinitions",
+                names: &[
+                    "workloadidentitybindings.workloadidentity.dev",
+                    "workloadidentitypolicies.workloadidentity.dev",
+                ],
+                verbs: &["get"],
+            },
+            Permission {
                 reason: "It annotates bound service accounts, creates missing ones, and deletes those that it created.",
                 group: "",
                 resource: "serviceaccounts",
@@ -109,13 +126,22 @@ pub(crate) const ROLES: &[Role] = &[
         purpose: "Whoever may view all namespaces may view the policies. A RoleBinding gives nothing of the cluster's, so tenants \
                   get it by a ClusterRoleBinding of this role. Nobody but cluster administrators writes policies.",
         aggregated_to: &["view"],
-        permissions: &[Permission {
-            reason: "A policy holds no secret, and says what a binding may have.",
-            group: wio_api::GROUP,
-            resource: "workloadidentitypolicies",
-            names: &[],
-            verbs: &["get", "list", "watch"],
-        }],
+        permissions: &[
+            Permission {
+                reason: "A policy holds no secret, and says what a binding may have.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitypolicies",
+                names: &[],
+                verbs: &["get", "list", "watch"],
+            },
+            Permission {
+                reason: "What the operator made of them, and what of them cannot be used.",
+                group: wio_api::GROUP,
+                resource: "workloadidentityeffectivepolicies",
+                names: &[],
+                verbs: &["get", "list", "watch"],
+            },
+        ],
     },
     Role {
         name: "workload-identity-operator-edit",
@@ -224,7 +250,19 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_given_the_right_to_write_policies() {
+    fn nobody_is_given_the_right_to_write_policies_and_only_the_operator_merges_them() {
+        for role in ROLES {
+            for permission in role
+                .permissions
+                .iter()
+                .filter(|it| it.resource.ends_with("effectivepolicies"))
+            {
+                assert!(
+                    role.name == operator().name || permission.verbs == ["get", "list", "watch"],
+                    "{role:?}"
+                );
+            }
+        }
         for permission in ROLES.iter().flat_map(|role| role.permissions) {
             let reads = permission
                 .verbs

@@ -7,7 +7,10 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use wio_core::authorize::LOCKED_ROLES;
 use wio_core::policy::Policies;
+
+use crate::azure;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
@@ -89,11 +92,34 @@ fn the_samples_are_bindings_without_unknown_fields() {
 }
 
 #[test]
-fn the_sample_policy_is_one_that_grants_all_that_it_says() {
-    let object: Value = serde_yaml_ng::from_str(&read("config/samples/policy.yaml")).unwrap();
-    let policy: WorkloadIdentityPolicy = serde_json::from_value(object.clone()).unwrap();
-    assert_subset(&object, &serde_json::to_value(&policy).unwrap());
-    assert_eq!(Policies::parse([&policy]).problems(), []);
+fn the_sample_policies_grant_all_that_they_say() {
+    let mut policies: Vec<WorkloadIdentityPolicy> = Vec::new();
+    for document in serde_yaml_ng::Deserializer::from_str(&read("config/samples/policy.yaml")) {
+        let object = Value::deserialize(document).unwrap();
+        let policy = serde_json::from_value(object.clone()).unwrap();
+        assert_subset(&object, &serde_json::to_value(&policy).unwrap());
+        policies.push(policy);
+    }
+    assert_eq!(policies.len(), 2);
+    assert_eq!(Policies::parse(&policies).problems(), []);
+}
+
+#[test]
+fn terraform_deploys_every_role_of_the_operator_and_refuses_those_that_manage_access() {
+    let main = read("config/azure/main.tf");
+    for role in azure::OPERATOR {
+        let name = Path::new(role.path).file_stem().unwrap().to_str().unwrap();
+        let assigned = format!("azurerm_role_definition.operator[\"{name}\"].");
+        assert_eq!(main.matches(&assigned).count(), 1, "{name}");
+        assert!(
+            main.replace(&assigned, "").contains(&format!("\"{name}\"")),
+            "{name} is not defined"
+        );
+    }
+    let variables = read("config/azure/variables.tf");
+    for role in LOCKED_ROLES {
+        assert!(variables.contains(&format!("\"{role}\"")), "{role}");
+    }
 }
 
 /// Everything in the first value is in the second.

@@ -87,10 +87,16 @@ impl ControlPlane {
 
 /// A client with the access that a kubeconfig gives.
 pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
+    client_as(kubeconfig, None).await
+}
+
+/// The same, for what somebody else would be answered.
+pub(crate) async fn client_as(kubeconfig: &Path, user: Option<&str>) -> Result<Client> {
     let file =
         kube::config::Kubeconfig::read_from(kubeconfig).with_context(|| format!("reading {}", kubeconfig.display()))?;
-    let config = kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
+    let mut config = kube::Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default())
         .await
         .with_context(|| format!("using {}", kubeconfig.display()))?;
+    config.auth_info.impersonate = user.map(str::to_owned);
     Client::try_from(config).context("making a client of the API server")
 }

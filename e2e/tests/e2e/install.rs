@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
+use wio_api::WorkloadIdentityPolicy;
 use wio_e2e::cluster::Cluster;
 use wio_e2e::operator::{NAME, NAMESPACE};
 use wio_e2e::paths::repository;
@@ -17,6 +18,7 @@ use wio_e2e::scratch::Scratch;
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
+use crate::admission::effective_policy;
 use crate::harness::{Case, case};
 
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -99,14 +101,17 @@ async fn the_chart_is_installed_upgraded_and_uninstalled(_: Arc<World>) -> Resul
     let next = format!("kubectl -n {NAMESPACE} rollout status deployment/{NAME}");
     ensure!(said.contains(&next), "the next command is not in the notes:\n{said}");
     let installed = pod_of_the_deployment(&cluster).await?;
-    kubectl
-        .run(&[
-            "apply",
-            "--server-side",
-            "--kustomize",
-            &in_repository("config/samples")?,
-        ])
-        .await?;
+    // No operator runs here, so this does what it would do first.
+    let merged = effective_policy(&sample_policies()?)?;
+    kubectl.apply(&merged.to_string()).await?;
+    let samples = in_repository("config/samples")?;
+    until("the samples to be admitted", DEADLINE, async || {
+        kubectl
+            .run(&["apply", "--server-side", "--kustomize", &samples])
+            .await
+            .map(Some)
+    })
+    .await?;
     let account = kubectl.get(&["serviceaccount", NAME, "--namespace", NAMESPACE]).await?;
     let client_id = account.pointer("/metadata/annotations/azure.workload.identity~1client-id");
     ensure!(client_id.and_then(Value::as_str) == Some(CLIENT_ID), "{account}");
@@ -150,6 +155,11 @@ async fn the_chart_is_installed_upgraded_and_uninstalled(_: Arc<World>) -> Resul
         kubectl.run(&["get", "clusterrole", NAME]).await,
         "reading a role after the chart was uninstalled",
     )?;
+    let rules = ["get", "validatingadmissionpolicy", NAME];
+    refused(
+        kubectl.run(&rules).await,
+        "reading the rules of admission after the chart was uninstalled",
+    )?;
 
     helm.run(&release("install", &values(&[]))?.words())
         .await
@@ -166,10 +176,14 @@ async fn the_chart_is_installed_upgraded_and_uninstalled(_: Arc<World>) -> Resul
     kubectl
         .run(&["apply", "--server-side", "--kustomize", &in_repository("config/crd")?])
         .await?;
-    let without = release("install", &values(&["crds.enabled=false"]))?;
+    let without = release("install", &values(&["crds.enabled=false", "admission.enabled=false"]))?;
     helm.run(&without.words())
         .await
         .context("installing it beside a CRD that somebody else owns")?;
+    refused(
+        kubectl.run(&rules).await,
+        "reading the rules of admission, which were not wanted",
+    )?;
     Ok(())
 }
 
@@ -212,6 +226,16 @@ async fn the_samples_are_accepted(world: Arc<World>) -> Result<()> {
     let policy = in_repository("config/samples/policy.yaml")?;
     let apply = ["apply", "--server-side", "--dry-run=server", "--filename", &policy];
     world.cluster.kubectl.run(&apply).await.map(drop)
+}
+
+/// The policies of `config/samples`.
+fn sample_policies() -> Result<Vec<WorkloadIdentityPolicy>> {
+    use serde::Deserialize;
+
+    let text = std::fs::read_to_string(repository().join("config/samples/policy.yaml"))?;
+    serde_yaml_ng::Deserializer::from_str(&text)
+        .map(|document| WorkloadIdentityPolicy::deserialize(document).context("config/samples/policy.yaml"))
+        .collect()
 }
 
 /// The binding of a sample, in another namespace.
@@ -279,7 +303,7 @@ fn values(more: &[&str]) -> Vec<String> {
         .collect()
 }
 
-fn in_repository(path: &str) -> Result<String> {
+pub(crate) fn in_repository(path: &str) -> Result<String> {
     let path = repository().join(path);
     path.to_str()
         .map(str::to_owned)

@@ -39,6 +39,7 @@ async fn kubectl_get_and_describe_tell_how_a_binding_is(world: Arc<World>) -> Re
     for row in [
         "workloadidentitybinding.workloadidentity.dev/shop ",
         "workloadidentitypolicy.workloadidentity.dev/platform ",
+        "workloadidentityeffectivepolicy.workloadidentity.dev/cluster ",
     ] {
         ensure!(of_category.contains(row), "{row} is not in\n{of_category}");
     }
@@ -82,6 +83,8 @@ async fn kubectl_explain_describes_the_fields(world: Arc<World>) -> Result<()> {
             "from one hour to one day",
         ),
         ("wib.spec.deletionPolicy", "RetainIdentity"),
+        ("wip.spec.allowOrphan", "deletionPolicy Orphan"),
+        ("wiep.spec.problems", "cannot be used"),
         ("wib.status.identity.principalId", "object id of the service principal"),
     ];
     for (field, words) in expected {

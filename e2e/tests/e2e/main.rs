@@ -1,5 +1,7 @@
 //! The end-to-end tests: one program, one set of real parts for all of them, a namespace for each.
 
+mod abuse;
+mod admission;
 mod control_plane;
 mod crash;
 mod deletion;
@@ -34,6 +36,8 @@ fn main() -> Result<ExitCode> {
         ("sdk", sdk::cases()),
         ("permissions", permissions::cases()),
         ("policies", policies::cases()),
+        ("admission", admission::cases()),
+        ("abuse", abuse::cases()),
         ("crash", crash::cases()),
     ])
 }

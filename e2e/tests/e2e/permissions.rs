@@ -1,4 +1,4 @@
-//! What the operator may do in the cluster, and what it does.
+//! What the operator may do in the cluster and in Azure, and what it does.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,8 +11,10 @@ use serde_json::json;
 use wio_api::keys::CLIENT_ID_ANNOTATION;
 use wio_api::{ConditionType, Reason};
 use wio_e2e::audit::AuditEvent;
+use wio_e2e::azure_roles::{self, AzureRole, Granted};
 use wio_e2e::namespace::DEADLINE;
 use wio_e2e::operator::{NAME, NAMESPACE, USER};
+use wio_e2e::simulator::{PLATFORM_GROUP, ROLE_OF_WORKLOADS, group_id, identity_id};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
@@ -22,6 +24,9 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case!(the_operator_uses_each_permission_that_config_rbac_grants_and_no_other).on_own_cluster(),
         case!(the_operator_has_no_role_but_those_of_config_rbac),
+        case!(the_operator_uses_each_azure_action_that_config_azure_grants_and_no_other),
+        case!(the_operator_has_no_role_in_azure_but_those_of_config_azure),
+        case!(the_condition_of_config_azure_withholds_what_a_policy_gives_by_mistake),
     ]
 }
 
@@ -124,6 +129,124 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
     Ok(())
 }
 
+/// A life of a binding of each kind, and then the simulator's log since the start. Every role counts by itself: an action
+/// is used when it was asked for where that very role was assigned.
+async fn the_operator_uses_each_azure_action_that_config_azure_grants_and_no_other(world: Arc<World>) -> Result<()> {
+    let (simulator, namespace) = (&world.simulator, world.namespace("azure-permissions").await?);
+    let existing = identity_id(PLATFORM_GROUP, "azure-permissions");
+    simulator.put_identity(&existing).await?;
+    let managed = json!({
+        "identity": { "managed": { "tags": { "team": "shop" } } },
+        "serviceAccounts": [{ "name": "managed" }],
+        "roleAssignments": [{ "role": ROLE_OF_WORKLOADS, "scope": group_id(PLATFORM_GROUP) }],
+    });
+    let existing = json!({
+        "identity": { "existing": { "resourceId": existing } },
+        "serviceAccounts": [{ "name": "existing" }],
+    });
+    let lived = async {
+        namespace.bind("managed", &managed).await?;
+        namespace.bind("existing", &existing).await?;
+        namespace.all_ready().await?;
+        namespace.delete("managed").await?;
+        namespace.delete("existing").await
+    };
+    // Without an action the life stands still, and what it lacked is the better news.
+    let lived = lived.await;
+
+    let granted = azure_roles::granted()?;
+    let sent = azure_requests(&world).await?;
+    let refused: BTreeSet<String> = sent
+        .iter()
+        .filter(|(path, action)| {
+            let grants = |one: &Granted| one.reaches(path) && one.role.actions.contains(action);
+            !granted.iter().any(grants)
+        })
+        .map(|(path, action)| format!("{action} at {path}"))
+        .collect();
+    ensure!(refused.is_empty(), "used and not granted by config/azure: {refused:#?}");
+    lived?;
+    let mut unused = BTreeSet::new();
+    for file in azure_roles::files()? {
+        let places: Vec<&Granted> = granted.iter().filter(|one| one.file == file).collect();
+        for action in &AzureRole::read(&file)?.actions {
+            let used = |place: &Granted| sent.iter().any(|(path, sent)| sent == action && place.reaches(path));
+            if !places.iter().any(|place| used(place)) {
+                unused.insert(format!("{action} of {file}"));
+            }
+        }
+    }
+    ensure!(unused.is_empty(), "granted by config/azure and never used: {unused:#?}");
+    Ok(())
+}
+
+async fn the_operator_has_no_role_in_azure_but_those_of_config_azure(world: Arc<World>) -> Result<()> {
+    let principal = world.operator.lock().await.principal().principal_id.clone();
+    let snapshot = world.simulator.snapshot().await?;
+    let held: Vec<_> = snapshot
+        .role_assignments
+        .iter()
+        .filter(|one| one.principal_id.to_string() == principal)
+        .collect();
+    let mut expected = BTreeSet::new();
+    for file in azure_roles::files()? {
+        let role = AzureRole::read(&file)?;
+        let wild: Vec<&String> = role.actions.iter().filter(|action| action.contains('*')).collect();
+        ensure!(wild.is_empty(), "{wild:?} of {file}");
+        expected.insert(role.guid());
+    }
+    let roles: BTreeSet<String> = held.iter().map(|one| one.role_definition_id.to_string()).collect();
+    ensure!(roles == expected, "{roles:?} is not {expected:?}");
+    let assigns = AzureRole::read(azure_roles::ROLE_ASSIGNMENTS)?.guid();
+    for one in held.iter().filter(|one| one.role_definition_id.to_string() == assigns) {
+        ensure!(one.condition == Some(azure_roles::condition()?), "{one:?}");
+    }
+    Ok(())
+}
+
+/// The last line: somebody writes a policy that gives more than the platform team lets the operator assign.
+async fn the_condition_of_config_azure_withholds_what_a_policy_gives_by_mistake(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("condition").await?;
+    let scope = group_id(PLATFORM_GROUP);
+    let policy = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1",
+        "kind": "WorkloadIdentityPolicy",
+        "metadata": { "name": "condition" },
+        "spec": {
+            "namespaces": { "names": ["condition"] },
+            "roles": [{ "role": "Contributor", "scopes": [scope] }],
+        },
+    });
+    world.cluster.kubectl.apply(&policy.to_string()).await?;
+    let spec = json!({
+        "identity": { "managed": {} },
+        "serviceAccounts": [{ "name": "orders" }],
+        "roleAssignments": [{ "role": "Contributor", "scope": scope }],
+    });
+    namespace.bind("orders", &spec).await?;
+    namespace
+        .condition("orders", ConditionType::Ready, "False", Reason::RoleAccessDenied)
+        .await?;
+    let id = namespace.identity("orders").await?.principal_id;
+    let given = world.simulator.snapshot().await?.role_assignments;
+    ensure!(given.iter().all(|one| one.principal_id.to_string() != id), "{given:#?}");
+    world.cluster.kubectl.run(&["delete", "wip/condition"]).await?;
+    namespace.delete("orders").await
+}
+
+/// The paths that the operator sent to Azure Resource Manager, and the action that a role must grant for each.
+async fn azure_requests(world: &World) -> Result<Vec<(String, String)>> {
+    let principal = world.operator.lock().await.principal().principal_id.clone();
+    let all = world.simulator.requests().await?;
+    let sent = all.into_iter().filter(|one| one.principal.as_ref() == Some(&principal));
+    Ok(sent
+        .map(|one| {
+            let unknown = || format!("{} of something that the simulator does not know", one.method);
+            (one.path, one.action.unwrap_or_else(unknown))
+        })
+        .collect())
+}
+
 /// What rules allow. A name to which a rule is limited is part of it.
 fn permissions(rules: &[PolicyRule]) -> BTreeSet<Permission> {
     let mut all = BTreeSet::new();
@@ -157,8 +280,8 @@ fn needed(event: &AuditEvent) -> Vec<Permission> {
     } = event;
     let object = match (resource.as_str(), subresource.as_str()) {
         ("", _) => uri.split('?').next().unwrap_or_default().to_owned(),
-        // The one kind of which one object may be read, and the others' metadata only listed.
-        ("namespaces", "") if !name.is_empty() => format!("{group}/{resource}/{name}"),
+        // The kinds of which single objects may be read.
+        ("namespaces" | "customresourcedefinitions", "") if !name.is_empty() => format!("{group}/{resource}/{name}"),
         (_, "") => format!("{group}/{resource}"),
         _ => format!("{group}/{resource}/{subresource}"),
     };

@@ -51,30 +51,33 @@ async fn a_policy_that_is_deleted_takes_the_trust_with_it(world: Arc<World>) -> 
     let namespace = world.namespace("policies").await?;
     let id = identity_id(OTHER_GROUP, "invoices");
     world.simulator.put_identity(&id).await?;
-    let spec = json!({
-        "identity": { "existing": { "resourceId": id } },
-        "serviceAccounts": [{ "name": "invoices" }],
-    });
-    namespace.bind("invoices", &spec).await?;
-    let denied = (ConditionType::Authorized, "False", Reason::NotPermitted);
-    namespace.condition("invoices", denied.0, denied.1, denied.2).await?;
-
     let policy = json!({
         "apiVersion": "workloadidentity.dev/v1alpha1",
         "kind": "WorkloadIdentityPolicy",
         "metadata": { "name": "invoices" },
         "spec": { "namespaces": { "names": ["policies"] }, "existingIdentities": [id] },
     });
+    let spec = json!({
+        "identity": { "existing": { "resourceId": id } },
+        "serviceAccounts": [{ "name": "invoices" }],
+    });
     world.cluster.kubectl.apply(&policy.to_string()).await?;
+    namespace.bind("invoices", &spec).await?;
     namespace.ready("invoices").await?;
     let pod = namespace.pod("invoices", "invoices").await?;
     namespace.sign_in(&pod).await?.claims()?;
 
     world.cluster.kubectl.run(&["delete", "wip/invoices"]).await?;
+    let denied = (ConditionType::Authorized, "False", Reason::NotPermitted);
     namespace.condition("invoices", denied.0, denied.1, denied.2).await?;
     until("the trust to be gone", DEADLINE, async || {
         let identity = world.simulator.identity(&id).await?.context("the identity is gone")?;
         Ok(identity.credentials.is_empty().then_some(()))
     })
-    .await
+    .await?;
+
+    world.cluster.kubectl.apply(&policy.to_string()).await?;
+    namespace.ready("invoices").await?;
+    namespace.delete("invoices").await?;
+    world.cluster.kubectl.run(&["delete", "wip/invoices"]).await.map(drop)
 }

@@ -1,6 +1,6 @@
 //! The schema as it is installed.
 
-use crate::{crd, policy_crd};
+use crate::{crd, effective_policy_crd, policy_crd};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion,
 };
@@ -34,7 +34,14 @@ fn walk<'a>(path: String, schema: &'a Value, found: &mut Vec<(String, &'a Value)
 }
 
 fn each_schema(check: impl Fn(&str, &Value) -> Result<(), String>) {
-    for (crd, at_least) in [(crd(), 50), (policy_crd(), 25)] {
+    each_schema_of([(crd(), 50), (policy_crd(), 25), (effective_policy_crd(), 25)], check);
+}
+
+fn each_schema_of<const N: usize>(
+    crds: [(CustomResourceDefinition, usize); N],
+    check: impl Fn(&str, &Value) -> Result<(), String>,
+) {
+    for (crd, at_least) in crds {
         let kind = crd.spec.names.kind.clone();
         let root = schema_of(crd);
         let mut found = Vec::new();
@@ -96,8 +103,8 @@ fn no_field_is_nullable_and_every_format_is_one_of_kubernetes() {
 }
 
 #[test]
-fn everything_in_the_spec_is_bounded() {
-    each_schema(|path, schema| {
+fn everything_that_people_write_in_a_spec_is_bounded() {
+    each_schema_of([(crd(), 50), (policy_crd(), 25)], |path, schema| {
         if !path.starts_with(".spec") {
             return Ok(());
         }
@@ -154,6 +161,11 @@ fn defaults_are_those_that_the_types_have() {
     assert_eq!(
         (&place["adopt"]["default"], &place["namePrefix"]["default"]),
         (&json!(false), &json!(""))
+    );
+    let policy = schema_of(policy_crd());
+    assert_eq!(
+        policy["properties"]["spec"]["properties"]["allowOrphan"]["default"],
+        false
     );
     assert_eq!(account["create"]["default"], true);
     assert_eq!(account["conflictPolicy"]["default"], "Report");
@@ -213,6 +225,44 @@ fn the_columns_fit_a_terminal_and_end_with_the_age() {
         &["Namespaces", "Selector", "Max Credentials", "Age"],
         &["Service Accounts", "Identities", "Managed", "Roles"],
     );
+    assert_columns(
+        effective_policy_crd(),
+        &["Resource Group", "Location", "Problems", "Age"],
+        &["Locked Roles", "Protected"],
+    );
+}
+
+#[test]
+fn there_is_one_effective_policy_and_it_is_the_clusters() {
+    let crd = effective_policy_crd();
+    assert_eq!(
+        crd.metadata.name.as_deref(),
+        Some("workloadidentityeffectivepolicies.workloadidentity.dev")
+    );
+    assert_eq!(crd.spec.names.short_names.as_deref(), Some(&["wiep".to_owned()][..]));
+    assert_eq!(crd.spec.scope, "Cluster");
+    let root = schema_of(crd);
+    assert_eq!(
+        root["x-kubernetes-validations"][0]["rule"],
+        "self.metadata.name == 'cluster'"
+    );
+    assert_eq!(root["properties"].get("status"), None);
+}
+
+/// What an apply leaves out stays as another writer set it, and admission would read that.
+#[test]
+fn nothing_of_the_effective_policy_is_left_to_another_writer() {
+    let written = serde_json::to_value(crate::WorkloadIdentityEffectivePolicySpec::default()).unwrap();
+    let root = schema_of(effective_policy_crd());
+    let spec = &root["properties"]["spec"]["properties"];
+    for (name, field) in spec.as_object().unwrap() {
+        assert!(written.get(name).is_some(), "{name} is left out when it is empty");
+        assert_eq!(
+            field.get("x-kubernetes-list-type"),
+            None,
+            "{name} is not written as a whole"
+        );
+    }
 }
 
 #[track_caller]

@@ -2,4 +2,5 @@
 
 pub(crate) mod built_in_roles;
 pub(crate) mod caller;
+pub(crate) mod conditions;
 pub(crate) mod rights;

@@ -6,25 +6,44 @@ use uuid::Uuid;
 
 use crate::access::built_in_roles::built_in_roles;
 use crate::access::caller::Caller;
+use crate::access::conditions::{Attempt, holds};
 use crate::answer::{Answer, Outcome};
 use crate::model::{Permission, RoleDefinition};
 use crate::state::State;
 use crate::target::lies_within;
 
-/// Lets the call pass when a role assignment at the scope or above it grants the action, and has had its time to spread.
-pub(crate) fn require(state: &State, caller: &Caller, action: &str, scope: &str, now: Timestamp) -> Outcome<()> {
-    let principal = Uuid::try_parse(&caller.principal).unwrap_or_default();
-    let granted = state.granting(now).any(|assignment| {
-        assignment.principal_id == principal
-            && lies_within(scope, &assignment.scope)
-            && role(state, assignment.role_definition_id).is_some_and(|role| grants(role, action))
-    });
-    if granted {
+/// Lets the call pass when a role assignment at the scope or above it grants the action, has had its time to spread, and
+/// its condition holds.
+pub(crate) fn require(
+    state: &State,
+    caller: &Caller,
+    attempt: &Attempt<'_>,
+    scope: &str,
+    now: Timestamp,
+) -> Outcome<()> {
+    let id = Uuid::try_parse(&caller.principal).unwrap_or_default();
+    let action = attempt.action;
+    let mut conditions = state
+        .granting(now)
+        .filter(|assignment| {
+            assignment.principal_id == id
+                && lies_within(scope, &assignment.scope)
+                && role(state, assignment.role_definition_id).is_some_and(|role| grants(role, action))
+        })
+        .map(|assignment| assignment.condition.as_deref())
+        .peekable();
+    let conditional = conditions.peek().is_some();
+    if conditions.any(|condition| condition.is_none_or(|condition| holds(condition, attempt))) {
         return Ok(());
     }
     let Caller { principal, client } = caller;
+    let lacks = if conditional {
+        "has an authorization with ABAC condition that is not fulfilled"
+    } else {
+        "does not have authorization"
+    };
     let message = format!(
-        "The client '{client}' with object id '{principal}' does not have authorization to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials."
+        "The client '{client}' with object id '{principal}' {lacks} to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials."
     );
     Err(Answer::error(StatusCode::FORBIDDEN, "AuthorizationFailed", message)
         .with_header("x-ms-failure-cause", "gateway"))
@@ -47,7 +66,7 @@ fn grants(role: &RoleDefinition, action: &str) -> bool {
 }
 
 /// Whether the text has the pattern's form, in any case; a `*` stands for any text.
-fn covers(pattern: &str, text: &str) -> bool {
+pub(crate) fn covers(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
     let Some((start, rest)) = pattern.split_once('*') else {
         return pattern == text;

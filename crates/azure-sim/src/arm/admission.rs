@@ -4,8 +4,10 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 
 use crate::access::caller::Caller;
+use crate::access::conditions::Attempt;
 use crate::access::rights;
 use crate::answer::{Answer, Outcome};
+use crate::arm::role_assignments;
 use crate::config::Config;
 use crate::incoming::Incoming;
 use crate::limits::{CallKind, Exhausted};
@@ -104,7 +106,20 @@ pub(super) fn authorize(
     match target.action(&incoming.method) {
         Some(action) if config.authorization => {
             let scope = format!("/{}", segments(&incoming.path).join("/"));
-            rights::require(state, caller, &action, &scope, now)
+            let mut attempt = Attempt {
+                action: &action,
+                ..Attempt::default()
+            };
+            // What is assigned is known from the request, what is deleted from the resource, and neither from the other:
+            // https://learn.microsoft.com/azure/role-based-access-control/conditions-authorization-actions-attributes
+            if let Target::RoleAssignment { scope, name } = target {
+                match incoming.method {
+                    Method::PUT => attempt.request = role_assignments::asked(incoming),
+                    Method::DELETE => attempt.resource = role_assignments::held(state, scope, name),
+                    _ => {}
+                }
+            }
+            rights::require(state, caller, &attempt, &scope, now)
         }
         _ => Ok(()),
     }

@@ -8,6 +8,7 @@ use crate::access::rights::role;
 use crate::answer::{Answer, Outcome};
 use crate::arm::Call;
 use crate::clock::after;
+use crate::incoming::Incoming;
 use crate::model::{IdentityId, RoleAssignment};
 use crate::names::guid;
 use crate::state::State;
@@ -157,6 +158,39 @@ fn principal_type(call: &Call<'_>, state: &State, wish: &Wish) -> Outcome<String
             Err(Answer::bad_request("PrincipalNotFound", message))
         }
     }
+}
+
+/// What a request to write an assignment says, as conditions know it. Only what the body itself says counts.
+pub(super) fn asked(incoming: &Incoming) -> Vec<(&'static str, String)> {
+    let body = incoming.json().unwrap_or_default();
+    let property = |name: &str| body.get("properties")?.get(name)?.as_str();
+    let role = property("roleDefinitionId").and_then(|role| role.rsplit('/').next());
+    attributes(role, property("principalId"), property("principalType"))
+}
+
+/// What an assignment is, as conditions know it.
+pub(super) fn held(state: &State, scope: &str, name: &str) -> Vec<(&'static str, String)> {
+    find(state, scope, name).map_or_else(Vec::new, |found| {
+        let (role, principal) = (found.role_definition_id.to_string(), found.principal_id.to_string());
+        attributes(Some(&role), Some(&principal), Some(&found.principal_type))
+    })
+}
+
+/// <https://learn.microsoft.com/azure/role-based-access-control/conditions-authorization-actions-attributes#authorization-attributes>
+fn attributes(
+    role: Option<&str>,
+    principal: Option<&str>,
+    principal_type: Option<&str>,
+) -> Vec<(&'static str, String)> {
+    let all = [
+        ("Microsoft.Authorization/roleAssignments:RoleDefinitionId", role),
+        ("Microsoft.Authorization/roleAssignments:PrincipalId", principal),
+        ("Microsoft.Authorization/roleAssignments:PrincipalType", principal_type),
+    ];
+    let said = all
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?.to_owned())));
+    said.collect()
 }
 
 /// The scope must be one that exists, as far as this cloud holds such things: what lies in a resource group and is no

@@ -9,6 +9,7 @@ use crate::cloud::{Answer, Cloud, GROUP, SUBSCRIPTION, credential, identity};
 
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+const ROLE_ADMINISTRATOR: &str = "f58310d9-a9f6-439a-9e8d-f62e7b41a168";
 const IDENTITY_CONTRIBUTOR: &str = "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59";
 const ONE: &str = "05c5a614-a7d6-4502-b150-c2fb455033ff";
 const TWO: &str = "b0f43c54-e787-4862-89b1-a653fa9cf747";
@@ -252,6 +253,61 @@ async fn a_caller_may_do_what_a_role_grants_at_the_scope_or_above_it() {
         operator.delete(&credential("ide", "fic")).await,
         "federatedIdentityCredentials/delete",
     );
+}
+
+/// Microsoft's own example of a delegate who may assign one role to service principals.
+fn only(role: &str) -> String {
+    let branch = |verb: &str, source: &str| {
+        let attribute = format!("@{source}[Microsoft.Authorization/roleAssignments");
+        format!(
+            "((!(ActionMatches{{'Microsoft.Authorization/roleAssignments/{verb}'}})) OR \
+             ({attribute}:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{role}}} AND \
+             {attribute}:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{'ServicePrincipal'}}))"
+        )
+    };
+    format!("{} AND {}", branch("write", "Request"), branch("delete", "Resource"))
+}
+
+#[tokio::test]
+async fn a_caller_assigns_and_deletes_the_roles_that_the_condition_of_its_own_allows_and_no_others() {
+    let (cloud, operator, principal) = caller().await;
+    let workload = cloud
+        .put_identity("ide")
+        .await
+        .expect_status(201)
+        .property("principalId");
+    let mut administrator = grant(ROLE_ADMINISTRATOR, &principal);
+    administrator["properties"]["condition"] = json!(only(READER));
+    administrator["properties"]["conditionVersion"] = json!("2.0");
+    cloud
+        .put(&assignment(GROUP, TWO), &administrator)
+        .await
+        .expect_status(201);
+    let three = assignment(GROUP, "11111111-1111-1111-1111-111111111111");
+    let four = assignment(GROUP, "22222222-2222-2222-2222-222222222222");
+
+    let mut silent = grant(READER, &workload);
+    silent["properties"].as_object_mut().unwrap().remove("principalType");
+    for refused in [grant(OWNER, &workload), silent] {
+        assert_forbidden(
+            operator.put(&three, &refused).await,
+            "has an authorization with ABAC condition that is not fulfilled to perform action \
+             'Microsoft.Authorization/roleAssignments/write'",
+        );
+    }
+    operator.put(&three, &grant(READER, &workload)).await.expect_status(201);
+
+    cloud
+        .put(&four, &grant(IDENTITY_CONTRIBUTOR, &workload))
+        .await
+        .expect_status(201);
+    assert_forbidden(
+        operator.delete(&four).await,
+        "Microsoft.Authorization/roleAssignments/delete",
+    );
+    operator.delete(&three).await.expect_status(200);
+    // What the role grants beside that is not limited.
+    operator.get(&four).await.expect_status(200);
 }
 
 #[tokio::test(start_paused = true)]

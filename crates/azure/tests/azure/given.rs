@@ -41,6 +41,7 @@ fn config() -> OperatorConfig {
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
+        own_client_id: None,
         unlocked_roles: BTreeSet::new(),
     }
 }

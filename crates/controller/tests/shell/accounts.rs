@@ -272,3 +272,27 @@ async fn a_service_account_has_one_binding() {
     })
     .await;
 }
+
+/// Whoever may edit service accounts could have one binding let go of another's by writing its UID there.
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_somebody_put_on_anothers_service_account_lets_go_of_nothing() {
+    story(async |world| {
+        world.create(binding(NAMESPACE, "first").managed().service_account("orders").forced());
+        world.create(binding(NAMESPACE, "second").managed().service_account("invoices"));
+        let second = world.ready("second").await.metadata.uid.unwrap();
+        world.ready("first").await;
+        let client_id = world.annotation("orders", keys::CLIENT_ID_ANNOTATION);
+        assert!(client_id.is_some());
+        world.forget_requests();
+        world.edit_account("orders", |object| {
+            object["metadata"]["labels"][keys::BOUND_BY_LABEL] = json!(second);
+        });
+        // Long before the first one's next look mends the mark.
+        tokio::time::sleep(DRIFT / 3).await;
+        assert_eq!(world.annotation("orders", keys::CLIENT_ID_ANNOTATION), client_id);
+        assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
+        tokio::time::sleep(DRIFT * 2).await;
+        world.ready("first").await;
+    })
+    .await;
+}

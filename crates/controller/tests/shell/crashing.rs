@@ -3,10 +3,13 @@
 use serde_json::{Value, json};
 use wio_api::keys;
 use wio_azure_sim::Fault;
-use wio_testkit::fixtures::binding;
+use wio_testkit::fixtures::{binding, policy};
 use wio_testkit::{Effect, Matcher};
 
 use crate::world::*;
+
+/// One where nothing but a role would make the operator look.
+const OTHER_SUBSCRIPTION: &str = "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f77";
 
 /// Everything that is left, but for what differs at each run: ids that Azure or the API server chose, and times.
 fn end(world: &World) -> Value {
@@ -107,18 +110,16 @@ enum Moment {
     Cluster { write: usize, carried_out: bool },
 }
 
-/// Plays the act with a crash at the moment. Returns what it came to, or nothing when the moment never came.
-async fn crash_at(act: Act, moment: Moment) -> Option<Value> {
-    let mut left = None;
-    story(async |world| {
-        act.prepare(world).await;
-        let hit: Box<dyn Fn(&World) -> bool> = match moment {
-            Moment::Azure { request, carried_out } => {
+impl Moment {
+    /// Stops the operator at the moment. Returns how it is known that it came.
+    fn inject(self, world: &World) -> Box<dyn Fn(&World) -> bool> {
+        match self {
+            Self::Azure { request, carried_out } => {
                 let fault = Fault::any().skip(request).times(1).hang();
                 world.azure.inject(if carried_out { fault.execute() } else { fault });
                 Box::new(|world| world.azure.faults().is_empty())
             }
-            Moment::Cluster { write, carried_out } => {
+            Self::Cluster { write, carried_out } => {
                 let writes = Matcher::writes().client(OPERATOR).skip(write).once();
                 let hang = Effect::hang();
                 let fault = world
@@ -126,7 +127,16 @@ async fn crash_at(act: Act, moment: Moment) -> Option<Value> {
                     .inject(writes, if carried_out { hang.after_serving() } else { hang });
                 Box::new(move |_| fault.hits() > 0)
             }
-        };
+        }
+    }
+}
+
+/// Plays the act with a crash at the moment. Returns what it came to, or nothing when the moment never came.
+async fn crash_at(act: Act, moment: Moment) -> Option<Value> {
+    let mut left = None;
+    story(async |world| {
+        act.prepare(world).await;
+        let hit = moment.inject(world);
         act.begin(world);
         tokio::select! {
             () = world.until("the moment", &hit) => {}
@@ -144,6 +154,76 @@ async fn crash_at(act: Act, moment: Moment) -> Option<Value> {
     })
     .await;
     left
+}
+
+/// A role is assigned, the operator ends before it can say so, and while it is away the spec gives the role up: nothing but what
+/// was written down before says where to look.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_was_assigned_just_before_a_crash_and_then_left_the_spec_is_taken_away() {
+    let scope = format!("/subscriptions/{OTHER_SUBSCRIPTION}");
+    let mut given = 0;
+    let moments = (0..12).flat_map(|n| {
+        [false, true].into_iter().flat_map(move |carried_out| {
+            [
+                Moment::Azure {
+                    request: n,
+                    carried_out,
+                },
+                Moment::Cluster {
+                    write: n as usize,
+                    carried_out,
+                },
+            ]
+        })
+    });
+    for moment in moments {
+        story(async |world| {
+            world
+                .cluster
+                .seed(policy("reader").namespace(NAMESPACE).role("Reader", &[&scope]).build());
+            let hit = moment.inject(world);
+            let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
+            world.create(orders.role("Reader", &scope));
+            tokio::select! {
+                () = world.until("the moment", &hit) => {}
+                _ = world.ready("orders") => {}
+            }
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            world.crash().await;
+            given += usize::from(!world.azure.snapshot().role_assignments.is_empty());
+            world.azure.clear_faults();
+            world.cluster.clear_faults();
+            world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
+            world.start().await;
+            world.ready("orders").await;
+            assert_eq!(world.azure.snapshot().role_assignments, [], "{moment:?}");
+            let status = world.binding("orders").status.unwrap();
+            assert_eq!(status.role_assignment_scopes, [""; 0], "{moment:?}");
+        })
+        .await;
+    }
+    assert!(given > 2, "in some of them the role was given");
+}
+
+/// As before, but the operator goes on: the answer to the assignment is lost, and the spec changes before it looks again.
+#[tokio::test(start_paused = true)]
+async fn a_role_whose_answer_was_lost_and_that_then_left_the_spec_is_taken_away() {
+    story(async |world| {
+        let scope = format!("/subscriptions/{OTHER_SUBSCRIPTION}");
+        world
+            .cluster
+            .seed(policy("reader").namespace(NAMESPACE).role("Reader", &[&scope]).build());
+        let lost = Fault::on("PUT").kind(wio_azure_sim::ResourceKind::RoleAssignment);
+        world.azure.inject(lost.times(1).execute().drop_connection());
+        let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
+        world.create(orders.role("Reader", &scope));
+        let given = |world: &World| !world.azure.snapshot().role_assignments.is_empty();
+        world.until("the role is given", given).await;
+        world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
+        world.ready("orders").await;
+        assert_eq!(world.azure.snapshot().role_assignments, []);
+    })
+    .await;
 }
 
 async fn straight(act: Act) -> Value {

@@ -1,7 +1,7 @@
 use k8s_openapi::api::core::v1::Namespace;
 use wio_api::{DeletionPolicy, Reason, keys};
 use wio_azure_sim::{Fault, ResourceKind};
-use wio_testkit::fixtures::binding;
+use wio_testkit::fixtures::{binding, policy};
 use wio_testkit::{Effect, Verb};
 
 use crate::world::*;
@@ -61,6 +61,34 @@ async fn what_is_orphaned_goes_on_to_work() {
         assert_eq!(world.asked(), [""; 0]);
     })
     .await;
+}
+
+/// Otherwise a binding that is edited and deleted at once would leave trust that no policy could take away.
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_gave_is_not_orphaned_unless_one_says_so() {
+    for (at_once, allowed) in [(false, false), (true, false), (true, true)] {
+        story(async |world| {
+            let mut keep = policy("keep").namespace(NAMESPACE).build();
+            keep.spec.allow_orphan = allowed;
+            world.cluster.seed(keep);
+            let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+            world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+            world.ready("orders").await;
+            world.edit("orders", |object| {
+                object["spec"]["deletionPolicy"] = serde_json::json!("Orphan");
+            });
+            if !at_once {
+                let denied = world.says("orders", Reason::NotPermitted).await;
+                assert!(message(&denied).contains("spec.deletionPolicy"), "{}", message(&denied));
+                assert_eq!(world.identity().credentials, []);
+            }
+            world.delete("orders");
+            world.gone("orders").await;
+            assert_eq!(world.identity().credentials.len(), usize::from(allowed));
+            assert_eq!(world.account("orders").is_some(), allowed);
+        })
+        .await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

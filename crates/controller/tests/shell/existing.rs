@@ -120,3 +120,27 @@ async fn a_foreign_credential_that_already_trusts_the_subject_is_enough() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_identity_of_the_operator_itself_is_never_bound() {
+    let mut world = World::new();
+    // The shared group's policy gives every identity there, this one among them.
+    let id = world.foreign_identity(SHARED_GROUP, "operator", Vec::new());
+    let own = world.identity().client_id.to_string();
+    world.config.own_client_id = Some(own.parse().unwrap());
+    world.start().await;
+    world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+    let refused = world.says("orders", Reason::NotPermitted).await;
+    assert!(
+        message(&refused).contains("the operator itself"),
+        "{}",
+        message(&refused)
+    );
+    assert!(
+        world.asked().iter().all(|line| line.starts_with("GET")),
+        "{:?}",
+        world.asked()
+    );
+    assert!(world.identity().credentials.is_empty());
+    world.settle().await;
+}

@@ -7,18 +7,23 @@
     missing_docs
 )]
 
+mod abuse;
 mod accounts;
+mod admission;
 mod azure_faults;
 mod crashing;
 mod creating;
 mod deleting;
+mod disappearing;
 mod drift;
 mod existing;
 mod health;
 mod issuer;
 mod kubernetes_faults;
 mod policies;
+mod recreating;
 mod restarting;
 mod roles;
+mod sharing;
 mod suspending;
 mod world;

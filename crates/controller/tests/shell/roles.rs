@@ -125,6 +125,65 @@ async fn roles_go_after_the_trust_and_before_the_identity() {
     .await;
 }
 
+/// What the operator wrote to Azure and to the cluster, in the order in which it was asked for.
+fn writes_in_order(world: &World) -> Vec<String> {
+    let (now, azure_now) = (tokio::time::Instant::now(), world.azure.now());
+    let azure = world.azure.requests().into_iter().filter(|request| request.writes);
+    let azure = azure.map(|request| {
+        let age: std::time::Duration = azure_now.duration_since(request.at).unsigned_abs();
+        let kind = format!("{:?}", request.kind).to_lowercase();
+        (age, format!("{} {kind}", request.method))
+    });
+    let cluster = world
+        .cluster_writes()
+        .into_iter()
+        .filter(|request| request.namespace == NAMESPACE && request.resource != "events");
+    let cluster = cluster.map(|request| {
+        let part = if request.subresource.is_empty() { "" } else { " status" };
+        (now - request.at, format!("{} {}{part}", request.verb, request.resource))
+    });
+    // The cluster answers at once, and Azure takes its time: at one moment the cluster was asked first.
+    let mut all: Vec<_> = cluster.chain(azure).collect();
+    all.sort_by_key(|(age, _)| std::cmp::Reverse(*age));
+    all.into_iter().map(|(_, line)| line).collect()
+}
+
+/// Trust ends first, over both sides: no pod is left with a client id and roles that nobody accounts for.
+#[tokio::test(start_paused = true)]
+async fn what_ends_ends_in_one_order_over_azure_and_the_cluster() {
+    story(async |world| {
+        allow(world);
+        world.create(orders());
+        world.ready("orders").await;
+        assert_eq!(
+            writes_in_order(world),
+            [
+                "patch workloadidentitybindings",
+                "apply workloadidentitybindings status",
+                "PUT identity",
+                "PUT credential",
+                "PUT roleassignment",
+                "apply serviceaccounts",
+                "apply workloadidentitybindings status",
+            ]
+        );
+        world.forget_requests();
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(
+            writes_in_order(world),
+            [
+                "DELETE credential",
+                "DELETE roleassignment",
+                "delete serviceaccounts",
+                "DELETE identity",
+                "patch workloadidentitybindings",
+            ]
+        );
+    })
+    .await;
+}
+
 /// The platform team gave the role to the identity before; it is theirs.
 #[tokio::test(start_paused = true)]
 async fn a_role_that_somebody_else_gave_is_enough_and_stays() {

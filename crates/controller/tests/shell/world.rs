@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use wio_api::{Condition, Reason, WorkloadIdentityBinding};
+use wio_api::{Condition, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy};
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
 use wio_controller::Settings;
@@ -36,7 +37,18 @@ pub struct World {
     pub cluster: FakeApiServer,
     pub azure: Simulator,
     pub drift_interval: Duration,
+    pub config: OperatorConfig,
+    pub wire: Wire,
     operator: Option<Operator>,
+}
+
+/// What lies between the operator and Azure.
+#[derive(Clone, Default)]
+pub struct Wire {
+    /// Where every list says that its next page is.
+    pub next_link: Arc<Mutex<Option<String>>>,
+    /// The hosts that requests went to.
+    pub hosts: Arc<Mutex<BTreeSet<String>>>,
 }
 
 struct Operator {
@@ -50,6 +62,14 @@ struct Operator {
 pub async fn story(play: impl AsyncFnOnce(&mut World)) {
     let mut world = World::new();
     world.start().await;
+    let merged = |world: &World| {
+        world
+            .cluster
+            .get::<WorkloadIdentityEffectivePolicy>("", EFFECTIVE_POLICY_NAME)
+    };
+    let what = "admission knows the policies";
+    world.until(what, |world| merged(world).is_some()).await;
+    world.forget_requests();
     play(&mut world).await;
     world.settle().await;
 }
@@ -82,6 +102,18 @@ impl World {
             cluster,
             azure,
             drift_interval: DRIFT,
+            config: OperatorConfig {
+                group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
+                    .parse()
+                    .unwrap(),
+                location: "westeurope".parse().unwrap(),
+                audience: "api://AzureADTokenExchange".parse().unwrap(),
+                protected_identities: Vec::new(),
+                protected_groups: Vec::new(),
+                own_client_id: None,
+                unlocked_roles: BTreeSet::new(),
+            },
+            wire: Wire::default(),
             operator: None,
         }
     }
@@ -93,22 +125,13 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let settings = Settings {
-            config: OperatorConfig {
-                group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
-                    .parse()
-                    .unwrap(),
-                location: "westeurope".parse().unwrap(),
-                audience: "api://AzureADTokenExchange".parse().unwrap(),
-                protected_identities: Vec::new(),
-                protected_groups: Vec::new(),
-                unlocked_roles: BTreeSet::new(),
-            },
+            config: self.config.clone(),
             drift_interval: self.drift_interval,
             concurrency: 4,
             instance: Some("operator-0".to_owned()),
         };
         let client = self.cluster.client_named(OPERATOR);
-        let azure = client_of(&self.azure);
+        let azure = client_of(&self.azure, &self.wire);
         let task = tokio::spawn(async move {
             let stopped = async move {
                 let _ = stopped.await;
@@ -148,7 +171,8 @@ impl World {
         }
     }
 
-    async fn settle(&mut self) {
+    /// Holds the world to what every story must end with.
+    pub async fn settle(&mut self) {
         // Whatever was asked for last is done by then.
         sleep(Duration::from_mins(1)).await;
         let before = self.kept_bindings();
@@ -197,11 +221,25 @@ impl World {
 }
 
 /// The operator's client, which has no network in between.
-fn client_of(azure: &Simulator) -> Azure {
-    let azure = azure.clone();
+fn client_of(azure: &Simulator, wire: &Wire) -> Azure {
+    let (azure, wire) = (azure.clone(), wire.clone());
     let transport = wio_testkit::azure::transport(move |request| {
-        let azure = azure.clone();
-        async move { azure.handle(request).await }
+        let (azure, wire) = (azure.clone(), wire.clone());
+        async move {
+            let host = request.uri().host().unwrap_or_default().to_owned();
+            wire.hosts.lock().unwrap().insert(host);
+            let response = azure.handle(request).await?;
+            let link = wire.next_link.lock().unwrap().clone();
+            Ok::<_, wio_azure_sim::ConnectionDropped>(response.map(|body| {
+                match (link, serde_json::from_slice(&body)) {
+                    (Some(link), Ok(Value::Object(mut page))) if page.contains_key("value") => {
+                        page.insert("nextLink".to_owned(), json!(link));
+                        serde_json::to_vec(&page).unwrap().into()
+                    }
+                    _ => body,
+                }
+            }))
+        }
     });
     let endpoints = Endpoints::new(Cloud::Public, None, ApiVersion::default()).unwrap();
     Azure::new(transport, wio_testkit::azure::credential(OPERATOR), endpoints)

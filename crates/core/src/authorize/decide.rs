@@ -1,6 +1,6 @@
 //! The decision itself, for what a binding asks and for what it has.
 
-use wio_api::{IdentityOrigin, WorkloadIdentityBindingStatus};
+use wio_api::{DeletionPolicy, IdentityOrigin, WorkloadIdentityBindingStatus};
 
 use super::refusal::Refusal;
 use super::{LOCKED_ROLES, NotPermitted};
@@ -19,6 +19,8 @@ pub(super) struct Asked {
     pub(super) roles: Vec<RoleRef>,
     /// How many federated credentials of the namespace come before these; none when they stand already.
     pub(super) used_credentials: Option<usize>,
+    /// Whether all of it is to stay when the binding goes.
+    pub(super) orphan: bool,
 }
 
 /// Whose the identity is.
@@ -76,12 +78,17 @@ impl Asked {
                 .collect(),
             roles: binding.role_assignments.clone(),
             used_credentials: Some(used),
+            orphan: binding.deletion_policy == DeletionPolicy::Orphan,
         }
     }
 
     /// What a status says that there is; none when it names no identity. The operator alone writes status, so what does not
     /// parse in it is nothing that stands.
-    pub(super) fn standing(owner: &Owner, status: &WorkloadIdentityBindingStatus) -> Option<Self> {
+    pub(super) fn standing(
+        owner: &Owner,
+        status: &WorkloadIdentityBindingStatus,
+        deletion_policy: DeletionPolicy,
+    ) -> Option<Self> {
         let has = status.identity.as_ref()?;
         let identity: IdentityId = has.resource_id.parse().ok()?;
         let derived = identity.name == identity_name(&owner.cluster, &owner.namespace, &owner.name);
@@ -111,6 +118,7 @@ impl Asked {
                 .collect(),
             roles: status.role_assignments.iter().filter_map(role).collect(),
             used_credentials: None,
+            orphan: deletion_policy == DeletionPolicy::Orphan,
         })
     }
 }
@@ -152,6 +160,11 @@ pub(super) fn decide(
             })
             .map_err(|unmet| refusal.role(role, &unmet))?,
         );
+    }
+    // What needs no policy ends with no policy either: it may stay.
+    if asked.orphan && !used.is_empty() {
+        let allowing = all_meant(&asked.accounts, &matching, |policy| policy.allow_orphan);
+        used.extend(allowing.map_err(|unmet| refusal.orphan(&unmet))?);
     }
     quota(asked, &matching, &refusal)?;
     let mut authorized_by: Vec<PolicyName> = used.into_iter().map(|policy| policy.name.clone()).collect();

@@ -144,13 +144,35 @@ impl Refusal<'_> {
         )
     }
 
+    /// What the binding has may not be left behind.
+    pub(super) fn orphan(&self, unmet: &Unmet<'_>) -> NotPermitted {
+        let to = match unmet {
+            Unmet::NotTo(account, _) => format!(" to service account {account}"),
+            Unmet::Nowhere => String::new(),
+        };
+        refused(
+            "spec.deletionPolicy",
+            format!(
+                "Orphan leaves behind what no policy could take away later, and {} that{to}; set Delete or RetainIdentity, or {ASK} \
+                 spec.allowOrphan: true to a WorkloadIdentityPolicy for namespace {} and its service accounts",
+                self.no_policy_allows(),
+                self.namespace
+            ),
+        )
+    }
+
     /// The namespace holds too many federated credentials.
     pub(super) fn quota(&self, before: usize, max: usize) -> NotPermitted {
+        let held = if before >= max {
+            "them all".to_owned()
+        } else {
+            before.to_string()
+        };
         let by = self.matching.iter().find(|policy| policy.max_credentials == Some(max));
         refused(
             "spec.serviceAccounts",
             format!(
-                "namespace {} may hold {max} federated credentials{}, older bindings hold {before}, and this one asks for {}; \
+                "namespace {} may hold {max} federated credentials{}, older bindings hold {held}, and this one asks for {}; \
                  bind fewer service accounts, or have the platform team raise spec.maxFederatedCredentials",
                 self.namespace,
                 by.map(|policy| format!(" by WorkloadIdentityPolicy {}", policy.name))

@@ -151,7 +151,10 @@ pub(super) fn guid_of(name: &str) -> Option<Uuid> {
         .map(|(_, guid)| *guid)
 }
 
-/// The name of a built-in role.
-pub(super) fn name_of(guid: Uuid) -> Option<&'static str> {
-    BUILT_IN.iter().find(|(_, known)| *known == guid).map(|(name, _)| *name)
+/// The names of a built-in role, the present one first.
+pub(super) fn names_of(guid: Uuid) -> impl Iterator<Item = &'static str> {
+    BUILT_IN
+        .iter()
+        .filter(move |(_, known)| *known == guid)
+        .map(|(name, _)| *name)
 }

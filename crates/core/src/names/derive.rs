@@ -14,6 +14,10 @@ use super::{
 
 /// 16 characters of 5 bits: 80 bits, far beyond a chance collision among all bindings of all clusters.
 const HASH_CHARS: usize = 16;
+const ALPHABET: [char; 32] = [
+    'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w',
+    'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
+];
 const IDENTITY_NAME_MAX: usize = 128;
 const CREDENTIAL_NAME_MAX: usize = 120;
 /// <https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations>
@@ -65,6 +69,13 @@ impl CredentialPrefix {
             .get(..self.0.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(&self.0))
     }
+
+    /// Whether some binding has this prefix.
+    fn is_derived(&self) -> bool {
+        let hash = self.0.strip_prefix(MARK).and_then(|rest| rest.strip_prefix('-'));
+        hash.and_then(|rest| rest.strip_suffix('-'))
+            .is_some_and(|hash| hash.len() == HASH_CHARS && hash.chars().all(|c| ALPHABET.contains(&c)))
+    }
 }
 
 impl fmt::Display for CredentialPrefix {
@@ -80,6 +91,17 @@ pub fn credential_name(prefix: &CredentialPrefix, account: &ServiceAccountName, 
     let hash = hash(&[account.as_str(), issuer.as_str()]);
     let room = CREDENTIAL_NAME_MAX - prefix.0.len() - HASH_CHARS - 1;
     CredentialName::from_derived(format!("{prefix}{}-{hash}", readable(account.as_str(), room)))
+}
+
+/// Whether a credential has the name that is derived for this service account and issuer, whichever binding of whichever
+/// cluster it was derived for. Azure may answer in another case than was sent.
+#[must_use]
+pub fn is_credential_name(name: &CredentialName, account: &ServiceAccountName, issuer: &Issuer) -> bool {
+    let prefix = name.as_str().get(..MARK.len() + HASH_CHARS + 2);
+    prefix.is_some_and(|prefix| {
+        let prefix = CredentialPrefix(prefix.to_ascii_lowercase());
+        prefix.is_derived() && credential_name(&prefix, account, issuer) == *name
+    })
 }
 
 /// The name of a binding's role assignment: a name-based UUID (RFC 9562, version 5) of who wants it and of the three
@@ -125,10 +147,6 @@ fn readable(text: &str, room: usize) -> String {
 
 /// A hash of parts that no other split of the same text has.
 fn hash(parts: &[&str]) -> String {
-    const ALPHABET: [char; 32] = [
-        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v',
-        'w', 'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
-    ];
     let mut digest = Sha256::new();
     for part in parts {
         digest.update(framed(part).collect::<Vec<u8>>());

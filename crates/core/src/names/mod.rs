@@ -13,7 +13,9 @@ use std::fmt;
 pub use azure::{
     ClientId, CredentialName, IdentityName, Location, PrincipalId, ResourceGroupName, SubscriptionId, TenantId,
 };
-pub use derive::{CredentialPrefix, binding_tag, credential_name, identity_name, role_assignment_name};
+pub use derive::{
+    CredentialPrefix, binding_tag, credential_name, identity_name, is_credential_name, role_assignment_name,
+};
 pub use identity_id::{IdentityId, ResourceGroupId};
 pub use kubernetes::{
     BindingName, BindingUid, ClusterId, LabelKey, LabelValue, Namespace, PolicyName, ServiceAccountName,

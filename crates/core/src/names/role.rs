@@ -7,7 +7,7 @@ use std::str::FromStr;
 use uuid::Uuid;
 
 use super::azure::guid_newtype;
-use super::built_in_roles::{guid_of, name_of};
+use super::built_in_roles::{guid_of, names_of};
 use super::{InvalidName, SubscriptionId, caseless_newtype};
 
 guid_newtype!(
@@ -55,7 +55,12 @@ impl RoleDefinitionGuid {
     /// The built-in role's name, when it is one that the operator knows by name.
     #[must_use]
     pub fn built_in_name(&self) -> Option<&'static str> {
-        name_of(self.0)
+        self.built_in_names().next()
+    }
+
+    /// The names under which the operator knows the role when it is a built-in one, the present one first.
+    pub fn built_in_names(&self) -> impl Iterator<Item = &'static str> {
+        names_of(self.0)
     }
 }
 

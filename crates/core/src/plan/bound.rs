@@ -9,10 +9,11 @@ use crate::desired::{
     DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRemoval, DesiredServiceAccount, is_claimed,
 };
 use crate::fault::Blocked;
-use crate::names::{CredentialName, ServiceAccountName};
+use crate::names::{BindingUid, CredentialName, ServiceAccountName};
 use crate::observed::{
     BoundBy, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, Tags, tag,
 };
+use crate::siblings::{Mark, Sibling};
 
 pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
@@ -41,7 +42,14 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     release_accounts(desired, observed, &mut plan);
     for account in &desired.service_accounts {
         let seen = observed.service_accounts.get(&account.name);
-        apply_account(account, seen, facts, trusted.contains(&account.name), &mut plan);
+        apply_account(
+            desired,
+            account,
+            seen,
+            facts,
+            trusted.contains(&account.name),
+            &mut plan,
+        );
     }
     plan
 }
@@ -54,7 +62,7 @@ enum Identity<'a> {
     },
     /// It cannot be used; the plan says why.
     Unusable,
-    /// It is ours and may not be used any more; the plan says why.
+    /// It may not be used, or not any more, and what is ours on it goes; the plan says why.
     Forfeited,
 }
 
@@ -66,11 +74,23 @@ fn forfeit(desired: &DesiredBinding) -> DesiredRemoval {
         managed: true,
         policy: DeletionPolicy::RetainIdentity,
         despite_users: false,
+        family: desired.family.clone(),
     }
 }
 
 fn identity<'a>(desired: &DesiredBinding, observed: &'a ObservedIdentity, plan: &mut Plan) -> Identity<'a> {
     let id = desired.authorized.identity();
+    if let ObservedIdentity::Present(present) = observed
+        && desired.own_client_id == Some(present.facts.client_id)
+    {
+        plan.blocked.push(Blocked {
+            reason: Reason::NotPermitted,
+            message: format!(
+                "{id} is the identity of the operator itself, which no binding may have whatever a policy says; use another one"
+            ),
+        });
+        return Identity::Forfeited;
+    }
     match (&desired.identity, observed) {
         (DesiredIdentity::Managed { location, tags, .. }, ObservedIdentity::Absent) => {
             plan.grants.push(GrantStep::CreateIdentity {
@@ -189,14 +209,17 @@ fn retag(wanted: &Tags, present: &Tags, plan: &mut Plan) {
 /// Plans the federated credentials and tells which service accounts are trusted when the plan is done.
 fn trust(desired: &DesiredBinding, present: &[ObservedCredential], plan: &mut Plan) -> BTreeSet<ServiceAccountName> {
     let prefix = desired.owner.credential_prefix();
-    // What carries our name and is not wanted goes, and so does what was edited to trust somebody else: its name
-    // cannot change, and two edited ones could hold each other's subject, which Azure allows only once.
+    let ours =
+        |credential: &ObservedCredential| prefix.owns(&credential.name) || desired.family.member(credential).is_some();
+    // What is ours and not wanted goes, unless a sibling relies on it, and so does what was edited to trust somebody else: its
+    // name cannot change, and two edited ones could hold each other's subject, which Azure allows only once.
     let keeps = |credential: &ObservedCredential| {
-        !prefix.owns(&credential.name)
+        !ours(credential)
             || desired
-                .credentials
-                .iter()
-                .any(|wanted| wanted.name == credential.name && trusts_the_same(credential, wanted))
+                .family
+                .member(credential)
+                .is_some_and(|account| desired.wants(account))
+            || desired.family.claimant(credential).is_some()
     };
     let goes: BTreeSet<&CredentialName> = present.iter().filter(|c| !keeps(c)).map(|c| &c.name).collect();
     // By name: a list that changed between its pages can show one name twice.
@@ -209,8 +232,14 @@ fn trust(desired: &DesiredBinding, present: &[ObservedCredential], plan: &mut Pl
     for wanted in &desired.credentials {
         match kept.iter().find(|credential| trusts_the_same(credential, wanted)) {
             Some(credential) if credential.has_audience(&wanted.audience) => {}
-            Some(credential) if credential.name == wanted.name => {
-                plan.grants.push(GrantStep::PutCredential(wanted.clone()));
+            Some(credential) if ours(credential) => {
+                if let Some(sibling) = desired.family.claimant(credential) {
+                    plan.blocked.push(shared(sibling, credential, wanted));
+                    continue;
+                }
+                // Also one that a sibling left: Azure allows one for a subject, and deleting it first would interrupt.
+                plan.grants
+                    .push(GrantStep::PutCredential(wanted.named(&credential.name)));
             }
             Some(foreign) => {
                 plan.blocked.push(conflicting(desired, foreign, wanted));
@@ -221,17 +250,32 @@ fn trust(desired: &DesiredBinding, present: &[ObservedCredential], plan: &mut Pl
                 plan.grants.push(GrantStep::PutCredential(wanted.clone()));
             }
             None => {
-                plan.blocked.push(no_room(
-                    desired,
-                    wanted,
-                    kept.iter().filter(|c| !prefix.owns(&c.name)).count(),
-                ));
+                plan.blocked
+                    .push(no_room(desired, wanted, kept.iter().filter(|c| !ours(c)).count()));
                 continue;
             }
         }
         trusted.insert(wanted.account.clone());
     }
     trusted
+}
+
+impl DesiredCredential {
+    /// The same trust under the name that it has.
+    fn named(&self, name: &CredentialName) -> Self {
+        // Azure may answer in another case than was sent.
+        let name = if self.name == *name { &self.name } else { name };
+        Self {
+            name: name.clone(),
+            ..self.clone()
+        }
+    }
+}
+
+impl DesiredBinding {
+    fn mark(&self, uid: &BindingUid, account: &DesiredServiceAccount) -> Mark {
+        self.family.mark(uid, account, self.credential_of(&account.name))
+    }
 }
 
 fn trusts_the_same(credential: &ObservedCredential, wanted: &DesiredCredential) -> bool {
@@ -253,6 +297,20 @@ fn conflicting(desired: &DesiredBinding, foreign: &ObservedCredential, wanted: &
     }
 }
 
+fn shared(sibling: &Sibling, credential: &ObservedCredential, wanted: &DesiredCredential) -> Blocked {
+    Blocked {
+        reason: Reason::FederatedCredentialConflict,
+        message: format!(
+            "WorkloadIdentityBinding {} binds service account {} to the same identity with audience {} instead of {}; make \
+             spec.audience the same in both",
+            sibling.name,
+            wanted.account,
+            credential.audiences.join(", "),
+            wanted.audience,
+        ),
+    }
+}
+
 fn no_room(desired: &DesiredBinding, wanted: &DesiredCredential, foreign: usize) -> Blocked {
     Blocked {
         reason: Reason::FederatedCredentialQuotaExceeded,
@@ -265,54 +323,97 @@ fn no_room(desired: &DesiredBinding, wanted: &DesiredCredential, foreign: usize)
     }
 }
 
-/// Service accounts that carry our mark and are no longer in the spec.
+/// Service accounts that are bound and no longer in the spec, unless a sibling relies on them.
 fn release_accounts(desired: &DesiredBinding, observed: &Observed, plan: &mut Plan) {
-    for (name, seen) in &observed.service_accounts {
-        let wanted = desired.service_accounts.iter().any(|account| account.name == *name);
-        if !wanted && seen.bound_by == BoundBy::Us {
-            plan.revocations.push(release(name, seen));
+    let released = observed.service_accounts.iter().filter_map(|(name, seen)| {
+        if desired.wants(name) {
+            return None;
         }
-    }
+        let mark = desired
+            .family
+            .lets_go(&desired.owner, name, seen, observed.identity.present())?;
+        Some(release(name, seen, mark))
+    });
+    plan.revocations.extend(released);
 }
 
-pub(super) fn release(name: &ServiceAccountName, seen: &ObservedServiceAccount) -> Revocation {
+pub(super) fn release(name: &ServiceAccountName, seen: &ObservedServiceAccount, mark: &BindingUid) -> Revocation {
     Revocation::ReleaseServiceAccount {
         name: name.clone(),
         uid: seen.uid.clone(),
+        mark: mark.clone(),
         delete: seen.created_by_us,
     }
 }
 
 fn apply_account(
+    desired: &DesiredBinding,
     account: &DesiredServiceAccount,
     seen: Option<&ObservedServiceAccount>,
     facts: Option<&IdentityFacts>,
     trusted: bool,
     plan: &mut Plan,
 ) {
+    if let Some(conflict) = seen.and_then(|seen| mark_conflict(desired, account, seen)) {
+        plan.blocked.push(conflict);
+        return;
+    }
     match seen {
         None if !account.create => plan.blocked.push(Blocked {
             reason: Reason::ServiceAccountNotFound,
-            message: format!("service account {} does not exist; create it, or set create: true", account.name),
-        }),
-        Some(ObservedServiceAccount { bound_by: BoundBy::Other { binding }, .. }) => plan.blocked.push(Blocked {
-            reason: Reason::ServiceAccountConflict,
             message: format!(
-                "service account {} is bound by WorkloadIdentityBinding {binding}; a service account has one client id, \
-                 so remove it from one of the two",
+                "service account {} does not exist; create it, or set create: true",
                 account.name
             ),
         }),
         // A client id without trust would give pods a token file that Entra refuses.
         _ if !trusted => {}
-        Some(seen) if facts.is_some_and(|facts| carries(seen, account, facts)) => {}
+        Some(seen) if facts.is_some_and(|facts| carries(desired, seen, account, facts)) => {}
         _ => plan.grants.push(GrantStep::ApplyServiceAccount(account.clone())),
     }
 }
 
-/// Whether a service account carries everything that the pod webhook reads.
-pub(crate) fn carries(seen: &ObservedServiceAccount, account: &DesiredServiceAccount, facts: &IdentityFacts) -> bool {
-    seen.bound_by == BoundBy::Us
+/// Why a service account that carries another binding's mark cannot be had.
+fn mark_conflict(
+    desired: &DesiredBinding,
+    account: &DesiredServiceAccount,
+    seen: &ObservedServiceAccount,
+) -> Option<Blocked> {
+    let BoundBy::Other { binding, uid } = &seen.bound_by else {
+        return None;
+    };
+    let message = match desired.mark(uid, account) {
+        Mark::Shared | Mark::Left => return None,
+        Mark::Taken => format!(
+            "service account {} is bound by WorkloadIdentityBinding {binding}; a service account has one client id, \
+             so remove it from one of the two",
+            account.name
+        ),
+        Mark::Differs => format!(
+            "service account {} is bound to the same identity by WorkloadIdentityBinding {binding}; make spec.audience and its \
+             tokenExpirationSeconds the same in both, or remove it from one of the two",
+            account.name
+        ),
+    };
+    Some(Blocked {
+        reason: Reason::ServiceAccountConflict,
+        message,
+    })
+}
+
+/// Whether a service account carries everything that the pod webhook reads, put there by us or by a sibling that wants the same.
+pub(crate) fn carries(
+    desired: &DesiredBinding,
+    seen: &ObservedServiceAccount,
+    account: &DesiredServiceAccount,
+    facts: &IdentityFacts,
+) -> bool {
+    let marked = match &seen.bound_by {
+        BoundBy::Us => true,
+        BoundBy::Other { uid, .. } => desired.mark(uid, account) == Mark::Shared,
+        BoundBy::Nobody | BoundBy::Gone { .. } => false,
+    };
+    marked
         && seen.client_id.as_deref() == Some(&facts.client_id.to_string())
         && seen.tenant_id.as_deref() == Some(&facts.tenant_id.to_string())
         && seen.token_expiration == account.token_expiration.map(|seconds| seconds.to_string())

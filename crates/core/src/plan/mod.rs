@@ -7,7 +7,9 @@ mod roles;
 
 use crate::desired::{Desired, DesiredCredential, DesiredRole, DesiredServiceAccount};
 use crate::fault::Blocked;
-use crate::names::{CredentialName, Location, RoleAssignmentName, Scope, ServiceAccountName, ServiceAccountUid};
+use crate::names::{
+    BindingUid, CredentialName, Location, RoleAssignmentName, Scope, ServiceAccountName, ServiceAccountUid,
+};
 use crate::observed::{Observed, Tags};
 
 pub(crate) use bound::carries;
@@ -44,6 +46,8 @@ pub enum Revocation {
         name: ServiceAccountName,
         /// Its UID: another one under the same name is not meant.
         uid: ServiceAccountUid,
+        /// The mark that it carries: ours, or that of a sibling that left it to us. With another one it is not meant any more.
+        mark: BindingUid,
         /// Whether we created it.
         delete: bool,
     },

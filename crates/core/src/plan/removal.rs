@@ -7,29 +7,33 @@ use wio_api::{DeletionPolicy, Reason, keys};
 use super::{Plan, Revocation, bound::release, roles};
 use crate::desired::DesiredRemoval;
 use crate::fault::Blocked;
-use crate::observed::{BoundBy, Observed, ObservedIdentity, ObservedRoleAssignments, PresentIdentity};
+use crate::names::ServiceAccountName;
+use crate::observed::{
+    Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignments, ObservedServiceAccount, PresentIdentity,
+};
 
 pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
     if desired.policy == DeletionPolicy::Orphan {
         return plan;
     }
-    let prefix = desired.owner.credential_prefix();
     if let ObservedIdentity::Present(present) = &observed.identity {
-        let ours = present
+        let takes = present
             .credentials
             .iter()
-            .filter(|credential| prefix.owns(&credential.name));
+            .filter(|credential| desired.takes(credential));
         plan.revocations
-            .extend(ours.map(|credential| Revocation::DeleteCredential(credential.name.clone())));
+            .extend(takes.map(|credential| Revocation::DeleteCredential(credential.name.clone())));
     }
     // Azure would leave them behind the identity, as assignments to somebody whom nobody knows any more.
     roles::take_away(&desired.owner, observed.role_assignments.known(), &mut plan);
-    for (name, seen) in &observed.service_accounts {
-        if seen.bound_by == BoundBy::Us {
-            plan.revocations.push(release(name, seen));
-        }
-    }
+    let released = observed.service_accounts.iter().filter_map(|(name, seen)| {
+        let mark = desired
+            .family
+            .lets_go(&desired.owner, name, seen, observed.identity.present())?;
+        Some(release(name, seen, mark))
+    });
+    plan.revocations.extend(released);
     if let ObservedIdentity::Present(present) = &observed.identity {
         delete_identity(desired, present, &observed.role_assignments, &mut plan);
     }
@@ -54,13 +58,16 @@ fn delete_identity(
         plan.revocations.push(Revocation::DeleteIdentity);
         return;
     }
-    let prefix = desired.owner.credential_prefix();
-    let credentials = present
+    let (shared, others): (Vec<_>, Vec<_>) = present
         .credentials
         .iter()
-        .map(|credential| &credential.name)
-        .filter(|name| !prefix.owns(name))
-        .map(ToString::to_string);
+        .filter(|credential| !desired.takes(credential))
+        .partition(|credential| desired.family.claimant(credential).is_some());
+    let credentials = others.iter().map(|credential| credential.name.to_string());
+    let siblings = shared
+        .iter()
+        .filter_map(|credential| desired.family.claimant(credential))
+        .map(|sibling| sibling.name.to_string());
     let roles = role_assignments
         .iter()
         .filter(|assignment| {
@@ -68,11 +75,12 @@ fn delete_identity(
         })
         .map(ToString::to_string);
     let users: Vec<String> = [
-        ("federated credentials", list(credentials)),
-        ("role assignments", list(roles)),
+        ("WorkloadIdentityBindings of this namespace", list(siblings)),
+        ("federated credentials that are not of this binding", list(credentials)),
+        ("role assignments that are not of this binding", list(roles)),
     ]
     .into_iter()
-    .filter_map(|(what, list)| Some(format!("{what} that are not of this binding: {}", list?)))
+    .filter_map(|(what, list)| Some(format!("{what}: {}", list?)))
     .collect();
     if users.is_empty() {
         plan.revocations.push(Revocation::DeleteIdentity);
@@ -88,6 +96,25 @@ fn delete_identity(
             keys::DELETE_DESPITE_USERS_ANNOTATION
         ),
     });
+}
+
+impl DesiredRemoval {
+    /// Whether a federated credential goes with the binding: it is ours, and no sibling relies on it as it is.
+    pub(crate) fn takes(&self, credential: &ObservedCredential) -> bool {
+        let ours = self.owner.credential_prefix().owns(&credential.name) || self.family.member(credential).is_some();
+        ours && self.family.claimant(credential).is_none()
+    }
+
+    /// Whether a service account is let go of with the binding.
+    pub(crate) fn lets_go(
+        &self,
+        name: &ServiceAccountName,
+        seen: &ObservedServiceAccount,
+        observed: &Observed,
+    ) -> bool {
+        let identity = observed.identity.present();
+        self.family.lets_go(&self.owner, name, seen, identity).is_some()
+    }
 }
 
 /// In whatever order Azure lists them, the message stays the same.

@@ -1,6 +1,8 @@
 //! What the bindings of some namespaces may have, parsed: what cannot be parsed grants nothing, and the rest of the same
 //! policy still does, so that a slip in one line takes no other trust away.
 
+mod caseless;
+mod effective;
 mod namespaces;
 mod parse;
 mod patterns;
@@ -16,10 +18,12 @@ use crate::names::{
     ServiceAccountName,
 };
 
+pub use effective::effective;
 use namespaces::Namespaces;
 use patterns::NamePrefix;
 pub use patterns::{IdentityPattern, ServiceAccountPattern};
-pub use quota::used_credentials;
+pub(crate) use quota::seniority;
+pub use quota::{credentials_before, used_credentials};
 
 /// All policies of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(crate) struct Policy {
     pub(crate) managed: Vec<Place>,
     pub(crate) roles: Vec<RoleAt>,
     pub(crate) max_credentials: Option<usize>,
+    /// Whether what a binding made may stay when it goes.
+    pub(crate) allow_orphan: bool,
 }
 
 /// A place where identities may be created.
@@ -107,6 +113,21 @@ impl Policies {
     #[must_use]
     pub fn problems(&self) -> &[PolicyProblem] {
         &self.problems
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.policies.is_empty()
+    }
+
+    /// How many federated credentials a namespace may hold; none when it may hold any number, so that counting is not worth it.
+    #[must_use]
+    pub fn limit(&self, namespace: &NamespaceFacts) -> Option<usize> {
+        self.of(namespace)
+            .iter()
+            .filter_map(|policy| policy.max_credentials)
+            .max()
     }
 
     /// The policies for a namespace, by name.

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wio_api::{NamespaceRequirement, NamespaceSelector, PolicyNamespaces, SelectorOperator};
+use wio_api::{
+    EffectiveRequirement, EffectiveSelector, NamespaceRequirement, NamespaceSelector, PolicyNamespaces,
+    SelectorOperator,
+};
 
 use super::NamespaceFacts;
 use crate::names::{InvalidName, LabelKey, LabelValue, Namespace};
@@ -53,6 +56,19 @@ impl Namespaces {
             |selector: &Vec<Requirement>| selector.iter().all(|requirement| requirement.holds(&namespace.labels));
         self.names.contains(&namespace.name) || self.selector.as_ref().is_some_and(selected)
     }
+
+    /// The names, for admission.
+    pub(super) fn named(&self) -> Vec<String> {
+        self.names.iter().map(ToString::to_string).collect()
+    }
+
+    /// What is selected, for admission.
+    pub(super) fn selected(&self) -> Option<EffectiveSelector> {
+        let requirements = self.selector.as_ref()?;
+        Some(EffectiveSelector {
+            match_expressions: requirements.iter().map(Requirement::effective).collect(),
+        })
+    }
 }
 
 impl Requirement {
@@ -65,6 +81,21 @@ impl Requirement {
             Is::NoneOf(values) => !is_in(values),
             Is::There => value.is_some(),
             Is::Absent => value.is_none(),
+        }
+    }
+
+    fn effective(&self) -> EffectiveRequirement {
+        let texts = |values: &BTreeSet<LabelValue>| values.iter().map(ToString::to_string).collect();
+        let (operator, values) = match &self.is {
+            Is::OneOf(values) => (SelectorOperator::In, texts(values)),
+            Is::NoneOf(values) => (SelectorOperator::NotIn, texts(values)),
+            Is::There => (SelectorOperator::Exists, Vec::new()),
+            Is::Absent => (SelectorOperator::DoesNotExist, Vec::new()),
+        };
+        EffectiveRequirement {
+            key: self.key.to_string(),
+            operator,
+            values,
         }
     }
 }

@@ -44,6 +44,7 @@ pub(super) fn policy(object: &WorkloadIdentityPolicy, problems: &mut Vec<PolicyP
         max_credentials: spec
             .max_federated_credentials
             .map(|max| usize::try_from(max).unwrap_or_default()),
+        allow_orphan: spec.allow_orphan,
     })
 }
 

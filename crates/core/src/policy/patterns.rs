@@ -23,6 +23,16 @@ pub struct IdentityPattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamePrefix(String);
 
+/// What a pattern says of a name, in lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part<'a> {
+    Is(&'a str),
+    StartsWith(&'a str),
+    EndsWith(&'a str),
+    /// Nothing, when every name is meant.
+    Contains(&'a str),
+}
+
 /// One name, in lower case, with or without something before and after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Glob {
@@ -58,11 +68,21 @@ impl Glob {
 
     fn matches(&self, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
+        match self.part() {
+            Part::Is(text) => name == text,
+            Part::StartsWith(text) => name.starts_with(text),
+            Part::EndsWith(text) => name.ends_with(text),
+            Part::Contains(text) => name.contains(text),
+        }
+    }
+
+    fn part(&self) -> Part<'_> {
+        let text = self.text.as_str();
         match (self.before, self.after) {
-            (false, false) => name == self.text,
-            (false, true) => name.starts_with(&self.text),
-            (true, false) => name.ends_with(&self.text),
-            (true, true) => name.contains(&self.text),
+            (false, false) => Part::Is(text),
+            (false, true) => Part::StartsWith(text),
+            (true, false) => Part::EndsWith(text),
+            (true, true) => Part::Contains(text),
         }
     }
 }
@@ -84,6 +104,10 @@ impl ServiceAccountPattern {
     #[must_use]
     pub fn matches(&self, name: &ServiceAccountName) -> bool {
         self.0.matches(name.as_str())
+    }
+
+    pub(super) fn part(&self) -> Part<'_> {
+        self.0.part()
     }
 }
 
@@ -121,6 +145,11 @@ impl IdentityPattern {
             .is_none_or(|subscription| subscription == id.group.subscription)
             && self.group.matches(id.group.name.as_str())
             && self.name.matches(id.name.as_str())
+    }
+
+    /// The subscription, unless every one is meant, and what it says of the names of the resource group and of the identity.
+    pub(super) fn parts(&self) -> (Option<SubscriptionId>, Part<'_>, Part<'_>) {
+        (self.subscription, self.group.part(), self.name.part())
     }
 }
 

@@ -9,16 +9,26 @@ pub fn used_credentials<'a>(
     binding: &WorkloadIdentityBinding,
     of_namespace: impl IntoIterator<Item = &'a WorkloadIdentityBinding>,
 ) -> usize {
-    let place = |object: &WorkloadIdentityBinding| {
-        let metadata = &object.metadata;
-        // One without a time was never stored, and comes last.
-        let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created.is_none(), created, metadata.name.clone())
-    };
-    let own = place(binding);
     of_namespace
         .into_iter()
-        .filter(|other| other.metadata.namespace == binding.metadata.namespace && place(other) < own)
-        .map(|other| other.spec.service_accounts.len())
+        .map(|other| credentials_before(binding, other))
         .sum()
+}
+
+/// Those of another binding, when it comes before this one.
+#[must_use]
+pub fn credentials_before(binding: &WorkloadIdentityBinding, other: &WorkloadIdentityBinding) -> usize {
+    if other.metadata.namespace == binding.metadata.namespace && seniority(other) < seniority(binding) {
+        other.spec.service_accounts.len()
+    } else {
+        0
+    }
+}
+
+/// The order in which the bindings of a namespace come: older ones first, then by name.
+pub(crate) fn seniority(binding: &WorkloadIdentityBinding) -> impl Ord + use<'_> {
+    let metadata = &binding.metadata;
+    // One without a time was never stored, and comes last.
+    let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
+    (created.is_none(), created, metadata.name.as_deref())
 }

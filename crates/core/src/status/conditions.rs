@@ -268,7 +268,7 @@ fn unmarked(desired: &DesiredBinding, identity: Option<&PresentIdentity>, observ
             let seen = observed.service_accounts.get(&account.name);
             !identity
                 .zip(seen)
-                .is_some_and(|(present, seen)| carries(seen, account, &present.facts))
+                .is_some_and(|(present, seen)| carries(desired, seen, account, &present.facts))
         })
         .map(|account| account.name.to_string())
         .collect()

@@ -5,10 +5,13 @@ use wio_api::{
     ServiceAccountStatus, WorkloadIdentityBindingStatus,
 };
 
-use crate::desired::{Desired, DesiredBinding, DesiredIdentity, DesiredRemoval, was_adopted};
-use crate::observed::{BoundBy, Observed, ObservedCredential, ObservedIdentity, PresentIdentity};
+use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRemoval, was_adopted};
+use crate::names::ServiceAccountName;
+use crate::observed::{
+    BoundBy, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, PresentIdentity,
+};
 use crate::outcome::Reconciled;
-use crate::plan::MAX_CREDENTIALS;
+use crate::plan::{MAX_CREDENTIALS, carries};
 
 pub(super) fn write(status: &mut WorkloadIdentityBindingStatus, reconciled: &Reconciled) {
     match &reconciled.desired {
@@ -19,6 +22,7 @@ pub(super) fn write(status: &mut WorkloadIdentityBindingStatus, reconciled: &Rec
     // What was not seen stays as it was last seen: it says where to look.
     if let Some(roles) = super::roles::facts(&reconciled.desired, &reconciled.observed) {
         status.role_assignments = roles;
+        status.role_assignment_scopes = super::roles::scopes(&reconciled.desired, &status.role_assignments);
     }
 }
 
@@ -35,26 +39,13 @@ fn bound(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredBinding, o
     status.federated_credentials = desired
         .credentials
         .iter()
-        .filter(|wanted| {
-            let trusts = |credential: &ObservedCredential| {
-                credential.name == wanted.name
-                    && credential.trusts(wanted.issuer.as_str(), wanted.subject.as_str())
-                    && credential.has_audience(&wanted.audience)
-            };
-            present.is_some_and(|present| present.credentials.iter().any(trusts))
-        })
-        .map(|wanted| FederatedCredentialStatus {
-            name: wanted.name.to_string(),
-            service_account: wanted.account.to_string(),
-            subject: wanted.subject.to_string(),
-            audience: wanted.audience.to_string(),
-        })
+        .filter_map(|wanted| credential(desired, wanted, present?))
         .collect();
     status.federated_credential_usage = present.map(|present| {
         let ours = present
             .credentials
             .iter()
-            .filter(|credential| prefix.owns(&credential.name))
+            .filter(|credential| prefix.owns(&credential.name) || desired.family.member(credential).is_some())
             .count();
         FederatedCredentialUsage {
             ours: count(ours),
@@ -62,27 +53,57 @@ fn bound(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredBinding, o
             limit: count(MAX_CREDENTIALS),
         }
     });
-    status.service_accounts = accounts(observed);
+    status.service_accounts = accounts(observed, |name, seen| {
+        let wanted = desired.service_accounts.iter().find(|wanted| wanted.name == *name);
+        match wanted {
+            Some(_) if seen.bound_by == BoundBy::Us => true,
+            Some(wanted) => present.is_some_and(|present| carries(desired, seen, wanted, &present.facts)),
+            None => desired
+                .family
+                .lets_go(&desired.owner, name, seen, observed.identity.present())
+                .is_some(),
+        }
+    });
+}
+
+/// The credential by which a service account is trusted, unless it is a foreign one.
+fn credential(
+    desired: &DesiredBinding,
+    wanted: &DesiredCredential,
+    present: &PresentIdentity,
+) -> Option<FederatedCredentialStatus> {
+    let trusts = |credential: &&ObservedCredential| {
+        desired.family.member(credential) == Some(&wanted.account) && credential.has_audience(&wanted.audience)
+    };
+    let found = present.credentials.iter().find(trusts)?;
+    // Azure may answer in another case than was sent.
+    let name = if found.name == wanted.name {
+        &wanted.name
+    } else {
+        &found.name
+    };
+    Some(FederatedCredentialStatus {
+        name: name.to_string(),
+        service_account: wanted.account.to_string(),
+        subject: wanted.subject.to_string(),
+        audience: wanted.audience.to_string(),
+    })
 }
 
 fn gone(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredRemoval, observed: &Observed) {
-    let prefix = desired.owner.credential_prefix();
-    let ours: Vec<&str> = match &observed.identity {
-        ObservedIdentity::Absent => Vec::new(),
-        ObservedIdentity::Present(present) => present
-            .credentials
-            .iter()
-            .map(|c| &c.name)
-            .filter(|name| prefix.owns(name))
-            .map(crate::names::CredentialName::as_str)
-            .collect(),
-    };
+    let present = observed.identity.present();
+    let ours: Vec<&str> = present
+        .iter()
+        .flat_map(|present| &present.credentials)
+        .filter(|credential| desired.takes(credential))
+        .map(|credential| credential.name.as_str())
+        .collect();
     status
         .federated_credentials
         .retain(|credential| ours.contains(&credential.name.as_str()));
     status.authorized_by = Vec::new();
     status.federated_credential_usage = None;
-    status.service_accounts = accounts(observed);
+    status.service_accounts = accounts(observed, |name, seen| desired.lets_go(name, seen, observed));
     if observed.identity == ObservedIdentity::Absent {
         status.identity = None;
     }
@@ -112,11 +133,14 @@ fn identity(desired: &DesiredBinding, present: &PresentIdentity) -> IdentityStat
     }
 }
 
-fn accounts(observed: &Observed) -> Vec<ServiceAccountStatus> {
+fn accounts(
+    observed: &Observed,
+    ours: impl Fn(&ServiceAccountName, &ObservedServiceAccount) -> bool,
+) -> Vec<ServiceAccountStatus> {
     observed
         .service_accounts
         .iter()
-        .filter(|(_, seen)| seen.bound_by == BoundBy::Us)
+        .filter(|(name, seen)| ours(name, seen))
         .map(|(name, seen)| ServiceAccountStatus {
             name: name.to_string(),
             uid: seen.uid.to_string(),

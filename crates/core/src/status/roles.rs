@@ -1,12 +1,14 @@
 //! The roles of a binding, in the words of its status.
 
+use std::collections::BTreeSet;
+
 use wio_api::{ConditionType, RoleAssignmentStatus};
 
 use super::conditions::counted;
 use super::facts::usable;
 use crate::binding::Owner;
 use crate::desired::{Desired, DesiredBinding, DesiredRole};
-use crate::names::PrincipalId;
+use crate::names::{PrincipalId, Scope};
 use crate::observed::{Observed, ObservedRoleAssignment, ObservedRoleAssignments};
 use crate::outcome::Reconciled;
 
@@ -103,6 +105,22 @@ pub(super) fn facts(desired: &Desired, observed: &Observed) -> Option<Vec<RoleAs
         }
     }
     Some(facts)
+}
+
+/// Where role assignments are and may be: where the spec asks for one, a request may have been carried out whose answer was
+/// lost.
+pub(super) fn scopes(desired: &Desired, there: &[RoleAssignmentStatus]) -> Vec<String> {
+    let wanted = match desired {
+        Desired::Bound(binding) => binding.roles.as_slice(),
+        Desired::Denied(_) | Desired::Gone(_) => &[],
+    };
+    let roots: BTreeSet<Scope> = there
+        .iter()
+        .filter_map(|role| role.scope.parse::<Scope>().ok())
+        .chain(wanted.iter().map(|role| role.scope().clone()))
+        .map(|scope| scope.root())
+        .collect();
+    roots.into_iter().map(|root| root.to_string()).collect()
 }
 
 /// The assignment that gives a role, whoever made it: Azure allows one.

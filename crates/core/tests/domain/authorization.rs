@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use wio_api::{
-    IdentityOrigin, ManagedIdentity, ManagedIdentityPermission, RoleAssignmentStatus, WorkloadIdentityBinding,
-    WorkloadIdentityBindingStatus, WorkloadIdentityPolicy,
+    DeletionPolicy, IdentityOrigin, ManagedIdentity, ManagedIdentityPermission, RoleAssignmentStatus,
+    WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy,
 };
 use wio_core::authorize::{Authorized, Grant, LOCKED_ROLES, NotPermitted, authorize, authorize_standing};
 use wio_core::config::OperatorConfig;
@@ -21,20 +21,20 @@ use crate::roles::{made, reconciled};
 use crate::worlds::World;
 
 const OTHER: &str = "11111111-2222-4333-8444-555555555555";
-const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop";
-const SECRETS: &str = "Key Vault Secrets User";
+pub const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop";
+pub const SECRETS: &str = "Key Vault Secrets User";
 
-fn orders() -> BindingBuilder {
+pub fn orders() -> BindingBuilder {
     wio_testkit::fixtures::binding("shop", "orders")
         .uid(UID)
         .service_account("orders")
 }
 
-fn for_shop(name: &str) -> PolicyBuilder {
+pub fn for_shop(name: &str) -> PolicyBuilder {
     policy(name).namespace("shop")
 }
 
-fn ask(
+pub fn ask(
     binding: &WorkloadIdentityBinding,
     config: &OperatorConfig,
     policies: &[WorkloadIdentityPolicy],
@@ -53,7 +53,7 @@ fn allowed(binding: BindingBuilder, policies: &[PolicyBuilder], by: &[&str]) -> 
 }
 
 #[track_caller]
-fn blames(refusal: NotPermitted, field: &str, parts: &[&str]) {
+pub fn blames(refusal: NotPermitted, field: &str, parts: &[&str]) {
     let NotPermitted { field: blamed, message } = refusal;
     assert_eq!(blamed, field, "{message}");
     for part in parts {
@@ -71,7 +71,7 @@ fn refused(binding: BindingBuilder, policies: &[PolicyBuilder], field: &str, par
     );
 }
 
-fn as_managed(change: impl FnOnce(&mut ManagedIdentity)) -> BindingBuilder {
+pub fn as_managed(change: impl FnOnce(&mut ManagedIdentity)) -> BindingBuilder {
     let mut identity = ManagedIdentity::default();
     change(&mut identity);
     orders().managed_as(identity)
@@ -470,7 +470,7 @@ fn taking_over_is_allowed_where_a_policy_says_so_for_every_service_account() {
 }
 
 /// A status that says that everything of the binding stands.
-fn standing(binding: &WorkloadIdentityBinding, origin: Option<IdentityOrigin>) -> WorkloadIdentityBindingStatus {
+pub fn standing(binding: &WorkloadIdentityBinding, origin: Option<IdentityOrigin>) -> WorkloadIdentityBindingStatus {
     let bound = desired(binding);
     let observed = World::as_desired(&bound).observe(&accounts_of(&bound));
     let mut status = made(&reconciled(Desired::Bound(bound), observed, Vec::new()), None);
@@ -484,7 +484,14 @@ fn standing(binding: &WorkloadIdentityBinding, origin: Option<IdentityOrigin>) -
 fn may_stand(status: &WorkloadIdentityBindingStatus, policies: &[PolicyBuilder]) -> Result<(), NotPermitted> {
     let policies: Vec<_> = policies.iter().cloned().map(PolicyBuilder::build).collect();
     let owner = validated(&existing(&["orders"])).owner;
-    authorize_standing(&owner, status, &config(), &Policies::parse(&policies), &shop())
+    authorize_standing(
+        &owner,
+        status,
+        DeletionPolicy::Delete,
+        &config(),
+        &Policies::parse(&policies),
+        &shop(),
+    )
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::given::{
     SUBSCRIPTION, UID, accounts_of, any_binding, any_policy, cases, cluster, config, denied, desired, existing,
     managed, removal, shop, validated,
 };
-use crate::planning::{assert_untouched, foreign, settle};
+use crate::planning::{assert_untouched, foreign, is_ours, settle};
 use crate::roles::made;
 use crate::seeds::any_world;
 use crate::worlds::{World, foreign_credential};
@@ -44,8 +44,7 @@ proptest! {
         let rest = settle(&mut world, &target, &named);
         prop_assert_eq!(rest, Plan::default(), "the second time there is nothing to do");
 
-        let prefix = bound.owner.credential_prefix();
-        prop_assert!(world.credentials().iter().all(|credential| !prefix.owns(&credential.name)));
+        prop_assert!(!world.credentials().iter().any(|credential| is_ours(&bound, credential)));
         prop_assert!(world.accounts.values().all(|account| account.mark != BoundBy::Us));
         let seen = world.observe(&named);
         prop_assert!(!seen.role_assignments.known().iter().any(|assignment| bound.owner.owns_assignment(assignment)));

@@ -5,7 +5,7 @@ use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::observed::{BoundBy, Observed, ObservedCredential, ObservedIdentity, PresentIdentity, Tags};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 
-use crate::given::{accounts_of, desired, existing, managed, name};
+use crate::given::{accounts_of, by_rival, desired, existing, managed, name};
 use crate::planning::settle;
 use crate::worlds::{Account, World, account, as_wanted, facts, foreign_credential, right_values, tags_of};
 
@@ -245,10 +245,7 @@ fn a_service_account_that_another_manager_annotated_alike_gets_our_mark_once() {
 fn service_accounts_are_taken_from_nobody() {
     let bound = desired(&managed(&["a", "b", "c"]));
     let mut world = World::as_desired(&bound);
-    let other = BoundBy::Other {
-        binding: "invoices".to_owned(),
-    };
-    world.accounts.insert(name("a"), account(0, other));
+    world.accounts.insert(name("a"), account(0, by_rival()));
     world
         .accounts
         .insert(name("b"), account(1, BoundBy::Gone { uid: name("gone") }));

@@ -10,17 +10,20 @@ use wio_api::{
     WorkloadIdentityPolicy,
 };
 use wio_core::authorize::{Authorized, Grant, NotPermitted, authorize};
-use wio_core::binding::{ValidatedBinding, validate};
+use wio_core::binding::{Owner, ValidatedBinding, validate};
 use wio_core::config::{Cluster, OperatorConfig};
-use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredIdentity, DesiredRemoval};
-use wio_core::names::ServiceAccountName;
+use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredDenial, DesiredIdentity, DesiredRemoval};
+use wio_core::names::{ServiceAccountName, credential_name};
+use wio_core::observed::{BoundBy, ObservedCredential};
 use wio_core::policy::{NamespaceFacts, Policies};
+use wio_core::siblings::{Claim, Sibling};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 pub const CLUSTER: &str = "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01";
 pub const ISSUER: &str = "https://oidc.example.net/cluster/";
 pub const OLD_ISSUER: &str = "https://oidc.example.net/cluster-before/";
 pub const UID: &str = "5d0c1f6e-3f43-4d0a-8a39-2f6b9a1f2c11";
+pub const RIVAL: &str = "5d0c1f6e-3f43-4d0a-8a39-2f6b9a1f2c99";
 pub const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 pub const EXISTING: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shared/providers/\
                             Microsoft.ManagedIdentity/userAssignedIdentities/billing";
@@ -75,6 +78,7 @@ pub fn config() -> OperatorConfig {
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
+        own_client_id: None,
         unlocked_roles: BTreeSet::new(),
     }
 }
@@ -159,7 +163,49 @@ pub fn desired_in(binding: &WorkloadIdentityBinding, cluster: &Cluster) -> Desir
     let validated = validated(binding);
     let config = config();
     let authorized = permitted(&validated);
-    DesiredBinding::new(&validated, authorized, cluster, &config)
+    let mut desired = DesiredBinding::new(&validated, authorized, cluster, &config);
+    desired.family = desired.family.clone().with(vec![rival(&desired)]);
+    desired
+}
+
+/// The binding invoices, which has another identity and asks for all service accounts.
+pub fn rival(desired: &DesiredBinding) -> Sibling {
+    let asked = desired.service_accounts.iter().map(|account| account.name.clone());
+    let all = ACCOUNTS.iter().map(|text| name(text));
+    let claim = |account| Claim {
+        account,
+        audience: config().audience,
+        token_expiration: None,
+    };
+    Sibling {
+        name: name("invoices"),
+        uid: name(RIVAL),
+        identity: name(&EXISTING.replace("billing", "invoices")),
+        accounts: all.chain(asked).map(claim).collect(),
+        roles: Vec::new(),
+        acts: true,
+    }
+}
+
+/// The credentials that the binding invoices would make for the same service accounts.
+pub fn desired_of_invoices(bound: &DesiredBinding) -> Vec<ObservedCredential> {
+    let other = Owner {
+        name: name("invoices"),
+        ..bound.owner.clone()
+    };
+    let made = |wanted: &DesiredCredential| ObservedCredential {
+        name: credential_name(&other.credential_prefix(), &wanted.account, &wanted.issuer),
+        ..crate::worlds::as_wanted(wanted)
+    };
+    bound.credentials.iter().map(made).collect()
+}
+
+/// The mark of the binding invoices.
+pub fn by_rival() -> BoundBy {
+    BoundBy::Other {
+        binding: "invoices".to_owned(),
+        uid: name(RIVAL),
+    }
 }
 
 pub fn removal(bound: &DesiredBinding, policy: DeletionPolicy) -> DesiredRemoval {
@@ -169,6 +215,7 @@ pub fn removal(bound: &DesiredBinding, policy: DeletionPolicy) -> DesiredRemoval
         managed: matches!(bound.identity, DesiredIdentity::Managed { .. }),
         policy,
         despite_users: false,
+        family: bound.family.clone(),
     }
 }
 

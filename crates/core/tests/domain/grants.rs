@@ -18,7 +18,7 @@ const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 const KUBELET: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/clusters/providers/\
                        Microsoft.ManagedIdentity/userAssignedIdentities/kubelet";
 
-fn guarded() -> OperatorConfig {
+pub fn guarded() -> OperatorConfig {
     OperatorConfig {
         protected_identities: vec![name(KUBELET)],
         protected_groups: vec![name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/mc_nodes"))],
@@ -95,7 +95,7 @@ fn any_place() -> impl Strategy<Value = ManagedIdentityPermission> {
     )
 }
 
-fn any_grant() -> BoxedStrategy<WorkloadIdentityPolicy> {
+pub fn any_grant() -> BoxedStrategy<WorkloadIdentityPolicy> {
     let existing = prop::collection::vec(
         (any_subscription(), loosened(any_group()), loosened(any_identity())),
         0..3,
@@ -127,7 +127,7 @@ fn any_grant() -> BoxedStrategy<WorkloadIdentityPolicy> {
         .boxed()
 }
 
-fn any_asked() -> BoxedStrategy<WorkloadIdentityBinding> {
+pub fn any_asked() -> BoxedStrategy<WorkloadIdentityBinding> {
     let managed = (
         prop::option::of(any_subscription()),
         prop::option::of(any_group()),

@@ -7,23 +7,29 @@
     reason = "a test fails by panicking"
 )]
 
+mod admission;
 mod authorization;
+mod claims;
 mod denials;
 mod differences;
+mod disappearance;
 mod dispositions;
 mod given;
 mod grants;
 mod messages;
 mod names;
+mod orphans;
 mod patterns;
 mod planning;
 mod policies;
 mod presuming;
+mod refusals;
 mod removal;
 mod role_names;
 mod role_statuses;
 mod roles;
 mod seeds;
+mod siblings;
 mod statuses;
 mod validation;
 mod worlds;

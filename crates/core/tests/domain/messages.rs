@@ -10,14 +10,13 @@ use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::fault::{
     AzureAnswer, AzureCause, AzureFault, Blocked, Fault, HeldField, KubernetesCause, KubernetesFault,
 };
-use wio_core::observed::BoundBy;
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::policy::Policies;
 use wio_core::status::status;
 
 use crate::given::{
-    CLUSTER, EXISTING, accounts_of, cluster, config, denied, desired, existing, generous, managed, name, removal, shop,
-    validated,
+    CLUSTER, EXISTING, accounts_of, by_rival, cluster, config, denied, desired, existing, generous, managed, name,
+    removal, shop, validated,
 };
 use crate::worlds::{World, account, foreign_credential};
 
@@ -196,15 +195,7 @@ fn what_somebody_else_holds_is_named_with_the_way_out() {
     let credential = &mut world.identity.as_mut().unwrap().credentials[0];
     credential.name = name("terraform");
     credential.audiences = vec!["api://other".to_owned()];
-    world.accounts.insert(
-        name("orders"),
-        account(
-            0,
-            BoundBy::Other {
-                binding: "invoices".to_owned(),
-            },
-        ),
-    );
+    world.accounts.insert(name("orders"), account(0, by_rival()));
     after(
         bound(&one, &world),
         &[

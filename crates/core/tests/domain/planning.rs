@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use wio_api::Reason;
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
-use wio_core::names::ServiceAccountName;
+use wio_core::names::{CredentialName, ServiceAccountName};
 use wio_core::observed::{
     BoundBy, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity,
     Tags,
 };
 use wio_core::plan::{GrantStep, MAX_CREDENTIALS, Plan, Revocation, plan};
 
-use crate::given::{ACCOUNTS, accounts_of, any_binding, any_policy, cases, desired, existing, name, removal};
+use crate::given::{ACCOUNTS, accounts_of, any_binding, any_policy, cases, desired, existing, managed, name, removal};
 use crate::seeds::any_world;
 use crate::worlds::{Account, Ran, World, as_wanted, assignment, facts, foreign_assignment, foreign_credential};
 
@@ -49,13 +49,18 @@ impl Foreign {
     }
 }
 
+/// Whether a credential is the binding's, or of its family, and nobody else relies on it.
+pub fn is_ours(bound: &DesiredBinding, credential: &ObservedCredential) -> bool {
+    let ours = bound.owner.credential_prefix().owns(&credential.name) || bound.family.member(credential).is_some();
+    ours && bound.family.claimant(credential).is_none()
+}
+
 pub fn foreign(world: &World, bound: &DesiredBinding) -> Foreign {
-    let prefix = bound.owner.credential_prefix();
     let managed = matches!(bound.identity, DesiredIdentity::Managed { .. });
     let identity = world.identity.as_ref().map(|identity| {
         let mut rest = identity.clone();
         let ours = managed && bound.owner.owns(&identity.tags);
-        rest.credentials.retain(|credential| !prefix.owns(&credential.name));
+        rest.credentials.retain(|credential| !is_ours(bound, credential));
         if ours {
             let wanted = |tag: &String| match &bound.identity {
                 DesiredIdentity::Managed { tags, .. } => tags.keys().any(|name| name.eq_ignore_ascii_case(tag)),
@@ -197,10 +202,14 @@ proptest! {
         let managed = matches!(bound.identity, DesiredIdentity::Managed { .. });
         let target = if gone { Desired::Gone(removal(&bound, policy)) } else { Desired::Bound(bound.clone()) };
         let planned = plan(&target, &observed);
+        let ours_by_name = |name: &CredentialName| {
+            let ObservedIdentity::Present(present) = &observed.identity else { return false };
+            present.credentials.iter().any(|seen| seen.name == *name && is_ours(&bound, seen))
+        };
         let mark = |name| observed.service_accounts.get(name).map(|seen| &seen.bound_by);
         for step in &planned.revocations {
             match step {
-                Revocation::DeleteCredential(name) => prop_assert!(prefix.owns(name), "{} is deleted", name),
+                Revocation::DeleteCredential(name) => prop_assert!(ours_by_name(name), "{} is deleted", name),
                 Revocation::DeleteRoleAssignment { scope, name } => {
                     let ours = observed.role_assignments.known().iter().any(|seen| {
                         seen.name == *name
@@ -210,13 +219,14 @@ proptest! {
                     prop_assert!(ours, "{} at {} is deleted", name, scope);
                 }
                 Revocation::ReleaseServiceAccount { name, uid, .. } => {
-                    prop_assert_eq!(mark(name), Some(&BoundBy::Us));
+                    let left = matches!(mark(name), Some(BoundBy::Gone { .. }));
+                    prop_assert!(mark(name) == Some(&BoundBy::Us) || left);
                     prop_assert_eq!(&observed.service_accounts[name].uid, uid);
                 }
                 Revocation::DeleteIdentity => {
                     let ObservedIdentity::Present(present) = &observed.identity else { panic!("{planned:?}") };
                     prop_assert!(gone && managed && bound.owner.owns_exactly(&present.tags));
-                    prop_assert!(present.credentials.iter().all(|credential| prefix.owns(&credential.name)));
+                    prop_assert!(present.credentials.iter().all(|credential| is_ours(&bound, credential)));
                     let left_behind = observed.role_assignments.known().iter().any(|seen| {
                         seen.principal == present.facts.principal_id && !bound.owner.owns_assignment(seen)
                     });
@@ -237,7 +247,9 @@ proptest! {
                     prop_assert!(managed && ours);
                     prop_assert!(present.tags.keys().all(|old| tags.keys().any(|new| new.eq_ignore_ascii_case(old))));
                 }
-                GrantStep::PutCredential(wanted) => prop_assert!(prefix.owns(&wanted.name)),
+                GrantStep::PutCredential(wanted) => {
+                    prop_assert!(prefix.owns(&wanted.name) || ours_by_name(&wanted.name));
+                }
                 GrantStep::PutRoleAssignment(wanted) => {
                     prop_assert!(bound.authorized.roles().contains(&wanted.permitted));
                     let ObservedIdentity::Present(present) = &observed.identity else { continue };
@@ -340,4 +352,30 @@ fn sorted(world: &World) -> World {
         account.uid = name("any");
     }
     world
+}
+
+#[test]
+fn the_operators_own_identity_is_never_used_and_loses_what_was_put_on_it() {
+    for object in [existing(&["a", "b"]), managed(&["a"])] {
+        let mut bound = desired(&object);
+        let as_desired = World::as_desired(&bound);
+        bound.own_client_id = Some(facts(0).client_id);
+        let mut fresh = as_desired.clone();
+        if let Some(identity) = &mut fresh.identity {
+            identity.credentials.clear();
+        }
+        fresh.accounts.clear();
+        fresh.roles.clear();
+        for (world, taken) in [(fresh, false), (as_desired, true)] {
+            let plan = plan(&Desired::Bound(bound.clone()), &world.observe(&accounts_of(&bound)));
+            assert_eq!(plan.grants, []);
+            assert!(!plan.revocations.contains(&Revocation::DeleteIdentity));
+            assert_eq!(!plan.revocations.is_empty(), taken, "{plan:#?}");
+            let [blocked] = plan.blocked.as_slice() else {
+                panic!("{plan:#?}")
+            };
+            assert_eq!(blocked.reason, Reason::NotPermitted);
+            assert!(blocked.message.contains("the operator itself"), "{}", blocked.message);
+        }
+    }
 }

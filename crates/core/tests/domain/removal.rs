@@ -11,7 +11,7 @@ use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{Plan, Revocation, plan};
 
 use crate::given::{accounts_of, any_binding, any_policy, cases, desired, existing, managed, removal};
-use crate::planning::{assert_untouched, foreign, settle};
+use crate::planning::{assert_untouched, foreign, is_ours, settle};
 use crate::seeds::any_world;
 use crate::worlds::{World, foreign_credential};
 
@@ -59,8 +59,7 @@ proptest! {
         if policy == DeletionPolicy::Orphan {
             prop_assert_eq!(&world, &before.1, "Orphan leaves everything as it is");
         } else {
-            let prefix = bound.owner.credential_prefix();
-            prop_assert!(world.credentials().iter().all(|credential| !prefix.owns(&credential.name)));
+            prop_assert!(!world.credentials().iter().any(|credential| is_ours(&bound, credential)));
             let marked = world.accounts.values().any(|account| account.mark == BoundBy::Us);
             prop_assert!(!marked);
             let role = world.roles.iter().any(|assignment| bound.owner.owns_assignment(assignment));
@@ -93,8 +92,7 @@ proptest! {
         let mut world = seed.lawful(&bound);
         let before = (foreign(&world, &bound), world.identity.clone().map(|identity| (identity.facts, identity.tags)));
         settle(&mut world, &target, &accounts_of(&bound));
-        let prefix = bound.owner.credential_prefix();
-        prop_assert!(world.credentials().iter().all(|credential| !prefix.owns(&credential.name)));
+        prop_assert!(!world.credentials().iter().any(|credential| is_ours(&bound, credential)));
         prop_assert!(world.roles.iter().all(|assignment| !bound.owner.owns_assignment(assignment)));
         prop_assert!(world.accounts.values().all(|account| account.mark != BoundBy::Us));
         assert_untouched(&before.0, &world, &bound);

@@ -9,7 +9,7 @@ use wio_core::observed::{
     BoundBy, Observed, ObservedCredential, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity, Tags,
 };
 
-use crate::given::{ACCOUNTS, OLD_ISSUER, ROLES, name};
+use crate::given::{ACCOUNTS, OLD_ISSUER, ROLES, by_rival, name};
 use crate::worlds::{
     Account, Values, World, account, as_wanted, assignment, facts, foreign_assignment, foreign_credential,
     right_values, tags_of,
@@ -295,6 +295,8 @@ pub enum AccountSeed {
     OursWithAnotherLifetime,
     Others,
     OfAGoneBinding,
+    /// A sibling that shared it is gone.
+    OfAGoneSibling,
 }
 
 fn any_account() -> impl Strategy<Value = AccountSeed> {
@@ -310,6 +312,7 @@ fn any_account() -> impl Strategy<Value = AccountSeed> {
         AccountSeed::OursWithAnotherLifetime,
         AccountSeed::Others,
         AccountSeed::OfAGoneBinding,
+        AccountSeed::OfAGoneSibling,
     ])
 }
 
@@ -353,13 +356,15 @@ fn grow_account(seed: &AccountSeed, n: usize, wanted: Option<&DesiredServiceAcco
         },
         AccountSeed::Others => Account {
             ours: old,
-            ..plain(BoundBy::Other {
-                binding: "invoices".to_owned(),
-            })
+            ..plain(by_rival())
         },
         AccountSeed::OfAGoneBinding => Account {
             ours: old,
             created_by_operator: n.is_multiple_of(2),
+            ..plain(BoundBy::Gone { uid: name("gone") })
+        },
+        AccountSeed::OfAGoneSibling => Account {
+            ours: right,
             ..plain(BoundBy::Gone { uid: name("gone") })
         },
     })

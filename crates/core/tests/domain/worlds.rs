@@ -13,7 +13,7 @@ use wio_core::observed::{
 };
 use wio_core::plan::{GrantStep, MAX_CREDENTIALS, Plan, Revocation};
 
-use crate::given::name;
+use crate::given::{UID, by_rival, name};
 
 /// What Azure and the cluster hold for one binding.
 #[derive(Clone, Debug, PartialEq)]
@@ -273,9 +273,19 @@ impl World {
                     .then_some(())
                     .ok_or("others still use the identity".to_owned())
             }
-            Revocation::ReleaseServiceAccount { name, uid, delete } => {
+            Revocation::ReleaseServiceAccount {
+                name,
+                uid,
+                mark,
+                delete,
+            } => {
                 let account = self.accounts.get_mut(name).ok_or(format!("{name} is not there"))?;
-                if account.uid != *uid || account.mark != BoundBy::Us {
+                let marked = match &account.mark {
+                    BoundBy::Us => mark.as_str() == UID,
+                    BoundBy::Gone { uid } | BoundBy::Other { uid, .. } => uid == mark,
+                    BoundBy::Nobody => false,
+                };
+                if account.uid != *uid || !marked {
                     return Err(format!("{name} is not the one meant"));
                 }
                 account.ours = Values::default();
@@ -379,7 +389,7 @@ impl World {
             return Err(format!("{} is created though the spec says not to", wanted.name));
         }
         let account = self.accounts.entry(wanted.name.clone()).or_insert(fresh);
-        if matches!(account.mark, BoundBy::Other { .. }) {
+        if account.mark == by_rival() {
             return Err(format!("{} is bound by another binding", wanted.name));
         }
         let differs =

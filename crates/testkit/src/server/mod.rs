@@ -100,7 +100,7 @@ impl Default for FakeApiServer {
 }
 
 impl FakeApiServer {
-    /// A server with the built-in resources, `WorkloadIdentityBinding` and the namespaces `kube-system` and `default`.
+    /// A server with the built-in resources, our own with their definitions, and the namespaces `kube-system` and `default`.
     /// Its clock starts at 2026-01-01 and goes with tokio's time.
     #[must_use]
     pub fn new() -> Self {
@@ -119,8 +119,10 @@ impl FakeApiServer {
         for resource in resource::builtins() {
             store.register(resource);
         }
-        store.register(ResourceType::custom(&wio_api::crd()));
-        store.register(ResourceType::custom(&wio_api::policy_crd()));
+        let definitions = [wio_api::crd(), wio_api::policy_crd(), wio_api::effective_policy_crd()];
+        for definition in &definitions {
+            store.register(ResourceType::custom(definition));
+        }
         let state = State {
             store,
             log: Log::default(),
@@ -143,6 +145,9 @@ impl FakeApiServer {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": CLUSTER_UID}}),
         );
         server.create_namespace("default");
+        for definition in &definitions {
+            server.seed(definition);
+        }
         server
     }
 

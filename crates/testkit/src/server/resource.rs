@@ -201,6 +201,14 @@ pub(crate) fn builtins() -> Vec<ResourceType> {
             "reason",
             "type",
         ]),
+        ResourceType::builtin(
+            "apiextensions.k8s.io",
+            "v1",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+        )
+        .cluster_scoped()
+        .with_status(),
         ResourceType::builtin("coordination.k8s.io", "v1", "Lease", "leases").conditional_updates(),
     ]
 }

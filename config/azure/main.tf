@@ -1,0 +1,79 @@
+# The operator's roles, and what they are assigned at. Take it as a module:
+#
+#   module "workload_identity_operator" {
+#     source                    = "./config/azure"
+#     subscription_id           = "..."
+#     principal_id              = azurerm_user_assigned_identity.operator.principal_id
+#     managed_resource_groups   = ["/subscriptions/.../resourceGroups/workload-identities"]
+#     existing_identity_scopes  = ["/subscriptions/.../resourceGroups/platform"]
+#     role_assignment_scopes    = ["/subscriptions/.../resourceGroups/platform"]
+#     assignable_roles          = ["4633458b-17de-408a-b874-0445c86b69e6"] # Key Vault Secrets User
+#   }
+
+terraform {
+  required_version = ">= 1.9"
+  required_providers {
+    azurerm = {
+      source  = "hashicorp/azurerm"
+      version = ">= 4.0"
+    }
+  }
+}
+
+locals {
+  subscription = "/subscriptions/${var.subscription_id}"
+  # The same files that `az role definition create` takes.
+  roles = {
+    for name in ["identities", "federated-credentials", "role-assignments", "role-assignments-reader"] :
+    name => jsondecode(file("${path.module}/roles/${name}.json"))
+  }
+  assigns_roles = length(var.role_assignment_scopes) > 0
+  condition = replace(
+    file("${path.module}/roles/role-assignments.condition"), "ROLES", join(", ", var.assignable_roles)
+  )
+}
+
+resource "azurerm_role_definition" "operator" {
+  for_each          = local.roles
+  name              = each.value.Name
+  description       = each.value.Description
+  scope             = local.subscription
+  assignable_scopes = [local.subscription]
+  permissions {
+    actions = each.value.Actions
+  }
+}
+
+resource "azurerm_role_assignment" "identities" {
+  for_each           = var.managed_resource_groups
+  scope              = each.value
+  role_definition_id = azurerm_role_definition.operator["identities"].role_definition_resource_id
+  principal_id       = var.principal_id
+  principal_type     = "ServicePrincipal"
+}
+
+resource "azurerm_role_assignment" "federated_credentials" {
+  for_each           = var.existing_identity_scopes
+  scope              = each.value
+  role_definition_id = azurerm_role_definition.operator["federated-credentials"].role_definition_resource_id
+  principal_id       = var.principal_id
+  principal_type     = "ServicePrincipal"
+}
+
+resource "azurerm_role_assignment" "role_assignments" {
+  for_each           = var.role_assignment_scopes
+  scope              = each.value
+  role_definition_id = azurerm_role_definition.operator["role-assignments"].role_definition_resource_id
+  principal_id       = var.principal_id
+  principal_type     = "ServicePrincipal"
+  condition_version  = "2.0"
+  condition          = local.condition
+}
+
+resource "azurerm_role_assignment" "role_assignments_reader" {
+  count              = local.assigns_roles ? 1 : 0
+  scope              = local.subscription
+  role_definition_id = azurerm_role_definition.operator["role-assignments-reader"].role_definition_resource_id
+  principal_id       = var.principal_id
+  principal_type     = "ServicePrincipal"
+}

@@ -1,0 +1,53 @@
+variable "subscription_id" {
+  description = "The subscription in which the roles are defined and role assignments are read."
+  type        = string
+}
+
+variable "principal_id" {
+  description = "The object id of the operator's own managed identity. Keep that identity in a resource group that is in none of the lists below."
+  type        = string
+}
+
+variable "managed_resource_groups" {
+  description = "The ids of the resource groups in which the operator creates and deletes identities."
+  type        = set(string)
+}
+
+variable "existing_identity_scopes" {
+  description = "The ids of identities, or of their resource groups, that others own and bindings may use."
+  type        = set(string)
+  default     = []
+}
+
+variable "role_assignment_scopes" {
+  description = "The ids of the scopes at which the operator may assign roles, in this subscription."
+  type        = set(string)
+  default     = []
+}
+
+variable "assignable_roles" {
+  description = "The GUIDs of the roles that the operator may assign. It can take away no other role either."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition = alltrue([
+      for role in var.assignable_roles : can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", role))
+    ])
+    error_message = "A role is named by its GUID in lower case, such as 4633458b-17de-408a-b874-0445c86b69e6."
+  }
+
+  validation {
+    condition = length(setintersection(var.assignable_roles, [
+      "8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+      "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
+      "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
+    ])) == 0
+    error_message = "Owner, User Access Administrator and Role Based Access Control Administrator are never assignable."
+  }
+
+  validation {
+    condition     = length(var.assignable_roles) > 0 || length(var.role_assignment_scopes) == 0
+    error_message = "Say which roles may be assigned at role_assignment_scopes."
+  }
+}

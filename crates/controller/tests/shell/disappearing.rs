@@ -1,0 +1,372 @@
+//! What disappears all at once was not wished away.
+
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use wio_azure_sim::IdentityId;
+use wio_testkit::fixtures::{binding, policy};
+use wio_testkit::{Effect, Matcher, Verb, kstatus};
+
+use crate::world::*;
+
+const BINDINGS: &str = "workloadidentitybindings.workloadidentity.dev";
+const POLICIES: &str = "workloadidentitypolicies.workloadidentity.dev";
+/// Longer than any pause between two tries.
+const A_WHILE: Duration = Duration::from_hours(1);
+
+fn edit_definition(world: &World, name: &str, change: impl FnOnce(&mut Value)) {
+    world.cluster.edit::<CustomResourceDefinition>("", name, change);
+}
+
+/// Somebody deletes a definition. As long as there are objects of its kind it stays, held by the API server's own finalizer.
+fn delete_definition(world: &World, name: &str) {
+    edit_definition(world, name, |definition| {
+        definition["metadata"]["finalizers"] = json!(["customresourcecleanup.apiextensions.k8s.io"]);
+    });
+    world.cluster.delete::<CustomResourceDefinition>("", name);
+}
+
+/// The API server is done with the deletion of a definition.
+fn finish_definition(world: &World, name: &str) {
+    edit_definition(world, name, |definition| {
+        definition["metadata"]["finalizers"] = json!([]);
+    });
+    assert!(world.cluster.get_json::<CustomResourceDefinition>("", name).is_null());
+}
+
+fn delete_all_bindings(world: &World) {
+    for object in world.cluster.list::<WorkloadIdentityBinding>() {
+        world.delete(&object.metadata.name.unwrap());
+    }
+}
+
+fn delete_all_policies(world: &World) {
+    for object in world.cluster.list::<WorkloadIdentityPolicy>() {
+        world
+            .cluster
+            .delete::<WorkloadIdentityPolicy>("", &object.metadata.name.unwrap());
+    }
+}
+
+fn elsewhere() -> String {
+    IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "*").to_string()
+}
+
+/// A binding by the policy `payments`, and one by the world's own policy.
+async fn two_bindings_by_two_policies(world: &World) {
+    world
+        .cluster
+        .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere()).build());
+    for (name, group) in [("orders", SHARED_GROUP), ("payments", OTHER_GROUP)] {
+        let id = world.foreign_identity(group, name, Vec::new());
+        world.create(binding(NAMESPACE, name).existing(&id).service_account(name));
+        world.ready(name).await;
+    }
+    world.forget_requests();
+}
+
+/// Waits until a binding says that nothing is taken away; returns the message.
+async fn withheld(world: &World, name: &str) -> String {
+    let binding = world.says(name, Reason::MassDisappearance).await;
+    assert_eq!(condition(&binding, "Ready").status, "Unknown");
+    assert!(find_condition(&binding, "Stalled").is_none(), "it heals by itself");
+    if binding.metadata.deletion_timestamp.is_none() {
+        assert_eq!(condition(&binding, "Authorized").status, "Unknown");
+        assert_eq!(kstatus::compute(&json!(binding)).state, kstatus::State::InProgress);
+    }
+    message(&binding).to_owned()
+}
+
+fn nothing_was_written_to_azure(world: &World) {
+    let written: Vec<_> = world.azure.requests().into_iter().filter(|r| r.writes).collect();
+    assert!(written.is_empty(), "{written:#?}");
+}
+
+fn credentials(world: &World) -> usize {
+    let identities = world.azure.snapshot().identities;
+    identities.iter().map(|identity| identity.credentials.len()).sum()
+}
+
+async fn until_no_credential_is_left(world: &World) {
+    let what = "the trust is taken away";
+    world.until(what, |world| credentials(world) == 0).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_definition_takes_nothing_of_its_bindings_away_until_that_is_said_to_be_meant() {
+    story(async |world| {
+        for n in 0..20 {
+            let name = format!("b{n}");
+            world.create(binding(NAMESPACE, &name).managed().service_account(&name));
+        }
+        for n in 0..20 {
+            world.ready(&format!("b{n}")).await;
+        }
+        world.forget_requests();
+        delete_definition(world, BINDINGS);
+        delete_all_bindings(world);
+        for n in 0..20 {
+            let message = withheld(world, &format!("b{n}")).await;
+            let way_out = "kubectl annotate crd workloadidentitybindings.workloadidentity.dev \
+                           workloadidentity.dev/allow-deletion=true";
+            assert!(message.contains(way_out), "{message}");
+        }
+        assert!(world.events().contains(&"Warning MassDisappearance".to_owned()));
+        world.forget_requests();
+        sleep(A_WHILE).await;
+        assert_eq!(world.asked(), Vec::<String>::new(), "Azure is not even looked at");
+        assert_eq!(world.cluster_writes().len(), 0);
+        let looks = world.cluster.requests();
+        let looks = looks
+            .iter()
+            .filter(|r| r.resource == "customresourcedefinitions")
+            .count();
+        assert!(looks <= 800, "{looks} looks at the definitions are not shared");
+        assert_eq!((credentials(world), world.account("b7").is_some()), (20, true));
+
+        edit_definition(world, BINDINGS, |definition| {
+            definition["metadata"]["annotations"]["workloadidentity.dev/allow-deletion"] = json!("true");
+        });
+        for n in 0..20 {
+            world.gone(&format!("b{n}")).await;
+        }
+        assert!(!world.has_identity());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bindings_created_anew_after_their_definition_was_deleted_go_on_where_they_were() {
+    story(async |world| {
+        let orders = || binding(NAMESPACE, "orders").managed().service_account("orders");
+        world.create(orders());
+        let before = world.ready("orders").await;
+        world.forget_requests();
+        delete_definition(world, BINDINGS);
+        delete_all_bindings(world);
+        withheld(world, "orders").await;
+        // What the runbook says: the finalizers go, then the definition, and both are applied again.
+        world.edit("orders", |object| object["metadata"]["finalizers"] = json!([]));
+        world.gone("orders").await;
+        finish_definition(world, BINDINGS);
+        world.cluster.seed(wio_api::crd());
+        sleep(A_WHILE).await;
+        nothing_was_written_to_azure(world);
+        world.create(orders());
+        let after = world.ready("orders").await;
+        let client_id = |binding: &WorkloadIdentityBinding| {
+            let status = binding.status.clone().unwrap();
+            status.identity.unwrap().client_id
+        };
+        assert_eq!(client_id(&after), client_id(&before));
+        let deleted = world
+            .asked()
+            .into_iter()
+            .filter(|line| line.starts_with("DELETE"))
+            .count();
+        assert_eq!((deleted, credentials(world)), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_definition_of_policies_takes_no_trust_away() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "orders", Vec::new());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.create(binding(NAMESPACE, "plain").managed().service_account("plain"));
+        world.ready("orders").await;
+        world.ready("plain").await;
+        world.forget_requests();
+        delete_definition(world, POLICIES);
+        delete_all_policies(world);
+        let message = withheld(world, "orders").await;
+        assert!(message.contains("is being deleted"), "{message}");
+        finish_definition(world, POLICIES);
+        let what = "it says that the definition is gone";
+        world
+            .until(what, |world| {
+                self::message(&world.binding("orders")).contains("does not exist")
+            })
+            .await;
+        // The definition is back, and the only policy that there was is not yet: the worst moment to believe in a wish.
+        world.cluster.seed(wio_api::policy_crd());
+        let what = "it says that the definition is a new one";
+        world
+            .until(what, |world| {
+                self::message(&world.binding("orders")).contains("created anew")
+            })
+            .await;
+        sleep(A_WHILE).await;
+        nothing_was_written_to_azure(world);
+        let shared = IdentityId::new(SUBSCRIPTION, SHARED_GROUP, "*").to_string();
+        world
+            .cluster
+            .seed(policy("shared").namespace(NAMESPACE).existing(&shared).build());
+        world.ready("orders").await;
+        world.ready("plain").await;
+        nothing_was_written_to_azure(world);
+    })
+    .await;
+}
+
+/// An etcd that was restored from an old backup looks like this.
+#[tokio::test(start_paused = true)]
+async fn policies_that_vanish_together_take_no_trust_away_not_even_after_a_restart() {
+    story(async |world| {
+        two_bindings_by_two_policies(world).await;
+        world.cluster.lose_events("workloadidentitypolicies", 2);
+        delete_all_policies(world);
+        world.cluster.expire_watches();
+        for name in ["orders", "payments"] {
+            let message = withheld(world, name).await;
+            for part in [
+                "payments, shared",
+                "create one WorkloadIdentityPolicy",
+                "is not permitted",
+            ] {
+                assert!(message.contains(part), "{part}: {message}");
+            }
+        }
+        world.stop().await;
+        world.start().await;
+        sleep(A_WHILE).await;
+        for name in ["orders", "payments"] {
+            withheld(world, name).await;
+        }
+        nothing_was_written_to_azure(world);
+        assert_eq!(credentials(world), 2);
+
+        world.cluster.seed(policy("none").build());
+        for name in ["orders", "payments"] {
+            world.says(name, Reason::NotPermitted).await;
+        }
+        until_no_credential_is_left(world).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_that_come_back_are_as_if_they_had_never_gone() {
+    story(async |world| {
+        two_bindings_by_two_policies(world).await;
+        world.cluster.hold_events("workloadidentitypolicies");
+        let policies = world.cluster.list::<WorkloadIdentityPolicy>();
+        delete_all_policies(world);
+        world.cluster.release_events("workloadidentitypolicies");
+        withheld(world, "orders").await;
+        for mut policy in policies {
+            policy.metadata.resource_version = None;
+            policy.metadata.uid = None;
+            world.cluster.seed(policy);
+        }
+        world.ready("orders").await;
+        world.ready("payments").await;
+        nothing_was_written_to_azure(world);
+    })
+    .await;
+}
+
+/// Two bindings share a federated credential, and the one that is deleted must not take it from the one that waits.
+#[tokio::test(start_paused = true)]
+async fn while_policies_are_missing_a_deleted_binding_leaves_what_others_share_with_it() {
+    story(async |world| {
+        two_bindings_by_two_policies(world).await;
+        let shared = IdentityId::new(SUBSCRIPTION, SHARED_GROUP, "orders").to_string();
+        world.create(binding(NAMESPACE, "twin").existing(&shared).service_account("orders"));
+        world.ready("twin").await;
+        world.forget_requests();
+        world.cluster.hold_events("workloadidentitypolicies");
+        delete_all_policies(world);
+        world.cluster.release_events("workloadidentitypolicies");
+        withheld(world, "orders").await;
+        world.delete("twin");
+        let message = withheld(world, "twin").await;
+        assert!(message.contains("have the same identity"), "{message}");
+        nothing_was_written_to_azure(world);
+        for group in [SHARED_GROUP, OTHER_GROUP] {
+            let all = IdentityId::new(SUBSCRIPTION, group, "*").to_string();
+            world
+                .cluster
+                .seed(policy(group).namespace(NAMESPACE).existing(&all).build());
+        }
+        world.gone("twin").await;
+        world.ready("orders").await;
+        world.ready("payments").await;
+        assert_eq!(credentials(world), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_only_policy_that_there_was_can_be_deleted() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "orders", Vec::new());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        delete_all_policies(world);
+        world.says("orders", Reason::NotPermitted).await;
+        until_no_credential_is_left(world).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_taken_away_while_the_definitions_cannot_be_read() {
+    story(async |world| {
+        two_bindings_by_two_policies(world).await;
+        let reads = Matcher::any()
+            .client(OPERATOR)
+            .verb(Verb::Get)
+            .resource("customresourcedefinitions");
+        let fault = world.cluster.inject(reads.clone(), Effect::forbidden());
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        world.until("it tried", |_| fault.hits() > 3).await;
+        let denied = world.binding("payments");
+        assert!(
+            message(&denied).contains("custom resource definition"),
+            "{}",
+            message(&denied)
+        );
+        nothing_was_written_to_azure(world);
+        fault.remove();
+        world.says("payments", Reason::NotPermitted).await;
+        world.until("it is gone", |world| credentials(world) == 1).await;
+
+        let fault = world.cluster.inject(reads, Effect::unavailable());
+        world.forget_requests();
+        world.delete("orders");
+        world.until("it tried", |_| fault.hits() > 3).await;
+        nothing_was_written_to_azure(world);
+        fault.remove();
+        world.gone("orders").await;
+        assert_eq!(credentials(world), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_bindings_that_comes_back_empty_writes_nothing() {
+    story(async |world| {
+        let names = ["orders", "invoices"];
+        for name in names {
+            world.create(binding(NAMESPACE, name).managed().service_account(name));
+            world.ready(name).await;
+        }
+        world.forget_requests();
+        world.cluster.lose_events("workloadidentitybindings", 4);
+        for name in names {
+            world.edit(name, |object| object["metadata"]["finalizers"] = json!([]));
+            world.delete(name);
+        }
+        world.cluster.expire_watches();
+        sleep(A_WHILE).await;
+        nothing_was_written_to_azure(world);
+        assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
+        assert_eq!((credentials(world), world.account("orders").is_some()), (2, true));
+    })
+    .await;
+}

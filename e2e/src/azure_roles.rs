@@ -1,0 +1,171 @@
+//! The operator's roles in Azure, as `config/azure` has them, and where the platform team assigns them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::paths::repository;
+use crate::simulator::{
+    OTHER_GROUP, PLATFORM_GROUP, RESOURCE_GROUP, RESTRICTED_GROUP, ROLE_OF_WORKLOADS, SUBSCRIPTION, group_id,
+};
+
+/// May create identities.
+pub const IDENTITIES: &str = "identities";
+/// May bind identities of others.
+pub const FEDERATED_CREDENTIALS: &str = "federated-credentials";
+/// May assign roles.
+pub const ROLE_ASSIGNMENTS: &str = "role-assignments";
+/// May see who has which role.
+pub const ROLE_ASSIGNMENTS_READER: &str = "role-assignments-reader";
+
+/// A role of `config/azure/roles`, as the Azure CLI takes it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+#[allow(dead_code, reason = "a field that is not known here would be one that is not obeyed")]
+pub struct AzureRole {
+    /// The name for people.
+    pub name: String,
+    is_custom: bool,
+    description: String,
+    /// What it allows.
+    pub actions: Vec<String>,
+    not_actions: [String; 0],
+    data_actions: [String; 0],
+    not_data_actions: [String; 0],
+    assignable_scopes: Vec<String>,
+}
+
+/// A role and where it is assigned.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The role's file, without its ending.
+    pub file: &'static str,
+    /// What it allows.
+    pub role: AzureRole,
+    /// The id of the resource group or subscription.
+    pub scope: String,
+}
+
+/// Every role of the operator, where it is assigned.
+pub fn granted() -> Result<Vec<Granted>> {
+    let places = [
+        (IDENTITIES, group_id(RESOURCE_GROUP)),
+        (FEDERATED_CREDENTIALS, group_id(PLATFORM_GROUP)),
+        (FEDERATED_CREDENTIALS, group_id(RESTRICTED_GROUP)),
+        (FEDERATED_CREDENTIALS, group_id(OTHER_GROUP)),
+        (ROLE_ASSIGNMENTS, group_id(PLATFORM_GROUP)),
+        (ROLE_ASSIGNMENTS_READER, subscription()),
+    ];
+    let granted = places.into_iter().map(|(file, scope)| {
+        let role = AzureRole::read(file)?;
+        Ok(Granted { file, role, scope })
+    });
+    granted.collect()
+}
+
+/// The names of all files of roles, so that none is forgotten.
+pub fn files() -> Result<Vec<String>> {
+    let folder = folder();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
+        let path = entry.context("reading the folder of roles")?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let name = path.file_stem().unwrap_or_default();
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The condition that limits [`ROLE_ASSIGNMENTS`], filled in as its reader is told to.
+pub fn condition() -> Result<String> {
+    let text = read(&format!("{ROLE_ASSIGNMENTS}.condition"))?;
+    Ok(text.replace("ROLES", ROLE_OF_WORKLOADS))
+}
+
+fn subscription() -> String {
+    format!("/subscriptions/{SUBSCRIPTION}")
+}
+
+fn folder() -> PathBuf {
+    repository().join("config/azure/roles")
+}
+
+fn read(file: &str) -> Result<String> {
+    let path = folder().join(file);
+    std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+}
+
+// === impl AzureRole ===
+
+impl AzureRole {
+    /// Reads the role's file.
+    pub fn read(file: &str) -> Result<Self> {
+        serde_json::from_str(&read(&format!("{file}.json"))?).with_context(|| format!("the role {file}"))
+    }
+
+    /// The role's GUID, which Azure's clients choose.
+    #[must_use]
+    pub fn guid(&self) -> String {
+        Uuid::new_v5(&Uuid::NAMESPACE_URL, self.name.as_bytes()).to_string()
+    }
+
+    /// As Azure Resource Manager takes it.
+    pub(crate) fn body(&self) -> Value {
+        json!({ "properties": {
+            "roleName": self.name,
+            "type": "CustomRole",
+            "description": self.description,
+            "permissions": [{ "actions": self.actions }],
+            "assignableScopes": [subscription()],
+        } })
+    }
+}
+
+// === impl Granted ===
+
+impl Granted {
+    /// Whether a path of Azure Resource Manager lies at or below the scope.
+    #[must_use]
+    pub fn reaches(&self, path: &str) -> bool {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        let mut scope = self.scope.split('/').filter(|segment| !segment.is_empty());
+        scope.all(|outer| segments.next().is_some_and(|inner| inner.eq_ignore_ascii_case(outer)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_of_config_azure_is_assigned_somewhere() {
+        let mut assigned: Vec<&str> = granted().unwrap().iter().map(|granted| granted.file).collect();
+        assigned.sort_unstable();
+        assigned.dedup();
+        assert_eq!(assigned, files().unwrap());
+    }
+
+    #[test]
+    fn a_role_reaches_whole_segments_in_any_case() {
+        let granted = granted().unwrap();
+        let platform = granted.iter().find(|it| it.scope == group_id(PLATFORM_GROUP)).unwrap();
+        assert!(platform.reaches(&group_id(PLATFORM_GROUP).to_uppercase()));
+        assert!(platform.reaches(&format!("{}/providers/a", group_id(PLATFORM_GROUP))));
+        assert!(!platform.reaches(&format!("{}-2", group_id(PLATFORM_GROUP))));
+        assert!(!platform.reaches(&subscription()));
+    }
+
+    #[test]
+    fn the_condition_is_filled_in() {
+        let condition = condition().unwrap();
+        assert!(
+            !condition.contains("ROLES") && condition.contains(ROLE_OF_WORKLOADS),
+            "{condition}"
+        );
+    }
+}
