@@ -26,9 +26,9 @@ pub(crate) const MADE_HERE: &str = "workloadidentity.dev/e2e";
 
 const LISTED_DEADLINE: Duration = Duration::from_secs(30);
 
-/// The custom resource.
 const CRD: &str = "workloadidentitybindings.workloadidentity.dev";
-const POLICIES_CRD: &str = "workloadidentitypolicies.workloadidentity.dev";
+/// The custom resource definition of policies.
+pub const POLICIES_CRD: &str = "workloadidentitypolicies.workloadidentity.dev";
 const EFFECTIVE_CRD: &str = "workloadidentityeffectivepolicies.workloadidentity.dev";
 
 /// As long as the longest run.

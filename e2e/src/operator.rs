@@ -50,7 +50,8 @@ pub struct Operator {
 }
 
 /// What the platform team lets every namespace have: its own identities, and one role where those are.
-fn platform_policy() -> Value {
+#[must_use]
+pub fn platform_policy() -> Value {
     let identities = |group| format!("{}*", identity_id(group, ""));
     json!({
         "apiVersion": "workloadidentity.dev/v1alpha1",

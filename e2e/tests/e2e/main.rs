@@ -5,6 +5,7 @@ mod admission;
 mod control_plane;
 mod crash;
 mod deletion;
+mod disappearing;
 mod drift;
 mod existing;
 mod faults;
@@ -39,5 +40,6 @@ fn main() -> Result<ExitCode> {
         ("admission", admission::cases()),
         ("abuse", abuse::cases()),
         ("crash", crash::cases()),
+        ("disappearing", disappearing::cases()),
     ])
 }
