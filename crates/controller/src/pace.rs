@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wio_api::Reason;
 use wio_core::disposition::Disposition;
 
 use crate::jitter::{jittered, within};
@@ -25,6 +26,13 @@ const WAIT: Growth = Growth {
 /// Somebody has to act, and nothing tells us when they did: permissions and quotas are not watched.
 const TERMINAL: Growth = Growth {
     first: Duration::from_secs(10),
+    most: Duration::from_mins(10),
+};
+
+/// An API server that has just started forbids what it allows a second later, when it knows its rules; one that goes on doing so
+/// needs somebody to act.
+const FORBIDDEN: Growth = Growth {
+    first: Duration::from_secs(1),
     most: Duration::from_mins(10),
 };
 
@@ -60,6 +68,9 @@ const fn growth(problem: &Disposition) -> &'static Growth {
     match problem {
         Disposition::Retry { .. } => &RETRY,
         Disposition::Wait { .. } => &WAIT,
+        Disposition::Terminal {
+            reason: Reason::KubernetesRejected,
+        } => &FORBIDDEN,
         Disposition::Terminal { .. } => &TERMINAL,
     }
 }
@@ -71,8 +82,6 @@ fn grown(growth: &Growth, failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use wio_api::Reason;
-
     use super::*;
 
     const TERMINAL_PROBLEM: Disposition = Disposition::Terminal {
@@ -107,6 +116,17 @@ mod tests {
                 "{failures}: {pause}"
             );
         }
+    }
+
+    /// After an API server's restart some bindings stood still for more than a minute: their first try had no connection, their
+    /// second met rules that were not known yet, and with that the pause was one for what needs a person.
+    #[test]
+    fn what_the_api_server_forbids_is_tried_again_soon_and_then_seldom() {
+        let forbidden = Disposition::Terminal {
+            reason: Reason::KubernetesRejected,
+        };
+        assert!(pause(&[forbidden], 2) < 3.0);
+        assert!(pause(&[forbidden], 20) > 450.0);
     }
 
     #[test]
