@@ -1,13 +1,16 @@
 //! The abuse suite against admission alone: what the API server answers to the attacker, as a dry run, so that the operator never sees
 //! it. See `crates/testkit/src/abuse`.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use futures::{StreamExt, TryStreamExt, stream};
-use kube::Client;
-use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::discovery::ApiResource;
+use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
-use wio_api::keys;
+use wio_api::{WorkloadIdentityBinding, keys};
 use wio_testkit::abuse::{AtAdmission, Binding, Case, Edit, Step, group_id};
 
 use crate::cluster::{Cluster, MADE_HERE};
@@ -259,11 +262,38 @@ impl<'c> Suite<'c> {
         change(&api, &edit.name(case), &known(patch), part).await
     }
 
-    /// Takes away what was made; the cluster removes what is in the namespaces by itself.
+    /// Takes away what was made. The bindings go first, and without the operator: it may never read some of the identities that they
+    /// name, and would try for ever. The cluster removes what else is in the namespaces by itself.
     pub async fn clean(self) -> Result<()> {
-        let label = format!("--selector={SUITE}=true");
+        let client = &self.cluster.client;
+        let label = format!("{SUITE}=true");
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let suite = namespaces.list_metadata(&ListParams::default().labels(&label)).await?;
+        let suite: BTreeSet<String> = suite.into_iter().map(|namespace| namespace.name_any()).collect();
+        let all: Api<WorkloadIdentityBinding> = Api::all(client.clone());
+        until("the bindings of the suite to be gone", DEADLINE, async || {
+            let mut left = all.list_metadata(&ListParams::default()).await?.items;
+            left.retain(|binding| binding.namespace().is_some_and(|namespace| suite.contains(&namespace)));
+            for binding in &left {
+                let api: Api<WorkloadIdentityBinding> =
+                    Api::namespaced(client.clone(), &binding.namespace().unwrap_or_default());
+                let name = binding.name_any();
+                let none = Patch::Merge(json!({ "metadata": { "finalizers": null } }));
+                // One that went by itself meanwhile is what is wanted.
+                let _ = api.delete(&name, &DeleteParams::default()).await;
+                let _ = api.patch_metadata(&name, &PatchParams::default(), &none).await;
+            }
+            Ok(left.is_empty().then_some(()))
+        })
+        .await?;
         for kind in ["namespaces", "workloadidentitypolicies"] {
-            let arguments = ["delete", kind, &label, "--wait=false", "--output=name"];
+            let arguments = [
+                "delete",
+                kind,
+                &format!("--selector={label}"),
+                "--wait=false",
+                "--output=name",
+            ];
             self.cluster.kubectl.run(&arguments).await?;
         }
         Ok(())
