@@ -3,21 +3,16 @@
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use wio_api::{WorkloadIdentityBinding, keys};
+use wio_core::binding::{has_finalizer, may_have_something};
 use wio_core::fault::Fault;
 
 use crate::context::Context;
 use crate::kubernetes::{is_not_found, request};
 use crate::memory::{OwnWrite, Remembered};
 
-pub(crate) fn is_set(binding: &WorkloadIdentityBinding) -> bool {
-    let finalizers = binding.metadata.finalizers.iter().flatten();
-    finalizers.into_iter().any(|finalizer| finalizer == keys::FINALIZER)
-}
-
 /// Whether it was taken off though something was made, as the status says: whoever does so must not keep what a policy takes away.
 pub(crate) fn was_taken_off(binding: &WorkloadIdentityBinding) -> bool {
-    let made = binding.status.as_ref().and_then(|status| status.identity.as_ref());
-    !is_set(binding) && made.is_some()
+    may_have_something(binding) && !has_finalizer(binding)
 }
 
 /// Sets the finalizer.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 use wio_api::{DeletionPolicy, IdentityOrigin, Reason, WorkloadIdentityBinding};
 use wio_core::authorize::{NotPermitted, authorize, authorize_standing, revoke};
-use wio_core::binding::{IdentityRef, ValidatedBinding, owner_of, validate};
+use wio_core::binding::{IdentityRef, ValidatedBinding, has_finalizer, may_have_something, owner_of, validate};
 use wio_core::config::Cluster;
 use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, deletes_despite_users};
 use wio_core::disposition::{Disposition, disposition};
@@ -125,7 +125,7 @@ async fn pass(binding: &WorkloadIdentityBinding, ctx: &Context, remembered: &mut
     let deleting = binding.metadata.deletion_timestamp.is_some();
     let uid = binding.metadata.uid.as_deref().unwrap_or_default();
     let taken_off = finalizer::was_taken_off(binding) && !ctx.memory.is_let_go(uid);
-    if deleting && !finalizer::is_set(binding) && !taken_off {
+    if deleting && !has_finalizer(binding) && !taken_off {
         return Ok(Pass::Gone);
     }
     let Some(namespace) = namespace_of(binding, ctx) else {
@@ -148,8 +148,7 @@ async fn pass(binding: &WorkloadIdentityBinding, ctx: &Context, remembered: &mut
         Decision::Nothing(outcome) => outcome,
         Decision::Denied(denial) => withdraw(binding, ctx, rules, denial, remembered).await,
         Decision::Bound(validated, desired) => {
-            let never_had = !finalizer::is_set(binding) && !finalizer::was_taken_off(binding);
-            if never_had && !validated.suspended {
+            if !may_have_something(binding) && !validated.suspended {
                 finalizer::set(ctx, binding, remembered).await?;
             }
             bind(binding, ctx, rules, &validated, *desired, remembered).await
@@ -177,8 +176,7 @@ fn decide(binding: &WorkloadIdentityBinding, ctx: &Context, rules: Rules<'_>) ->
         policies,
         namespace,
     } = rules;
-    let may_have = finalizer::is_set(binding) || finalizer::was_taken_off(binding);
-    let denied = |why: NotPermitted| match removal(binding, ctx, cluster).filter(|_| may_have) {
+    let denied = |why: NotPermitted| match removal(binding, ctx, cluster).filter(|_| may_have_something(binding)) {
         Some(removal) => Decision::Denied(DesiredDenial::new(removal, why)),
         None => Decision::Nothing(Outcome::denied(&why)),
     };

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use wio_api::{
     AssignedRole, ConflictPolicy, DeletionPolicy, IdentityOrigin, IdentitySource, ManagedIdentity,
-    WorkloadIdentityBinding,
+    WorkloadIdentityBinding, keys,
 };
 
 use crate::config::OperatorConfig;
@@ -206,6 +206,20 @@ pub fn validate(binding: &WorkloadIdentityBinding, cluster: &ClusterId) -> Resul
 fn has_adopted(binding: &WorkloadIdentityBinding) -> bool {
     let identity = binding.status.as_ref().and_then(|status| status.identity.as_ref());
     identity.is_some_and(|identity| identity.origin == IdentityOrigin::Adopted)
+}
+
+/// Whether a binding has our finalizer.
+#[must_use]
+pub fn has_finalizer(binding: &WorkloadIdentityBinding) -> bool {
+    let finalizers = binding.metadata.finalizers.iter().flatten();
+    finalizers.into_iter().any(|finalizer| finalizer == keys::FINALIZER)
+}
+
+/// Whether something may have been made for a binding: it has our finalizer, or had it, as an identity in its status says.
+#[must_use]
+pub fn may_have_something(binding: &WorkloadIdentityBinding) -> bool {
+    let made = binding.status.as_ref().and_then(|status| status.identity.as_ref());
+    has_finalizer(binding) || made.is_some()
 }
 
 /// Who a binding is; it parses for every object that an API server stored.

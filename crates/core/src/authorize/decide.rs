@@ -9,7 +9,7 @@ use crate::config::OperatorConfig;
 use crate::names::{
     IdentityId, Location, PolicyName, ResourceGroupId, ResourceGroupName, ServiceAccountName, identity_name,
 };
-use crate::policy::{NamespaceFacts, Place, Policies, Policy};
+use crate::policy::{NamespaceFacts, Place, Policies, Policy, limit_of};
 
 /// Everything that needs a permission.
 pub(super) struct Asked {
@@ -252,7 +252,7 @@ fn quota(asked: &Asked, matching: &[&Policy], refusal: &Refusal<'_>) -> Result<(
     let Some(before) = asked.used_credentials else {
         return Ok(());
     };
-    match matching.iter().filter_map(|policy| policy.max_credentials).max() {
+    match limit_of(matching) {
         Some(max) if before.saturating_add(asked.accounts.len()) > max => Err(refusal.quota(before, max)),
         _ => Ok(()),
     }

@@ -124,10 +124,7 @@ impl Policies {
     /// How many federated credentials a namespace may hold; none when it may hold any number, so that counting is not worth it.
     #[must_use]
     pub fn limit(&self, namespace: &NamespaceFacts) -> Option<usize> {
-        self.of(namespace)
-            .iter()
-            .filter_map(|policy| policy.max_credentials)
-            .max()
+        limit_of(&self.of(namespace))
     }
 
     /// The policies for a namespace, by name.
@@ -137,6 +134,11 @@ impl Policies {
             .filter(|policy| policy.namespaces.hold(namespace))
             .collect()
     }
+}
+
+/// How many federated credentials these policies let a namespace hold: the highest number of them.
+pub(crate) fn limit_of(policies: &[&Policy]) -> Option<usize> {
+    policies.iter().filter_map(|policy| policy.max_credentials).max()
 }
 
 // === impl Policy ===

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 
 use super::{Claim, Role, Sibling};
 use crate::authorize::{authorize, authorize_standing};
-use crate::binding::{Owner, TokenExpiration, owner_of, validate};
+use crate::binding::{Owner, TokenExpiration, may_have_something, owner_of, validate};
 use crate::config::{Cluster, OperatorConfig};
 use crate::desired::{DesiredBinding, DesiredRole};
 use crate::names::{IdentityId, ServiceAccountName};
@@ -44,7 +44,7 @@ pub fn siblings(
             metadata.namespace == binding.metadata.namespace
                 && metadata.uid != binding.metadata.uid
                 && metadata.deletion_timestamp.is_none()
-                && may_have(other)
+                && may_have_something(other)
                 && interest.is_shared_by(other)
         })
         .collect();
@@ -61,13 +61,6 @@ pub fn siblings(
         .into_iter()
         .filter_map(|other| sibling(other, cluster, config, policies, namespace, used(other)))
         .collect()
-}
-
-/// Whether something may have been made for a binding: it has our finalizer, or had it.
-fn may_have(binding: &WorkloadIdentityBinding) -> bool {
-    let made = binding.status.as_ref().and_then(|status| status.identity.as_ref());
-    let mut finalizers = binding.metadata.finalizers.iter().flatten();
-    made.is_some() || finalizers.any(|finalizer| finalizer == keys::FINALIZER)
 }
 
 fn sibling(
