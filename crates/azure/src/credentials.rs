@@ -61,7 +61,8 @@ impl Azure {
 
     async fn pages(&self, id: &IdentityId) -> Result<Vec<ObservedCredential>, AzureCause> {
         let mut found = Vec::new();
-        let mut url = self.pipeline.credential_url(id, None);
+        let list = self.pipeline.urls.federated_credentials(id);
+        let mut url = list.first.clone();
         for _ in 0..MAX_PAGES {
             let mut request = Request::new(url, Method::Get);
             request.insert_header("accept", "application/json");
@@ -72,7 +73,7 @@ impl Azure {
             let page: Page = answer.json()?;
             found.extend(page.value.into_iter().filter_map(Credential::observed));
             match page.next_link.filter(|link| !link.is_empty()) {
-                Some(link) => url = self.pipeline.follow(&link)?,
+                Some(link) => url = list.next_page(&link)?,
                 None => return Ok(found),
             }
         }
@@ -131,7 +132,11 @@ impl Azure {
     }
 
     fn credentials(&self, operation: Operation, id: &IdentityId, name: &CredentialName) -> (Call, Client) {
-        let call = Call::new(&self.pipeline, operation, self.pipeline.credential_url(id, Some(name)));
+        let call = Call::new(
+            &self.pipeline,
+            operation,
+            self.pipeline.urls.federated_credential(id, name),
+        );
         let client = call.client().federated_identity_credentials_client();
         (call, client)
     }

@@ -114,7 +114,7 @@ impl Azure {
     }
 
     fn identities(&self, operation: Operation, id: &IdentityId) -> (Call, Client) {
-        let call = Call::new(&self.pipeline, operation, self.pipeline.identity_url(id));
+        let call = Call::new(&self.pipeline, operation, self.pipeline.urls.identity(id));
         let client = call.client().user_assigned_identities_client();
         (call, client)
     }

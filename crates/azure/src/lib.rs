@@ -21,6 +21,7 @@ mod roles;
 mod telemetry;
 mod tokens;
 mod transport;
+mod urls;
 
 pub use client::{Azure, StartError};
 pub use cloud::{ApiVersion, Cloud, Endpoints, InvalidEndpoint};

@@ -51,7 +51,12 @@ impl Call {
         let carrier = Arc::clone(&self.0) as Arc<dyn legacy::HttpClient>;
         let options =
             legacy::ClientOptions::new(legacy::TransportOptions::new(carrier)).retry(legacy::RetryOptions::none());
-        Client::new(self.0.pipeline.endpoint(), Arc::new(Placeholder), Vec::new(), options)
+        Client::new(
+            self.0.pipeline.urls.endpoint(),
+            Arc::new(Placeholder),
+            Vec::new(),
+            options,
+        )
     }
 
     /// Waits for what the client makes of the answer, and gives the answer too.
@@ -173,7 +178,7 @@ mod tests {
             "orders#",
             "orders/federatedIdentityCredentials/x",
         ] {
-            let call = Call::new(&pipeline, Operation::DeleteIdentity, pipeline.identity_url(&id));
+            let call = Call::new(&pipeline, Operation::DeleteIdentity, pipeline.urls.identity(&id));
             let client = call.client().user_assigned_identities_client();
             let sending = client
                 .delete("6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11", "operator", name)

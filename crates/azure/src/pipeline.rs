@@ -9,20 +9,18 @@ use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{CLIENT_REQUEST_ID, HeaderName, USER_AGENT};
 use azure_core::http::policies::{Policy, PolicyResult};
-use azure_core::http::{
-    ClientOptions, Context, HttpClient, PipelineSendOptions, Request, RetryOptions, Transport, Url,
-};
+use azure_core::http::{ClientOptions, Context, HttpClient, PipelineSendOptions, Request, RetryOptions, Transport};
 use tokio::time::{Instant, timeout};
 use url::Origin;
 use uuid::Uuid;
 use wio_core::fault::AzureCause;
-use wio_core::names::{CredentialName, IdentityId, PrincipalId, RoleAssignmentName, Scope};
 
 use crate::answer::Answer;
 use crate::cloud::Endpoints;
 use crate::telemetry::{Operation, Telemetry, label};
 use crate::tokens::{Authorize, Tokens};
 use crate::transport::Capped;
+use crate::urls::Urls;
 
 /// From the first step, getting a token among them, to the last byte of the answer. Identities and federated credentials
 /// are written synchronously, in a second or two; what Azure carries out all the same is met by the next try, and a
@@ -36,18 +34,9 @@ const PRODUCT: &str = concat!("workload-identity-operator/", env!("CARGO_PKG_VER
 #[derive(Debug)]
 pub(crate) struct Pipeline {
     policies: azure_core::http::Pipeline,
-    endpoints: Endpoints,
+    pub(crate) urls: Urls,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) telemetry: Telemetry,
-}
-
-/// Which role assignments a request is about.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RoleAssignments {
-    /// The one of this name.
-    Named(RoleAssignmentName),
-    /// All of this principal.
-    Of(PrincipalId),
 }
 
 /// Lets nothing out that is not for the one host that may see the token.
@@ -84,7 +73,7 @@ impl Pipeline {
         );
         Self {
             policies,
-            endpoints,
+            urls: Urls::new(endpoints),
             tokens,
             telemetry: Telemetry::default(),
         }
@@ -119,95 +108,7 @@ impl Pipeline {
         self.telemetry.record(operation, &outcome, duration);
         outcome
     }
-
-    /// The endpoint with the API version in its query, where `azure_mgmt_msi` looks for one before it takes its own.
-    pub(crate) fn endpoint(&self) -> Url {
-        let mut url = self.endpoints.arm.clone();
-        url.query_pairs_mut()
-            .append_pair(API_VERSION, self.endpoints.api_version.as_str());
-        url
-    }
-
-    /// Where an identity is.
-    pub(crate) fn identity_url(&self, id: &IdentityId) -> Url {
-        self.below(id, &[])
-    }
-
-    /// Where a federated credential of an identity is, or the list of all of them.
-    pub(crate) fn credential_url(&self, id: &IdentityId, name: Option<&CredentialName>) -> Url {
-        match name {
-            Some(name) => self.below(id, &["federatedIdentityCredentials", name.as_str()]),
-            None => self.below(id, &["federatedIdentityCredentials"]),
-        }
-    }
-
-    fn below(&self, id: &IdentityId, rest: &[&str]) -> Url {
-        let mut url = self.endpoint();
-        let subscription = id.group.subscription.to_string();
-        // An https URL always has a path, so there is always something to extend.
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.clear()
-                .extend(["subscriptions", &subscription, "resourceGroups", id.group.name.as_str()])
-                .extend([
-                    "providers",
-                    "Microsoft.ManagedIdentity",
-                    "userAssignedIdentities",
-                    id.name.as_str(),
-                ])
-                .extend(rest);
-        }
-        url
-    }
-
-    /// Where a role assignment is, or the list of all of a principal's at, above and below a scope.
-    pub(crate) fn role_assignments_url(&self, scope: &Scope, which: RoleAssignments) -> Url {
-        let mut url = self.endpoints.arm.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.clear()
-                .extend(scope.segments())
-                .extend(["providers", "Microsoft.Authorization", "roleAssignments"]);
-            if let RoleAssignments::Named(name) = which {
-                path.push(&name.to_string());
-            }
-        }
-        let filter = match which {
-            RoleAssignments::Named(_) => String::new(),
-            RoleAssignments::Of(principal) => format!("&$filter=principalId%20eq%20%27{principal}%27"),
-        };
-        url.set_query(Some(&format!("{API_VERSION}={ROLE_ASSIGNMENTS_VERSION}{filter}")));
-        url
-    }
-
-    /// Where the `nextLink` of a list of managed identities or federated credentials leads. Whether it may be followed,
-    /// the guard decides.
-    pub(crate) fn follow(&self, link: &str) -> Result<Url, AzureCause> {
-        self.follow_with(link, self.endpoints.api_version.as_str())
-    }
-
-    /// As [`Self::follow`], for a list of role assignments.
-    pub(crate) fn follow_role_assignments(&self, link: &str) -> Result<Url, AzureCause> {
-        self.follow_with(link, ROLE_ASSIGNMENTS_VERSION)
-    }
-
-    fn follow_with(&self, link: &str, api_version: &str) -> Result<Url, AzureCause> {
-        let mut url = self
-            .endpoints
-            .arm
-            .join(link)
-            .map_err(|error| AzureCause::Malformed(format!("the link to the next page is no URL: {error}")))?;
-        if !url
-            .query_pairs()
-            .any(|(name, _)| name.eq_ignore_ascii_case(API_VERSION))
-        {
-            url.query_pairs_mut().append_pair(API_VERSION, api_version);
-        }
-        Ok(url)
-    }
 }
-
-const API_VERSION: &str = "api-version";
-/// The only version of role assignments that is not a preview.
-const ROLE_ASSIGNMENTS_VERSION: &str = "2022-04-01";
 
 // === impl Guard ===
 

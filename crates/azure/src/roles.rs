@@ -13,7 +13,6 @@ use wio_core::observed::ObservedRoleAssignment;
 
 use crate::answer::{Answer, says_absent};
 use crate::client::Azure;
-use crate::pipeline::RoleAssignments;
 use crate::telemetry::Operation;
 
 /// A subscription has at most 4000 role assignments. A list of more pages than this leads in a circle.
@@ -72,16 +71,15 @@ impl Azure {
         principal: PrincipalId,
     ) -> Result<Vec<ObservedRoleAssignment>, AzureCause> {
         let mut found = Vec::new();
-        let mut url = self
-            .pipeline
-            .role_assignments_url(scope, RoleAssignments::Of(principal));
+        let list = self.pipeline.urls.role_assignments(scope, principal);
+        let mut url = list.first.clone();
         for _ in 0..MAX_PAGES {
             let request = Request::new(url, Method::Get);
             let answer = self.send_role_request(Operation::ListRoleAssignments, request).await?;
             let page: Page = answer.json()?;
             found.extend(page.value.into_iter().filter_map(Assignment::observed));
             match page.next_link.filter(|link| !link.is_empty()) {
-                Some(link) => url = self.pipeline.follow_role_assignments(&link)?,
+                Some(link) => url = list.next_page(&link)?,
                 None => return Ok(found),
             }
         }
@@ -128,7 +126,7 @@ impl Azure {
         }
         let scope = role.scope();
         let name = owner.role_assignment_name(scope, principal, role.definition());
-        let url = self.pipeline.role_assignments_url(scope, RoleAssignments::Named(name));
+        let url = self.pipeline.urls.role_assignment(scope, name);
         match self.put_role(url, role, principal).await {
             Ok(written) if written.name == name && role.is_given_by(&written, principal) => Ok(written),
             Ok(written) => Err(AzureCause::Malformed(format!("it speaks of {}", written.id()))),
@@ -174,7 +172,7 @@ impl Azure {
         scope: &Scope,
         name: RoleAssignmentName,
     ) -> Result<(), AzureFault> {
-        let url = self.pipeline.role_assignments_url(scope, RoleAssignments::Named(name));
+        let url = self.pipeline.urls.role_assignment(scope, name);
         let request = Request::new(url, Method::Delete);
         match self.send_role_request(Operation::DeleteRoleAssignment, request).await {
             Ok(_) => Ok(()),

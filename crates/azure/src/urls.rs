@@ -1,0 +1,127 @@
+//! URLs of resources in Azure Resource Manager, and of lists of them.
+
+use azure_core::http::Url;
+use wio_core::fault::AzureCause;
+use wio_core::names::{CredentialName, IdentityId, PrincipalId, ResourceGroupId, RoleAssignmentName, Scope};
+
+use crate::cloud::{ApiVersion, Endpoints};
+
+const API_VERSION: &str = "api-version";
+const FEDERATED_CREDENTIALS: &str = "federatedIdentityCredentials";
+/// The only version of role assignments that is not a preview.
+const ROLE_ASSIGNMENTS_VERSION: &str = "2022-04-01";
+
+/// The URLs below one endpoint of Azure Resource Manager.
+#[derive(Clone, Debug)]
+pub(crate) struct Urls {
+    arm: Url,
+    api_version: ApiVersion,
+}
+
+/// The URL of a list's first page, and what its `nextLink`s need.
+#[derive(Clone, Debug)]
+pub(crate) struct ListUrl {
+    pub(crate) first: Url,
+    arm: Url,
+    api_version: String,
+}
+
+// === impl Urls ===
+
+impl Urls {
+    pub(crate) fn new(endpoints: Endpoints) -> Self {
+        let Endpoints { arm, api_version, .. } = endpoints;
+        Self { arm, api_version }
+    }
+
+    /// The endpoint with the API version in its query, where `azure_mgmt_msi` looks for one before it takes its own.
+    pub(crate) fn endpoint(&self) -> Url {
+        let mut url = self.arm.clone();
+        url.query_pairs_mut()
+            .append_pair(API_VERSION, self.api_version.as_str());
+        url
+    }
+
+    /// The URL of a managed identity.
+    pub(crate) fn identity(&self, id: &IdentityId) -> Url {
+        self.managed_identity(&id.group, &[id.name.as_str()])
+    }
+
+    /// The URL of a federated credential of a managed identity.
+    pub(crate) fn federated_credential(&self, id: &IdentityId, name: &CredentialName) -> Url {
+        self.managed_identity(&id.group, &[id.name.as_str(), FEDERATED_CREDENTIALS, name.as_str()])
+    }
+
+    /// The list of all federated credentials of a managed identity.
+    pub(crate) fn federated_credentials(&self, id: &IdentityId) -> ListUrl {
+        let first = self.managed_identity(&id.group, &[id.name.as_str(), FEDERATED_CREDENTIALS]);
+        self.list(first, self.api_version.as_str())
+    }
+
+    fn managed_identity(&self, group: &ResourceGroupId, rest: &[&str]) -> Url {
+        let mut url = self.endpoint();
+        let subscription = group.subscription.to_string();
+        // An https URL always has a path, so there is always something to extend.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear()
+                .extend(["subscriptions", &subscription, "resourceGroups", group.name.as_str()])
+                .extend(["providers", "Microsoft.ManagedIdentity", "userAssignedIdentities"])
+                .extend(rest);
+        }
+        url
+    }
+
+    /// The URL of a role assignment at a scope.
+    pub(crate) fn role_assignment(&self, scope: &Scope, name: RoleAssignmentName) -> Url {
+        let mut url = self.role_assignments_at(scope, "");
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.push(&name.to_string());
+        }
+        url
+    }
+
+    /// The list of all role assignments of a principal at a scope, above it and below it.
+    pub(crate) fn role_assignments(&self, scope: &Scope, principal: PrincipalId) -> ListUrl {
+        let filter = format!("&$filter=principalId%20eq%20%27{principal}%27");
+        self.list(self.role_assignments_at(scope, &filter), ROLE_ASSIGNMENTS_VERSION)
+    }
+
+    fn role_assignments_at(&self, scope: &Scope, filter: &str) -> Url {
+        let mut url = self.arm.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear()
+                .extend(scope.segments())
+                .extend(["providers", "Microsoft.Authorization", "roleAssignments"]);
+        }
+        url.set_query(Some(&format!("{API_VERSION}={ROLE_ASSIGNMENTS_VERSION}{filter}")));
+        url
+    }
+
+    fn list(&self, first: Url, api_version: &str) -> ListUrl {
+        ListUrl {
+            first,
+            arm: self.arm.clone(),
+            api_version: api_version.to_owned(),
+        }
+    }
+}
+
+// === impl ListUrl ===
+
+impl ListUrl {
+    /// The URL that a `nextLink` leads to, with an API version where it names none. Whether it may be followed, the guard
+    /// of the pipeline decides.
+    pub(crate) fn next_page(&self, link: &str) -> Result<Url, AzureCause> {
+        let mut url = self
+            .arm
+            .join(link)
+            .map_err(|error| AzureCause::Malformed(format!("the link to the next page is no URL: {error}")))?;
+        if !url
+            .query_pairs()
+            .any(|(name, _)| name.eq_ignore_ascii_case(API_VERSION))
+        {
+            url.query_pairs_mut().append_pair(API_VERSION, &self.api_version);
+        }
+        Ok(url)
+    }
+}
