@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wio_core::fault::{AzureAnswer, AzureCause};
 
+use crate::budgets::Budgets;
 use crate::retry_after::retry_after;
-use crate::telemetry::Budgets;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-ms-error-code");

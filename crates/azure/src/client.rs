@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
 use azure_core::http::HttpClient;
-use wio_core::fault::{AzureCause, AzureFault};
+use wio_core::fault::AzureFault;
 
 use crate::cloud::Endpoints;
 use crate::credential::EnvironmentCredential;
 use crate::locks::Locks;
 use crate::pipeline::Pipeline;
+use crate::send_error::SendError;
 use crate::telemetry::Exchange;
 use crate::transport;
 
@@ -66,7 +67,7 @@ impl Azure {
     pub async fn probe(&self) -> Result<(), AzureFault> {
         self.pipeline.tokens.get().await.map(drop).map_err(|why| AzureFault {
             operation: "sign in to Azure".to_owned(),
-            cause: AzureCause::Credential(why),
+            cause: SendError::Credential(why).into(),
         })
     }
 

@@ -8,6 +8,7 @@
 //! Nothing else opens a connection to Azure. Nothing here retries: what an error means, `wio_core::disposition` says.
 
 mod answer;
+mod budgets;
 mod client;
 mod cloud;
 mod credential;
@@ -16,15 +17,18 @@ mod identities;
 mod locks;
 mod msi;
 mod pipeline;
+mod policies;
 mod retry_after;
 mod roles;
+mod send_error;
 mod telemetry;
 mod tokens;
 mod transport;
 mod urls;
 
+pub use budgets::Budgets;
 pub use client::{Azure, StartError};
 pub use cloud::{ApiVersion, Cloud, Endpoints, InvalidEndpoint};
 pub use credential::{CredentialKind, EnvironmentCredential};
 pub use identities::{IdentityView, Put};
-pub use telemetry::{Budgets, Exchange, Operation};
+pub use telemetry::{Exchange, Operation};

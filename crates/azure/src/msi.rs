@@ -104,7 +104,7 @@ impl Carrier {
             request.set_body(body.clone());
         }
         request.insert_header("accept", "application/json");
-        self.pipeline.send(self.operation, request).await
+        Ok(self.pipeline.send(self.operation, request).await?)
     }
 }
 

@@ -4,10 +4,9 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use azure_core::http::headers::{HeaderName, Headers};
-use wio_core::fault::AzureCause;
-
 use crate::answer::Answer;
+use crate::budgets::Budgets;
+use crate::send_error::SendError;
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,18 +47,6 @@ pub struct Exchange {
     pub budgets: Budgets,
 }
 
-/// How many requests Azure Resource Manager still admits, as an answer said it: the lower one of the older and the newer
-/// header. <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Budgets {
-    /// Reads.
-    pub reads: Option<u64>,
-    /// Writes.
-    pub writes: Option<u64>,
-    /// Deletions.
-    pub deletes: Option<u64>,
-}
-
 type Observer = Box<dyn Fn(&Exchange) + Send + Sync>;
 
 /// Tells an observer of every exchange.
@@ -87,37 +74,6 @@ impl Operation {
     }
 }
 
-// === impl Budgets ===
-
-impl Budgets {
-    pub(crate) fn of(headers: &Headers) -> Self {
-        let left = |names: [&'static str; 2]| {
-            let read = |name| {
-                headers
-                    .get_optional_str(&HeaderName::from_static(name))?
-                    .trim()
-                    .parse()
-                    .ok()
-            };
-            names.into_iter().filter_map(read).min()
-        };
-        Self {
-            reads: left([
-                "x-ms-ratelimit-remaining-subscription-reads",
-                "x-ms-ratelimit-remaining-subscription-global-reads",
-            ]),
-            writes: left([
-                "x-ms-ratelimit-remaining-subscription-writes",
-                "x-ms-ratelimit-remaining-subscription-global-writes",
-            ]),
-            deletes: left([
-                "x-ms-ratelimit-remaining-subscription-deletes",
-                "x-ms-ratelimit-remaining-subscription-global-deletes",
-            ]),
-        }
-    }
-}
-
 // === impl Telemetry ===
 
 impl Telemetry {
@@ -125,7 +81,7 @@ impl Telemetry {
         self.0.set(observer).is_ok()
     }
 
-    pub(crate) fn record(&self, operation: Operation, outcome: &Result<Answer, AzureCause>, duration: Duration) {
+    pub(crate) fn record(&self, operation: Operation, outcome: &Result<Answer, SendError>, duration: Duration) {
         let Some(observer) = self.0.get() else {
             return;
         };
@@ -146,18 +102,15 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-pub(crate) const fn label(outcome: &Result<Answer, AzureCause>) -> &'static str {
+/// The value of the metrics' label `outcome`, one of a few.
+pub(crate) const fn label(outcome: &Result<Answer, SendError>) -> &'static str {
     let status = match outcome {
         Ok(answer) => answer.status,
-        Err(AzureCause::Answer(answer)) => answer.status,
-        // What a client of one kind of resource makes of an answer.
-        Err(AzureCause::RoleAccessDenied { .. }) => 403,
-        Err(AzureCause::RoleScopeNotFound(_)) => 404,
-        Err(AzureCause::Timeout) => return "timeout",
-        Err(AzureCause::Transport(_)) => return "transport",
-        Err(AzureCause::Credential(_)) => return "credential",
-        Err(AzureCause::Refused(_)) => return "refused",
-        Err(AzureCause::Malformed(_)) => return "malformed",
+        Err(SendError::Timeout) => return "timeout",
+        Err(SendError::Transport(_)) => return "transport",
+        Err(SendError::Credential(_)) => return "credential",
+        Err(SendError::Refused(_)) => return "refused",
+        Err(SendError::Malformed(_)) => return "malformed",
     };
     match status {
         200 => "200",
@@ -172,26 +125,5 @@ pub(crate) const fn label(outcome: &Result<Answer, AzureCause>) -> &'static str 
             4 => "4xx",
             _ => "5xx",
         },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lower_one_of_both_families_of_headers_is_what_is_left() {
-        let mut headers = Headers::new();
-        headers.insert("x-ms-ratelimit-remaining-subscription-reads", "249");
-        headers.insert("x-ms-ratelimit-remaining-subscription-global-reads", "3749");
-        headers.insert("x-ms-ratelimit-remaining-subscription-global-writes", "12");
-        headers.insert("x-ms-ratelimit-remaining-subscription-deletes", "many");
-        let budgets = Budgets {
-            reads: Some(249),
-            writes: Some(12),
-            deletes: None,
-        };
-        assert_eq!(Budgets::of(&headers), budgets);
-        assert_eq!(Budgets::of(&Headers::new()), Budgets::default());
     }
 }

@@ -5,18 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use azure_core::Error;
 use azure_core::credentials::{AccessToken, Secret, TokenCredential};
-use azure_core::error::ErrorKind;
-use azure_core::http::headers::AUTHORIZATION;
-use azure_core::http::policies::{Policy, PolicyResult};
-use azure_core::http::{Context, Request, StatusCode};
 use azure_core::time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout};
 
-use crate::pipeline::{pass_on, reasons};
+use crate::send_error::reasons;
 
 /// How long an attempt to get a token may take. The client of the instance metadata service alone would try for more
 /// than 100 s.
@@ -47,10 +41,6 @@ struct Failure {
     at: Instant,
     why: String,
 }
-
-/// Puts the token on requests that the guard let through.
-#[derive(Debug)]
-pub(crate) struct Authorize(pub(crate) Arc<Tokens>);
 
 // === impl Tokens ===
 
@@ -124,7 +114,7 @@ impl Tokens {
     }
 
     /// Azure rejected the token: the next request gets another one.
-    fn rejected(&self, secret: &Secret) {
+    pub(crate) fn rejected(&self, secret: &Secret) {
         let settled = |held: &Held| held.token.token == *secret && held.obtained.elapsed() >= SETTLE;
         if self.held().as_ref().is_some_and(settled) {
             self.hold(None);
@@ -156,22 +146,6 @@ impl Held {
     }
 }
 
-// === impl Authorize ===
-
-#[async_trait]
-impl Policy for Authorize {
-    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
-        let credential_error = |why| Error::with_message(ErrorKind::Credential, why);
-        let token = self.0.get().await.map_err(credential_error)?;
-        request.insert_header(AUTHORIZATION, format!("Bearer {}", token.secret()));
-        let response = pass_on(ctx, request, next).await?;
-        if response.status() == StatusCode::Unauthorized {
-            self.0.rejected(&token);
-        }
-        Ok(response)
-    }
-}
-
 /// Takes out what looks like a JSON Web Token. Parsers quote what they did not expect.
 fn without_tokens(text: &str) -> String {
     let not_of_a_token = |c: char| !(c.is_ascii_alphanumeric() || "-_.=+/".contains(c));
@@ -184,7 +158,10 @@ fn without_tokens(text: &str) -> String {
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
+    use async_trait::async_trait;
+    use azure_core::Error;
     use azure_core::credentials::TokenRequestOptions;
+    use azure_core::error::ErrorKind;
     use tokio::sync::Notify;
 
     use super::*;

@@ -1,0 +1,73 @@
+//! The policies that a request passes before it leaves: the guard of the host, and the authorization by a token.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::Error;
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::{AUTHORIZATION, USER_AGENT};
+use azure_core::http::policies::{Policy, PolicyResult};
+use azure_core::http::{Context, Request, StatusCode};
+use url::Origin;
+
+use crate::tokens::Tokens;
+
+const PRODUCT: &str = concat!("workload-identity-operator/", env!("CARGO_PKG_VERSION"));
+
+/// The policy that lets no request out but to the one host that may see the token.
+#[derive(Debug)]
+pub(crate) struct Guard(pub(crate) Origin);
+
+/// The guard's refusal, found again in the error that the pipeline returns.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refusal(pub(crate) String);
+
+/// The policy that puts the operator's token on requests that the guard let through.
+#[derive(Debug)]
+pub(crate) struct Authorize(pub(crate) Arc<Tokens>);
+
+// === impl Guard ===
+
+#[async_trait]
+impl Policy for Guard {
+    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        let url = request.url();
+        let Self(allowed) = self;
+        if url.origin() != *allowed || !url.username().is_empty() || url.password().is_some() {
+            let asked = url.origin().ascii_serialization();
+            let refusal = format!(
+                "it would go to {asked}, and requests go to {} only",
+                allowed.ascii_serialization()
+            );
+            return Err(Error::new(ErrorKind::Other, Refusal(refusal)));
+        }
+        let agent = request.headers().get_optional_string(&USER_AGENT).unwrap_or_default();
+        request.insert_header(USER_AGENT, format!("{PRODUCT} {agent}"));
+        pass_on(ctx, request, next).await
+    }
+}
+
+// === impl Authorize ===
+
+#[async_trait]
+impl Policy for Authorize {
+    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        let credential_error = |why| Error::with_message(ErrorKind::Credential, why);
+        let token = self.0.get().await.map_err(credential_error)?;
+        request.insert_header(AUTHORIZATION, format!("Bearer {}", token.secret()));
+        let response = pass_on(ctx, request, next).await?;
+        if response.status() == StatusCode::Unauthorized {
+            self.0.rejected(&token);
+        }
+        Ok(response)
+    }
+}
+
+/// Lets the policies that come after have the request.
+async fn pass_on(ctx: &Context<'_>, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+    match next.split_first() {
+        Some((policy, rest)) => policy.send(ctx, request, rest).await,
+        None => Err(Error::with_message(ErrorKind::Other, "the pipeline has no transport")),
+    }
+}
