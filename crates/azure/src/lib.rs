@@ -1,7 +1,7 @@
 //! Azure Resource Manager and Entra: the one pipeline and the typed clients on it.
 //!
 //! ```text
-//! Azure ─► msi::Call (azure_mgmt_msi's builders) ─┐
+//! Azure ─► msi: Call (azure_mgmt_msi's builders) ─┐
 //!   │                                             ├─► Pipeline: guard ─► authorize ─► transport
 //!   └───► plain typed requests ───────────────────┘
 //! ```
@@ -12,10 +12,9 @@ mod budgets;
 mod client;
 mod cloud;
 mod credential;
-mod credentials;
-mod identities;
 mod locks;
 mod msi;
+mod paging;
 mod pipeline;
 mod policies;
 mod retry_after;
@@ -30,5 +29,5 @@ pub use budgets::Budgets;
 pub use client::{Azure, StartError};
 pub use cloud::{ApiVersion, Cloud, Endpoints, InvalidEndpoint};
 pub use credential::{CredentialKind, EnvironmentCredential};
-pub use identities::{IdentityView, Put};
+pub use msi::{IdentityView, WrittenIdentity};
 pub use telemetry::{Exchange, Operation};

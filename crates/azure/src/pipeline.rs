@@ -6,10 +6,14 @@ use std::time::Duration;
 use azure_core::Error;
 use azure_core::credentials::TokenCredential;
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{CLIENT_REQUEST_ID, HeaderName};
-use azure_core::http::{ClientOptions, Context, HttpClient, PipelineSendOptions, Request, RetryOptions, Transport};
+use azure_core::http::headers::{ACCEPT, CLIENT_REQUEST_ID, HeaderName};
+use azure_core::http::{
+    ClientOptions, Context, HttpClient, Method, PipelineSendOptions, Request, RetryOptions, Transport, Url,
+};
+use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
+use wio_core::fault::AzureCause;
 
 use crate::answer::Answer;
 use crate::cloud::Endpoints;
@@ -67,11 +71,29 @@ impl Pipeline {
         }
     }
 
+    /// Reads a resource.
+    pub(crate) async fn get_json<T: DeserializeOwned>(&self, operation: Operation, url: Url) -> Result<T, AzureCause> {
+        self.send_checked(operation, Request::new(url, Method::Get))
+            .await?
+            .json()
+    }
+
+    /// Sends one request, once, and makes an error of an answer that is no success.
+    pub(crate) async fn send_checked(&self, operation: Operation, request: Request) -> Result<Answer, AzureCause> {
+        let answer = self.send(operation, request).await?;
+        if answer.is_success() {
+            Ok(answer)
+        } else {
+            Err(answer.error())
+        }
+    }
+
     /// Sends one request, once. An answer with whatever status is an answer.
-    pub(crate) async fn send(&self, operation: Operation, mut request: Request) -> Result<Answer, SendError> {
+    async fn send(&self, operation: Operation, mut request: Request) -> Result<Answer, SendError> {
         let correlation_id = Uuid::new_v4().to_string();
         request.insert_header(CLIENT_REQUEST_ID, correlation_id.clone());
         request.insert_header(CORRELATION_ID, correlation_id.clone());
+        request.insert_header(ACCEPT, "application/json");
         let started = Instant::now();
         let options = PipelineSendOptions {
             skip_checks: true,

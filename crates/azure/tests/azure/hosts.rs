@@ -86,7 +86,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 }
 
 /// A name `a/../b` fetched `b`, and `%2f` is a slash to some servers. The types that the client's methods ask for cannot
-/// hold such a name; what would happen if one could, a unit test of `msi.rs` shows.
+/// hold such a name; what would happen if one could, a unit test of `msi/call.rs` shows.
 #[test]
 fn a_name_that_leads_elsewhere_cannot_even_be_said() {
     for bad in [

@@ -10,6 +10,7 @@ use azure_core_legacy as legacy;
 use azure_core_legacy::error::{Error, ErrorKind};
 use azure_mgmt_msi::Client;
 use wio_core::fault::AzureCause;
+use wio_core::names::IdentityId;
 
 use crate::answer::Answer;
 use crate::pipeline::Pipeline;
@@ -17,10 +18,10 @@ use crate::telemetry::Operation;
 
 /// One request that `azure_mgmt_msi` builds and our pipeline sends.
 #[derive(Clone, Debug)]
-pub(crate) struct Call(Arc<Carrier>);
+pub(super) struct Call(Arc<Carrier>);
 
-/// The transport of one call. It keeps what the old client would throw away: the status, the headers and the body of
-/// an error.
+/// The transport of one call. It keeps what the old client would throw away: the status of a success, and all of an
+/// error.
 #[derive(Debug)]
 struct Carrier {
     pipeline: Arc<Pipeline>,
@@ -37,7 +38,7 @@ struct Placeholder;
 
 impl Call {
     /// A call that may ask for `url` and nothing else.
-    pub(crate) fn new(pipeline: &Arc<Pipeline>, operation: Operation, url: Url) -> Self {
+    pub(super) fn new(pipeline: &Arc<Pipeline>, operation: Operation, url: Url) -> Self {
         Self(Arc::new(Carrier {
             pipeline: Arc::clone(pipeline),
             operation,
@@ -47,7 +48,7 @@ impl Call {
     }
 
     /// A client that sends one request, by this call.
-    pub(crate) fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let carrier = Arc::clone(&self.0) as Arc<dyn legacy::HttpClient>;
         let options =
             legacy::ClientOptions::new(legacy::TransportOptions::new(carrier)).retry(legacy::RetryOptions::none());
@@ -60,7 +61,7 @@ impl Call {
     }
 
     /// Waits for what the client makes of the answer, and gives the answer too.
-    pub(crate) async fn run<T>(
+    pub(super) async fn run<T>(
         self,
         sending: impl Future<Output = legacy::Result<T>>,
     ) -> Result<(Answer, T), AzureCause> {
@@ -68,7 +69,6 @@ impl Call {
         let seen = self.0.seen.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (seen, result) {
             (Some(Ok(answer)), Ok(model)) => Ok((answer, model)),
-            (Some(Ok(answer)), Err(_)) if !answer.is_success() => Err(answer.error()),
             (Some(Ok(_)), Err(error)) => Err(AzureCause::Malformed(error.to_string())),
             (Some(Err(cause)), _) => Err(cause),
             (None, Err(error)) => Err(AzureCause::Refused(error.to_string())),
@@ -103,8 +103,7 @@ impl Carrier {
             request.insert_header("content-type", "application/json");
             request.set_body(body.clone());
         }
-        request.insert_header("accept", "application/json");
-        Ok(self.pipeline.send(self.operation, request).await?)
+        self.pipeline.send_checked(self.operation, request).await
     }
 }
 
@@ -113,12 +112,21 @@ impl legacy::HttpClient for Carrier {
     async fn execute_request(&self, request: &legacy::Request) -> legacy::Result<legacy::Response> {
         let outcome = self.carry(request).await;
         let reply = match &outcome {
-            Ok(answer) if answer.is_success() => reply(answer),
-            _ => Err(Error::message(ErrorKind::Other, "not a success; the call knows more")),
+            Ok(answer) => reply(answer),
+            Err(_) => Err(Error::message(ErrorKind::Other, "not a success; the call knows more")),
         };
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
         reply
     }
+}
+
+/// The parts of an identity's id, as the generated builders want them.
+pub(super) fn names(id: &IdentityId) -> [String; 3] {
+    [
+        id.group.subscription.to_string(),
+        id.group.name.to_string(),
+        id.name.to_string(),
+    ]
 }
 
 fn reply(answer: &Answer) -> legacy::Result<legacy::Response> {

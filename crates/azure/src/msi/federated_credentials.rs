@@ -1,7 +1,6 @@
 //! Federated identity credentials:
 //! <https://learn.microsoft.com/rest/api/managedidentity/federated-identity-credentials>.
 
-use azure_core::http::{Method, Request};
 use azure_mgmt_msi::federated_identity_credentials::Client;
 use azure_mgmt_msi::models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties};
 use serde::Deserialize;
@@ -13,22 +12,16 @@ use wio_core::observed::ObservedCredential;
 
 use crate::answer::says_absent;
 use crate::client::Azure;
-use crate::identities::names;
-use crate::msi::Call;
+use crate::paging::list_all;
 use crate::telemetry::Operation;
+
+use super::call::{Call, names};
 
 /// An identity has at most 20 credentials. A list of more pages than this leads in a circle.
 const MAX_PAGES: usize = 40;
 
-/// A page of a list. `azure_mgmt_msi` cannot read every list: its models demand a subject, and a flexible credential
+/// An entry of a list. `azure_mgmt_msi` cannot read every list: its models demand a subject, and a flexible credential
 /// has none.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    value: Vec<Credential>,
-    next_link: Option<String>,
-}
-
 #[derive(Deserialize)]
 struct Credential {
     name: String,
@@ -53,33 +46,13 @@ impl Azure {
     /// # Errors
     /// When any page cannot be had: half a list is no list.
     pub async fn list_credentials(&self, id: &IdentityId) -> Result<Vec<ObservedCredential>, AzureFault> {
-        self.pages(id).await.map_err(|cause| AzureFault {
+        let list = self.pipeline.urls.federated_credentials(id);
+        let listed = list_all(&self.pipeline, Operation::ListCredentials, &list, MAX_PAGES).await;
+        let credentials: Vec<Credential> = listed.map_err(|cause| AzureFault {
             operation: format!("list the federated credentials of the managed identity {}", id.name),
             cause,
-        })
-    }
-
-    async fn pages(&self, id: &IdentityId) -> Result<Vec<ObservedCredential>, AzureCause> {
-        let mut found = Vec::new();
-        let list = self.pipeline.urls.federated_credentials(id);
-        let mut url = list.first.clone();
-        for _ in 0..MAX_PAGES {
-            let mut request = Request::new(url, Method::Get);
-            request.insert_header("accept", "application/json");
-            let answer = self.pipeline.send(Operation::ListCredentials, request).await?;
-            if !answer.is_success() {
-                return Err(answer.error());
-            }
-            let page: Page = answer.json()?;
-            found.extend(page.value.into_iter().filter_map(Credential::observed));
-            match page.next_link.filter(|link| !link.is_empty()) {
-                Some(link) => url = list.next_page(&link)?,
-                None => return Ok(found),
-            }
-        }
-        Err(AzureCause::Malformed(format!(
-            "the list has more than {MAX_PAGES} pages"
-        )))
+        })?;
+        Ok(credentials.into_iter().filter_map(Credential::observed).collect())
     }
 
     /// Creates or replaces a federated credential. Writes to one identity are made one after the other.

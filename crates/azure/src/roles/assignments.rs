@@ -1,19 +1,20 @@
-//! Role assignments, as plain requests (docs/adr/0002):
+//! Role assignments, listed, given and taken away:
 //! <https://learn.microsoft.com/rest/api/authorization/role-assignments>.
 
 use azure_core::http::{Method, Request, Url};
-use serde::Deserialize;
-use serde_json::json;
 use wio_core::authorize::{Authorized, Grant, Revoke};
 use wio_core::binding::Owner;
 use wio_core::desired::DesiredRole;
 use wio_core::fault::{AzureCause, AzureFault};
-use wio_core::names::{PrincipalId, RoleAssignmentName, RoleDefinitionGuid, Scope};
+use wio_core::names::{PrincipalId, RoleAssignmentName, Scope};
 use wio_core::observed::ObservedRoleAssignment;
 
-use crate::answer::{Answer, says_absent};
+use crate::answer::says_absent;
 use crate::client::Azure;
+use crate::paging::list_all;
 use crate::telemetry::Operation;
+
+use super::wire::{self, Assignment};
 
 /// A subscription has at most 4000 role assignments. A list of more pages than this leads in a circle.
 const MAX_PAGES: usize = 100;
@@ -21,27 +22,6 @@ const MAX_PAGES: usize = 100;
 const READ: &str = "Microsoft.Authorization/roleAssignments/read";
 const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
 const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    value: Vec<Assignment>,
-    next_link: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Assignment {
-    name: String,
-    properties: Properties,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Properties {
-    scope: String,
-    role_definition_id: String,
-    principal_id: String,
-}
 
 // === impl Azure ===
 
@@ -70,22 +50,9 @@ impl Azure {
         scope: &Scope,
         principal: PrincipalId,
     ) -> Result<Vec<ObservedRoleAssignment>, AzureCause> {
-        let mut found = Vec::new();
         let list = self.pipeline.urls.role_assignments(scope, principal);
-        let mut url = list.first.clone();
-        for _ in 0..MAX_PAGES {
-            let request = Request::new(url, Method::Get);
-            let answer = self.send_role_request(Operation::ListRoleAssignments, request).await?;
-            let page: Page = answer.json()?;
-            found.extend(page.value.into_iter().filter_map(Assignment::observed));
-            match page.next_link.filter(|link| !link.is_empty()) {
-                Some(link) => url = list.next_page(&link)?,
-                None => return Ok(found),
-            }
-        }
-        Err(AzureCause::Malformed(format!(
-            "the list has more than {MAX_PAGES} pages"
-        )))
+        let listed = list_all(&self.pipeline, Operation::ListRoleAssignments, &list, MAX_PAGES).await?;
+        Ok(listed.into_iter().filter_map(Assignment::observed).collect())
     }
 
     /// Gives the identity's principal a role. When somebody else gave it the same role before, that assignment is
@@ -148,14 +115,11 @@ impl Azure {
     ) -> Result<ObservedRoleAssignment, AzureCause> {
         let mut request = Request::new(url, Method::Put);
         request.insert_header("content-type", "application/json");
-        let body = json!({"properties": {
-            "roleDefinitionId": definition_id(role.scope(), role.definition()),
-            "principalId": principal.to_string(),
-            // Without it Azure looks the principal up, and does not find one that it has only just made.
-            "principalType": "ServicePrincipal",
-        }});
-        request.set_body(body.to_string());
-        let answer = self.send_role_request(Operation::PutRoleAssignment, request).await?;
+        request.set_body(wire::request(role, principal).to_string());
+        let answer = self
+            .pipeline
+            .send_checked(Operation::PutRoleAssignment, request)
+            .await?;
         let written: Assignment = answer.json()?;
         written.observed().ok_or_else(|| {
             AzureCause::Malformed("the role assignment has no usable name, role or principal".to_owned())
@@ -174,7 +138,11 @@ impl Azure {
     ) -> Result<(), AzureFault> {
         let url = self.pipeline.urls.role_assignment(scope, name);
         let request = Request::new(url, Method::Delete);
-        match self.send_role_request(Operation::DeleteRoleAssignment, request).await {
+        match self
+            .pipeline
+            .send_checked(Operation::DeleteRoleAssignment, request)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(cause) if says_absent(&cause) => Ok(()),
             Err(cause) => Err(AzureFault {
@@ -186,48 +154,6 @@ impl Azure {
             }),
         }
     }
-
-    async fn send_role_request(&self, operation: Operation, mut request: Request) -> Result<Answer, AzureCause> {
-        request.insert_header("accept", "application/json");
-        let answer = self.pipeline.send(operation, request).await?;
-        if answer.is_success() {
-            Ok(answer)
-        } else {
-            Err(answer.error())
-        }
-    }
-}
-
-// === impl Assignment ===
-
-impl Assignment {
-    /// None when it breaks Azure's own rules: such a one is not ours.
-    fn observed(self) -> Option<ObservedRoleAssignment> {
-        let parsed = || {
-            Some(ObservedRoleAssignment {
-                name: self.name.parse().ok()?,
-                // It comes back without the subscription, in whatever case, and a custom role of a management group with
-                // that: the GUID is what it means.
-                definition: self.properties.role_definition_id.rsplit('/').next()?.parse().ok()?,
-                principal: self.properties.principal_id.parse().ok()?,
-                scope: self.properties.scope.clone(),
-            })
-        };
-        let observed = parsed();
-        if observed.is_none() {
-            tracing::debug!(name = self.name, "a role assignment is left out");
-        }
-        observed
-    }
-}
-
-/// In the subscription where it is to hold: a custom role is only known there.
-fn definition_id(scope: &Scope, definition: RoleDefinitionGuid) -> String {
-    let within = scope
-        .subscription()
-        .map(|subscription| format!("/subscriptions/{subscription}"))
-        .unwrap_or_default();
-    format!("{within}/providers/Microsoft.Authorization/roleDefinitions/{definition}")
 }
 
 /// Names the permission that is missing. Azure's own words name it too, and with it the caller and a moment.

@@ -11,10 +11,11 @@ use wio_core::observed::{IdentityFacts, Tags};
 
 use crate::answer::says_absent;
 use crate::client::Azure;
-use crate::msi::Call;
 use crate::telemetry::Operation;
 
-/// An identity as Azure shows it.
+use super::call::{Call, names};
+
+/// A managed identity as Azure shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityView {
     /// What Azure gave it.
@@ -23,9 +24,9 @@ pub struct IdentityView {
     pub tags: Tags,
 }
 
-/// What writing an identity came to.
+/// A managed identity as Azure shows it after a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Put {
+pub struct WrittenIdentity {
     /// The identity.
     pub view: IdentityView,
     /// Whether it was not there before (201 rather than 200).
@@ -59,7 +60,7 @@ impl Azure {
         authorized: &Authorized<Grant>,
         location: &Location,
         tags: &Tags,
-    ) -> Result<Put, AzureFault> {
+    ) -> Result<WrittenIdentity, AzureFault> {
         const CREATED: u16 = 201;
         let id = authorized.identity();
         let (call, client) = self.identities(Operation::PutIdentity, id);
@@ -70,7 +71,7 @@ impl Azure {
         let written = call.run(request.into_future()).await;
         written
             .and_then(|(answer, identity)| {
-                Ok(Put {
+                Ok(WrittenIdentity {
                     view: view(id, identity)?,
                     created: answer.status == CREATED,
                 })
@@ -118,15 +119,6 @@ impl Azure {
         let client = call.client().user_assigned_identities_client();
         (call, client)
     }
-}
-
-/// What an id is made of, as the generated builders want it.
-pub(crate) fn names(id: &IdentityId) -> [String; 3] {
-    [
-        id.group.subscription.to_string(),
-        id.group.name.to_string(),
-        id.name.to_string(),
-    ]
 }
 
 fn fault(verb: &str, id: &IdentityId, cause: AzureCause) -> AzureFault {

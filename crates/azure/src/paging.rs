@@ -1,0 +1,40 @@
+//! Lists in pages: follows `nextLink` until it has them all.
+
+use azure_core::http::Url;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use wio_core::fault::AzureCause;
+
+use crate::pipeline::Pipeline;
+use crate::telemetry::Operation;
+use crate::urls::ListUrl;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Page<T> {
+    value: Vec<T>,
+    next_link: Option<String>,
+}
+
+/// The entries of all pages of a list. A list of more than `max_pages` leads in a circle and is an error, as is a page
+/// that cannot be had: half a list is no list.
+pub(crate) async fn list_all<T: DeserializeOwned>(
+    pipeline: &Pipeline,
+    operation: Operation,
+    list: &ListUrl,
+    max_pages: usize,
+) -> Result<Vec<T>, AzureCause> {
+    let mut entries = Vec::new();
+    let mut url: Url = list.first.clone();
+    for _ in 0..max_pages {
+        let page: Page<T> = pipeline.get_json(operation, url).await?;
+        entries.extend(page.value);
+        match page.next_link.filter(|link| !link.is_empty()) {
+            Some(link) => url = list.next_page(&link)?,
+            None => return Ok(entries),
+        }
+    }
+    Err(AzureCause::Malformed(format!(
+        "the list has more than {max_pages} pages"
+    )))
+}

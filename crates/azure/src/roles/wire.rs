@@ -1,0 +1,64 @@
+//! Role assignments as JSON: bodies of requests and of answers.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use wio_core::desired::DesiredRole;
+use wio_core::names::{PrincipalId, RoleDefinitionGuid, Scope};
+use wio_core::observed::ObservedRoleAssignment;
+
+/// A role assignment in an answer.
+#[derive(Deserialize)]
+pub(super) struct Assignment {
+    name: String,
+    properties: Properties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    scope: String,
+    role_definition_id: String,
+    principal_id: String,
+}
+
+// === impl Assignment ===
+
+impl Assignment {
+    /// The role assignment, parsed. None when it breaks Azure's own rules: such a one is not ours.
+    pub(super) fn observed(self) -> Option<ObservedRoleAssignment> {
+        let parsed = || {
+            Some(ObservedRoleAssignment {
+                name: self.name.parse().ok()?,
+                // It comes back without the subscription, in whatever case, and a custom role of a management group with
+                // that: the GUID is what it means.
+                definition: self.properties.role_definition_id.rsplit('/').next()?.parse().ok()?,
+                principal: self.properties.principal_id.parse().ok()?,
+                scope: self.properties.scope.clone(),
+            })
+        };
+        let observed = parsed();
+        if observed.is_none() {
+            tracing::debug!(name = self.name, "a role assignment is left out");
+        }
+        observed
+    }
+}
+
+/// The body of a request that gives a principal a role.
+pub(super) fn request(role: &DesiredRole, principal: PrincipalId) -> Value {
+    json!({"properties": {
+        "roleDefinitionId": definition_id(role.scope(), role.definition()),
+        "principalId": principal.to_string(),
+        // Without it Azure looks the principal up, and does not find one that it has only just made.
+        "principalType": "ServicePrincipal",
+    }})
+}
+
+/// The id of a role in the subscription where it is to hold: a custom role is only known there.
+fn definition_id(scope: &Scope, definition: RoleDefinitionGuid) -> String {
+    let within = scope
+        .subscription()
+        .map(|subscription| format!("/subscriptions/{subscription}"))
+        .unwrap_or_default();
+    format!("{within}/providers/Microsoft.Authorization/roleDefinitions/{definition}")
+}
