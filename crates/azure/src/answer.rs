@@ -1,4 +1,4 @@
-//! What came back.
+//! Answers of Azure Resource Manager: status, body, request id, error code and message.
 
 use std::time::Duration;
 
@@ -65,7 +65,7 @@ impl Answer {
         matches!(self.status, 200..=299)
     }
 
-    /// The answer as the error that it is.
+    /// The error of an answer that is no success.
     pub(crate) fn error(self) -> AzureCause {
         let body: ErrorBody = serde_json::from_slice(&self.body).unwrap_or_default();
         let detail = body.error.unwrap_or(body.bare);
@@ -78,7 +78,7 @@ impl Answer {
         })
     }
 
-    /// The body of a success.
+    /// The body of a success, parsed.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, AzureCause> {
         serde_json::from_slice(&self.body).map_err(|error| AzureCause::Malformed(error.to_string()))
     }

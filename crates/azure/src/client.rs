@@ -1,4 +1,4 @@
-//! The client itself.
+//! The client of Azure: how it is made, whether it can sign in, and who is told of its requests.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use azure_core::http::HttpClient;
 use wio_core::fault::AzureFault;
 
 use crate::cloud::Endpoints;
-use crate::credential::EnvironmentCredential;
 use crate::locks::Locks;
 use crate::pipeline::Pipeline;
 use crate::send_error::SendError;
-use crate::telemetry::Exchange;
+use crate::sign_in::EnvironmentCredential;
+use crate::telemetry::{Exchange, Telemetry};
 use crate::transport;
 
 /// The client of Azure. Clones are the same client: one token, one pool of connections, one lock an identity.
@@ -21,7 +21,7 @@ pub struct Azure {
     pub(crate) locks: Locks,
 }
 
-/// Why there can be no client.
+/// An error of making the client of production.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// TLS cannot be set up, most likely because no trusted certificates were found.
@@ -60,7 +60,7 @@ impl Azure {
         Ok(Self::new(transport, Arc::new(credential), endpoints))
     }
 
-    /// Whether a token can be had. Asks Entra only when there is none that is good.
+    /// Signs in, if that was not done: whether a token can be had. Asks Entra only when there is none that is good.
     ///
     /// # Errors
     /// Why there is none.
@@ -71,8 +71,13 @@ impl Azure {
         })
     }
 
-    /// Tells `observer` of every exchange from now on; false when there is an observer already, which stays.
-    pub fn observe(&self, observer: impl Fn(&Exchange) + Send + Sync + 'static) -> bool {
-        self.pipeline.telemetry.observe(Box::new(observer))
+    /// The same client, with `callback` told of each exchange: of those of this one and of clones made of it later, and
+    /// of no others.
+    #[must_use]
+    pub fn on_exchange(self, callback: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
+        Self {
+            pipeline: Arc::new(self.pipeline.with_telemetry(Telemetry::to(callback))),
+            locks: self.locks,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Which Azure: the clouds, their endpoints, and endpoints of one's own.
+//! Azure clouds, their endpoints, and endpoints of one's own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,7 +17,7 @@ pub enum Cloud {
     China,
 }
 
-/// Where requests go, and for what tokens are asked.
+/// The endpoint of Azure Resource Manager, and the cloud whose tokens it accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     pub(crate) cloud: Cloud,

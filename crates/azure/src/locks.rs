@@ -1,5 +1,6 @@
-//! One writer an identity: concurrent writes of federated credentials on one identity are answered with 409
-//! `ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity`, on different ones they are independent.
+//! Locks of identities, for one writer at a time: concurrent writes of federated credentials on one identity are
+//! answered with 409 `ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity`, on different ones they are
+//! independent.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,21 +8,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use wio_core::names::IdentityId;
 
-/// A fair lock for each identity that is being written to, and none for the others.
+/// The locks: a fair one for each identity that is being written to, and none for the others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Locks(Arc<Mutex<HashMap<IdentityId, Arc<AsyncMutex<()>>>>>);
 
 /// The right to write to one identity.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct WriteGuard {
     // Dropped in this order: the lock is released before its entry is looked at.
     _guard: OwnedMutexGuard<()>,
-    _interest: Interest,
+    _user: LockUser,
 }
 
-/// Somebody holds the lock or waits for it.
+/// A user of a lock, who holds it or waits for it.
 #[derive(Debug)]
-struct Interest {
+struct LockUser {
     locks: Locks,
     identity: IdentityId,
     lock: Arc<AsyncMutex<()>>,
@@ -31,15 +32,15 @@ struct Interest {
 
 impl Locks {
     /// Waits until nobody else writes to the identity. First come, first served.
-    pub(crate) async fn hold(&self, identity: &IdentityId) -> Held {
-        let interest = Interest {
+    pub(crate) async fn hold(&self, identity: &IdentityId) -> WriteGuard {
+        let user = LockUser {
             locks: self.clone(),
             identity: identity.clone(),
             lock: Arc::clone(self.entries().entry(identity.clone()).or_default()),
         };
-        Held {
-            _guard: Arc::clone(&interest.lock).lock_owned().await,
-            _interest: interest,
+        WriteGuard {
+            _guard: Arc::clone(&user.lock).lock_owned().await,
+            _user: user,
         }
     }
 
@@ -48,9 +49,9 @@ impl Locks {
     }
 }
 
-// === impl Interest ===
+// === impl LockUser ===
 
-impl Drop for Interest {
+impl Drop for LockUser {
     fn drop(&mut self) {
         const ENTRY_AND_OURS: usize = 2;
         let mut entries = self.locks.entries();

@@ -24,20 +24,20 @@ use crate::tokens::Tokens;
 use crate::transport::Capped;
 use crate::urls::Urls;
 
-/// From the first step, getting a token among them, to the last byte of the answer. Identities and federated credentials
+/// The time limit of a request, from the first step, getting a token among them, to the last byte of the answer. Identities and federated credentials
 /// are written synchronously, in a second or two; what Azure carries out all the same is met by the next try, and a
 /// binding should not be without a word for as long as Azure Resource Manager itself waits for a provider, 60 s.
 pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(45);
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 
-/// The pipeline to Azure Resource Manager.
-#[derive(Debug)]
+/// The pipeline to Azure Resource Manager. Clones share the token and the connections.
+#[derive(Clone, Debug)]
 pub(crate) struct Pipeline {
     policies: azure_core::http::Pipeline,
     pub(crate) urls: Urls,
     pub(crate) tokens: Arc<Tokens>,
-    pub(crate) telemetry: Telemetry,
+    telemetry: Telemetry,
 }
 
 // === impl Pipeline ===
@@ -68,6 +68,14 @@ impl Pipeline {
             urls: Urls::new(endpoints),
             tokens,
             telemetry: Telemetry::default(),
+        }
+    }
+
+    /// The same pipeline, whose exchanges `telemetry` is told of.
+    pub(crate) fn with_telemetry(&self, telemetry: Telemetry) -> Self {
+        Self {
+            telemetry,
+            ..self.clone()
         }
     }
 

@@ -1,4 +1,4 @@
-//! How long an answer asks to wait.
+//! `Retry-After`: how long an answer asks to wait.
 
 use std::time::Duration;
 

@@ -1,14 +1,15 @@
-//! What each exchange with Azure was, for metrics. Every value that can become a label is one of a few.
+//! Telemetry: a callback is told of each exchange with Azure, for metrics. Every value that can become a label is one of
+//! a few.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::answer::Answer;
 use crate::budgets::Budgets;
 use crate::send_error::SendError;
 
-/// What a request asks for.
+/// The kinds of requests to Azure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Reading an identity.
@@ -33,7 +34,7 @@ pub enum Operation {
     DeleteRoleAssignment,
 }
 
-/// One request, and what came of it.
+/// A request to Azure, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// What was asked for.
@@ -47,11 +48,11 @@ pub struct Exchange {
     pub budgets: Budgets,
 }
 
-type Observer = Box<dyn Fn(&Exchange) + Send + Sync>;
+type Callback = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
-/// Tells an observer of every exchange.
-#[derive(Default)]
-pub(crate) struct Telemetry(OnceLock<Observer>);
+/// The callback that is told of each exchange, if there is one.
+#[derive(Clone, Default)]
+pub(crate) struct Telemetry(Option<Callback>);
 
 // === impl Operation ===
 
@@ -77,15 +78,15 @@ impl Operation {
 // === impl Telemetry ===
 
 impl Telemetry {
-    pub(crate) fn observe(&self, observer: Observer) -> bool {
-        self.0.set(observer).is_ok()
+    pub(crate) fn to(callback: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(callback)))
     }
 
     pub(crate) fn record(&self, operation: Operation, outcome: &Result<Answer, SendError>, duration: Duration) {
-        let Some(observer) = self.0.get() else {
+        let Some(callback) = &self.0 else {
             return;
         };
-        observer(&Exchange {
+        callback(&Exchange {
             operation,
             outcome: label(outcome),
             duration,
@@ -96,9 +97,7 @@ impl Telemetry {
 
 impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Telemetry")
-            .field("observed", &self.0.get().is_some())
-            .finish()
+        f.debug_struct("Telemetry").field("told", &self.0.is_some()).finish()
     }
 }
 

@@ -25,17 +25,19 @@ const SETTLE: Duration = Duration::from_secs(30);
 pub(crate) struct Tokens {
     credential: Arc<dyn TokenCredential>,
     scope: &'static str,
-    held: RwLock<Option<Held>>,
+    held: RwLock<Option<CachedToken>>,
     failures: AtomicU64,
     attempting: Mutex<Option<Failure>>,
 }
 
+/// The last token that was obtained.
 #[derive(Clone)]
-struct Held {
+struct CachedToken {
     token: AccessToken,
     obtained: Instant,
 }
 
+/// The last attempt, where it failed.
 struct Failure {
     number: u64,
     at: Instant,
@@ -55,7 +57,7 @@ impl Tokens {
         }
     }
 
-    /// A token that is good now.
+    /// Returns a token that is good now.
     ///
     /// # Errors
     /// Why there is none, without any secret.
@@ -94,7 +96,7 @@ impl Tokens {
         let why = match timeout(ATTEMPT_LIMIT, self.credential.get_token(&[self.scope], None)).await {
             Ok(Ok(token)) => {
                 let secret = token.token.clone();
-                self.hold(Some(Held {
+                self.hold(Some(CachedToken {
                     token,
                     obtained: Instant::now(),
                 }));
@@ -115,17 +117,17 @@ impl Tokens {
 
     /// Azure rejected the token: the next request gets another one.
     pub(crate) fn rejected(&self, secret: &Secret) {
-        let settled = |held: &Held| held.token.token == *secret && held.obtained.elapsed() >= SETTLE;
+        let settled = |held: &CachedToken| held.token.token == *secret && held.obtained.elapsed() >= SETTLE;
         if self.held().as_ref().is_some_and(settled) {
             self.hold(None);
         }
     }
 
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<CachedToken> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn hold(&self, token: Option<Held>) {
+    fn hold(&self, token: Option<CachedToken>) {
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 }
@@ -138,9 +140,9 @@ impl fmt::Debug for Tokens {
     }
 }
 
-// === impl Held ===
+// === impl CachedToken ===
 
-impl Held {
+impl CachedToken {
     fn lasts(&self, how_long: Duration) -> bool {
         self.token.expires_on > OffsetDateTime::now_utc() + how_long
     }

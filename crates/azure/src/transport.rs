@@ -1,4 +1,4 @@
-//! What carries requests: an HTTPS client in production, anything in tests, and the bounds that hold for both.
+//! HTTP transports: an HTTPS client in production, anything in tests, and the bounds that hold for both.
 
 use std::sync::Arc;
 use std::time::Duration;

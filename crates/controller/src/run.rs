@@ -55,7 +55,7 @@ pub async fn run(
     };
     let metrics = Arc::new(Metrics::new(bindings.clone()));
     let observed = Arc::clone(&metrics);
-    azure.observe(move |exchange| observed.exchanged(exchange));
+    let azure = azure.on_exchange(move |exchange| observed.exchanged(exchange));
     let readiness = Readiness::new();
     let (stop, stopped) = watch::channel(false);
     let serve = health::serve(listener, readiness.clone(), Arc::clone(&metrics));

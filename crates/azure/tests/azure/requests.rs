@@ -252,7 +252,7 @@ async fn cloud_endpoint_and_api_version_are_chosen_by_the_caller() {
 }
 
 #[tokio::test]
-async fn an_observer_is_told_of_every_exchange_and_of_what_is_left() {
+async fn a_callback_is_told_of_every_exchange_and_of_what_is_left() {
     let (azure, _) = answered(vec![
         response(
             200,
@@ -267,12 +267,12 @@ async fn an_observer_is_told_of_every_exchange_and_of_what_is_left() {
     ]);
     let told = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&told);
-    assert!(azure.observe(move |exchange: &Exchange| log.lock().unwrap().push(exchange.clone())));
-    assert!(!azure.clone().observe(|_| panic!("the first observer stays")));
-    azure.get_identity(&id("orders")).await.unwrap();
+    let untold = azure.clone();
+    let azure = azure.on_exchange(move |exchange: &Exchange| log.lock().unwrap().push(exchange.clone()));
+    azure.clone().get_identity(&id("orders")).await.unwrap();
     azure.get_identity(&id("orders")).await.unwrap_err();
     azure.list_credentials(&id("orders")).await.unwrap_err();
-    let told: Vec<_> = told
+    let seen: Vec<_> = told
         .lock()
         .unwrap()
         .iter()
@@ -283,11 +283,13 @@ async fn an_observer_is_told_of_every_exchange_and_of_what_is_left() {
         ..Budgets::default()
     };
     assert_eq!(
-        told,
+        seen,
         [
             ("get_identity", "200", left),
             ("get_identity", "4xx", Budgets::default()),
             ("list_credentials", "200", Budgets::default()),
         ]
     );
+    untold.list_credentials(&id("orders")).await.unwrap_err();
+    assert_eq!(told.lock().unwrap().len(), 3, "a clone made before tells nobody");
 }

@@ -1,4 +1,4 @@
-//! How the operator itself signs in: chosen by the environment, never by trying one after the other.
+//! Signing in: the operator's own credential, chosen by the environment, never by trying one after the other.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use azure_identity::{
 use crate::cloud::Endpoints;
 use crate::transport::{Capped, instance_metadata};
 
-/// A way to sign in.
+/// The ways in which the operator can sign in to Azure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialKind {
     /// A service account token, exchanged at Entra.
