@@ -5,6 +5,7 @@ use std::sync::Arc;
 use azure_core::credentials::TokenCredential;
 use azure_core::http::HttpClient;
 use wio_core::fault::AzureFault;
+use wio_core::names::ClientId;
 
 use crate::cloud::Endpoints;
 use crate::locks::Locks;
@@ -69,6 +70,13 @@ impl Azure {
             operation: "sign in to Azure".to_owned(),
             cause: SendError::Credential(why).into(),
         })
+    }
+
+    /// The application (client) id that the last token for Azure was issued to: that of the operator's own identity, however
+    /// it signs in. None before the first token ([`Self::probe`] gets one), and for a token that is no JSON Web Token.
+    #[must_use]
+    pub fn signed_in_as(&self) -> Option<ClientId> {
+        self.pipeline.tokens.issued_to()
     }
 
     /// The same client, with `callback` told of each exchange: of those of this one and of clones made of it later, and

@@ -11,6 +11,7 @@ mod answer;
 mod budgets;
 mod client;
 mod cloud;
+mod jwt;
 mod locks;
 mod msi;
 mod paging;

@@ -9,7 +9,9 @@ use azure_core::credentials::{AccessToken, Secret, TokenCredential};
 use azure_core::time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout};
+use wio_core::names::ClientId;
 
+use crate::jwt::{application, without_tokens};
 use crate::send_error::reasons;
 
 /// How long an attempt to get a token may take. The client of the instance metadata service alone would try for more
@@ -35,6 +37,8 @@ pub(crate) struct Tokens {
 struct CachedToken {
     token: AccessToken,
     obtained: Instant,
+    issued_to: Option<ClientId>,
+    rejected: bool,
 }
 
 /// The last attempt, where it failed.
@@ -96,10 +100,12 @@ impl Tokens {
         let why = match timeout(ATTEMPT_LIMIT, self.credential.get_token(&[self.scope], None)).await {
             Ok(Ok(token)) => {
                 let secret = token.token.clone();
-                self.hold(Some(CachedToken {
+                *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(CachedToken {
+                    issued_to: application(secret.secret()),
                     token,
                     obtained: Instant::now(),
-                }));
+                    rejected: false,
+                });
                 **last = None;
                 return Ok(secret);
             }
@@ -117,18 +123,22 @@ impl Tokens {
 
     /// Azure rejected the token: the next request gets another one.
     pub(crate) fn rejected(&self, secret: &Secret) {
-        let settled = |held: &CachedToken| held.token.token == *secret && held.obtained.elapsed() >= SETTLE;
-        if self.held().as_ref().is_some_and(settled) {
-            self.hold(None);
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_mut()
+            && held.token.token == *secret
+            && held.obtained.elapsed() >= SETTLE
+        {
+            held.rejected = true;
         }
+    }
+
+    /// The application that the last token was issued to, also when Azure rejected it since: the operator is who it is.
+    pub(crate) fn issued_to(&self) -> Option<ClientId> {
+        self.held()?.issued_to
     }
 
     fn held(&self) -> Option<CachedToken> {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn hold(&self, token: Option<CachedToken>) {
-        *self.held.write().unwrap_or_else(PoisonError::into_inner) = token;
     }
 }
 
@@ -144,16 +154,8 @@ impl fmt::Debug for Tokens {
 
 impl CachedToken {
     fn lasts(&self, how_long: Duration) -> bool {
-        self.token.expires_on > OffsetDateTime::now_utc() + how_long
+        !self.rejected && self.token.expires_on > OffsetDateTime::now_utc() + how_long
     }
-}
-
-/// Takes out what looks like a JSON Web Token. Parsers quote what they did not expect.
-fn without_tokens(text: &str) -> String {
-    let not_of_a_token = |c: char| !(c.is_ascii_alphanumeric() || "-_.=+/".contains(c));
-    text.split_inclusive(not_of_a_token)
-        .map(|word| if word.starts_with("eyJ") { "<token> " } else { word })
-        .collect()
 }
 
 #[cfg(test)]
@@ -164,6 +166,8 @@ mod tests {
     use azure_core::Error;
     use azure_core::credentials::TokenRequestOptions;
     use azure_core::error::ErrorKind;
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use tokio::sync::Notify;
 
     use super::*;
@@ -174,6 +178,7 @@ mod tests {
         asked: AtomicUsize,
         answers: std::sync::Mutex<Vec<Result<u64, &'static str>>>,
         go: Option<Notify>,
+        token: fn(usize) -> String,
     }
 
     #[async_trait]
@@ -192,7 +197,7 @@ mod tests {
             match next {
                 Some(Ok(seconds)) => {
                     let expires_on = OffsetDateTime::now_utc() + Duration::from_secs(seconds);
-                    Ok(AccessToken::new(format!("token {asked}"), expires_on))
+                    Ok(AccessToken::new((self.token)(asked), expires_on))
                 }
                 Some(Err(why)) => Err(Error::with_message(ErrorKind::Credential, why)),
                 None => std::future::pending().await,
@@ -201,11 +206,20 @@ mod tests {
     }
 
     fn scripted(answers: &[Result<u64, &'static str>], go: Option<Notify>) -> (Arc<Scripted>, Tokens) {
+        scripted_as(|asked| format!("token {asked}"), answers, go)
+    }
+
+    fn scripted_as(
+        token: fn(usize) -> String,
+        answers: &[Result<u64, &'static str>],
+        go: Option<Notify>,
+    ) -> (Arc<Scripted>, Tokens) {
         let answers = std::sync::Mutex::new(answers.iter().rev().copied().collect());
         let credential = Arc::new(Scripted {
             asked: AtomicUsize::new(0),
             answers,
             go,
+            token,
         });
         let tokens = Tokens::new(Arc::clone(&credential) as Arc<dyn TokenCredential>, "scope");
         (credential, tokens)
@@ -286,18 +300,35 @@ mod tests {
         assert_eq!(credential.asked.load(Ordering::SeqCst), 2);
     }
 
-    #[test]
-    fn what_looks_like_a_token_is_taken_out_of_messages() {
-        let quoted = r#"invalid type: string "eyJhbGciOi.eyJpc3Mi.c2ln", expected i64"#;
-        let clean = without_tokens(quoted);
-        assert!(!clean.contains("eyJ") && !clean.contains("c2ln"), "{clean}");
-        assert!(
-            clean.starts_with("invalid type: string \"") && clean.ends_with("expected i64"),
-            "{clean}"
-        );
+    /// A token of the application that is numbered as the attempt is; that of the third one is no JSON Web Token.
+    fn issued(asked: usize) -> String {
+        let claims = format!(r#"{{"appid":"00000000-0000-0000-0000-00000000000{asked}"}}"#);
+        match asked {
+            3 => "opaque".to_owned(),
+            _ => format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims)),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_known_to_whom_the_last_token_was_issued() {
+        let answers = [Err("Entra is down"), Ok(299), Ok(3600), Ok(3600)];
+        let (_, tokens) = scripted_as(issued, &answers, None);
+        let client = |number| Some(ClientId::from(uuid::Uuid::from_u128(number)));
+        assert_eq!(tokens.issued_to(), None, "there is no token yet");
+        got(&tokens).await.unwrap_err();
+        assert_eq!(tokens.issued_to(), None, "there is none still");
+        tokens.get().await.unwrap();
+        assert_eq!(tokens.issued_to(), client(1));
+        let renewed = tokens.get().await.unwrap();
+        assert_eq!(tokens.issued_to(), client(2), "it changes with the token");
+        tokio::time::advance(SETTLE).await;
+        tokens.rejected(&renewed);
         assert_eq!(
-            without_tokens("AADSTS700016: keyJ is fine."),
-            "AADSTS700016: keyJ is fine."
+            tokens.issued_to(),
+            client(2),
+            "a rejected one was issued to somebody, too"
         );
+        assert_eq!(got(&tokens).await.unwrap(), "opaque");
+        assert_eq!(tokens.issued_to(), None, "this one does not say it");
     }
 }

@@ -8,11 +8,13 @@ use azure_core::credentials::TokenCredential;
 use serde_json::json;
 use wio_azure::{Azure, CredentialKind, EnvironmentCredential};
 use wio_core::fault::AzureCause;
+use wio_core::observed::Tags;
 
 use crate::given::{
-    CLIENT_ID, Request, Response, Seen, TENANT_ID, TOKEN, carrier, error_response, id, identity_body, json_response,
-    public,
+    CLIENT_ID, Request, Response, Seen, TENANT_ID, TOKEN, carrier, error_response, granted, id, identity_body,
+    json_response, name, public,
 };
+use crate::simulated::{cloud, in_process};
 
 const AUTHORITY: &str = "https://login.example.net";
 
@@ -158,4 +160,24 @@ async fn a_managed_identity_asks_the_node_and_only_so_long() {
     let fault = azure.probe().await.unwrap_err();
     assert!(matches!(fault.cause, AzureCause::Credential(_)), "{fault}");
     assert!(started.elapsed() <= Duration::from_secs(30), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_knows_as_which_application_it_signed_in() {
+    let (by_hand, simulator) = cloud(|_| {}).await;
+    let put = by_hand
+        .put_identity(&granted("orders"), &name("westeurope"), &Tags::new())
+        .await
+        .unwrap();
+    assert_eq!(by_hand.signed_in_as(), None, "its token is no JSON Web Token");
+
+    let kind = CredentialKind::ManagedIdentity { client_id: None };
+    let credential = EnvironmentCredential::with(kind, AUTHORITY.to_owned(), in_process(&simulator));
+    let azure = Azure::new(in_process(&simulator), Arc::new(credential), public());
+    assert_eq!(azure.signed_in_as(), None, "it did not sign in yet");
+    azure.get_identity(&id("orders")).await.unwrap().unwrap();
+    assert_eq!(azure.signed_in_as(), Some(put.view.facts.client_id));
+    assert_eq!(azure.clone().signed_in_as(), azure.signed_in_as());
+    let shown = format!("{azure:?}");
+    assert!(!shown.contains("eyJ"), "{shown}");
 }

@@ -1,7 +1,9 @@
 //! The client and the simulator, which knows Azure's habits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::http::HttpClient;
 use http::Request;
 use wio_azure::Azure;
 use wio_azure_sim::{Config, Fault, ResourceKind, Simulator};
@@ -24,12 +26,16 @@ pub async fn cloud(change: impl FnOnce(&mut Config)) -> (Azure, Simulator) {
     .unwrap();
     assert_eq!(simulator.handle(group).await.unwrap().status(), 201);
     simulator.clear_requests();
-    let carried = simulator.clone();
-    let in_process = transport(move |request| {
-        let simulator = carried.clone();
+    (client(in_process(&simulator)), simulator)
+}
+
+/// A transport to a simulator.
+pub fn in_process(simulator: &Simulator) -> Arc<dyn HttpClient> {
+    let simulator = simulator.clone();
+    transport(move |request| {
+        let simulator = simulator.clone();
         async move { simulator.handle(request).await }
-    });
-    (client(in_process), simulator)
+    })
 }
 
 fn tags(team: &str) -> Tags {
