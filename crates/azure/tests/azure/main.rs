@@ -8,13 +8,19 @@
     reason = "a test fails by panicking"
 )]
 
-mod given;
-mod hosts;
-mod requests;
+mod answer;
+mod client;
+mod cloud;
+mod federated_credentials;
+mod fixtures;
+mod identities;
+mod locks;
+mod paging;
+mod pipeline;
 mod roles;
 mod secrets;
-mod signing_in;
-mod simulated;
-mod tls;
-mod trouble;
-mod writers;
+mod sign_in;
+mod telemetry;
+mod tokens;
+mod transport;
+mod urls;

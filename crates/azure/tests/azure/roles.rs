@@ -12,10 +12,10 @@ use wio_core::observed::Tags;
 use wio_api::Reason;
 use wio_azure::Azure;
 
-use crate::given::{
-    PRINCIPAL_ID, SUBSCRIPTION, TOKEN, answered, desired_with, error_response, json_response, name, response,
+use crate::fixtures::{
+    PRINCIPAL_ID, Response, SUBSCRIPTION, TOKEN, answered, cloud, desired_with, error_response, json_response, name,
+    response,
 };
-use crate::simulated::cloud;
 
 const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/operator";
 const VAULT: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/operator/providers/\
@@ -258,7 +258,7 @@ async fn a_scope_that_is_not_there_is_named_and_has_no_assignments() {
 async fn deleting_what_is_not_there_is_done_and_what_may_only_be_invisible_is_not() {
     let binding = secrets_user();
     let revoke = binding.authorized.revoking();
-    let delete = async |answer: crate::given::Response| {
+    let delete = async |answer: Response| {
         let (azure, seen) = answered(vec![answer]);
         let done = azure
             .delete_role_assignment(&revoke, &scope(VAULT), name(SOMEBODY_ELSES))
@@ -409,40 +409,6 @@ async fn a_list_is_filtered_by_the_principal_and_keeps_what_is_odd() {
             format!("{all}?%24skiptoken=a&api-version=2022-04-01"),
         ]
     );
-}
-
-#[tokio::test]
-async fn a_list_that_leads_elsewhere_or_in_a_circle_is_no_list() {
-    let page = |next: &str| json_response(200, &json!({"value": [], "nextLink": next}));
-    let (azure, seen) = answered(vec![page("https://management.azure.com.evil.example/x")]);
-    let fault = azure
-        .list_role_assignments(&scope(GROUP), name(PRINCIPAL_ID))
-        .await
-        .unwrap_err();
-    assert!(matches!(fault.cause, AzureCause::Refused(_)), "{fault}");
-    assert_eq!(seen.count(), 1, "the token went nowhere else");
-
-    let (azure, seen) = answered(vec![page("https://management.azure.com/again")]);
-    let fault = azure
-        .list_role_assignments(&scope(GROUP), name(PRINCIPAL_ID))
-        .await
-        .unwrap_err();
-    assert!(matches!(fault.cause, AzureCause::Malformed(_)), "{fault}");
-    assert_eq!(seen.count(), 100);
-
-    let (azure, _) = answered(vec![
-        page("https://management.azure.com/next"),
-        error_response(429, "TooManyRequests"),
-    ]);
-    azure
-        .list_role_assignments(&scope(GROUP), name(PRINCIPAL_ID))
-        .await
-        .unwrap_err();
-    let (azure, _) = answered(vec![error_response(404, "SubscriptionNotFound")]);
-    azure
-        .list_role_assignments(&scope(GROUP), name(PRINCIPAL_ID))
-        .await
-        .unwrap_err();
 }
 
 /// Names lead to GUIDs by a table of ours; the simulator has one of its own.

@@ -7,7 +7,7 @@ use tracing::Level;
 use tracing_subscriber::fmt::MakeWriter;
 use wio_core::observed::Tags;
 
-use crate::given::{
+use crate::fixtures::{
     TOKEN, alone, answered, credential_body, desired_credential, error_response, granted, id, identity_body,
     json_response, name, response,
 };

@@ -1,4 +1,4 @@
-//! Writes of federated credentials: one at a time for each identity, and identities beside each other.
+//! Locks of identities: writes of federated credentials come one at a time for each, and identities beside each other.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wio_azure::Azure;
+use wio_core::observed::Tags;
 use wio_testkit::azure::transport;
 
-use crate::given::{client, credential_body, desired, granted, json_response};
+use crate::fixtures::{Request, client, cloud, credential_body, desired, granted, json_response, name};
 
 /// How long a request takes.
 const LATENCY: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ struct Crowd {
 fn crowded() -> (Azure, Arc<Mutex<Crowd>>) {
     let crowd = Arc::new(Mutex::new(Crowd::default()));
     let counted = Arc::clone(&crowd);
-    let carrier = transport(move |request: crate::given::Request| {
+    let carrier = transport(move |request: Request| {
         let crowd = Arc::clone(&counted);
         async move {
             let path = request.uri().path().to_owned();
@@ -79,4 +80,24 @@ async fn writes_to_different_identities_go_beside_each_other() {
     assert!(futures::future::join_all(puts).await.iter().all(Result::is_ok));
     assert_eq!(crowd.lock().unwrap().most_of_all, 3);
     assert_eq!(started.elapsed(), LATENCY);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_writers_on_one_identity_meet_no_conflict() {
+    let (azure, simulator) = cloud(|config| config.latency = Duration::from_millis(200)).await;
+    let accounts: Vec<String> = (0..20).map(|number| format!("account-{number}")).collect();
+    let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+    let binding = desired("orders", &accounts);
+    azure
+        .put_identity(&binding.authorized, &name("westeurope"), &Tags::new())
+        .await
+        .unwrap();
+    let puts = binding
+        .credentials
+        .iter()
+        .map(|credential| azure.put_credential(&binding.authorized, credential));
+    for put in futures::future::join_all(puts).await {
+        put.unwrap();
+    }
+    assert_eq!(simulator.snapshot().identities[0].credentials.len(), 20);
 }

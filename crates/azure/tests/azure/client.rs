@@ -15,7 +15,7 @@ use tracing::Level;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_core::fault::AzureCause;
 
-use crate::given::{CLIENT_ID, Seen, TENANT_ID, TOKEN, alone, id, identity_body};
+use crate::fixtures::{CLIENT_ID, Seen, TENANT_ID, TOKEN, alone, id, identity_body, resource_id};
 
 const ASSERTION: &str = "eyJhc3NlcnRpb24.eyJ4.c2ln";
 const ENDPOINT: &str = "WIO_TEST_ENDPOINT";
@@ -91,7 +91,7 @@ async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_
     let assertion = folder.path().join("assertion");
     std::fs::write(&assertion, ASSERTION).unwrap();
     let run = |trusted: &std::path::Path| {
-        alone("tls::the_client_of_production")
+        alone("client::the_client_of_production")
             .env("SSL_CERT_FILE", trusted)
             .env("AZURE_AUTHORITY_HOST", &endpoint)
             .env("AZURE_CLIENT_ID", CLIENT_ID)
@@ -116,7 +116,7 @@ async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_
         .iter()
         .map(|request| request.uri().path().to_owned())
         .collect();
-    let identity = crate::given::resource_id("orders");
+    let identity = resource_id("orders");
     assert_eq!(
         paths,
         [format!("/{TENANT_ID}/oauth2/v2.0/token"), identity.clone(), identity]

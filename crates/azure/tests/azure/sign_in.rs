@@ -1,4 +1,4 @@
-//! The operator's own credential, as the environment chooses it.
+//! Signing in: the operator's own credential, as the environment chooses it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +10,10 @@ use wio_azure::{Azure, CredentialKind, EnvironmentCredential};
 use wio_core::fault::AzureCause;
 use wio_core::observed::Tags;
 
-use crate::given::{
-    CLIENT_ID, Request, Response, Seen, TENANT_ID, TOKEN, carrier, error_response, granted, id, identity_body,
-    json_response, name, public,
+use crate::fixtures::{
+    CLIENT_ID, Request, Response, Seen, TENANT_ID, TOKEN, carrier, cloud, error_response, granted, id, identity_body,
+    in_process, json_response, name, public,
 };
-use crate::simulated::{cloud, in_process};
 
 const AUTHORITY: &str = "https://login.example.net";
 

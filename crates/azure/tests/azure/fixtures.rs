@@ -1,4 +1,4 @@
-//! What the tests start from.
+//! Fixtures: clients with a double or the simulator behind them, bodies of answers, and what a binding asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -10,11 +10,13 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use wio_api::ManagedIdentity;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_azure_sim::{Config, Simulator};
 use wio_core::authorize::{Authorized, Grant, authorize};
 use wio_core::binding::validate;
 use wio_core::config::{Cluster, OperatorConfig};
 use wio_core::desired::{DesiredBinding, DesiredCredential};
 use wio_core::names::IdentityId;
+use wio_core::observed::Tags;
 use wio_core::policy::{NamespaceFacts, Policies};
 use wio_testkit::azure::{credential, transport};
 use wio_testkit::fixtures::{binding, policy};
@@ -117,6 +119,31 @@ pub fn client(carrier: Arc<dyn HttpClient>) -> Azure {
     Azure::new(carrier, credential(TOKEN), public())
 }
 
+/// A client of a cloud in which the operator's resource group exists.
+pub async fn cloud(change: impl FnOnce(&mut Config)) -> (Azure, Simulator) {
+    let mut config = Config::default().with_static_token(TOKEN);
+    change(&mut config);
+    let simulator = Simulator::new(config);
+    let group = http::Request::put(format!(
+        "https://management.azure.com/subscriptions/{SUBSCRIPTION}/resourceGroups/operator?api-version=2021-04-01"
+    ))
+    .header("authorization", format!("Bearer {TOKEN}"))
+    .body(r#"{"location":"westeurope"}"#.into())
+    .unwrap();
+    assert_eq!(simulator.handle(group).await.unwrap().status(), 201);
+    simulator.clear_requests();
+    (client(in_process(&simulator)), simulator)
+}
+
+/// A transport to a simulator.
+pub fn in_process(simulator: &Simulator) -> Arc<dyn HttpClient> {
+    let simulator = simulator.clone();
+    transport(move |request| {
+        let simulator = simulator.clone();
+        async move { simulator.handle(request).await }
+    })
+}
+
 /// What left the process.
 #[derive(Clone, Default)]
 pub struct Seen(Arc<Mutex<Vec<Request>>>);
@@ -179,6 +206,10 @@ pub fn error_response(status: u16, code: &str) -> Response {
     )
 }
 
+pub fn tags(team: &str) -> Tags {
+    Tags::from([("team".to_owned(), team.to_owned())])
+}
+
 /// An identity as Azure shows it, id in its own casing.
 pub fn identity_body(identity: &str) -> Value {
     json!({
@@ -207,6 +238,23 @@ pub fn credential_body(identity: &str, credential: &str, subject: Option<&str>) 
         "type": "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials",
         "properties": properties,
     })
+}
+
+pub fn request_line(request: &Request) -> String {
+    format!("{} {}", request.method(), request.uri())
+}
+
+pub fn header<'a>(request: &'a Request, name: &str) -> &'a str {
+    request
+        .headers()
+        .get(name)
+        .unwrap_or_else(|| panic!("no {name}"))
+        .to_str()
+        .unwrap()
+}
+
+pub fn json_body(request: &Request) -> Value {
+    serde_json::from_slice(request.body()).unwrap()
 }
 
 /// Runs one ignored test of this binary in a process and an environment of its own.

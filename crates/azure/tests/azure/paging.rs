@@ -1,0 +1,183 @@
+//! Lists in pages: every list of Azure follows `nextLink` to the end, to no other host, and not in a circle.
+
+use serde_json::{Value, json};
+use wio_azure::Azure;
+use wio_core::fault::{AzureCause, AzureFault};
+
+use crate::fixtures::{
+    PRINCIPAL_ID, Response, answered, credential_body, error_response, id, json_response, name, resource_id,
+};
+
+/// The lists that the client reads, which must all behave alike.
+#[derive(Clone, Copy, Debug)]
+enum List {
+    FederatedCredentials,
+    RoleAssignments,
+}
+
+// === impl List ===
+
+impl List {
+    const ALL: [Self; 2] = [Self::FederatedCredentials, Self::RoleAssignments];
+
+    /// What the client makes of the list: the numbers of its entries.
+    async fn read(self, azure: &Azure) -> Result<Vec<u8>, AzureFault> {
+        let names: Vec<String> = match self {
+            Self::FederatedCredentials => {
+                let listed = azure.list_credentials(&id("orders")).await?;
+                listed.iter().map(|credential| credential.name.to_string()).collect()
+            }
+            Self::RoleAssignments => {
+                let scope = name(&resource_id("orders"));
+                let listed = azure.list_role_assignments(&scope, name(PRINCIPAL_ID)).await?;
+                listed.iter().map(|assignment| assignment.name.to_string()).collect()
+            }
+        };
+        let number = |name: &String| name.bytes().last().unwrap() - b'0';
+        Ok(names.iter().map(number).collect())
+    }
+
+    /// An entry that has this number.
+    fn entry(self, number: u8) -> Value {
+        match self {
+            Self::FederatedCredentials => credential_body("orders", &format!("wib-{number}"), Some("s")),
+            Self::RoleAssignments => json!({
+                "name": format!("05c5a614-a7d6-4502-b150-c2fb4550330{number}"),
+                "properties": {
+                    "scope": resource_id("orders"),
+                    "roleDefinitionId": "x/4633458b-17de-408a-b874-0445c86b69e6",
+                    "principalId": PRINCIPAL_ID,
+                },
+            }),
+        }
+    }
+
+    fn page(self, number: u8, next: Option<&str>) -> Response {
+        json_response(200, &json!({"value": [self.entry(number)], "nextLink": next}))
+    }
+
+    fn path(self) -> String {
+        match self {
+            Self::FederatedCredentials => format!("{}/federatedIdentityCredentials", resource_id("orders")),
+            Self::RoleAssignments => format!(
+                "{}/providers/Microsoft.Authorization/roleAssignments",
+                resource_id("orders")
+            ),
+        }
+    }
+
+    const fn api_version(self) -> &'static str {
+        match self {
+            Self::FederatedCredentials => "2023-01-31",
+            Self::RoleAssignments => "2022-04-01",
+        }
+    }
+
+    /// What the query of the first page asks for beside the API version.
+    fn filter(self) -> String {
+        match self {
+            Self::FederatedCredentials => String::new(),
+            Self::RoleAssignments => format!("&$filter=principalId%20eq%20%27{PRINCIPAL_ID}%27"),
+        }
+    }
+
+    const fn most_pages(self) -> usize {
+        match self {
+            Self::FederatedCredentials => 40,
+            Self::RoleAssignments => 100,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_next_link_to_another_host_is_refused_and_nothing_leaves() {
+    for list in List::ALL {
+        for link in [
+            "https://evil.example/page",
+            "http://management.azure.com/page",
+            "https://management.azure.com:8443/page",
+            "https://management.azure.com.evil.example/page",
+            "https://management.azure.com@evil.example/page",
+            "https://user:secret@management.azure.com/page",
+            "//evil.example/page",
+            r"\\evil.example\page",
+        ] {
+            let (azure, seen) = answered(vec![list.page(1, Some(link))]);
+            let fault = list.read(&azure).await.expect_err(link);
+            assert!(
+                matches!(fault.cause, AzureCause::Refused(_)),
+                "{list:?} {link}: {fault}"
+            );
+            assert_eq!(seen.count(), 1, "{list:?} {link}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_next_link_within_azure_is_followed_with_an_api_version() {
+    for list in List::ALL {
+        let path = list.path();
+        let absolute = format!("https://MANAGEMENT.azure.com:443{path}?api-version=2024-11-30&$skiptoken=a");
+        let (azure, seen) = answered(vec![
+            list.page(1, Some(&absolute)),
+            list.page(2, Some(&format!("{path}?$skiptoken=b"))),
+            list.page(3, Some("")),
+        ]);
+        assert_eq!(list.read(&azure).await.unwrap(), [1, 2, 3], "{list:?}");
+        let urls: Vec<String> = seen.all().iter().map(|request| request.uri().to_string()).collect();
+        let version = list.api_version();
+        let expected = [
+            format!("api-version={version}{}", list.filter()),
+            "api-version=2024-11-30&$skiptoken=a".to_owned(),
+            format!("$skiptoken=b&api-version={version}"),
+        ];
+        let expected = expected.map(|query| format!("https://management.azure.com{path}?{query}"));
+        assert_eq!(urls, expected, "{list:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_leads_in_a_circle_ends() {
+    for list in List::ALL {
+        let link = format!("{}?x=y", list.path());
+        let (azure, seen) = answered(vec![list.page(1, Some(&link))]);
+        let fault = list.read(&azure).await.unwrap_err();
+        assert!(matches!(fault.cause, AzureCause::Malformed(_)), "{list:?}: {fault}");
+        assert_eq!(seen.count(), list.most_pages(), "{list:?}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_list_is_no_list() {
+    let unreadable = json!({"value": [{"name": 7, "id": 7, "properties": 7}]});
+    for list in List::ALL {
+        for (status, second) in [
+            (Some(429), error_response(429, "TooManyRequests")),
+            (Some(404), error_response(404, "SubscriptionNotFound")),
+            (None, json_response(200, &unreadable)),
+            (None, json_response(200, &json!({"error": "no"}))),
+        ] {
+            let first = list.page(1, Some("https://management.azure.com/next"));
+            let (azure, seen) = answered(vec![first, second]);
+            let fault = list.read(&azure).await.unwrap_err();
+            match (&fault.cause, status) {
+                (AzureCause::Answer(answer), Some(status)) => assert_eq!(answer.status, status, "{list:?}: {fault}"),
+                (AzureCause::Malformed(_), None) => {}
+                _ => panic!("{list:?}: {fault}"),
+            }
+            assert_eq!(seen.count(), 2, "{list:?}");
+        }
+        let (azure, _) = answered(vec![error_response(404, "SubscriptionNotFound")]);
+        list.read(&azure).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_next_link_that_is_no_url_is_malformed() {
+    for list in List::ALL {
+        let (azure, seen) = answered(vec![list.page(1, Some("https://[broken"))]);
+        let fault = list.read(&azure).await.unwrap_err();
+        assert!(matches!(fault.cause, AzureCause::Malformed(_)), "{list:?}: {fault}");
+        assert_eq!(seen.count(), 1, "{list:?}");
+    }
+}
