@@ -29,6 +29,6 @@ mod urls;
 pub use budgets::Budgets;
 pub use client::{Azure, StartError};
 pub use cloud::{ApiVersion, Cloud, Endpoints, InvalidEndpoint};
-pub use msi::{IdentityView, WrittenIdentity};
+pub use msi::{IdentityView, ListedIdentity, WrittenIdentity};
 pub use sign_in::{CredentialKind, EnvironmentCredential};
 pub use telemetry::{Exchange, Operation};

@@ -20,6 +20,8 @@ pub enum Operation {
     TagIdentity,
     /// Deleting an identity.
     DeleteIdentity,
+    /// Listing the identities in a resource group; one request for each page.
+    ListIdentities,
     /// Listing an identity's federated credentials; one request for each page.
     ListCredentials,
     /// Creating or replacing a federated credential.
@@ -65,6 +67,7 @@ impl Operation {
             Self::PutIdentity => "put_identity",
             Self::TagIdentity => "tag_identity",
             Self::DeleteIdentity => "delete_identity",
+            Self::ListIdentities => "list_identities",
             Self::ListCredentials => "list_credentials",
             Self::PutCredential => "put_credential",
             Self::DeleteCredential => "delete_credential",

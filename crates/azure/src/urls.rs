@@ -47,6 +47,11 @@ impl Urls {
         self.managed_identity(&id.group, &[id.name.as_str()])
     }
 
+    /// The list of all managed identities in a resource group.
+    pub(crate) fn identities(&self, group: &ResourceGroupId) -> ListUrl {
+        self.list(self.managed_identity(group, &[]), self.api_version.as_str())
+    }
+
     /// The URL of a federated credential of a managed identity.
     pub(crate) fn federated_credential(&self, id: &IdentityId, name: &CredentialName) -> Url {
         self.managed_identity(&id.group, &[id.name.as_str(), FEDERATED_CREDENTIALS, name.as_str()])

@@ -3,17 +3,23 @@
 
 use azure_mgmt_msi::models::{Identity, IdentityUpdate, TrackedResource};
 use azure_mgmt_msi::user_assigned_identities::Client;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use wio_core::authorize::{Authorized, Grant, Revoke};
 use wio_core::fault::{AzureCause, AzureFault};
-use wio_core::names::{IdentityId, Location};
+use wio_core::names::{IdentityId, Location, ResourceGroupId};
 use wio_core::observed::{IdentityFacts, Tags};
 
 use crate::answer::says_absent;
 use crate::client::Azure;
+use crate::paging::list_all;
 use crate::telemetry::Operation;
 
 use super::call::{Call, names};
+
+/// How many identities a page holds Azure does not say, and a resource group has room for thousands: these are 2,000 even
+/// at ten a page. A list of more pages than this leads in a circle.
+const MAX_PAGES: usize = 200;
 
 /// A managed identity as Azure shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +39,23 @@ pub struct WrittenIdentity {
     pub created: bool,
 }
 
+/// A managed identity as the list of its resource group shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedIdentity {
+    /// Its resource id.
+    pub id: IdentityId,
+    /// Its tags.
+    pub tags: Tags,
+}
+
+/// An entry of a list, which a plain request reads, as it reads federated credentials: `azure_mgmt_msi` would make a stream
+/// of it, and one odd foreign identity would break its models.
+#[derive(Deserialize)]
+struct Entry {
+    id: Option<String>,
+    tags: Option<Tags>,
+}
+
 // === impl Azure ===
 
 impl Azure {
@@ -49,6 +72,21 @@ impl Azure {
             Err(cause) if says_absent(&cause) => Ok(None),
             Err(cause) => Err(fault("read", id, cause)),
         }
+    }
+
+    /// All managed identities in a resource group, ours and others'.
+    ///
+    /// # Errors
+    /// When any page cannot be had: half a list is no list. A resource group that does not exist is an error too, for
+    /// nothing says that it was looked for at the right place.
+    pub async fn list_identities(&self, group: &ResourceGroupId) -> Result<Vec<ListedIdentity>, AzureFault> {
+        let list = self.pipeline.urls.identities(group);
+        let listed = list_all(&self.pipeline, Operation::ListIdentities, &list, MAX_PAGES).await;
+        let entries: Vec<Entry> = listed.map_err(|cause| AzureFault {
+            operation: format!("list the managed identities in the resource group {}", group.name),
+            cause,
+        })?;
+        Ok(entries.into_iter().filter_map(|entry| entry.listed(group)).collect())
     }
 
     /// Creates the identity, or replaces the tags of one that is there.
@@ -118,6 +156,24 @@ impl Azure {
         let call = Call::new(&self.pipeline, operation, self.pipeline.urls.identity(id));
         let client = call.client().user_assigned_identities_client();
         (call, client)
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// The identity, parsed. None when its id breaks Azure's own rules or is one of another group: such a one can be neither
+    /// ours nor written to.
+    fn listed(self, group: &ResourceGroupId) -> Option<ListedIdentity> {
+        let Self { id, tags } = self;
+        let parsed = parsed(id.clone()).filter(|id: &IdentityId| id.group == *group);
+        if parsed.is_none() {
+            tracing::debug!(id, "a managed identity is left out");
+        }
+        Some(ListedIdentity {
+            id: parsed?,
+            tags: tags.unwrap_or_default(),
+        })
     }
 }
 

@@ -4,4 +4,4 @@ mod call;
 mod federated_credentials;
 mod identities;
 
-pub use identities::{IdentityView, WrittenIdentity};
+pub use identities::{IdentityView, ListedIdentity, WrittenIdentity};

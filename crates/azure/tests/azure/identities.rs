@@ -1,11 +1,17 @@
 //! Managed identities: what is sent, what is understood of the answers, and their life in the simulator.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
+use wio_azure::ListedIdentity;
+use wio_azure_sim::{Identity, ResourceGroup};
+use wio_core::fault::AzureCause;
+use wio_core::names::ResourceGroupId;
 use wio_core::observed::Tags;
 
 use crate::fixtures::{
-    CLIENT_ID, PRINCIPAL_ID, TENANT_ID, TOKEN, answered, cloud, desired, error_response, granted, header, id,
-    identity_body, json_body, json_response, name, request_line, resource_id, tags,
+    CLIENT_ID, PRINCIPAL_ID, SUBSCRIPTION, TENANT_ID, TOKEN, answered, cloud, desired, error_response, granted, header,
+    id, identity_body, json_body, json_response, name, request_line, resource_id, tags,
 };
 
 #[tokio::test]
@@ -120,5 +126,141 @@ async fn an_identity_lives_from_its_creation_to_its_confirmed_end() {
             .iter()
             .all(|status| matches!(status, Some(200 | 201 | 204 | 404))),
         "{statuses:?}"
+    );
+}
+
+/// The group that the tests' identities are in.
+fn group() -> ResourceGroupId {
+    id("orders").group
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_identities_of_a_group_are_listed_over_pages_and_those_of_no_other() {
+    let (azure, simulator) = cloud(|config| config.page_size = 2).await;
+    assert_eq!(azure.list_identities(&group()).await.unwrap(), []);
+    let names = ["mails", "orders", "parcels", "Stock", "UPPER"];
+    for identity in names {
+        azure
+            .put_identity(&granted(identity), &name("westeurope"), &tags(identity))
+            .await
+            .unwrap();
+    }
+    let mut snapshot = simulator.snapshot();
+    let elsewhere = ResourceGroup {
+        name: "operator2".to_owned(),
+        ..snapshot.resource_groups[0].clone()
+    };
+    snapshot.resource_groups.push(elsewhere);
+    let foreign = Identity {
+        id: wio_azure_sim::IdentityId::new(SUBSCRIPTION, "operator2", "foreign"),
+        ..snapshot.identities[0].clone()
+    };
+    snapshot.identities.push(foreign);
+    simulator.restore(snapshot);
+    simulator.clear_requests();
+
+    let listed = azure.list_identities(&name(&group().to_string().to_uppercase())).await;
+    let expected = names.map(|identity| ListedIdentity {
+        id: id(identity),
+        tags: tags(identity),
+    });
+    assert_eq!(listed.unwrap(), expected);
+    assert_eq!(simulator.requests().len(), 3, "one for each page");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_with_thousands_of_identities_is_listed_whole() {
+    const MANY: usize = 2_000;
+    let (azure, simulator) = cloud(|config| config.page_size = 50).await;
+    azure
+        .put_identity(&granted("orders"), &name("westeurope"), &tags("shop"))
+        .await
+        .unwrap();
+    let mut snapshot = simulator.snapshot();
+    let one = snapshot.identities.remove(0);
+    snapshot.identities = (0..MANY)
+        .map(|number| Identity {
+            id: wio_azure_sim::IdentityId::new(SUBSCRIPTION, "operator", &format!("orders-{number:04}")),
+            ..one.clone()
+        })
+        .collect();
+    simulator.restore(snapshot);
+    let listed = azure.list_identities(&group()).await.unwrap();
+    let names: BTreeSet<String> = listed.iter().map(|identity| identity.id.name.to_string()).collect();
+    assert_eq!((listed.len(), names.len()), (MANY, MANY));
+    assert!(listed.iter().all(|identity| identity.tags == tags("shop")));
+}
+
+#[tokio::test]
+async fn a_listed_identity_has_its_tags_as_they_are_written_and_what_is_odd_is_left_out() {
+    let mut shouted = identity_body("orders");
+    shouted["id"] = json!(
+        resource_id("orders")
+            .to_uppercase()
+            .replace("SUBSCRIPTIONS", "subscriptions")
+    );
+    shouted["tags"] = json!({"WIO-Binding": "Shop/Orders", "team": "", "TEAM ": "x"});
+    let mut untagged = identity_body("mails");
+    untagged["tags"] = Value::Null;
+    let bare = json!({"id": resource_id("bare")});
+    let in_another_group = json!({"id": resource_id("orders").replace("/operator/", "/other/")});
+    let child = json!({"id": resource_id("orders/federatedIdentityCredentials/x")});
+    let no_id = json!({"name": "orders", "tags": {"team": "shop"}});
+    let page = json!({"value": [
+        shouted, child, untagged, in_another_group, bare, no_id, {"id": null}, {"id": "x"}, {"id": resource_id("a/../b")},
+    ]});
+    let (azure, seen) = answered(vec![json_response(200, &page)]);
+    let listed = azure.list_identities(&group()).await.unwrap();
+    let listed: Vec<_> = listed
+        .into_iter()
+        .map(|identity| (identity.id, identity.tags))
+        .collect();
+    let written = [("TEAM ", "x"), ("WIO-Binding", "Shop/Orders"), ("team", "")];
+    let written = written.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let expected = [
+        (id("orders"), written),
+        (id("mails"), Tags::new()),
+        (id("bare"), Tags::new()),
+    ];
+    assert_eq!(listed, expected);
+    let path = resource_id("orders").replace("/orders", "");
+    assert_eq!(
+        request_line(&seen.only()),
+        format!("GET https://management.azure.com{path}?api-version=2023-01-31")
+    );
+}
+
+#[tokio::test]
+async fn tags_that_cannot_be_read_make_no_list() {
+    for tags in [json!({"team": 7}), json!(["team"]), json!("team")] {
+        let mut odd = identity_body("orders");
+        odd["tags"] = tags.clone();
+        let (azure, _) = answered(vec![json_response(200, &json!({"value": [odd]}))]);
+        let fault = azure.list_identities(&group()).await.unwrap_err();
+        assert!(matches!(fault.cause, AzureCause::Malformed(_)), "{tags}: {fault}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_identities_that_may_not_be_read_or_has_no_group_is_a_fault() {
+    let (azure, simulator) = cloud(|_| {}).await;
+    let nowhere = name(&group().to_string().replace("operator", "nowhere"));
+    let fault = azure.list_identities(&nowhere).await.unwrap_err();
+    assert!(
+        fault
+            .to_string()
+            .starts_with("could not list the managed identities in the resource group nowhere: Azure answered 404"),
+        "{fault}"
+    );
+    assert!(
+        matches!(&fault.cause, AzureCause::Answer(answer) if answer.code == "ResourceGroupNotFound"),
+        "{fault}"
+    );
+
+    simulator.reconfigure(|config| config.authorization = true);
+    let fault = azure.list_identities(&group()).await.unwrap_err();
+    assert!(
+        matches!(&fault.cause, AzureCause::Answer(answer) if answer.status == 403 && answer.code == "AuthorizationFailed"),
+        "{fault}"
     );
 }

@@ -5,12 +5,14 @@ use wio_azure::Azure;
 use wio_core::fault::{AzureCause, AzureFault};
 
 use crate::fixtures::{
-    PRINCIPAL_ID, Response, answered, credential_body, error_response, id, json_response, name, resource_id,
+    PRINCIPAL_ID, Response, answered, credential_body, error_response, id, identity_body, json_response, name,
+    resource_id,
 };
 
 /// The lists that the client reads, which must all behave alike.
 #[derive(Clone, Copy, Debug)]
 enum List {
+    Identities,
     FederatedCredentials,
     RoleAssignments,
 }
@@ -18,11 +20,15 @@ enum List {
 // === impl List ===
 
 impl List {
-    const ALL: [Self; 2] = [Self::FederatedCredentials, Self::RoleAssignments];
+    const ALL: [Self; 3] = [Self::Identities, Self::FederatedCredentials, Self::RoleAssignments];
 
     /// What the client makes of the list: the numbers of its entries.
     async fn read(self, azure: &Azure) -> Result<Vec<u8>, AzureFault> {
         let names: Vec<String> = match self {
+            Self::Identities => {
+                let listed = azure.list_identities(&id("orders").group).await?;
+                listed.iter().map(|identity| identity.id.to_string()).collect()
+            }
             Self::FederatedCredentials => {
                 let listed = azure.list_credentials(&id("orders")).await?;
                 listed.iter().map(|credential| credential.name.to_string()).collect()
@@ -40,6 +46,7 @@ impl List {
     /// An entry that has this number.
     fn entry(self, number: u8) -> Value {
         match self {
+            Self::Identities => identity_body(&format!("orders{number}")),
             Self::FederatedCredentials => credential_body("orders", &format!("wib-{number}"), Some("s")),
             Self::RoleAssignments => json!({
                 "name": format!("05c5a614-a7d6-4502-b150-c2fb4550330{number}"),
@@ -58,6 +65,7 @@ impl List {
 
     fn path(self) -> String {
         match self {
+            Self::Identities => resource_id("orders").replace("/orders", ""),
             Self::FederatedCredentials => format!("{}/federatedIdentityCredentials", resource_id("orders")),
             Self::RoleAssignments => format!(
                 "{}/providers/Microsoft.Authorization/roleAssignments",
@@ -68,7 +76,7 @@ impl List {
 
     const fn api_version(self) -> &'static str {
         match self {
-            Self::FederatedCredentials => "2023-01-31",
+            Self::Identities | Self::FederatedCredentials => "2023-01-31",
             Self::RoleAssignments => "2022-04-01",
         }
     }
@@ -76,13 +84,14 @@ impl List {
     /// What the query of the first page asks for beside the API version.
     fn filter(self) -> String {
         match self {
-            Self::FederatedCredentials => String::new(),
+            Self::Identities | Self::FederatedCredentials => String::new(),
             Self::RoleAssignments => format!("&$filter=principalId%20eq%20%27{PRINCIPAL_ID}%27"),
         }
     }
 
     const fn most_pages(self) -> usize {
         match self {
+            Self::Identities => 200,
             Self::FederatedCredentials => 40,
             Self::RoleAssignments => 100,
         }
