@@ -30,7 +30,7 @@ pub enum StartError {
         "cannot make an HTTPS client: {source}; are there trusted certificates, or does SSL_CERT_FILE name a file of them?"
     )]
     Transport {
-        /// Why.
+        /// The error of the HTTP client.
         #[from]
         source: reqwest::Error,
     },
@@ -73,14 +73,14 @@ impl Azure {
     }
 
     /// The application (client) id that the last token for Azure was issued to: that of the operator's own identity, however
-    /// it signs in. None before the first token ([`Self::probe`] gets one), and for a token that is no JSON Web Token.
+    /// it signs in, or of the Azure CLI where that is how. None before the first token ([`Self::probe`] gets one), and for a token that is no JSON Web Token.
     #[must_use]
     pub fn signed_in_as(&self) -> Option<ClientId> {
         self.pipeline.tokens.issued_to()
     }
 
-    /// The same client, with `callback` told of each exchange: of those of this one and of clones made of it later, and
-    /// of no others.
+    /// Registers `callback` for telemetry, instead of an earlier one: it is told of each exchange of the client that is
+    /// returned and of its clones.
     #[must_use]
     pub fn on_exchange(self, callback: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
         Self {

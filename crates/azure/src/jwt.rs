@@ -16,7 +16,7 @@ struct Claims {
 }
 
 /// The application (client) id that an access token was issued to; none where it is no JSON Web Token or names none. The
-/// signature is not verified: it is Azure Resource Manager's to verify, and the token came from Entra over TLS.
+/// signature is not verified: Azure Resource Manager does that, and refuses a forged one.
 pub(crate) fn application(token: &str) -> Option<ClientId> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {

@@ -12,7 +12,7 @@ use wio_core::names::IdentityId;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Locks(Arc<Mutex<HashMap<IdentityId, Arc<AsyncMutex<()>>>>>);
 
-/// The right to write to one identity.
+/// The guard of one identity's lock, which is the right to write to it.
 #[derive(Debug)]
 pub(crate) struct WriteGuard {
     // Dropped in this order: the lock is released before its entry is looked at.

@@ -24,10 +24,11 @@ use crate::tokens::Tokens;
 use crate::transport::Capped;
 use crate::urls::Urls;
 
-/// The time limit of a request, from the first step, getting a token among them, to the last byte of the answer. Identities and federated credentials
-/// are written synchronously, in a second or two; what Azure carries out all the same is met by the next try, and a
-/// binding should not be without a word for as long as Azure Resource Manager itself waits for a provider, 60 s.
-pub(crate) const REQUEST_LIMIT: Duration = Duration::from_secs(45);
+/// The time limit of a request, from the first step, getting a token among them, to the last byte of the answer.
+/// Identities and federated credentials are written synchronously, in a second or two; what Azure carries out all the
+/// same is met by the next try, and a binding should not be without a word for as long as Azure Resource Manager itself
+/// waits for a provider, 60 s.
+const REQUEST_LIMIT: Duration = Duration::from_secs(45);
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 
@@ -79,7 +80,7 @@ impl Pipeline {
         }
     }
 
-    /// Reads a resource.
+    /// Reads a resource, or a page of a list, and parses the body.
     pub(crate) async fn get_json<T: DeserializeOwned>(&self, operation: Operation, url: Url) -> Result<T, AzureCause> {
         self.send_checked(operation, Request::new(url, Method::Get))
             .await?

@@ -64,7 +64,7 @@ impl Policy for Authorize {
     }
 }
 
-/// Lets the policies that come after have the request.
+/// Passes the request on to the next policy.
 async fn pass_on(ctx: &Context<'_>, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
     match next.split_first() {
         Some((policy, rest)) => policy.send(ctx, request, rest).await,

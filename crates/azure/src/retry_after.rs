@@ -26,7 +26,7 @@ fn whole_number(text: &str) -> Option<u64> {
     digits.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// A date is counted from the answer's own date, so that a clock that is wrong here or there does no harm.
+/// How long it is until the date in `Retry-After`, counted from the answer's own date, so that a clock that is wrong here or there does no harm.
 fn until(headers: &Headers) -> Option<Duration> {
     let date = |name: HeaderName| parse_rfc7231(headers.get_optional_str(&name)?.trim()).ok();
     let asked: OffsetDateTime = date(RETRY_AFTER)?;

@@ -37,7 +37,7 @@ pub enum CredentialKind {
     AzureCli,
 }
 
-/// The credential that the environment names.
+/// The operator's own credential, of the kind that the environment chooses.
 ///
 /// Each token is asked for by a new client: those of `azure_identity` keep the service account's token for ten minutes,
 /// and a token of Azure until it expires, even one that Azure rejects.
@@ -111,7 +111,7 @@ impl EnvironmentCredential {
         }
     }
 
-    /// How it signs in.
+    /// The way in which it signs in.
     #[must_use]
     pub const fn kind(&self) -> &CredentialKind {
         &self.kind

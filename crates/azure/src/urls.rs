@@ -8,7 +8,7 @@ use crate::cloud::{ApiVersion, Endpoints};
 
 const API_VERSION: &str = "api-version";
 const FEDERATED_CREDENTIALS: &str = "federatedIdentityCredentials";
-/// The only version of role assignments that is not a preview.
+/// The API version of role assignments: the only one that is not a preview.
 const ROLE_ASSIGNMENTS_VERSION: &str = "2022-04-01";
 
 /// The URLs below one endpoint of Azure Resource Manager.

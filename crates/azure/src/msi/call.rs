@@ -30,7 +30,7 @@ struct Carrier {
     seen: Mutex<Option<Result<Answer, AzureCause>>>,
 }
 
-/// The old client insists on a credential. The real one is in the pipeline, behind the guard.
+/// A credential that does nothing: the old client insists on one. The real one is in the pipeline, behind the guard.
 #[derive(Debug)]
 struct Placeholder;
 

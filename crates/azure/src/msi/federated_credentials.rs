@@ -17,10 +17,10 @@ use crate::telemetry::Operation;
 
 use super::call::{Call, names};
 
-/// An identity has at most 20 credentials. A list of more pages than this leads in a circle.
+/// The bound on pages of a list: an identity has at most 20 credentials, and a list of more pages leads in a circle.
 const MAX_PAGES: usize = 40;
 
-/// An entry of a list. `azure_mgmt_msi` cannot read every list: its models demand a subject, and a flexible credential
+/// A federated credential in a list. `azure_mgmt_msi` cannot read every list: its models demand a subject, and a flexible credential
 /// has none.
 #[derive(Deserialize)]
 struct Credential {
@@ -29,7 +29,7 @@ struct Credential {
     properties: Properties,
 }
 
-/// Of a foreign credential nothing is taken for granted.
+/// The properties of a federated credential. Of a foreign one nothing is taken for granted.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Properties {

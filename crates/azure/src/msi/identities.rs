@@ -17,14 +17,14 @@ use crate::telemetry::Operation;
 
 use super::call::{Call, names};
 
-/// How many identities a page holds Azure does not say, and a resource group has room for thousands: these are 2,000 even
-/// at ten a page. A list of more pages than this leads in a circle.
+/// The bound on pages of a list: a resource group has room for thousands of identities, and how many a page holds Azure
+/// does not say. These are 2,000 even at ten a page, and a list of more pages leads in a circle.
 const MAX_PAGES: usize = 200;
 
 /// A managed identity as Azure shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityView {
-    /// What Azure gave it.
+    /// Its client id, principal id and tenant.
     pub facts: IdentityFacts,
     /// Its tags.
     pub tags: Tags,
@@ -48,8 +48,8 @@ pub struct ListedIdentity {
     pub tags: Tags,
 }
 
-/// An entry of a list, which a plain request reads, as it reads federated credentials: `azure_mgmt_msi` would make a stream
-/// of it, and one odd foreign identity would break its models.
+/// A managed identity in a list. Not the model of `azure_mgmt_msi`, which demands more of it: one odd foreign identity
+/// would break the whole list.
 #[derive(Deserialize)]
 struct Entry {
     id: Option<String>,

@@ -16,7 +16,8 @@ use crate::telemetry::Operation;
 
 use super::wire::{self, Assignment};
 
-/// A subscription has at most 4000 role assignments. A list of more pages than this leads in a circle.
+/// The bound on pages of a list: a subscription has at most 4000 role assignments, and a list of more pages leads in a
+/// circle.
 const MAX_PAGES: usize = 100;
 
 const READ: &str = "Microsoft.Authorization/roleAssignments/read";
