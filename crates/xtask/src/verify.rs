@@ -1,0 +1,70 @@
+//! What `cargo xtask verify` refuses.
+
+use std::fs;
+
+use anyhow::Context;
+use cargo_metadata::Metadata;
+
+use crate::modules::Tree;
+use crate::{circles, files, layers, map, purity};
+
+/// Something that must hold.
+#[derive(Clone, Copy, Debug)]
+enum Check {
+    /// What is generated is what would be generated.
+    Generated,
+    /// Crates depend one way.
+    Layers,
+    /// The modules of a crate use one another one way.
+    Circles(&'static str),
+    /// The core knows neither client nor wire format.
+    Purity,
+    /// The map in the documentation names every module.
+    Map,
+    /// The walk in the documentation names functions that there are.
+    Walk,
+}
+
+/// What holds.
+const HELD: &[Check] = &[Check::Generated, Check::Layers];
+
+/// What is to hold, and is only told by `verify --all`: a check moves up from here with the change that makes it hold.
+const TO_COME: &[Check] = &[
+    Check::Circles("api"),
+    Check::Circles("core"),
+    Check::Circles("azure"),
+    Check::Circles("controller"),
+    Check::Circles("azure-sim"),
+    Check::Purity,
+    Check::Map,
+    Check::Walk,
+];
+
+/// The crates whose modules the documentation maps.
+const MAPPED: [&str; 3] = ["core", "azure", "controller"];
+
+/// What is wrong with the repository; with `all`, also what is not yet held to.
+pub(crate) fn problems(workspace: &Metadata, all: bool) -> anyhow::Result<Vec<String>> {
+    let to_come = if all { TO_COME } else { &[] };
+    let mut problems = Vec::new();
+    for check in HELD.iter().chain(to_come) {
+        problems.extend(found(*check, workspace)?);
+    }
+    Ok(problems)
+}
+
+fn found(check: Check, workspace: &Metadata) -> anyhow::Result<Vec<String>> {
+    let root = workspace.workspace_root.as_std_path();
+    let read = |name: &str| Tree::read(root, name);
+    let document =
+        || fs::read_to_string(root.join(map::DOCUMENT)).with_context(|| format!("cannot read {}", map::DOCUMENT));
+    let mapped = || MAPPED.into_iter().map(read).collect::<anyhow::Result<Vec<Tree>>>();
+    Ok(match check {
+        Check::Generated => files::differences(root, &files::generated()?),
+        Check::Layers => layers::wrong_ways(&layers::edges(workspace)),
+        Check::Circles(name) => circles::circles(&read(name)?),
+        Check::Purity => purity::impurities(&read("core")?),
+        Check::Map => map::module_map(&document()?, &mapped()?),
+        Check::Walk => map::walk(&document()?, &mapped()?),
+    })
+}
