@@ -6,7 +6,9 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use serde_json::json;
 
-use crate::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
+use crate::binding::WorkloadIdentityBinding;
+use crate::effective::WorkloadIdentityEffectivePolicy;
+use crate::policy::WorkloadIdentityPolicy;
 
 /// The definition of `WorkloadIdentityBinding` as it is installed: the derived one, and
 /// - `status` defaults to `observedGeneration: -1`, so that tools which follow kstatus do not take an object that the

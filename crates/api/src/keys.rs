@@ -1,4 +1,7 @@
-//! Labels, annotations, tags, finalizer and field managers: every name that the operator puts on other objects.
+//! The API group, labels, annotations, tags, finalizer and field managers: every name that stands in objects, ours and others'.
+
+/// The API group of every resource here.
+pub const GROUP: &str = "workloadidentity.dev";
 
 /// The field manager of everything that the operator applies, except status.
 pub const FIELD_MANAGER: &str = "workload-identity-operator";

@@ -25,6 +25,7 @@ pub use effective::{
     WorkloadIdentityEffectivePolicySpec,
 };
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+pub use keys::GROUP;
 pub use policy::{
     ManagedIdentityPermission, NamespaceRequirement, NamespaceSelector, PolicyNamespaces, RolePermission,
     SelectorOperator, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
@@ -33,6 +34,3 @@ pub use status::{
     FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, RoleAssignmentStatus,
     ServiceAccountOrigin, ServiceAccountStatus, StalePod, WorkloadIdentityBindingStatus, WorkloadsStatus,
 };
-
-/// The API group of every resource here.
-pub const GROUP: &str = "workloadidentity.dev";

@@ -5,6 +5,8 @@
 
 use kube::core::{Reason, Rule};
 
+use crate::keys::GROUP;
+
 /// The most service accounts of a binding: Azure keeps at most 20 federated credentials in an identity.
 /// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
 pub(crate) const SERVICE_ACCOUNTS_MAX: usize = 20;
@@ -281,12 +283,9 @@ pub(crate) fn tag_names() -> Rule {
 
 /// The operator recognizes its own identities by its own tags.
 pub(crate) fn tags_not_reserved() -> Rule {
-    Rule::new(format!(
-        "!self.exists(name, name.lowerAscii().startsWith('{}'))",
-        crate::GROUP
-    ))
-    .message("tags that begin with workloadidentity.dev are the operator's own")
-    .reason(Reason::FieldValueForbidden)
+    Rule::new(format!("!self.exists(name, name.lowerAscii().startsWith('{GROUP}'))"))
+        .message("tags that begin with workloadidentity.dev are the operator's own")
+        .reason(Reason::FieldValueForbidden)
 }
 
 fn matches(pattern: &str, message: &str) -> Rule {
