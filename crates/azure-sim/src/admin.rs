@@ -6,47 +6,47 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::answer::{Answer, Outcome};
+use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::faults::Fault;
 use crate::incoming::Incoming;
 use crate::model::Snapshot;
-use crate::simulator::Simulator;
 use crate::target::segments;
 
 /// Answers a request to the admin API.
-pub(crate) fn serve(simulator: &Simulator, incoming: &Incoming) -> Answer {
-    dispatch(simulator, incoming).unwrap_or_else(|refused| refused)
+pub(crate) fn serve(cloud: &Cloud, incoming: &Incoming) -> Answer {
+    dispatch(cloud, incoming).unwrap_or_else(|refused| refused)
 }
 
-fn dispatch(simulator: &Simulator, incoming: &Incoming) -> Outcome<Answer> {
+fn dispatch(cloud: &Cloud, incoming: &Incoming) -> Outcome<Answer> {
     let segments = segments(&incoming.path);
     let path: Vec<&str> = segments.iter().map(String::as_str).collect();
     match (&incoming.method, path.as_slice()) {
         (&Method::GET, ["_sim"]) => Ok(index()),
-        (&Method::GET, ["_sim", "snapshot"]) => Ok(shown(&simulator.snapshot())),
+        (&Method::GET, ["_sim", "snapshot"]) => Ok(shown(&cloud.snapshot())),
         (&Method::PUT, ["_sim", "snapshot"]) => {
-            simulator.restore(read::<Snapshot>(incoming)?);
+            cloud.restore(read::<Snapshot>(incoming)?);
             Ok(done())
         }
-        (&Method::GET, ["_sim", "requests"]) => Ok(shown(&simulator.requests())),
+        (&Method::GET, ["_sim", "requests"]) => Ok(shown(&cloud.log().requests())),
         (&Method::DELETE, ["_sim", "requests"]) => {
-            simulator.clear_requests();
+            cloud.log().clear();
             Ok(done())
         }
-        (&Method::GET, ["_sim", "faults"]) => Ok(shown(&simulator.faults())),
+        (&Method::GET, ["_sim", "faults"]) => Ok(shown(&cloud.faults().remaining())),
         (&Method::POST, ["_sim", "faults"]) => {
-            simulator.inject(read::<Fault>(incoming)?);
+            cloud.faults().inject(read::<Fault>(incoming)?);
             Ok(done())
         }
         (&Method::DELETE, ["_sim", "faults"]) => {
-            simulator.clear_faults();
+            cloud.faults().clear();
             Ok(done())
         }
-        (&Method::GET, ["_sim", "config"]) => Ok(shown(&simulator.config())),
+        (&Method::GET, ["_sim", "config"]) => Ok(shown(&*cloud.settings())),
         (&Method::PATCH, ["_sim", "config"]) => {
-            let config = patched(&simulator.config(), incoming.json()?)?;
+            let config = patched(&cloud.settings(), incoming.json()?)?;
             let answer = shown(&config);
-            simulator.reconfigure(|current| *current = config);
+            cloud.reconfigure(|current| *current = config);
             Ok(answer)
         }
         (_, ["_sim", "snapshot" | "requests" | "faults" | "config"]) => {

@@ -6,19 +6,19 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Outcome};
+use crate::cloud::Cloud;
 use crate::entra::access_token;
 use crate::incoming::Incoming;
 use crate::model::{Identity, IdentityId};
-use crate::simulator::Simulator;
 use crate::state::State;
 use crate::target::segments;
 
 /// Answers a request to the instance metadata service.
-pub(crate) fn serve(simulator: &Simulator, incoming: &Incoming) -> Answer {
-    token(simulator, incoming).unwrap_or_else(|refused| refused)
+pub(crate) fn serve(cloud: &Cloud, incoming: &Incoming) -> Answer {
+    token(cloud, incoming).unwrap_or_else(|refused| refused)
 }
 
-fn token(simulator: &Simulator, incoming: &Incoming) -> Outcome<Answer> {
+fn token(cloud: &Cloud, incoming: &Incoming) -> Outcome<Answer> {
     let path = segments(&incoming.path).join("/").to_lowercase();
     if path != "metadata/identity/oauth2/token" {
         return Err(error(
@@ -48,8 +48,8 @@ fn token(simulator: &Simulator, incoming: &Incoming) -> Outcome<Answer> {
         .query("resource")
         .filter(|resource| !resource.is_empty())
         .ok_or_else(|| bad_request("Required audience parameter not specified"))?;
-    let config = simulator.settings();
-    let (identity, now) = simulator.with_state(|state, now| Ok((chosen(state, incoming)?.clone(), now)))?;
+    let config = cloud.settings();
+    let (identity, now) = cloud.with_state(|state, now| Ok((chosen(state, incoming)?.clone(), now)))?;
     let issued = access_token::issue(&config, &identity, resource, now)
         .map_err(|cause| error(StatusCode::INTERNAL_SERVER_ERROR, "unknown", &cause.to_string()))?;
     let lifetime = (issued.expires - issued.not_before).to_string();

@@ -18,6 +18,7 @@ mod admin;
 mod answer;
 mod arm;
 mod clock;
+mod cloud;
 mod config;
 mod entra;
 mod faults;

@@ -82,8 +82,7 @@ impl Throttle {
         &mut self,
         limits: &Limits,
         kind: CallKind,
-        principal: &str,
-        subscription: &str,
+        (principal, subscription): (&str, &str),
         now: Timestamp,
     ) -> Result<u64, Exhausted> {
         let key = format!("arm {} {principal} {}", kind.name(), subscription.to_lowercase());
@@ -262,17 +261,17 @@ mod tests {
         let (limits, now) = (Limits::default(), Timestamp::UNIX_EPOCH);
         let mut throttle = Throttle::default();
         for left in (0..200).rev() {
-            assert_eq!(throttle.draw(&limits, CallKind::Writes, "p", "s", now), Ok(left));
+            assert_eq!(throttle.draw(&limits, CallKind::Writes, ("p", "s"), now), Ok(left));
         }
         let refused = Err(Exhausted { retry_after: 1 });
-        assert_eq!(throttle.draw(&limits, CallKind::Writes, "p", "s", now), refused);
-        assert!(throttle.draw(&limits, CallKind::Deletes, "p", "s", now).is_ok());
-        assert!(throttle.draw(&limits, CallKind::Writes, "q", "s", now).is_ok());
+        assert_eq!(throttle.draw(&limits, CallKind::Writes, ("p", "s"), now), refused);
+        assert!(throttle.draw(&limits, CallKind::Deletes, ("p", "s"), now).is_ok());
+        assert!(throttle.draw(&limits, CallKind::Writes, ("q", "s"), now).is_ok());
         let later = after(now, Duration::from_secs(1));
         for left in (0..10).rev() {
-            assert_eq!(throttle.draw(&limits, CallKind::Writes, "p", "S", later), Ok(left));
+            assert_eq!(throttle.draw(&limits, CallKind::Writes, ("p", "S"), later), Ok(left));
         }
-        assert_eq!(throttle.draw(&limits, CallKind::Writes, "p", "s", later), refused);
+        assert_eq!(throttle.draw(&limits, CallKind::Writes, ("p", "s"), later), refused);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The simulator itself: from a request to its answer.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -10,31 +10,19 @@ use tokio::sync::watch;
 
 use crate::access::caller::{self, Caller};
 use crate::answer::{Answer, Outcome};
-use crate::clock::Clock;
+use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::entra::issuers::{IssuerDocuments, KnownIssuers};
-use crate::entra::keys::IssuerKeys;
-use crate::faults::{Effect, Fault, Faults};
+use crate::faults::{Effect, Fault};
 use crate::incoming::{Incoming, Service};
-use crate::log::{Log, LoggedRequest};
+use crate::log::LoggedRequest;
 use crate::model::Snapshot;
-use crate::state::State;
 use crate::{admin, arm, entra, instance_metadata};
 
 /// A simulated cloud. Cloning is cheap; the clones are one cloud.
 #[derive(Clone)]
 pub struct Simulator {
-    cloud: Arc<Cloud>,
-}
-
-struct Cloud {
-    clock: Clock,
-    config: RwLock<Arc<Config>>,
-    state: Mutex<State>,
-    faults: Faults,
-    log: Log,
-    issuer_keys: IssuerKeys,
-    changes: watch::Sender<u64>,
+    cloud: Cloud,
 }
 
 /// The connection ended before there was an answer, by [`Effect::Drop`].
@@ -61,16 +49,9 @@ impl Simulator {
     /// An empty cloud, whose Entra reads the documents of token issuers in this way.
     #[must_use]
     pub fn with_issuers(config: Config, issuers: Arc<dyn IssuerDocuments>) -> Self {
-        let cloud = Cloud {
-            clock: Clock::start(),
-            config: RwLock::new(Arc::new(config)),
-            state: Mutex::default(),
-            faults: Faults::default(),
-            log: Log::default(),
-            issuer_keys: IssuerKeys::new(issuers),
-            changes: watch::Sender::new(0),
-        };
-        Self { cloud: Arc::new(cloud) }
+        Self {
+            cloud: Cloud::new(config, issuers),
+        }
     }
 
     /// Answers a request. Needs a tokio runtime. What the request began goes on when the caller goes away, as in Azure:
@@ -82,23 +63,26 @@ impl Simulator {
     pub async fn handle(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ConnectionDropped> {
         let incoming = Incoming::new(request);
         if incoming.service == Service::Admin {
-            return Ok(admin::serve(self, &incoming).into_response());
+            return Ok(admin::serve(&self.cloud, &incoming).into_response());
         }
-        let fault = self.cloud.faults.take(&incoming);
+        let fault = self.cloud.faults().take(&incoming);
         let caller = match incoming.service {
-            Service::Arm(_) => Some(caller::authenticate(self, &incoming)),
+            Service::Arm(_) => Some(caller::authenticate(&self.cloud, &incoming)),
             _ => None,
         };
         let principal = caller
             .as_ref()
             .and_then(|caller| caller.as_ref().ok())
             .map(|caller| caller.principal.clone());
-        let sequence = self.cloud.log.begin(&incoming, principal, fault.is_some(), self.now());
+        let sequence = self
+            .cloud
+            .log()
+            .begin(&incoming, principal, fault.is_some(), self.now());
         let simulator = self.clone();
         let end = tokio::spawn(async move {
             let end = simulator.meet(&incoming, caller, fault).await;
             if let End::Answered(answer) = &end {
-                simulator.cloud.log.end(sequence, answer);
+                simulator.cloud.log().end(sequence, answer);
             }
             end
         });
@@ -133,16 +117,10 @@ impl Simulator {
                 headers,
             } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                let mut answer = match incoming.service {
-                    Service::Entra(_) | Service::InstanceMetadata => {
-                        entra::errors::scripted(incoming, status, &code, &message, self.now())
-                    }
-                    _ => arm::headers::complete(incoming, Answer::error(status, &code, message), self.now()),
-                };
-                for (name, value) in headers {
-                    answer = answer.with_header(&name.to_lowercase(), value);
-                }
-                End::Answered(answer)
+                let answer = scripted(incoming, status, &code, message, self.now());
+                let with =
+                    |answer: Answer, (name, value): (String, String)| answer.with_header(&name.to_lowercase(), value);
+                End::Answered(headers.into_iter().fold(answer, with))
             }
             Effect::Drop => End::Dropped,
             Effect::Hang | Effect::Delay(_) => End::Hangs,
@@ -152,108 +130,90 @@ impl Simulator {
     async fn serve(&self, incoming: &Incoming, caller: Option<Outcome<Caller>>) -> Answer {
         match &incoming.service {
             Service::Arm(target) => {
-                let caller = caller.unwrap_or_else(|| caller::authenticate(self, incoming));
-                let answer = arm::serve(self, incoming, target, caller).await;
+                let caller = caller.unwrap_or_else(|| caller::authenticate(&self.cloud, incoming));
+                let answer = arm::serve(&self.cloud, incoming, target, caller).await;
                 if incoming.writes() && answer.status.is_success() {
-                    self.changed();
+                    self.cloud.changed();
                 }
                 arm::headers::complete(incoming, answer, self.now())
             }
-            Service::Entra(path) => entra::serve(self, incoming, path).await,
-            Service::InstanceMetadata => instance_metadata::serve(self, incoming),
-            Service::Admin => admin::serve(self, incoming),
+            Service::Entra(path) => entra::serve(&self.cloud, incoming, path).await,
+            Service::InstanceMetadata => instance_metadata::serve(&self.cloud, incoming),
+            Service::Admin => admin::serve(&self.cloud, incoming),
         }
     }
 
     /// Scripts a fault. Faults act in the order in which they were injected.
     pub fn inject(&self, fault: Fault) {
-        self.cloud.faults.inject(fault);
+        self.cloud.faults().inject(fault);
     }
 
     /// Forgets all faults.
     pub fn clear_faults(&self) {
-        self.cloud.faults.clear();
+        self.cloud.faults().clear();
     }
 
     /// The faults that are not used up, with what is left of their counts.
     #[must_use]
     pub fn faults(&self) -> Vec<Fault> {
-        self.cloud.faults.remaining()
+        self.cloud.faults().remaining()
     }
 
     /// Every request so far, in the order of arrival.
     #[must_use]
     pub fn requests(&self) -> Vec<LoggedRequest> {
-        self.cloud.log.requests()
+        self.cloud.log().requests()
     }
 
     /// Empties the log of requests.
     pub fn clear_requests(&self) {
-        self.cloud.log.clear();
+        self.cloud.log().clear();
     }
 
     /// Everything that exists.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        self.with_state(|state, _| state.snapshot())
+        self.cloud.snapshot()
     }
 
     /// Puts a snapshot in the place of everything that exists. Its credentials and roles count at once.
     pub fn restore(&self, snapshot: Snapshot) {
-        self.with_state(|state, _| state.restore(snapshot));
-        self.changed();
+        self.cloud.restore(snapshot);
     }
 
     /// The settings.
     #[must_use]
     pub fn config(&self) -> Config {
-        Config::clone(&self.settings())
+        Config::clone(&self.cloud.settings())
     }
 
     /// Changes settings; they count from the next request on.
     pub fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
-        let mut config = self.cloud.config.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut config));
-    }
-
-    pub(crate) fn settings(&self) -> Arc<Config> {
-        Arc::clone(&self.cloud.config.read().unwrap_or_else(PoisonError::into_inner))
+        self.cloud.reconfigure(change);
     }
 
     /// The time by which requests are logged.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.cloud.clock.now()
-    }
-
-    pub(crate) fn issuer_keys(&self) -> &IssuerKeys {
-        &self.cloud.issuer_keys
-    }
-
-    /// Looks at or changes the state as it is now.
-    pub(crate) fn with_state<T>(&self, with: impl FnOnce(&mut State, Timestamp) -> T) -> T {
-        let mut state = self.lock();
-        let now = self.now();
-        state.settle(now);
-        with(&mut state, now)
+        self.cloud.now()
     }
 
     /// Counts up with each change of what exists.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.cloud.changes.subscribe()
-    }
-
-    fn changed(&self) {
-        self.cloud.changes.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.cloud.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cloud.changes()
     }
 }
 
 impl fmt::Debug for Simulator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Simulator").finish_non_exhaustive()
+    }
+}
+
+/// A fault's answer, in the form of the part that was asked.
+fn scripted(incoming: &Incoming, status: StatusCode, code: &str, message: String, now: Timestamp) -> Answer {
+    match incoming.service {
+        Service::Entra(_) | Service::InstanceMetadata => entra::errors::scripted(incoming, status, code, &message, now),
+        Service::Arm(_) | Service::Admin => arm::headers::complete(incoming, Answer::error(status, code, message), now),
     }
 }

@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::answer::{Answer, Outcome};
+use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::entra::access_token;
 use crate::incoming::Incoming;
-use crate::simulator::Simulator;
 
 /// The audiences with which Azure Resource Manager of the public cloud and of the sovereign ones accepts a token.
 const ARM_AUDIENCES: [&str; 8] = [
@@ -33,8 +33,8 @@ pub(crate) struct Caller {
 }
 
 /// Reads and checks the bearer token.
-pub(crate) fn authenticate(simulator: &Simulator, incoming: &Incoming) -> Outcome<Caller> {
-    let config = simulator.settings();
+pub(crate) fn authenticate(cloud: &Cloud, incoming: &Incoming) -> Outcome<Caller> {
+    let config = cloud.settings();
     let refuse = |code: &str, message: String| Err(unauthorized(incoming, &config, code, &message));
     let Some(header) = incoming.header(header::AUTHORIZATION.as_str()) else {
         let message = "Authentication failed. The 'Authorization' header is missing.".to_owned();
@@ -66,7 +66,7 @@ pub(crate) fn authenticate(simulator: &Simulator, incoming: &Incoming) -> Outcom
         let message = format!("The access token is from the wrong issuer. It must match the tenant '{tenant}'.");
         return refuse("InvalidAuthenticationTokenTenant", message);
     }
-    let (now, issued, expires) = (simulator.now(), moment(&claims, "iat"), moment(&claims, "exp"));
+    let (now, issued, expires) = (cloud.now(), moment(&claims, "iat"), moment(&claims, "exp"));
     if expires <= now {
         let message = format!("The access token expiry UTC time '{expires}' is earlier than current UTC time '{now}'.");
         return refuse("ExpiredAuthenticationToken", message);
@@ -76,7 +76,7 @@ pub(crate) fn authenticate(simulator: &Simulator, incoming: &Incoming) -> Outcom
         client: text(&claims, "appid").to_owned(),
     };
     let valid_from = Uuid::try_parse(&caller.principal).ok().and_then(|principal| {
-        simulator.with_state(|state, _| {
+        cloud.with_state(|state, _| {
             state
                 .identity_of_principal(principal)
                 .and_then(|found| found.tokens_valid_from)

@@ -1,7 +1,7 @@
 //! [Conditions](https://learn.microsoft.com/azure/role-based-access-control/conditions-format) of role assignments, as far
 //! as they are about which roles may be assigned to whom.
 
-use crate::access::rights::covers;
+use crate::access::patterns::covers;
 
 /// What a condition is evaluated over. An attribute that is not there has no value, and no comparison with it holds.
 #[derive(Debug, Default)]

@@ -3,4 +3,5 @@
 pub(crate) mod built_in_roles;
 pub(crate) mod caller;
 pub(crate) mod conditions;
+mod patterns;
 pub(crate) mod rights;

@@ -3,22 +3,22 @@
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 
-use crate::access::caller::Caller;
 use crate::access::conditions::Attempt;
 use crate::access::rights;
 use crate::answer::{Answer, Outcome};
+use crate::arm::call::Applicant;
 use crate::arm::role_assignments;
+use crate::cloud::Cloud;
 use crate::config::Config;
 use crate::incoming::Incoming;
 use crate::limits::{CallKind, Exhausted};
 use crate::names::guid;
-use crate::simulator::Simulator;
 use crate::state::State;
 use crate::target::{Target, segments};
 
 /// A write of a federated credential under way; while it lives, others on the same identity are refused.
 pub(super) struct CredentialWrite {
-    simulator: Simulator,
+    cloud: Cloud,
     identity: String,
 }
 
@@ -41,14 +41,13 @@ pub(super) fn subscription(config: &Config, target: &Target) -> Outcome<()> {
 }
 
 /// Draws the call on the budgets; gives the headers that say what is left.
-pub(super) fn throttle(
-    state: &mut State,
-    config: &Config,
-    caller: &Caller,
-    incoming: &Incoming,
-    target: &Target,
-    now: Timestamp,
-) -> Outcome<Vec<(String, String)>> {
+pub(super) fn throttle(state: &mut State, applicant: Applicant<'_>, now: Timestamp) -> Outcome<Vec<(String, String)>> {
+    let Applicant {
+        incoming,
+        target,
+        config,
+        caller,
+    } = applicant;
     let (Some(limits), Some(subscription)) = (&config.limits, target.subscription()) else {
         return Ok(Vec::new());
     };
@@ -65,7 +64,7 @@ pub(super) fn throttle(
     };
     let left = state
         .throttle
-        .draw(limits, kind, &caller.principal, subscription, now)
+        .draw(limits, kind, (&caller.principal, subscription), now)
         .map_err(refuse)?;
     let shared = state
         .throttle
@@ -95,14 +94,13 @@ fn remaining(kind: CallKind, global: &str) -> String {
 }
 
 /// The caller's roles must allow the call, when authorization is on.
-pub(super) fn authorize(
-    state: &State,
-    config: &Config,
-    caller: &Caller,
-    incoming: &Incoming,
-    target: &Target,
-    now: Timestamp,
-) -> Outcome<()> {
+pub(super) fn authorize(state: &State, applicant: Applicant<'_>, now: Timestamp) -> Outcome<()> {
+    let Applicant {
+        incoming,
+        target,
+        config,
+        caller,
+    } = applicant;
     match target.action(&incoming.method) {
         Some(action) if config.authorization => {
             let scope = format!("/{}", segments(&incoming.path).join("/"));
@@ -127,7 +125,7 @@ pub(super) fn authorize(
 
 /// Claims the identity for a write of one of its credentials, if the call is one.
 pub(super) fn credential_write(
-    simulator: &Simulator,
+    cloud: &Cloud,
     state: &mut State,
     incoming: &Incoming,
     target: &Target,
@@ -150,7 +148,7 @@ pub(super) fn credential_write(
         return Err(Answer::conflict(code, message));
     }
     Ok(Some(CredentialWrite {
-        simulator: simulator.clone(),
+        cloud: cloud.clone(),
         identity,
     }))
 }
@@ -163,6 +161,6 @@ fn gateway(status: StatusCode, code: &str, message: String) -> Answer {
 
 impl Drop for CredentialWrite {
     fn drop(&mut self) {
-        self.simulator.with_state(|state, _| state.busy.remove(&self.identity));
+        self.cloud.with_state(|state, _| state.busy.remove(&self.identity));
     }
 }

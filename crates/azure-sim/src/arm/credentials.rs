@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::answer::{Answer, Outcome};
-use crate::arm::Call;
+use crate::arm::call::Call;
 use crate::arm::versions::{WITH_FLEXIBLE_CREDENTIALS, WITH_GRAPH_ERRORS};
 use crate::clock::after;
 use crate::model::{Credential, Identity, IdentityId};

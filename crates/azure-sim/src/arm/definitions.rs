@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::access::built_in_roles::built_in_roles;
 use crate::access::rights::role;
 use crate::answer::{Answer, Outcome};
-use crate::arm::Call;
+use crate::arm::call::Call;
 use crate::arm::tags::malformed;
 use crate::model::{Permission, RoleDefinition};
 use crate::names::guid;

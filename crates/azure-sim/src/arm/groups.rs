@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
-use crate::arm::Call;
+use crate::arm::call::Call;
 use crate::arm::tags::{location, location_required, tags};
 use crate::clock::after;
 use crate::model::{ResourceGroup, group_key};

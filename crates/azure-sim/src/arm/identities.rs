@@ -6,9 +6,10 @@ use uuid::Uuid;
 
 use crate::answer::{Answer, Outcome};
 use crate::arm::admission::{TOO_MANY, throttled};
+use crate::arm::call::Call;
 use crate::arm::tags::{location, location_required, malformed, tags};
+use crate::arm::versions;
 use crate::arm::versions::{WITH_ASSIGNMENT_RESTRICTIONS, WITH_ISOLATION_SCOPE};
-use crate::arm::{Call, versions};
 use crate::model::{Identity, IdentityId, group_key};
 use crate::names::is_identity_name;
 use crate::state::State;

@@ -1,6 +1,7 @@
 //! Azure Resource Manager: what every call meets, and then the handler of its resource.
 
 mod admission;
+mod call;
 mod credentials;
 mod definitions;
 mod groups;
@@ -11,38 +12,30 @@ mod role_assignments;
 mod tags;
 mod versions;
 
-use http::{Method, StatusCode};
-use jiff::Timestamp;
+use http::Method;
 
 use crate::access::caller::Caller;
 use crate::answer::{Answer, Outcome};
-use crate::config::Config;
+use crate::cloud::Cloud;
 use crate::incoming::Incoming;
-use crate::simulator::Simulator;
 use crate::state::State;
 use crate::target::Target;
-
-/// A call that was admitted.
-#[derive(Clone, Copy)]
-struct Call<'a> {
-    incoming: &'a Incoming,
-    config: &'a Config,
-    caller: &'a Caller,
-    version: &'a str,
-    now: Timestamp,
-}
+use call::{Applicant, Call};
 
 /// Answers a call: admission at once, the rest when the latency is over.
-pub(crate) async fn serve(
-    simulator: &Simulator,
-    incoming: &Incoming,
-    target: &Target,
-    caller: Outcome<Caller>,
-) -> Answer {
-    let config = simulator.settings();
+pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, target: &Target, caller: Outcome<Caller>) -> Answer {
+    let config = cloud.settings();
     let mut remaining = Vec::new();
     let answer = match caller {
-        Ok(caller) => admitted(simulator, incoming, target, &caller, &config, &mut remaining).await,
+        Ok(caller) => {
+            let applicant = Applicant {
+                incoming,
+                target,
+                config: &config,
+                caller: &caller,
+            };
+            admitted(cloud, applicant, &mut remaining).await
+        }
         Err(refused) => Err(refused),
     };
     let mut answer = answer.unwrap_or_else(|refused| refused);
@@ -50,25 +43,24 @@ pub(crate) async fn serve(
     answer
 }
 
-async fn admitted(
-    simulator: &Simulator,
-    incoming: &Incoming,
-    target: &Target,
-    caller: &Caller,
-    config: &Config,
-    remaining: &mut Vec<(String, String)>,
-) -> Outcome<Answer> {
+async fn admitted(cloud: &Cloud, applicant: Applicant<'_>, remaining: &mut Vec<(String, String)>) -> Outcome<Answer> {
+    let Applicant {
+        incoming,
+        target,
+        config,
+        caller,
+    } = applicant;
     let version = versions::check(target, incoming)?;
     admission::subscription(config, target)?;
-    let _writing = simulator.with_state(|state, now| {
-        remaining.extend(admission::throttle(state, config, caller, incoming, target, now)?);
-        admission::authorize(state, config, caller, incoming, target, now)?;
-        admission::credential_write(simulator, state, incoming, target)
+    let _writing = cloud.with_state(|state, now| {
+        remaining.extend(admission::throttle(state, applicant, now)?);
+        admission::authorize(state, applicant, now)?;
+        admission::credential_write(cloud, state, incoming, target)
     })?;
     if !config.latency.is_zero() {
         tokio::time::sleep(config.latency).await;
     }
-    simulator.with_state(|state, now| {
+    cloud.with_state(|state, now| {
         let call = Call {
             incoming,
             config,
@@ -117,6 +109,14 @@ impl Call<'_> {
                 Method::DELETE => credentials::delete(self, state, id, name),
                 _ => Err(self.not_allowed()),
             },
+            _ => self.dispatch_access(state, target),
+        }
+    }
+
+    /// What Azure's authorization knows: role assignments and definitions.
+    fn dispatch_access(&self, state: &mut State, target: &Target) -> Outcome<Answer> {
+        let method = &self.incoming.method;
+        match target {
             Target::RoleAssignments { scope } if *method == Method::GET => role_assignments::list(self, state, scope),
             Target::RoleAssignment { scope, name } => match *method {
                 Method::GET => role_assignments::get(state, scope, name),
@@ -133,16 +133,5 @@ impl Call<'_> {
             },
             _ => Err(self.not_allowed()),
         }
-    }
-
-    fn not_allowed(&self) -> Answer {
-        let method = &self.incoming.method;
-        let message = format!("The requested resource does not support http method '{method}'.");
-        Answer::error(StatusCode::METHOD_NOT_ALLOWED, "UnsupportedHttpMethod", message)
-    }
-
-    /// A link to the caller's own base; ARM's links are absolute.
-    fn link(&self, path: &str, query: &str) -> String {
-        format!("{}{path}?{query}", self.incoming.base)
     }
 }

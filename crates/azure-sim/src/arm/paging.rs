@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
-use crate::arm::Call;
+use crate::arm::call::Call;
 
 const SKIP_TOKEN: &str = "$skiptoken";
 

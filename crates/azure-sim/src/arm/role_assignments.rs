@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::access::rights::role;
 use crate::answer::{Answer, Outcome};
-use crate::arm::Call;
+use crate::arm::call::Call;
 use crate::clock::after;
 use crate::incoming::Incoming;
 use crate::model::{IdentityId, RoleAssignment};
@@ -98,18 +98,7 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
             "The role assignment already exists.",
         ));
     }
-    if let Some(subscription) = subscription_of(scope) {
-        let subscription = format!("/subscriptions/{subscription}");
-        let held = state
-            .assignments
-            .values()
-            .filter(|other| lies_within(&other.scope, &subscription))
-            .count();
-        if held >= call.config.role_assignment_limit {
-            let message = "No more role assignments can be created.";
-            return Err(Answer::bad_request("RoleAssignmentLimitExceeded", message));
-        }
-    }
+    has_room(call, state, scope)?;
     let assignment = RoleAssignment {
         name,
         scope: scope.to_owned(),
@@ -126,6 +115,23 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
     let answer = Answer::json(StatusCode::CREATED, rendered(&assignment));
     state.insert_assignment(assignment, after(call.now, call.config.role_propagation));
     Ok(answer)
+}
+
+/// A subscription holds only so many assignments.
+fn has_room(call: &Call<'_>, state: &State, scope: &str) -> Outcome<()> {
+    if let Some(subscription) = subscription_of(scope) {
+        let subscription = format!("/subscriptions/{subscription}");
+        let held = state
+            .assignments
+            .values()
+            .filter(|other| lies_within(&other.scope, &subscription))
+            .count();
+        if held >= call.config.role_assignment_limit {
+            let message = "No more role assignments can be created.";
+            return Err(Answer::bad_request("RoleAssignmentLimitExceeded", message));
+        }
+    }
+    Ok(())
 }
 
 /// The principal's type. Saying it spares the look into the directory, where a new principal may be missing yet.

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::access_token;
 use super::errors::EntraError;
-use super::require_tenant;
+use super::tenant::require_tenant;
 use crate::answer::Answer;
 use crate::config::Config;
 use crate::incoming::Incoming;

@@ -7,23 +7,23 @@ pub(crate) mod errors;
 pub(crate) mod issuers;
 pub(crate) mod keys;
 mod matching;
+mod tenant;
 mod token;
 
 use http::{Method, StatusCode};
 
 use crate::answer::Answer;
-use crate::config::Config;
+use crate::cloud::Cloud;
 use crate::incoming::Incoming;
-use crate::simulator::Simulator;
-use errors::EntraError;
+use tenant::require_tenant;
 
 /// Answers a request to Entra. The path's segments are in lower case.
-pub(crate) async fn serve(simulator: &Simulator, incoming: &Incoming, path: &[String]) -> Answer {
+pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, path: &[String]) -> Answer {
     let path: Vec<&str> = path.iter().map(String::as_str).collect();
-    let config = simulator.settings();
+    let config = cloud.settings();
     let answer = match (&incoming.method, path.as_slice()) {
         (&Method::POST, [tenant, "oauth2", "v2.0", "token"]) => match require_tenant(&config, tenant) {
-            Ok(()) => token::issue(simulator, incoming).await,
+            Ok(()) => token::issue(cloud, incoming).await,
             Err(error) => Err(error),
         },
         (&Method::GET, [tenant, "v2.0", ".well-known", "openid-configuration"]) => {
@@ -33,20 +33,5 @@ pub(crate) async fn serve(simulator: &Simulator, incoming: &Incoming, path: &[St
         (&Method::GET, ["common", "discovery", "instance"]) => Ok(discovery::instance(incoming)),
         _ => return Answer::empty(StatusCode::NOT_FOUND),
     };
-    answer.unwrap_or_else(|error| error.answer(incoming, simulator.now()))
-}
-
-fn require_tenant(config: &Config, tenant: &str) -> Result<(), EntraError> {
-    if tenant == config.tenant_id.to_string() {
-        return Ok(());
-    }
-    if uuid::Uuid::try_parse(tenant).is_err() && !tenant.contains('.') {
-        let message =
-            format!("Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain.");
-        return Err(EntraError::invalid_request(900_023, message));
-    }
-    let message = format!(
-        "Tenant '{tenant}' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant."
-    );
-    Err(EntraError::invalid_request(90_002, message))
+    answer.unwrap_or_else(|error| error.answer(incoming, cloud.now()))
 }

@@ -13,9 +13,9 @@ use super::errors::EntraError;
 use super::matching::find_match;
 use crate::answer::Answer;
 use crate::clock::after;
+use crate::cloud::Cloud;
 use crate::incoming::Incoming;
 use crate::model::Identity;
-use crate::simulator::Simulator;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -27,15 +27,15 @@ struct Wanted {
 }
 
 /// Exchanges a client assertion for an access token.
-pub(super) async fn issue(simulator: &Simulator, incoming: &Incoming) -> Result<Answer, EntraError> {
+pub(super) async fn issue(cloud: &Cloud, incoming: &Incoming) -> Result<Answer, EntraError> {
     let Wanted {
         client,
         audience,
         assertion,
     } = Wanted::read(&incoming.form())?;
-    let identity = trusting_identity(simulator, &client, &assertion)?;
-    assertion.require_usable(simulator.now())?;
-    let key = simulator
+    let identity = trusting_identity(cloud, &client, &assertion)?;
+    assertion.require_usable(cloud.now())?;
+    let key = cloud
         .issuer_keys()
         .find(&assertion.issuer, assertion.key_id.as_deref())
         .await;
@@ -44,8 +44,8 @@ pub(super) async fn issue(simulator: &Simulator, incoming: &Incoming) -> Result<
         EntraError::invalid_request(90_061, message)
     })?;
     assertion.verify(key.as_ref())?;
-    let config = simulator.settings();
-    let issued = access_token::issue(&config, &identity, &audience, simulator.now()).map_err(|error| {
+    let config = cloud.settings();
+    let issued = access_token::issue(&config, &identity, &audience, cloud.now()).map_err(|error| {
         EntraError::new(
             "server_error",
             90_033,
@@ -63,9 +63,9 @@ pub(super) async fn issue(simulator: &Simulator, incoming: &Incoming) -> Result<
 }
 
 /// The client's identity, if it trusts what the assertion presents, as far as Entra heard of both.
-fn trusting_identity(simulator: &Simulator, client: &str, assertion: &Assertion) -> Result<Identity, EntraError> {
-    let config = simulator.settings();
-    simulator.with_state(|state, now| {
+fn trusting_identity(cloud: &Cloud, client: &str, assertion: &Assertion) -> Result<Identity, EntraError> {
+    let config = cloud.settings();
+    cloud.with_state(|state, now| {
         let identity = Uuid::try_parse(client).ok().and_then(|client| state.identity_of_client(client));
         let heard_of = identity.filter(|identity| after(identity.created_at, config.identity_propagation) <= now);
         let identity = heard_of.ok_or_else(|| {

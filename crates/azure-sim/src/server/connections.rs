@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -45,21 +45,12 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, _)) => {
-                let watcher = graceful.watcher();
-                let (acceptor, simulator) = (acceptor.clone(), simulator.clone());
-                tokio::spawn(async move {
-                    let connection = async {
-                        let stream = handshake(&acceptor, stream).await?;
-                        let service = service_fn(|request| answer(&simulator, request));
-                        let connection = http1::Builder::new()
-                            .timer(TokioTimer::new())
-                            .serve_connection(TokioIo::new(stream), service);
-                        watcher.watch(connection).await.map_err(anyhow::Error::from)
-                    };
-                    if let Err(error) = connection.await {
-                        debug!("a connection ended: {error:#}");
-                    }
-                });
+                tokio::spawn(serve_one(
+                    stream,
+                    acceptor.clone(),
+                    simulator.clone(),
+                    graceful.watcher(),
+                ));
             }
             Err(error) => {
                 warn!("a connection could not be accepted: {error}");
@@ -69,6 +60,20 @@ pub(super) async fn serve(
     }
     if timeout(GRACE, graceful.shutdown()).await.is_err() {
         warn!("some requests were still under way at the end");
+    }
+}
+
+async fn serve_one(stream: TcpStream, acceptor: TlsAcceptor, simulator: Simulator, watcher: Watcher) {
+    let connection = async {
+        let stream = handshake(&acceptor, stream).await?;
+        let service = service_fn(|request| answer(&simulator, request));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), service);
+        watcher.watch(connection).await.map_err(anyhow::Error::from)
+    };
+    if let Err(error) = connection.await {
+        debug!("a connection ended: {error:#}");
     }
 }
 

@@ -4,11 +4,10 @@ mod certificates;
 mod connections;
 mod issuer_client;
 mod state_file;
+mod whole_file;
 
-use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -19,6 +18,7 @@ use crate::simulator::Simulator;
 use certificates::Authority;
 use issuer_client::IssuerClient;
 use state_file::StateFile;
+use whole_file::write_whole;
 
 /// How a server is set up.
 #[derive(Debug, Clone)]
@@ -133,21 +133,4 @@ impl Server {
         }
         Ok(())
     }
-}
-
-/// Writes a file so that nobody who waits for it ever reads half of it.
-fn write_whole(path: &Path, content: &[u8]) -> Result<()> {
-    let write = || -> std::io::Result<()> {
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        // Others read these files; there is no secret in them.
-        let readable = Permissions::from_mode(0o644);
-        let mut file = tempfile::Builder::new().permissions(readable).tempfile_in(folder)?;
-        std::io::Write::write_all(&mut file, content)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("writing {}", path.display()))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use tracing::warn;
 
-use super::write_whole;
+use super::whole_file::write_whole;
 use crate::model::Snapshot;
 use crate::simulator::Simulator;
 
