@@ -39,25 +39,35 @@ pub(super) async fn serve(
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let stream = tokio::select! {
+            stream = accept(listener) => stream,
             () = &mut stop => break,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                tokio::spawn(serve_one(
-                    stream,
-                    acceptor.clone(),
-                    simulator.clone(),
-                    graceful.watcher(),
-                ));
-            }
+        tokio::spawn(serve_one(
+            stream,
+            acceptor.clone(),
+            simulator.clone(),
+            graceful.watcher(),
+        ));
+    }
+    end(graceful).await;
+}
+
+/// The next connection that can be accepted.
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
             Err(error) => {
                 warn!("a connection could not be accepted: {error}");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
+
+/// Lets the requests under way come to their end.
+async fn end(graceful: GracefulShutdown) {
     if timeout(GRACE, graceful.shutdown()).await.is_err() {
         warn!("some requests were still under way at the end");
     }
