@@ -30,6 +30,15 @@ pub(crate) struct ManagerId {
     pub(crate) api_version: String,
 }
 
+/// A write by a manager.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writer<'a> {
+    pub(crate) id: &'a ManagerId,
+    pub(crate) lists: &'a Lists,
+    /// When it writes.
+    pub(crate) time: &'a str,
+}
+
 impl ManagerId {
     fn same_as(&self, other: &Self) -> bool {
         // An applier keeps its identity across API versions.
@@ -161,7 +170,8 @@ impl Managers {
     }
 
     /// The managers after a create, replace or patch that made `new` of `old`.
-    pub(crate) fn after_update(&self, id: &ManagerId, old: &Value, new: &Value, lists: &Lists, time: &str) -> Self {
+    pub(crate) fn after_update(&self, writer: Writer<'_>, old: &Value, new: &Value) -> Self {
+        let Writer { id, lists, time } = writer;
         let comparison = Comparison::between(&owned_part(old), &owned_part(new), lists);
         let mut managers = self.clone();
         managers.take_from_others(id, &comparison);
@@ -219,14 +229,8 @@ pub(crate) fn owned_part(object: &Value) -> Value {
 ///
 /// # Errors
 /// Conflicts with other managers when `force` is not set; a configuration whose list maps are malformed.
-pub(crate) fn apply(
-    live: &Value,
-    config: &Value,
-    id: &ManagerId,
-    force: bool,
-    lists: &Lists,
-    time: &str,
-) -> Result<Value, Refusal> {
+pub(crate) fn apply(live: &Value, config: &Value, writer: Writer<'_>, force: bool) -> Result<Value, Refusal> {
+    let Writer { id, lists, time } = writer;
     let mut config = owned_part(config);
     drop_nulls(&mut config);
     let fields = FieldSet::of(&config, lists)

@@ -28,7 +28,7 @@ use super::route::{self, Address, Query};
 use super::selector::Filter;
 use super::store::{ObjectKey, Store};
 use super::watch::Watch;
-use super::write::{DeleteOptions, Deletion, Part, WriteOptions};
+use super::write::{Configuration, DeleteOptions, Deletion, Part, WriteOptions};
 use super::{Shared, State};
 
 type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -402,7 +402,7 @@ impl Call {
                         "fieldManager: Required value: is required for apply patch",
                     ));
                 }
-                PatchType::Apply => store.apply(resource, &key, &options, force, body)?,
+                PatchType::Apply => store.apply(resource, &key, &options, Configuration { object: body, force })?,
                 _ if force => {
                     return Err(answer::failure(
                         422,

@@ -14,7 +14,7 @@ use super::FakeApiServer;
 use super::resource::ResourceType;
 use super::rules::key_of;
 use super::store::{ObjectKey, Store};
-use super::write::{DeleteOptions, Part, WriteOptions};
+use super::write::{Configuration, DeleteOptions, Part, WriteOptions};
 
 /// The field manager of what tests edit.
 const USER: &str = "test-user";
@@ -74,7 +74,11 @@ impl FakeApiServer {
             ..options(manager)
         };
         let applied = self.with_object(object, |store, resource, key| {
-            store.apply(resource, key, &options, force, object.clone())
+            let configuration = Configuration {
+                object: object.clone(),
+                force,
+            };
+            store.apply(resource, key, &options, configuration)
         });
         applied.map(|object| (*object).clone())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
-use super::apply::{self, Managers, Refusal};
+use super::apply::{self, Managers, Refusal, Writer};
 use super::json::{is_empty, metadata, set, set_metadata, text, texts, unset_metadata};
 use super::patch::Patch;
 use super::resource::ResourceType;
@@ -35,6 +35,22 @@ pub(crate) struct WriteOptions {
     pub(crate) dry_run: bool,
     /// Unknown fields are refused instead of pruned.
     pub(crate) strict: bool,
+}
+
+/// A configuration to be applied.
+#[derive(Clone, Debug)]
+pub(crate) struct Configuration {
+    pub(crate) object: Value,
+    /// Fields are taken from the managers that hold them.
+    pub(crate) force: bool,
+}
+
+/// An object as it stands before a write.
+#[derive(Clone, Copy)]
+struct Standing<'a> {
+    resource: &'a Arc<ResourceType>,
+    key: &'a ObjectKey,
+    object: &'a Arc<Value>,
 }
 
 /// Conditions of a deletion.
@@ -77,7 +93,12 @@ impl Store {
         if let Some(written) = written.as_object_mut().filter(|_| resource.status) {
             written.remove("status");
         }
-        let managers = Managers::default().after_update(&id, &json!({}), &written, &resource.lists, &self.now());
+        let writer = Writer {
+            id: &id,
+            lists: &resource.lists,
+            time: &self.now(),
+        };
+        let managers = Managers::default().after_update(writer, &json!({}), &written);
         managers.store_in(&mut object);
         Ok(self.store_new(resource, options, object))
     }
@@ -92,7 +113,7 @@ impl Store {
         object: Value,
     ) -> Answer<Arc<Value>> {
         check_address(resource, key, &object)?;
-        let old = self.existing(resource, key)?;
+        let old = &self.existing(resource, key)?;
         if text(&object, "resourceVersion").is_none() && !resource.unconditional_update {
             let why = "Invalid value: 0x0: must be specified for an update";
             return Err(answer::invalid(
@@ -103,7 +124,12 @@ impl Store {
                 why,
             ));
         }
-        self.update(resource, key, options, &old, object)
+        let standing = Standing {
+            resource,
+            key,
+            object: old,
+        };
+        self.update(standing, options, object)
     }
 
     /// # Errors
@@ -115,9 +141,14 @@ impl Store {
         options: &WriteOptions,
         patch: &Patch,
     ) -> Answer<Arc<Value>> {
-        let old = self.existing(resource, key)?;
-        let object = patch.apply_to(&old)?;
-        self.update(resource, key, options, &old, object)
+        let old = &self.existing(resource, key)?;
+        let object = patch.apply_to(old)?;
+        let standing = Standing {
+            resource,
+            key,
+            object: old,
+        };
+        self.update(standing, options, object)
     }
 
     /// # Errors
@@ -127,9 +158,12 @@ impl Store {
         resource: &Arc<ResourceType>,
         key: &ObjectKey,
         options: &WriteOptions,
-        force: bool,
-        mut config: Value,
+        configuration: Configuration,
     ) -> Answer<Arc<Value>> {
+        let Configuration {
+            object: mut config,
+            force,
+        } = configuration;
         check_type(resource, &config)?;
         check_address(resource, key, &config)?;
         if !is_empty(metadata(&config, "managedFields")) {
@@ -142,6 +176,11 @@ impl Store {
             Refusal::Conflicts(conflicts) => answer::apply_conflict(&conflicts),
             Refusal::Malformed(why) => answer::internal(&why),
         };
+        let writer = Writer {
+            id: &id,
+            lists: &resource.lists,
+            time: &self.now(),
+        };
         let Some(old) = self.get(resource, key) else {
             if options.part == Part::Status {
                 return Err(answer::not_found(resource, &key.1));
@@ -153,8 +192,7 @@ impl Store {
             }
             let empty =
                 json!({"apiVersion": resource.api_version(), "kind": resource.kind, "metadata": {"name": key.1}});
-            let mut object =
-                apply::apply(&empty, &config, &id, force, &resource.lists, &self.now()).map_err(refused)?;
+            let mut object = apply::apply(&empty, &config, writer, force).map_err(refused)?;
             self.prepare_new(resource, &key.0, options.part, &mut object)?;
             shape(resource, options, &mut object)?;
             return Ok(self.store_new(resource, options, object));
@@ -166,8 +204,13 @@ impl Store {
             text(&config, "uid"),
             text(&config, "resourceVersion"),
         )?;
-        let object = apply::apply(&old, &config, &id, force, &resource.lists, &self.now()).map_err(refused)?;
-        self.finish(resource, key, options, &old, object)
+        let object = apply::apply(&old, &config, writer, force).map_err(refused)?;
+        let standing = Standing {
+            resource,
+            key,
+            object: &old,
+        };
+        self.finish(standing, options, object)
     }
 
     /// # Errors
@@ -336,14 +379,12 @@ impl Store {
     }
 
     /// A write by something else than apply: the managers follow from the difference.
-    fn update(
-        &mut self,
-        resource: &Arc<ResourceType>,
-        key: &ObjectKey,
-        options: &WriteOptions,
-        old: &Arc<Value>,
-        mut object: Value,
-    ) -> Answer<Arc<Value>> {
+    fn update(&mut self, standing: Standing<'_>, options: &WriteOptions, mut object: Value) -> Answer<Arc<Value>> {
+        let Standing {
+            resource,
+            key,
+            object: old,
+        } = standing;
         check_type(resource, &object)?;
         check_preconditions(
             resource,
@@ -356,20 +397,23 @@ impl Store {
         isolate_update(resource, options.part, old, &mut object);
         shape(resource, options, &mut object)?;
         let id = manager_id(resource, options, false);
-        let managers = Managers::of(old).after_update(&id, old, &object, &resource.lists, &self.now());
+        let writer = Writer {
+            id: &id,
+            lists: &resource.lists,
+            time: &self.now(),
+        };
+        let managers = Managers::of(old).after_update(writer, old, &object);
         managers.store_in(&mut object);
-        self.finish(resource, key, options, old, object)
+        self.finish(standing, options, object)
     }
 
     /// The end of every write to an object that exists.
-    fn finish(
-        &mut self,
-        resource: &Arc<ResourceType>,
-        key: &ObjectKey,
-        options: &WriteOptions,
-        old: &Arc<Value>,
-        mut object: Value,
-    ) -> Answer<Arc<Value>> {
+    fn finish(&mut self, standing: Standing<'_>, options: &WriteOptions, mut object: Value) -> Answer<Arc<Value>> {
+        let Standing {
+            resource,
+            key,
+            object: old,
+        } = standing;
         keep_server_metadata(old, &mut object);
         isolate_update(resource, options.part, old, &mut object);
         shape(resource, options, &mut object)?;
