@@ -50,6 +50,17 @@ const OWNER: &str = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
 pub const PLATFORM_TEAM_TOKEN: &str = "platform-team";
 const PLATFORM_TEAM: &str = "3b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e21";
 
+/// Whose token a federated credential trusts.
+#[derive(Clone, Copy, Debug)]
+pub struct Trusted<'a> {
+    /// Who issues the token.
+    pub issuer: &'a str,
+    /// Whom the token is about.
+    pub subject: &'a str,
+    /// For whom it is issued.
+    pub audience: &'a str,
+}
+
 /// A running simulator. Dropping it stops it.
 #[derive(Debug)]
 pub struct Simulator {
@@ -142,7 +153,16 @@ impl Simulator {
     pub async fn make_operator(&self, issuer: &str, subject: &str, audience: &str) -> Result<Principal> {
         let id = identity_id(OPERATORS_GROUP, "workload-identity-operator");
         let operator = self.put_identity(&id).await?;
-        self.put_credential(&id, "cluster", issuer, subject, audience).await?;
+        self.put_credential(
+            &id,
+            "cluster",
+            Trusted {
+                issuer,
+                subject,
+                audience,
+            },
+        )
+        .await?;
         for Granted { file, role, scope } in azure_roles::granted()? {
             let definition = role_definition_id(&role.guid());
             self.arm(Method::PUT, &definition, ROLE_API, Some(&role.body())).await?;
@@ -205,14 +225,12 @@ impl Simulator {
     }
 
     /// Writes a federated credential of an identity as the platform team.
-    pub async fn put_credential(
-        &self,
-        id: &str,
-        name: &str,
-        issuer: &str,
-        subject: &str,
-        audience: &str,
-    ) -> Result<()> {
+    pub async fn put_credential(&self, id: &str, name: &str, trusted: Trusted<'_>) -> Result<()> {
+        let Trusted {
+            issuer,
+            subject,
+            audience,
+        } = trusted;
         let body = json!({ "properties": { "issuer": issuer, "subject": subject, "audiences": [audience] } });
         self.arm(Method::PUT, &credential_id(id, name), IDENTITY_API, Some(&body))
             .await

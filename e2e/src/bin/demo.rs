@@ -125,36 +125,16 @@ async fn show(progress: &Progress, style: Style) -> Result<(World, bool)> {
 }
 
 async fn tour(world: &World, progress: &Progress) -> Result<(Vec<Section>, Vec<Verdict>)> {
-    let kubectl = &world.cluster.kubectl;
     progress.step("what others own in config/samples: a platform team's identity, a chart's service account");
-    world
-        .simulator
-        .put_identity(&identity_id(PLATFORM_GROUP, "payments"))
-        .await?;
-    kubectl.run(&["create", "namespace", "bank"]).await?;
-    kubectl
-        .run(&["create", "serviceaccount", "payments", "--namespace=bank"])
-        .await?;
+    furnish(world).await?;
 
     progress.step("kubectl apply --server-side --kustomize config/samples");
     let samples = repository().join("config/samples");
     let samples = samples.to_str().context("the repository's path is not Unicode")?;
+    let kubectl = &world.cluster.kubectl;
     kubectl.run(&["apply", "--server-side", "--kustomize", samples]).await?;
     progress.step("kubectl wait wib --all --all-namespaces --for=condition=Ready");
-    let wait = [
-        "wait",
-        "wib",
-        "--all",
-        "--all-namespaces",
-        "--for=condition=Ready",
-        "--timeout=120s",
-    ];
-    if let Err(error) = kubectl.run(&wait).await {
-        bail!(
-            "{error:#}\n{}",
-            kubectl.run(&["describe", "wib", "--all-namespaces"]).await?
-        );
-    }
+    wait_for_all(world).await?;
 
     progress.step("pods through the webhook; Microsoft's library asks for tokens with what it put on them");
     let (shop, bank) = (Namespace::new(world, "shop"), Namespace::new(world, "bank"));
@@ -172,12 +152,48 @@ async fn tour(world: &World, progress: &Progress) -> Result<(Vec<Section>, Vec<V
     ];
 
     progress.step("what a person wants to see");
-    let environment: Vec<[String; 2]> = pods::environment(&pod)?
+    Ok((sections(world, &pod, &orders).await?, verdicts))
+}
+
+/// Makes what the samples expect to be there.
+async fn furnish(world: &World) -> Result<()> {
+    let payments = identity_id(PLATFORM_GROUP, "payments");
+    world.simulator.put_identity(&payments).await?;
+    let kubectl = &world.cluster.kubectl;
+    kubectl.run(&["create", "namespace", "bank"]).await?;
+    kubectl
+        .run(&["create", "serviceaccount", "payments", "--namespace=bank"])
+        .await
+        .map(drop)
+}
+
+/// Waits until every binding is Ready; says what all of them say when one does not get there.
+async fn wait_for_all(world: &World) -> Result<()> {
+    let kubectl = &world.cluster.kubectl;
+    let wait = [
+        "wait",
+        "wib",
+        "--all",
+        "--all-namespaces",
+        "--for=condition=Ready",
+        "--timeout=120s",
+    ];
+    if let Err(error) = kubectl.run(&wait).await {
+        bail!(
+            "{error:#}\n{}",
+            kubectl.run(&["describe", "wib", "--all-namespaces"]).await?
+        );
+    }
+    Ok(())
+}
+
+async fn sections(world: &World, pod: &Pod, orders: &SignIn) -> Result<Vec<Section>> {
+    let environment: Vec<[String; 2]> = pods::environment(pod)?
         .into_iter()
         .map(|(name, value)| [name, value])
         .collect();
     let claims = orders.claims().context("the application of pod shop/orders")?;
-    let sections = vec![
+    Ok(vec![
         command(world, "The bindings", &["get", "wib", "--all-namespaces"]).await?,
         command(
             world,
@@ -201,8 +217,7 @@ async fn tour(world: &World, progress: &Progress) -> Result<(Vec<Section>, Vec<V
             command: None,
             text: aligned(&rows(claims)),
         },
-    ];
-    Ok((sections, verdicts))
+    ])
 }
 
 /// Creates a pod of the service account of its own name, and lets its application ask for a token.

@@ -9,6 +9,7 @@ use wio_api::{ConditionType, Reason};
 use wio_azure_sim::Identity;
 use wio_e2e::namespace::{DEADLINE, Namespace};
 use wio_e2e::operator::AUDIENCE;
+use wio_e2e::simulator::Trusted;
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
@@ -53,9 +54,11 @@ async fn a_credential_that_was_edited_or_deleted_is_mended(world: Arc<World>) ->
         .put_credential(
             &id,
             &credential.name,
-            &credential.issuer,
-            "system:serviceaccount:evil:evil",
-            AUDIENCE,
+            Trusted {
+                issuer: &credential.issuer,
+                subject: "system:serviceaccount:evil:evil",
+                audience: AUDIENCE,
+            },
         )
         .await?;
     mended("edited").await?;

@@ -7,7 +7,7 @@ use serde_json::json;
 use wio_api::IdentityOrigin;
 use wio_api::keys::{BINDING_ANNOTATION, BOUND_BY_LABEL, CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION};
 use wio_e2e::operator::AUDIENCE;
-use wio_e2e::simulator::{PLATFORM_GROUP, identity_id};
+use wio_e2e::simulator::{PLATFORM_GROUP, Trusted, identity_id};
 use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
@@ -30,7 +30,12 @@ async fn foreign_credentials_of_an_existing_identity_are_left_alone(world: Arc<W
         ),
     ];
     for (name, issuer, subject) in foreign {
-        simulator.put_credential(&id, name, issuer, subject, AUDIENCE).await?;
+        let trusted = Trusted {
+            issuer,
+            subject,
+            audience: AUDIENCE,
+        };
+        simulator.put_credential(&id, name, trusted).await?;
     }
     let before = simulator.identity(&id).await?.context("the identity is missing")?;
 

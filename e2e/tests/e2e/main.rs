@@ -1,4 +1,9 @@
 //! The end-to-end tests: one program, one set of real parts for all of them, a namespace for each.
+#![allow(
+    clippy::too_many_lines,
+    clippy::cognitive_complexity,
+    reason = "a test tells one story from its beginning to its end"
+)]
 
 mod abuse;
 mod admission;

@@ -309,9 +309,8 @@ async fn many(bench: &Bench<'_>, progress: &Progress) -> Result<Vec<Figure>> {
     tokio::time::sleep(IDLE).await;
     let millicores = 1000.0 * running.cpu()?.saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64();
     let (after_restart, highest_after_restart) = running.memory()?;
-    let writes = restart.azure_writes() + restart.kubernetes_writes();
     let unlimited = "Azure's limits off, so that it takes seconds";
-    Ok(vec![
+    let mut figures = vec![
         Figure {
             what: "memory with 1,000 bindings",
             measured: format!("{:.1} MiB", mebibytes(resident)),
@@ -332,10 +331,25 @@ async fn many(bench: &Bench<'_>, progress: &Progress) -> Result<Vec<Figure>> {
                 mebibytes(highest_after_restart)
             ),
         },
+    ];
+    figures.extend(of_a_restart(restarted, &restart));
+    figures.push(Figure {
+        what: "idle CPU with 1,000 bindings",
+        measured: format!("{millicores:.1} millicores"),
+        bar: Bar::at_most(millicores, 5.0, "millicores"),
+        how: format!("user and system time over {} s.", IDLE.as_secs()),
+    });
+    Ok(figures)
+}
+
+/// How long it took to be ready again, and what was asked of Azure and Kubernetes.
+fn of_a_restart(took: Duration, calls: &Calls) -> [Figure; 3] {
+    let writes = calls.azure_writes() + calls.kubernetes_writes();
+    [
         Figure {
             what: "restart with 1,000 Ready bindings",
-            measured: format!("{:.2} s", restarted.as_secs_f64()),
-            bar: Bar::at_most(restarted.as_secs_f64(), 5.0, "s"),
+            measured: format!("{:.2} s", took.as_secs_f64()),
+            bar: Bar::at_most(took.as_secs_f64(), 5.0, "s"),
             how: "until /readyz answers 200.".to_owned(),
         },
         Figure {
@@ -344,22 +358,16 @@ async fn many(bench: &Bench<'_>, progress: &Progress) -> Result<Vec<Figure>> {
             bar: Bar::exactly(writes, 0),
             how: format!(
                 "the same; all that was asked of Kubernetes: {}.",
-                or_nothing(&restart.kubernetes_by_kind())
+                or_nothing(&calls.kubernetes_by_kind())
             ),
         },
         Figure {
             what: "ARM reads after it",
-            measured: restart.azure_reads().to_string(),
-            bar: Bar::at_most(float(restart.azure_reads()), 25.0, ""),
+            measured: calls.azure_reads().to_string(),
+            bar: Bar::at_most(float(calls.azure_reads()), 25.0, ""),
             how: "the same, until nothing was asked for half a second.".to_owned(),
         },
-        Figure {
-            what: "idle CPU with 1,000 bindings",
-            measured: format!("{millicores:.1} millicores"),
-            bar: Bar::at_most(millicores, 5.0, "millicores"),
-            how: format!("user and system time over {} s.", IDLE.as_secs()),
-        },
-    ])
+    ]
 }
 
 /// What was asked since the mark, once nothing more is asked for half a second.
