@@ -19,6 +19,7 @@ mod reference;
 mod rendered;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +41,8 @@ struct Arguments {
 enum Task {
     /// Write the CRD, RBAC, the chart's share of both, the roles in Azure, and the API reference.
     Generate,
-    /// Fail when a generated file is not what would be generated, or when a crate depends the wrong way.
+    /// Fail when a generated file is not what would be generated, when a crate depends the wrong way, or when modules use one
+    /// another in a circle.
     Verify {
         /// Tell also what is not yet held to: circles of modules, what the core must not name, the map of modules.
         #[arg(long)]

@@ -26,15 +26,18 @@ enum Check {
 }
 
 /// What holds.
-const HELD: &[Check] = &[Check::Generated, Check::Layers];
+const HELD: &[Check] = &[
+    Check::Generated,
+    Check::Layers,
+    Check::Circles("api"),
+    Check::Circles("azure-sim"),
+];
 
 /// What is to hold, and is only told by `verify --all`: a check moves up from here with the change that makes it hold.
 const TO_COME: &[Check] = &[
-    Check::Circles("api"),
     Check::Circles("core"),
     Check::Circles("azure"),
     Check::Circles("controller"),
-    Check::Circles("azure-sim"),
     Check::Purity,
     Check::Map,
     Check::Walk,
