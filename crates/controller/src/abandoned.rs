@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::jitter::jittered;
 use crate::memory::Remembered;
 use crate::reconcile::{namespace_of, removal, take_everything};
-use crate::siblings::Rules;
+use crate::sharing::Rules;
 
 /// Where bindings are sent that are gone before their time.
 pub(crate) type Gone = mpsc::UnboundedSender<WorkloadIdentityBinding>;

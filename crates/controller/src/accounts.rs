@@ -14,7 +14,7 @@ use wio_core::desired::DesiredServiceAccount;
 use wio_core::fault::Fault;
 use wio_core::names::{BindingUid, ServiceAccountName, ServiceAccountUid};
 use wio_core::observed::{BoundBy, IdentityFacts, ObservedServiceAccount};
-use wio_core::siblings::Interest;
+use wio_core::sharing::Claims;
 
 use crate::context::{AccountMeta, Context};
 use crate::kubernetes::{is_not_found, request, unreadable};
@@ -32,7 +32,7 @@ pub(crate) async fn observe(
     remembered: &mut Remembered,
 ) -> Result<Seen, Fault> {
     let mut seen = marked(ctx, owner);
-    for name in &Interest::of(binding).accounts {
+    for name in &Claims::of(binding).accounts {
         let account = match cached(ctx, owner, name) {
             Some(cached) => match remembered.accounts.get(name) {
                 Some(written) if written.write.is_missing_in(cached.metadata.resource_version.as_deref()) => {

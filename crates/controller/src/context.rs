@@ -18,7 +18,7 @@ use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::policies::Parsed;
 use crate::settings::Settings;
-use crate::siblings::Wake;
+use crate::sharing::Wake;
 
 /// A service account as the cache holds it: its metadata, without the managed fields.
 pub(crate) type AccountMeta = PartialObjectMeta<ServiceAccount>;

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::authorize::NotPermitted;
-use wio_core::disappearance::{Definition, Definitions, PoliciesLeft, shares};
+use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft, shares};
 use wio_core::fault::Fault;
 use wio_core::policy::Policies;
 
@@ -27,7 +27,7 @@ pub(crate) struct LastLook(Mutex<Option<Look>>);
 #[derive(Debug)]
 struct Look {
     begun: Instant,
-    found: Result<Definitions, Fault>,
+    found: Result<Crds, Fault>,
 }
 
 /// Whether a binding that is being deleted was wished away.
@@ -78,7 +78,7 @@ fn left(ctx: &Context, policies: &Policies) -> PoliciesLeft {
 impl LastLook {
     /// A look that began after it was asked for: a definition that disappears does so before its objects. Whoever asks while
     /// one is under way shares the next one with all others that wait for it.
-    async fn look(&self, client: &Client) -> Result<Definitions, Fault> {
+    async fn look(&self, client: &Client) -> Result<Crds, Fault> {
         let asked = Instant::now();
         let mut last = self.0.lock().await;
         if let Some(look) = last.as_ref().filter(|look| look.serves(asked)) {
@@ -101,29 +101,29 @@ impl Look {
     }
 }
 
-async fn read(client: &Client) -> Result<Definitions, Fault> {
+async fn read(client: &Client) -> Result<Crds, Fault> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let [bindings, policies] = Definitions::NAMES.map(|name| {
+    let [bindings, policies] = Crds::NAMES.map(|name| {
         let api = &api;
         async move {
             let operation = || format!("find out whether the custom resource definition {name} stands");
             let found = request(operation, api.get_metadata_opt(name)).await?;
-            Ok::<_, Fault>(Definition::of(found.as_ref().map(|definition| &definition.metadata)))
+            Ok::<_, Fault>(CrdState::of(found.as_ref().map(|definition| &definition.metadata)))
         }
     });
     let (bindings, policies) = tokio::try_join!(bindings, policies)?;
-    Ok(Definitions { bindings, policies })
+    Ok(Crds { bindings, policies })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn look(begun: Instant, bindings: Definition) -> Look {
-        let policies = Definition::Stands { since: None };
+    fn look(begun: Instant, bindings: CrdState) -> Look {
+        let policies = CrdState::Stands { since: None };
         Look {
             begun,
-            found: Ok(Definitions { bindings, policies }),
+            found: Ok(Crds { bindings, policies }),
         }
     }
 
@@ -131,14 +131,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn that_all_is_well_is_believed_only_of_a_look_that_began_later() {
         let asked = Instant::now();
-        let well = |begun| look(begun, Definition::Stands { since: None });
+        let well = |begun| look(begun, CrdState::Stands { since: None });
         assert!(!well(asked).serves(asked));
         assert!(well(asked + Duration::from_millis(1)).serves(asked));
     }
 
     #[tokio::test(start_paused = true)]
     async fn that_something_is_wrong_is_believed_for_a_while() {
-        let seen = look(Instant::now(), Definition::Gone);
+        let seen = look(Instant::now(), CrdState::Gone);
         tokio::time::advance(WITHHELD_FOR / 2).await;
         assert!(seen.serves(Instant::now()));
         tokio::time::advance(WITHHELD_FOR).await;

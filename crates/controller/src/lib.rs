@@ -25,7 +25,7 @@ mod policies;
 mod reconcile;
 mod run;
 mod settings;
-mod siblings;
+mod sharing;
 mod status_writer;
 mod watches;
 

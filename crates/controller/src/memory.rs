@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use kube::Resource;
 use tokio::time::Instant;
+use wio_core::known_state::AzureState;
 use wio_core::names::ServiceAccountName;
 use wio_core::observed::{Observed, ObservedServiceAccount};
-use wio_core::presume::Presumed;
 
 /// A cache that shows an older copy for longer than this does not lag: the API server was restored from a backup, and
 /// its versions count from an earlier number.
@@ -46,7 +46,7 @@ pub(crate) struct Remembered {
 /// Azure as it was last seen or written.
 #[derive(Clone, Debug)]
 pub(crate) struct KnownAzure {
-    pub(crate) azure: Presumed,
+    pub(crate) azure: AzureState,
     /// When it was seen, or presumed.
     pub(crate) seen: Instant,
     /// When Azure is to be looked at again.
@@ -189,7 +189,7 @@ impl Remembered {
     /// Azure as it is after our own writes; when it is due to be looked at does not change.
     pub(crate) fn azure_is(&mut self, observed: &Observed) {
         if let Some(known) = &mut self.azure {
-            known.azure = Presumed {
+            known.azure = AzureState {
                 identity: observed.identity.clone(),
                 role_assignments: observed.role_assignments.clone(),
             };

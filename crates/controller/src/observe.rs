@@ -8,10 +8,10 @@ use wio_core::binding::ValidatedBinding;
 use wio_core::desired::DesiredBinding;
 use wio_core::disposition::{Disposition, disposition};
 use wio_core::fault::Fault;
-use wio_core::look;
+use wio_core::known_state::{self, AzureState};
 use wio_core::names::{IdentityId, PrincipalId};
 use wio_core::observed::{ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
-use wio_core::presume::{self, Presumed};
+use wio_core::role_assignment_scopes;
 
 use crate::context::Context;
 use crate::jitter::{jittered, within};
@@ -19,7 +19,7 @@ use crate::memory::{KnownAzure, Remembered};
 
 /// Azure, and how it is known.
 pub(crate) struct Seen {
-    pub(crate) azure: Presumed,
+    pub(crate) azure: AzureState,
     /// Azure was asked in this very pass.
     pub(crate) fresh: bool,
 }
@@ -60,7 +60,7 @@ pub(crate) async fn azure(
 
 /// What is known, when a look that was due only because time went by could not be had: that Azure is busy or away says
 /// nothing about a binding whose pods go on getting tokens. Looks that fail for longer than two intervals more are told.
-fn put_off(ctx: &Context, fault: &Fault, remembered: &mut Remembered) -> Option<Presumed> {
+fn put_off(ctx: &Context, fault: &Fault, remembered: &mut Remembered) -> Option<AzureState> {
     let Disposition::Retry {
         reason: Reason::Throttled | Reason::AzureUnavailable,
         after,
@@ -84,7 +84,7 @@ pub(crate) async fn look(
     binding: &WorkloadIdentityBinding,
     desired: &DesiredBinding,
     remembered: &mut Remembered,
-) -> Result<Presumed, Fault> {
+) -> Result<AzureState, Fault> {
     let seen = read(ctx, binding, desired.authorized.identity(), Ending::No).await?;
     remember(remembered, seen.clone(), jittered(ctx.settings.drift_interval));
     Ok(seen)
@@ -95,17 +95,17 @@ fn presumed(
     status: Option<&WorkloadIdentityBindingStatus>,
     validated: &ValidatedBinding,
     desired: &DesiredBinding,
-) -> Option<(Presumed, Duration)> {
+) -> Option<(AzureState, Duration)> {
     let interval = ctx.settings.drift_interval;
-    if let Some(absent) = presume::absent(desired, validated.name_is_derived(), status) {
+    if let Some(absent) = known_state::new_binding(desired, validated.name_is_derived(), status) {
         return Some((absent, jittered(interval)));
     }
     // The looks that follow a restart are spread over a whole interval.
-    let left = presume::as_left(desired, validated.generation, status?)?;
+    let left = known_state::from_status(desired, validated.generation, status?)?;
     Some((left, within(interval)))
 }
 
-fn remember(remembered: &mut Remembered, azure: Presumed, look_in: Duration) {
+fn remember(remembered: &mut Remembered, azure: AzureState, look_in: Duration) {
     let now = Instant::now();
     remembered.azure = Some(KnownAzure {
         azure,
@@ -129,14 +129,14 @@ pub(crate) async fn read(
     binding: &WorkloadIdentityBinding,
     id: &IdentityId,
     ending: Ending,
-) -> Result<Presumed, Fault> {
+) -> Result<AzureState, Fault> {
     let identity = identity(ctx, id).await?;
     let principal = match &identity {
         ObservedIdentity::Present(present) => Some(present.facts.principal_id),
         ObservedIdentity::Absent => None,
     };
     let role_assignments = role_assignments(ctx, binding, id, principal, ending).await;
-    Ok(Presumed {
+    Ok(AzureState {
         identity,
         role_assignments,
     })
@@ -163,9 +163,9 @@ async fn role_assignments(
     ending: Ending,
 ) -> ObservedRoleAssignments {
     let status = binding.status.as_ref();
-    let places = look::places(id, &binding.spec.role_assignments, status, ending == Ending::Yes);
+    let places = role_assignment_scopes::to_read(id, &binding.spec.role_assignments, status, ending == Ending::Yes);
     let mut found: Vec<ObservedRoleAssignment> = Vec::new();
-    for principal in look::principals(principal, status) {
+    for principal in role_assignment_scopes::principals(principal, status) {
         for (scope, must_be_seen) in &places {
             match ctx.azure.list_role_assignments(scope, principal).await {
                 Ok(listed) => {

@@ -68,10 +68,10 @@ const fn growth(problem: &Disposition) -> &'static Growth {
     match problem {
         Disposition::Retry { .. } => &RETRY,
         Disposition::Wait { .. } => &WAIT,
-        Disposition::Terminal {
+        Disposition::Stalled {
             reason: Reason::KubernetesRejected,
         } => &FORBIDDEN,
-        Disposition::Terminal { .. } => &TERMINAL,
+        Disposition::Stalled { .. } => &TERMINAL,
     }
 }
 
@@ -84,7 +84,7 @@ fn grown(growth: &Growth, failures: u32) -> Duration {
 mod tests {
     use super::*;
 
-    const TERMINAL_PROBLEM: Disposition = Disposition::Terminal {
+    const TERMINAL_PROBLEM: Disposition = Disposition::Stalled {
         reason: Reason::AuthorizationFailed,
     };
     const WAITING: Disposition = Disposition::Wait {
@@ -122,7 +122,7 @@ mod tests {
     /// second met rules that were not known yet, and with that the pause was one for what needs a person.
     #[test]
     fn what_the_api_server_forbids_is_tried_again_soon_and_then_seldom() {
-        let forbidden = Disposition::Terminal {
+        let forbidden = Disposition::Stalled {
             reason: Reason::KubernetesRejected,
         };
         assert!(pause(&[forbidden], 2) < 3.0);

@@ -17,13 +17,13 @@ use wio_core::config::Cluster;
 use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, deletes_despite_users};
 use wio_core::disposition::{Disposition, disposition};
 use wio_core::fault::{AzureCause, Fault};
+use wio_core::known_state::{self, AzureState};
 use wio_core::names::IdentityId;
 use wio_core::observed::Observed;
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::plan;
 use wio_core::policy::{NamespaceFacts, credentials_before};
-use wio_core::presume::{self, Presumed};
-use wio_core::siblings::{Family, Interest};
+use wio_core::sharing::{Claims, Sharing};
 
 use crate::context::Context;
 use crate::execute::execute;
@@ -31,8 +31,8 @@ use crate::jitter::jittered;
 use crate::kubernetes::unreadable;
 use crate::memory::{Failures, Remembered};
 use crate::observe::Ending;
-use crate::siblings::{Rules, undecided};
-use crate::{accounts, definitions, finalizer, observe, pace, siblings, status_writer};
+use crate::sharing::{Rules, undecided};
+use crate::{accounts, definitions, finalizer, observe, pace, sharing, status_writer};
 
 /// How long the cache is given to show our own write.
 const CACHE_LAG: Duration = Duration::from_millis(500);
@@ -247,9 +247,9 @@ async fn bind(
         Err(fault) => return unobserved(wanted, fault),
     };
     let mut observed = observed(seen.azure, service_accounts);
-    let wanted = siblings::beside(ctx, binding, wanted, &observed, rules);
+    let wanted = sharing::beside(ctx, binding, wanted, &observed, rules);
     let rests_on_memory = !seen.fresh && !validated.suspended;
-    if rests_on_memory && !presume::suffices(&plan(&wanted, &observed), validated.name_is_derived()) {
+    if rests_on_memory && !known_state::is_enough_for(&plan(&wanted, &observed), validated.name_is_derived()) {
         let azure = match observe::look(ctx, binding, &desired, remembered).await {
             Ok(azure) => azure,
             Err(fault) => return unobserved(wanted, fault),
@@ -260,7 +260,7 @@ async fn bind(
     carry_out(ctx, binding, wanted, observed, validated.suspended, remembered).await
 }
 
-fn observed(azure: Presumed, service_accounts: accounts::Seen) -> Observed {
+fn observed(azure: AzureState, service_accounts: accounts::Seen) -> Observed {
     Observed {
         identity: azure.identity,
         role_assignments: azure.role_assignments,
@@ -333,7 +333,7 @@ pub(crate) async fn take_everything(
     let removal = removal(binding, ctx, rules.cluster)?;
     let desired = Desired::Gone(removal.clone());
     let removal = match definitions::deletion(ctx, binding, rules.policies).await {
-        Ok(()) => siblings::what_may_stay(ctx, binding, removal, rules).await,
+        Ok(()) => sharing::what_may_stay(ctx, binding, removal, rules).await,
         Err(fault) => Err(fault),
     };
     Some(match removal {
@@ -361,7 +361,7 @@ pub(crate) fn removal(binding: &WorkloadIdentityBinding, ctx: &Context, cluster:
     })?;
     let owner = owner_of(binding, &cluster.id).ok()?;
     Some(DesiredRemoval {
-        family: Family::of(&owner, &identity, &cluster.issuer, Interest::of(binding)),
+        sharing: Sharing::of(&owner, &identity, &cluster.issuer, Claims::of(binding)),
         authorized: revoke(identity),
         owner,
         managed,
@@ -383,7 +383,7 @@ async fn unbind(
 ) -> Outcome {
     if removal.policy == DeletionPolicy::Orphan {
         let nothing = Observed::default();
-        let desired = siblings::beside(ctx, binding, desired, &nothing, rules);
+        let desired = sharing::beside(ctx, binding, desired, &nothing, rules);
         return carry_out(ctx, binding, desired, nothing, false, remembered).await;
     }
     let service_accounts = match accounts::observe(ctx, binding, &removal.owner, remembered).await {
@@ -395,7 +395,7 @@ async fn unbind(
         Err(fault) => return unobserved(desired, fault),
     };
     let observed = observed(azure, service_accounts);
-    let desired = siblings::beside(ctx, binding, desired, &observed, rules);
+    let desired = sharing::beside(ctx, binding, desired, &observed, rules);
     carry_out(ctx, binding, desired, observed, false, remembered).await
 }
 
@@ -409,10 +409,10 @@ async fn carry_out(
 ) -> Outcome {
     let mut faults = Vec::new();
     let plan = plan(&desired, &observed);
-    let heirs = if suspended {
+    let successors = if suspended {
         Vec::new()
     } else {
-        desired.heirs(&observed, &plan)
+        desired.successors(&observed, &plan)
     };
     if plan.has_steps() && !suspended {
         if let Err(fault) = status_writer::announce(ctx, binding, &plan, remembered).await {
@@ -428,7 +428,7 @@ async fn carry_out(
         }
         faults = execution.faults;
     }
-    siblings::wake(ctx, &desired.owner().namespace, &heirs);
+    sharing::wake(ctx, &desired.owner().namespace, &successors);
     Outcome::Observed(Box::new(Reconciled {
         desired,
         observed,

@@ -14,7 +14,7 @@ use crate::names::{
     role_assignment_name,
 };
 use crate::observed::{ObservedRoleAssignment, Tags, tag};
-use crate::siblings::{Family, Interest};
+use crate::sharing::{Claims, Sharing};
 
 /// What the world should be like for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub struct DesiredBinding {
     /// The operator's own identity, which this one must not turn out to be.
     pub own_client_id: Option<ClientId>,
     /// Who else has a part in the trust.
-    pub family: Family,
+    pub sharing: Sharing,
 }
 
 /// The identity of a binding.
@@ -116,7 +116,7 @@ pub struct DesiredRemoval {
     /// Whether a managed identity is deleted though others still use it ([`keys::DELETE_DESPITE_USERS_ANNOTATION`]).
     pub despite_users: bool,
     /// Who else has a part in the trust.
-    pub family: Family,
+    pub sharing: Sharing,
 }
 
 /// A binding that may not have what it asks for: what it has is taken away, and a managed identity stays.
@@ -165,21 +165,21 @@ impl Desired {
 
     /// Who else has a part in the trust.
     #[must_use]
-    pub const fn family(&self) -> &Family {
+    pub const fn sharing(&self) -> &Sharing {
         match self {
-            Self::Bound(binding) => &binding.family,
-            Self::Denied(denial) => &denial.removal.family,
-            Self::Gone(removal) => &removal.family,
+            Self::Bound(binding) => &binding.sharing,
+            Self::Denied(denial) => &denial.removal.sharing,
+            Self::Gone(removal) => &removal.sharing,
         }
     }
 
-    /// The same, with this family.
+    /// The same, with those that share its trust.
     #[must_use]
-    pub fn beside(mut self, family: Family) -> Self {
+    pub fn beside(mut self, sharing: Sharing) -> Self {
         match &mut self {
-            Self::Bound(binding) => binding.family = family,
-            Self::Denied(denial) => denial.removal.family = family,
-            Self::Gone(removal) => removal.family = family,
+            Self::Bound(binding) => binding.sharing = sharing,
+            Self::Denied(denial) => denial.removal.sharing = sharing,
+            Self::Gone(removal) => removal.sharing = sharing,
         }
         self
     }
@@ -237,7 +237,7 @@ impl DesiredBinding {
             })
         };
         let roles = binding.role_assignments.iter().filter_map(permitted).collect();
-        let interest = Interest {
+        let claims = Claims {
             accounts: binding
                 .service_accounts
                 .iter()
@@ -246,7 +246,7 @@ impl DesiredBinding {
             roles: Vec::new(),
         };
         Self {
-            family: Family::of(owner, authorized.identity(), &cluster.issuer, interest),
+            sharing: Sharing::of(owner, authorized.identity(), &cluster.issuer, claims),
             authorized,
             owner: owner.clone(),
             identity,

@@ -22,7 +22,7 @@ pub enum Disposition {
         reason: Reason,
     },
     /// Trying again would not help until somebody acts. It is still looked at again, seldom, so that it heals.
-    Terminal {
+    Stalled {
         /// Why.
         reason: Reason,
     },
@@ -37,7 +37,7 @@ impl Disposition {
     #[must_use]
     pub const fn reason(self) -> Reason {
         match self {
-            Self::Retry { reason, .. } | Self::Wait { reason } | Self::Terminal { reason } => reason,
+            Self::Retry { reason, .. } | Self::Wait { reason } | Self::Stalled { reason } => reason,
         }
     }
 }
@@ -52,16 +52,16 @@ pub fn disposition(fault: &Fault) -> Disposition {
                 retry(Reason::AzureUnavailable)
             }
             AzureCause::Credential(_) => retry(Reason::CredentialUnavailable),
-            AzureCause::Refused(_) => terminal(Reason::RequestRefused),
-            AzureCause::RoleAccessDenied { .. } => terminal(Reason::RoleAccessDenied),
-            AzureCause::RoleScopeNotFound(_) => terminal(Reason::RoleScopeNotFound),
+            AzureCause::Refused(_) => stalled(Reason::RequestRefused),
+            AzureCause::RoleAccessDenied { .. } => stalled(Reason::RoleAccessDenied),
+            AzureCause::RoleScopeNotFound(_) => stalled(Reason::RoleScopeNotFound),
         },
         Fault::Kubernetes(fault) => kubernetes(&fault.cause),
         Fault::Blocked(blocked) => match blocked.reason {
             Reason::ServiceAccountNotFound | Reason::IssuerUnknown | Reason::NotDecided | Reason::MassDisappearance => {
                 Disposition::Wait { reason: blocked.reason }
             }
-            reason => terminal(reason),
+            reason => stalled(reason),
         },
     }
 }
@@ -79,11 +79,11 @@ fn azure_answer(answer: &AzureAnswer) -> Disposition {
         "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity" => {
             Disposition::Wait { reason: Reason::ConcurrentWrites }
         }
-        "ScopeLocked" => terminal(Reason::ScopeLocked),
-        "RequestDisallowedByPolicy" => terminal(Reason::DisallowedByPolicy),
-        "RoleAssignmentLimitExceeded" => terminal(Reason::RoleAssignmentLimitExceeded),
-        "RoleAssignmentUpdateNotPermitted" => terminal(Reason::RoleAssignmentConflict),
-        "ResourceGroupNotFound" | "SubscriptionNotFound" => terminal(Reason::ResourceGroupNotFound),
+        "ScopeLocked" => stalled(Reason::ScopeLocked),
+        "RequestDisallowedByPolicy" => stalled(Reason::DisallowedByPolicy),
+        "RoleAssignmentLimitExceeded" => stalled(Reason::RoleAssignmentLimitExceeded),
+        "RoleAssignmentUpdateNotPermitted" => stalled(Reason::RoleAssignmentConflict),
+        "ResourceGroupNotFound" | "SubscriptionNotFound" => stalled(Reason::ResourceGroupNotFound),
         _ => azure_status(answer),
     }
 }
@@ -92,10 +92,10 @@ fn azure_status(answer: &AzureAnswer) -> Disposition {
     let after = answer.retry_after.map(|pause| pause.min(MAX_RETRY_AFTER));
     match answer.status {
         401 => retry(Reason::CredentialUnavailable),
-        403 => terminal(Reason::AuthorizationFailed),
+        403 => stalled(Reason::AuthorizationFailed),
         // Seen only when the identity went away between our reading and our writing: the next look finds out.
         404 => retry(Reason::IdentityNotFound),
-        405 => terminal(Reason::RegionUnsupported),
+        405 => stalled(Reason::RegionUnsupported),
         408 => Disposition::Retry {
             reason: Reason::AzureUnavailable,
             after,
@@ -108,7 +108,7 @@ fn azure_status(answer: &AzureAnswer) -> Disposition {
             reason: Reason::Throttled,
             after,
         },
-        400..=499 => terminal(Reason::AzureRejected),
+        400..=499 => stalled(Reason::AzureRejected),
         _ => Disposition::Retry {
             reason: Reason::AzureUnavailable,
             after,
@@ -118,7 +118,7 @@ fn azure_status(answer: &AzureAnswer) -> Disposition {
 
 fn kubernetes(cause: &KubernetesCause) -> Disposition {
     match cause {
-        KubernetesCause::FieldsHeld(_) => terminal(Reason::ServiceAccountConflict),
+        KubernetesCause::FieldsHeld(_) => stalled(Reason::ServiceAccountConflict),
         KubernetesCause::NamespaceTerminating => Disposition::Wait {
             reason: Reason::NamespaceTerminating,
         },
@@ -126,7 +126,7 @@ fn kubernetes(cause: &KubernetesCause) -> Disposition {
         KubernetesCause::Answer {
             status: 400..=403 | 405..=407 | 411..=428,
             ..
-        } => terminal(Reason::KubernetesRejected),
+        } => stalled(Reason::KubernetesRejected),
         KubernetesCause::Answer { .. } | KubernetesCause::Transport(_) => retry(Reason::KubernetesUnavailable),
     }
 }
@@ -135,6 +135,6 @@ const fn retry(reason: Reason) -> Disposition {
     Disposition::Retry { reason, after: None }
 }
 
-const fn terminal(reason: Reason) -> Disposition {
-    Disposition::Terminal { reason }
+const fn stalled(reason: Reason) -> Disposition {
+    Disposition::Stalled { reason }
 }

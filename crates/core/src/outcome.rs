@@ -141,7 +141,7 @@ impl Reconciled {
         if self.suspended && rest.has_steps() {
             let steps = rest.revocations.len() + rest.grants.len();
             problems.push(Problem {
-                disposition: Disposition::Terminal {
+                disposition: Disposition::Stalled {
                     reason: Reason::Suspended,
                 },
                 message: if steps == 1 {
@@ -173,7 +173,7 @@ fn denial(desired: &Desired) -> Option<Problem> {
         return None;
     };
     Some(Problem {
-        disposition: Disposition::Terminal {
+        disposition: Disposition::Stalled {
             reason: Reason::NotPermitted,
         },
         message: format!(

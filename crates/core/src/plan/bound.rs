@@ -13,7 +13,7 @@ use crate::names::{BindingUid, CredentialName, ServiceAccountName};
 use crate::observed::{
     BoundBy, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, Tags, tag,
 };
-use crate::siblings::{Mark, Sibling};
+use crate::sharing::{BindingLabel, Sharer};
 
 pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
@@ -74,7 +74,7 @@ fn forfeit(desired: &DesiredBinding) -> DesiredRemoval {
         managed: true,
         policy: DeletionPolicy::RetainIdentity,
         despite_users: false,
-        family: desired.family.clone(),
+        sharing: desired.sharing.clone(),
     }
 }
 
@@ -210,16 +210,16 @@ fn retag(wanted: &Tags, present: &Tags, plan: &mut Plan) {
 fn trust(desired: &DesiredBinding, present: &[ObservedCredential], plan: &mut Plan) -> BTreeSet<ServiceAccountName> {
     let prefix = desired.owner.credential_prefix();
     let ours =
-        |credential: &ObservedCredential| prefix.owns(&credential.name) || desired.family.member(credential).is_some();
+        |credential: &ObservedCredential| prefix.owns(&credential.name) || desired.sharing.member(credential).is_some();
     // What is ours and not wanted goes, unless a sibling relies on it, and so does what was edited to trust somebody else: its
     // name cannot change, and two edited ones could hold each other's subject, which Azure allows only once.
     let keeps = |credential: &ObservedCredential| {
         !ours(credential)
             || desired
-                .family
+                .sharing
                 .member(credential)
                 .is_some_and(|account| desired.wants(account))
-            || desired.family.claimant(credential).is_some()
+            || desired.sharing.relied_on_by(credential).is_some()
     };
     let goes: BTreeSet<&CredentialName> = present.iter().filter(|c| !keeps(c)).map(|c| &c.name).collect();
     // By name: a list that changed between its pages can show one name twice.
@@ -233,7 +233,7 @@ fn trust(desired: &DesiredBinding, present: &[ObservedCredential], plan: &mut Pl
         match kept.iter().find(|credential| trusts_the_same(credential, wanted)) {
             Some(credential) if credential.has_audience(&wanted.audience) => {}
             Some(credential) if ours(credential) => {
-                if let Some(sibling) = desired.family.claimant(credential) {
+                if let Some(sibling) = desired.sharing.relied_on_by(credential) {
                     plan.blocked.push(shared(sibling, credential, wanted));
                     continue;
                 }
@@ -273,8 +273,8 @@ impl DesiredCredential {
 }
 
 impl DesiredBinding {
-    fn mark(&self, uid: &BindingUid, account: &DesiredServiceAccount) -> Mark {
-        self.family.mark(uid, account, self.credential_of(&account.name))
+    fn mark(&self, uid: &BindingUid, account: &DesiredServiceAccount) -> BindingLabel {
+        self.sharing.mark(uid, account, self.credential_of(&account.name))
     }
 }
 
@@ -297,7 +297,7 @@ fn conflicting(desired: &DesiredBinding, foreign: &ObservedCredential, wanted: &
     }
 }
 
-fn shared(sibling: &Sibling, credential: &ObservedCredential, wanted: &DesiredCredential) -> Blocked {
+fn shared(sibling: &Sharer, credential: &ObservedCredential, wanted: &DesiredCredential) -> Blocked {
     Blocked {
         reason: Reason::FederatedCredentialConflict,
         message: format!(
@@ -330,8 +330,8 @@ fn release_accounts(desired: &DesiredBinding, observed: &Observed, plan: &mut Pl
             return None;
         }
         let mark = desired
-            .family
-            .lets_go(&desired.owner, name, seen, observed.identity.present())?;
+            .sharing
+            .label_to_release(&desired.owner, name, seen, observed.identity.present())?;
         Some(release(name, seen, mark))
     });
     plan.revocations.extend(released);
@@ -383,13 +383,13 @@ fn mark_conflict(
         return None;
     };
     let message = match desired.mark(uid, account) {
-        Mark::Shared | Mark::Left => return None,
-        Mark::Taken => format!(
+        BindingLabel::Shared | BindingLabel::Left => return None,
+        BindingLabel::Taken => format!(
             "service account {} is bound by WorkloadIdentityBinding {binding}; a service account has one client id, \
              so remove it from one of the two",
             account.name
         ),
-        Mark::Differs => format!(
+        BindingLabel::Differs => format!(
             "service account {} is bound to the same identity by WorkloadIdentityBinding {binding}; make spec.audience and its \
              tokenExpirationSeconds the same in both, or remove it from one of the two",
             account.name
@@ -410,7 +410,7 @@ pub(crate) fn carries(
 ) -> bool {
     let marked = match &seen.bound_by {
         BoundBy::Us => true,
-        BoundBy::Other { uid, .. } => desired.mark(uid, account) == Mark::Shared,
+        BoundBy::Other { uid, .. } => desired.mark(uid, account) == BindingLabel::Shared,
         BoundBy::Nobody | BoundBy::Gone { .. } => false,
     };
     marked

@@ -29,8 +29,8 @@ pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
     roles::take_away(&desired.owner, observed.role_assignments.known(), &mut plan);
     let released = observed.service_accounts.iter().filter_map(|(name, seen)| {
         let mark = desired
-            .family
-            .lets_go(&desired.owner, name, seen, observed.identity.present())?;
+            .sharing
+            .label_to_release(&desired.owner, name, seen, observed.identity.present())?;
         Some(release(name, seen, mark))
     });
     plan.revocations.extend(released);
@@ -62,11 +62,11 @@ fn delete_identity(
         .credentials
         .iter()
         .filter(|credential| !desired.takes(credential))
-        .partition(|credential| desired.family.claimant(credential).is_some());
+        .partition(|credential| desired.sharing.relied_on_by(credential).is_some());
     let credentials = others.iter().map(|credential| credential.name.to_string());
     let siblings = shared
         .iter()
-        .filter_map(|credential| desired.family.claimant(credential))
+        .filter_map(|credential| desired.sharing.relied_on_by(credential))
         .map(|sibling| sibling.name.to_string());
     let roles = role_assignments
         .iter()
@@ -101,19 +101,21 @@ fn delete_identity(
 impl DesiredRemoval {
     /// Whether a federated credential goes with the binding: it is ours, and no sibling relies on it as it is.
     pub(crate) fn takes(&self, credential: &ObservedCredential) -> bool {
-        let ours = self.owner.credential_prefix().owns(&credential.name) || self.family.member(credential).is_some();
-        ours && self.family.claimant(credential).is_none()
+        let ours = self.owner.credential_prefix().owns(&credential.name) || self.sharing.member(credential).is_some();
+        ours && self.sharing.relied_on_by(credential).is_none()
     }
 
     /// Whether a service account is let go of with the binding.
-    pub(crate) fn lets_go(
+    pub(crate) fn label_to_release(
         &self,
         name: &ServiceAccountName,
         seen: &ObservedServiceAccount,
         observed: &Observed,
     ) -> bool {
         let identity = observed.identity.present();
-        self.family.lets_go(&self.owner, name, seen, identity).is_some()
+        self.sharing
+            .label_to_release(&self.owner, name, seen, identity)
+            .is_some()
     }
 }
 

@@ -48,7 +48,7 @@ fn summary(
     suspended: bool,
     problems: &[Problem],
 ) -> Vec<Draft> {
-    let settled = |p: &&Problem| matches!(p.disposition, Disposition::Terminal { .. });
+    let settled = |p: &&Problem| matches!(p.disposition, Disposition::Stalled { .. });
     // As long as one problem is worked on, the binding is not stalled; the message still tells all of them.
     let leading = problems.iter().find(|p| !settled(p)).or_else(|| problems.first());
     let Some(leading) = leading else {
@@ -72,7 +72,7 @@ fn summary(
     let message = messages(problems);
     let reason = leading.disposition.reason();
     match leading.disposition {
-        Disposition::Terminal { .. } => {
+        Disposition::Stalled { .. } => {
             vec![
                 ready(FALSE, reason, message.clone()),
                 draft(ConditionType::Stalled, TRUE, reason, message),

@@ -45,7 +45,7 @@ fn bound(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredBinding, o
         let ours = present
             .credentials
             .iter()
-            .filter(|credential| prefix.owns(&credential.name) || desired.family.member(credential).is_some())
+            .filter(|credential| prefix.owns(&credential.name) || desired.sharing.member(credential).is_some())
             .count();
         FederatedCredentialUsage {
             ours: count(ours),
@@ -59,8 +59,8 @@ fn bound(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredBinding, o
             Some(_) if seen.bound_by == BoundBy::Us => true,
             Some(wanted) => present.is_some_and(|present| carries(desired, seen, wanted, &present.facts)),
             None => desired
-                .family
-                .lets_go(&desired.owner, name, seen, observed.identity.present())
+                .sharing
+                .label_to_release(&desired.owner, name, seen, observed.identity.present())
                 .is_some(),
         }
     });
@@ -73,7 +73,7 @@ fn credential(
     present: &PresentIdentity,
 ) -> Option<FederatedCredentialStatus> {
     let trusts = |credential: &&ObservedCredential| {
-        desired.family.member(credential) == Some(&wanted.account) && credential.has_audience(&wanted.audience)
+        desired.sharing.member(credential) == Some(&wanted.account) && credential.has_audience(&wanted.audience)
     };
     let found = present.credentials.iter().find(trusts)?;
     // Azure may answer in another case than was sent.
@@ -103,7 +103,7 @@ fn gone(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredRemoval, ob
         .retain(|credential| ours.contains(&credential.name.as_str()));
     status.authorized_by = Vec::new();
     status.federated_credential_usage = None;
-    status.service_accounts = accounts(observed, |name, seen| desired.lets_go(name, seen, observed));
+    status.service_accounts = accounts(observed, |name, seen| desired.label_to_release(name, seen, observed));
     if observed.identity == ObservedIdentity::Absent {
         status.identity = None;
     }

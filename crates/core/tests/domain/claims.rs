@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 use wio_core::desired::Desired;
 use wio_core::policy::Policies;
-use wio_core::siblings::{Interest, siblings};
+use wio_core::sharing::{Claims, siblings};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::given::{EXISTING, accounts_of, cluster, config, desired, existing, generous, shop};
@@ -23,10 +23,10 @@ fn other(named: &str) -> BindingBuilder {
 fn found(beside: &[WorkloadIdentityBinding], policies: &[WorkloadIdentityPolicy]) -> Vec<String> {
     let own = existing(&["a"]);
     let all: Vec<&WorkloadIdentityBinding> = std::iter::once(&own).chain(beside).collect();
-    let interest = Interest::of(&own);
+    let claims = Claims::of(&own);
     let found = siblings(
         &own,
-        &interest,
+        &claims,
         &all,
         &cluster(),
         &config(),

@@ -4,11 +4,11 @@ use proptest::prelude::*;
 use wio_api::{DeletionPolicy, IdentityOrigin, ManagedIdentity, ManagedIdentityPermission, Reason, keys};
 use wio_core::authorize::authorize;
 use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval};
+use wio_core::known_state;
 use wio_core::observed::{BoundBy, Tags};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::policy::Policies;
-use wio_core::presume;
 use wio_testkit::fixtures::{binding, policy};
 
 use crate::given::{
@@ -181,7 +181,7 @@ fn an_identity_that_was_there_before_is_taken_over_with_its_tags_and_marked() {
     let mut world = standing(&bound, &[("team", "shop")]);
     let target = Desired::Bound(bound.clone());
     let first = plan(&target, &world.observe(&accounts_of(&bound)));
-    assert!(!presume::suffices(&first, false), "not without a look");
+    assert!(!known_state::is_enough_for(&first, false), "not without a look");
     let rest = settle(&mut world, &target, &accounts_of(&bound));
     assert_eq!(rest, Plan::default());
     let tags = world.identity.as_ref().unwrap().tags.clone();
@@ -199,7 +199,7 @@ fn an_identity_that_was_there_before_is_taken_over_with_its_tags_and_marked() {
     alone.identity.as_mut().unwrap().credentials.clear();
     settle(&mut alone, &Desired::Bound(bound.clone()), &accounts_of(&bound));
     let status = made(&reconciled(Desired::Bound(bound.clone()), &bound, &alone, false), None);
-    let presumed = presume::as_left(&bound, 3, &status).unwrap();
+    let presumed = known_state::from_status(&bound, 3, &status).unwrap();
     assert_eq!(presumed.identity, alone.observe(&accounts_of(&bound)).identity);
 }
 

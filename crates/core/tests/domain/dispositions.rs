@@ -32,8 +32,8 @@ const fn wait(reason: Reason) -> Disposition {
     Disposition::Wait { reason }
 }
 
-const fn terminal(reason: Reason) -> Disposition {
-    Disposition::Terminal { reason }
+const fn stalled(reason: Reason) -> Disposition {
+    Disposition::Stalled { reason }
 }
 
 #[test]
@@ -59,34 +59,34 @@ fn each_code_of_azure_means_what_the_table_says() {
         (429, "TooManyRequests", retry(Reason::Throttled)),
         (429, "SubscriptionRequestsThrottled", retry(Reason::Throttled)),
         // Until somebody acts.
-        (403, "AuthorizationFailed", terminal(Reason::AuthorizationFailed)),
-        (403, "LinkedAuthorizationFailed", terminal(Reason::AuthorizationFailed)),
-        (403, "RequestDisallowedByPolicy", terminal(Reason::DisallowedByPolicy)),
-        (409, "ScopeLocked", terminal(Reason::ScopeLocked)),
-        (405, "MethodNotAllowed", terminal(Reason::RegionUnsupported)),
-        (400, "InvalidParameter", terminal(Reason::AzureRejected)),
-        (400, "BadRequest", terminal(Reason::AzureRejected)),
+        (403, "AuthorizationFailed", stalled(Reason::AuthorizationFailed)),
+        (403, "LinkedAuthorizationFailed", stalled(Reason::AuthorizationFailed)),
+        (403, "RequestDisallowedByPolicy", stalled(Reason::DisallowedByPolicy)),
+        (409, "ScopeLocked", stalled(Reason::ScopeLocked)),
+        (405, "MethodNotAllowed", stalled(Reason::RegionUnsupported)),
+        (400, "InvalidParameter", stalled(Reason::AzureRejected)),
+        (400, "BadRequest", stalled(Reason::AzureRejected)),
         (
             400,
             "RoleAssignmentLimitExceeded",
-            terminal(Reason::RoleAssignmentLimitExceeded),
+            stalled(Reason::RoleAssignmentLimitExceeded),
         ),
         // An equal one is there, and the look after it did not show it yet.
         (409, "RoleAssignmentExists", wait(Reason::RoleAssignmentExists)),
         (
             400,
             "RoleAssignmentUpdateNotPermitted",
-            terminal(Reason::RoleAssignmentConflict),
+            stalled(Reason::RoleAssignmentConflict),
         ),
-        (404, "ResourceGroupNotFound", terminal(Reason::ResourceGroupNotFound)),
-        (404, "SubscriptionNotFound", terminal(Reason::ResourceGroupNotFound)),
+        (404, "ResourceGroupNotFound", stalled(Reason::ResourceGroupNotFound)),
+        (404, "SubscriptionNotFound", stalled(Reason::ResourceGroupNotFound)),
         // The world moved on under our feet.
         (404, "ResourceNotFound", retry(Reason::IdentityNotFound)),
         (401, "InvalidAuthenticationToken", retry(Reason::CredentialUnavailable)),
         // What has no code of its own.
         (307, "", retry(Reason::AzureUnavailable)),
         (408, "", retry(Reason::AzureUnavailable)),
-        (418, "", terminal(Reason::AzureRejected)),
+        (418, "", stalled(Reason::AzureRejected)),
         (502, "", retry(Reason::AzureUnavailable)),
         (504, "GatewayTimeout", retry(Reason::AzureUnavailable)),
     ] {
@@ -113,18 +113,18 @@ fn what_is_no_answer_is_tried_again_unless_it_was_refused_here() {
         ),
         (
             AzureCause::Refused("foreign host".to_owned()),
-            terminal(Reason::RequestRefused),
+            stalled(Reason::RequestRefused),
         ),
         (
             AzureCause::RoleAccessDenied {
                 action: "Microsoft.Authorization/roleAssignments/write",
                 scope: name(VAULT),
             },
-            terminal(Reason::RoleAccessDenied),
+            stalled(Reason::RoleAccessDenied),
         ),
         (
             AzureCause::RoleScopeNotFound(name(VAULT)),
-            terminal(Reason::RoleScopeNotFound),
+            stalled(Reason::RoleScopeNotFound),
         ),
     ] {
         assert_eq!(azure(cause.clone()), meaning, "{cause:?}");

@@ -16,7 +16,7 @@ use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredDenia
 use wio_core::names::{ServiceAccountName, credential_name};
 use wio_core::observed::{BoundBy, ObservedCredential};
 use wio_core::policy::{NamespaceFacts, Policies};
-use wio_core::siblings::{Claim, Sibling};
+use wio_core::sharing::{Claim, Sharer};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 pub const CLUSTER: &str = "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01";
@@ -164,12 +164,12 @@ pub fn desired_in(binding: &WorkloadIdentityBinding, cluster: &Cluster) -> Desir
     let config = config();
     let authorized = permitted(&validated);
     let mut desired = DesiredBinding::new(&validated, authorized, cluster, &config);
-    desired.family = desired.family.clone().with(vec![rival(&desired)]);
+    desired.sharing = desired.sharing.clone().with(vec![rival(&desired)]);
     desired
 }
 
 /// The binding invoices, which has another identity and asks for all service accounts.
-pub fn rival(desired: &DesiredBinding) -> Sibling {
+pub fn rival(desired: &DesiredBinding) -> Sharer {
     let asked = desired.service_accounts.iter().map(|account| account.name.clone());
     let all = ACCOUNTS.iter().map(|text| name(text));
     let claim = |account| Claim {
@@ -177,7 +177,7 @@ pub fn rival(desired: &DesiredBinding) -> Sibling {
         audience: config().audience,
         token_expiration: None,
     };
-    Sibling {
+    Sharer {
         name: name("invoices"),
         uid: name(RIVAL),
         identity: name(&EXISTING.replace("billing", "invoices")),
@@ -215,7 +215,7 @@ pub fn removal(bound: &DesiredBinding, policy: DeletionPolicy) -> DesiredRemoval
         managed: matches!(bound.identity, DesiredIdentity::Managed { .. }),
         policy,
         despite_users: false,
-        family: bound.family.clone(),
+        sharing: bound.sharing.clone(),
     }
 }
 

@@ -49,10 +49,10 @@ impl Foreign {
     }
 }
 
-/// Whether a credential is the binding's, or of its family, and nobody else relies on it.
+/// Whether a credential is the binding's, or shared, and nobody else relies on it.
 pub fn is_ours(bound: &DesiredBinding, credential: &ObservedCredential) -> bool {
-    let ours = bound.owner.credential_prefix().owns(&credential.name) || bound.family.member(credential).is_some();
-    ours && bound.family.claimant(credential).is_none()
+    let ours = bound.owner.credential_prefix().owns(&credential.name) || bound.sharing.member(credential).is_some();
+    ours && bound.sharing.relied_on_by(credential).is_none()
 }
 
 pub fn foreign(world: &World, bound: &DesiredBinding) -> Foreign {

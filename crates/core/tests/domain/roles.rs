@@ -6,12 +6,12 @@ use jiff::Timestamp;
 use wio_api::{AssignedRole, DeletionPolicy, Reason, RoleAssignmentStatus, WorkloadIdentityBindingStatus};
 use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval, deletes_despite_users};
 use wio_core::fault::{AzureCause, AzureFault, Fault};
-use wio_core::look;
+use wio_core::known_state;
 use wio_core::names::{IdentityId, Scope};
 use wio_core::observed::{Observed, ObservedRoleAssignment, ObservedRoleAssignments};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
-use wio_core::presume;
+use wio_core::role_assignment_scopes;
 use wio_core::status::status;
 
 use crate::given::{
@@ -261,7 +261,7 @@ fn only_the_word_true_deletes_despite_users() {
 fn what_was_given_is_taken_for_true_after_a_restart_only_when_it_is_what_is_wanted() {
     let bound = desired(&managed_with(&[SECRETS, READER]));
     let good = settled(&bound);
-    let presumed = presume::as_left(&bound, 3, &good).unwrap();
+    let presumed = known_state::from_status(&bound, 3, &good).unwrap();
     let of = |role| assignment(&bound.owner, role, facts(0).principal_id);
     assert_eq!(
         presumed.role_assignments,
@@ -270,7 +270,7 @@ fn what_was_given_is_taken_for_true_after_a_restart_only_when_it_is_what_is_want
     let looked_at = |what: &str, change: &dyn Fn(&mut Vec<RoleAssignmentStatus>)| {
         let mut status = good.clone();
         change(&mut status.role_assignments);
-        assert_eq!(presume::as_left(&bound, 3, &status), None, "{what}");
+        assert_eq!(known_state::from_status(&bound, 3, &status), None, "{what}");
     };
     looked_at("one is missing", &|roles| drop(roles.pop()));
     looked_at("one is not wanted", &|roles| {
@@ -287,11 +287,14 @@ fn what_was_given_is_taken_for_true_after_a_restart_only_when_it_is_what_is_want
         scope: name(VAULT),
         name: World::as_desired(&bound).roles[0].name,
     });
-    assert!(!presume::suffices(&taken, true), "nothing is taken away from memory");
+    assert!(
+        !known_state::is_enough_for(&taken, true),
+        "nothing is taken away from memory"
+    );
     let mut world = World::as_desired(&bound);
     world.roles.clear();
     assert!(
-        presume::suffices(&planned(&bound, &world), true),
+        known_state::is_enough_for(&planned(&bound, &world), true),
         "Azure tells when it is there"
     );
 }
@@ -307,7 +310,7 @@ fn roles_are_looked_for_where_the_spec_or_the_status_has_some_and_else_only_at_t
                 scope: (*scope).to_owned(),
             })
             .collect();
-        let places = look::places(&identity, &asked, status, ends);
+        let places = role_assignment_scopes::to_read(&identity, &asked, status, ends);
         places
             .into_iter()
             .map(|(scope, required): (Scope, bool)| (scope.to_string(), required))
@@ -335,8 +338,11 @@ fn roles_are_looked_for_where_the_spec_or_the_status_has_some_and_else_only_at_t
 fn the_principal_before_is_looked_at_as_well() {
     let left = settled(&desired(&managed_with(&[SECRETS])));
     let (before, now) = (facts(0).principal_id, facts(1).principal_id);
-    assert_eq!(look::principals(Some(now), Some(&left)), [now, before]);
-    assert_eq!(look::principals(Some(before), Some(&left)), [before]);
-    assert_eq!(look::principals(None, Some(&left)), [before]);
-    assert_eq!(look::principals(Some(now), None), [now]);
+    assert_eq!(
+        role_assignment_scopes::principals(Some(now), Some(&left)),
+        [now, before]
+    );
+    assert_eq!(role_assignment_scopes::principals(Some(before), Some(&left)), [before]);
+    assert_eq!(role_assignment_scopes::principals(None, Some(&left)), [before]);
+    assert_eq!(role_assignment_scopes::principals(Some(now), None), [now]);
 }

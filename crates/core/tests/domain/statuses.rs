@@ -206,7 +206,7 @@ proptest! {
         let ready = condition(&made, "Ready").unwrap();
         prop_assert_eq!(ready.status == "True", outcome.is_settled() && !deleting);
         let problems = outcome.problems();
-        let stalled = !problems.is_empty() && problems.iter().all(|p| matches!(p.disposition, Disposition::Terminal { .. }));
+        let stalled = !problems.is_empty() && problems.iter().all(|p| matches!(p.disposition, Disposition::Stalled { .. }));
         prop_assert_eq!(condition(&made, "Stalled").is_some(), stalled);
         prop_assert_eq!(condition(&made, "Reconciling").is_some(), !stalled && !problems.is_empty());
         for condition in &made.conditions {

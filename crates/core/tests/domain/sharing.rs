@@ -9,7 +9,7 @@ use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::names::is_credential_name;
 use wio_core::observed::{BoundBy, ObservedCredential, PresentIdentity, Tags};
 use wio_core::plan::{Plan, Revocation, plan};
-use wio_core::siblings::{Claim, Interest, Sibling};
+use wio_core::sharing::{Claim, Claims, Sharer};
 
 use crate::given::{
     ACCOUNTS, CLUSTER, EXISTING, ISSUER, OLD_ISSUER, accounts_of, any_binding, cases, denied, desired, existing,
@@ -47,7 +47,7 @@ fn any_siblings() -> impl Strategy<Value = Vec<SiblingSeed>> {
     prop::collection::vec(one, 0..4)
 }
 
-fn grow(n: usize, seed: &SiblingSeed, bound: &DesiredBinding) -> Sibling {
+fn grow(n: usize, seed: &SiblingSeed, bound: &DesiredBinding) -> Sharer {
     let claim = |text: &String| Claim {
         account: name(text),
         audience: if seed.same_audience {
@@ -57,7 +57,7 @@ fn grow(n: usize, seed: &SiblingSeed, bound: &DesiredBinding) -> Sibling {
         },
         token_expiration: seed.token_expiration.and_then(TokenExpiration::new),
     };
-    Sibling {
+    Sharer {
         name: name(&format!("sibling-{n}")),
         uid: name(&format!("sibling-uid-{n}")),
         identity: if seed.same_identity {
@@ -73,15 +73,15 @@ fn grow(n: usize, seed: &SiblingSeed, bound: &DesiredBinding) -> Sibling {
 
 fn beside(bound: &DesiredBinding, seeds: &[SiblingSeed]) -> DesiredBinding {
     let all = seeds.iter().enumerate().map(|(n, seed)| grow(n, seed, bound));
-    let interest = Interest {
+    let claims = Claims {
         accounts: accounts_of(bound),
         roles: Vec::new(),
     };
     DesiredBinding {
-        family: bound
-            .family
+        sharing: bound
+            .sharing
             .clone()
-            .concerning(interest)
+            .concerning(claims)
             .with(all.chain([rival(bound)]).collect()),
         ..bound.clone()
     }
@@ -92,7 +92,7 @@ fn relied_on(bound: &DesiredBinding, world: &World) -> Vec<ObservedCredential> {
     let claimed = world
         .credentials()
         .iter()
-        .filter(|credential| bound.family.claimant(credential).is_some());
+        .filter(|credential| bound.sharing.relied_on_by(credential).is_some());
     claimed.cloned().collect()
 }
 
@@ -126,7 +126,7 @@ proptest! {
         if how > 0 {
             let prefix = bound.owner.credential_prefix();
             let left = world.credentials().iter().find(|credential| {
-                (prefix.owns(&credential.name) || bound.family.member(credential).is_some()) && !before.contains(credential)
+                (prefix.owns(&credential.name) || bound.sharing.member(credential).is_some()) && !before.contains(credential)
             });
             prop_assert_eq!(left, None);
         }
@@ -218,7 +218,7 @@ fn what_a_sibling_made_is_enough_and_is_told_of_as_ours() {
     assert_eq!((usage.ours, usage.foreign), (1, 0));
     assert_eq!(status.service_accounts.len(), 1);
     // A restart presumes it.
-    let presumed = wio_core::presume::as_left(&bound, 3, &status).unwrap();
+    let presumed = wio_core::known_state::from_status(&bound, 3, &status).unwrap();
     assert_eq!(presumed.identity, world.observe(&accounts_of(&bound)).identity);
 }
 
@@ -290,12 +290,12 @@ fn a_credential_is_of_the_family_by_name_issuer_and_subject_together() {
     let bound = desired(&existing(&["a", "b"]));
     let of_sibling = crate::given::desired_of_invoices(&bound);
     let good = &of_sibling[0];
-    assert_eq!(bound.family.member(good), Some(&name("a")));
+    assert_eq!(bound.sharing.member(good), Some(&name("a")));
     let capitals = ObservedCredential {
         name: name(&good.name.as_str().to_uppercase()),
         ..good.clone()
     };
-    assert_eq!(bound.family.member(&capitals), Some(&name("a")));
+    assert_eq!(bound.sharing.member(&capitals), Some(&name("a")));
     for (what, other) in [
         (
             "the subject of another account",
@@ -347,7 +347,7 @@ fn a_credential_is_of_the_family_by_name_issuer_and_subject_together() {
             },
         ),
     ] {
-        assert_eq!(bound.family.member(&other), None, "{what}");
+        assert_eq!(bound.sharing.member(&other), None, "{what}");
     }
     assert!(is_credential_name(&good.name, &name("a"), &name(ISSUER)));
     assert!(!is_credential_name(&good.name, &name("a"), &name(OLD_ISSUER)));
@@ -366,28 +366,31 @@ fn the_eldest_that_acts_is_woken_for_what_is_left_or_taken() {
     let both = [shared("a"), shared("a")];
     let plain = beside(&desired(&existing(&["a"])), &both);
     let world = World::as_desired(&plain);
-    let heirs = |target: &Desired, world: &World| {
+    let successors = |target: &Desired, world: &World| {
         let observed = world.observe(&accounts_of(&plain));
-        let heirs = target.heirs(&observed, &plan(target, &observed));
-        heirs.iter().map(|heir| heir.name.to_string()).collect::<Vec<_>>()
+        let successors = target.successors(&observed, &plan(target, &observed));
+        successors
+            .iter()
+            .map(|successor| successor.name.to_string())
+            .collect::<Vec<_>>()
     };
-    assert_eq!(heirs(&Desired::Bound(plain.clone()), &world), [""; 0]);
-    assert_eq!(heirs(&target(&plain, 2), &world), ["sibling-0"]);
+    assert_eq!(successors(&Desired::Bound(plain.clone()), &world), [""; 0]);
+    assert_eq!(successors(&target(&plain, 2), &world), ["sibling-0"]);
     assert_eq!(
-        heirs(&denied(&plain), &world),
+        successors(&denied(&plain), &world),
         ["sibling-0"],
         "its mark is left on the account"
     );
     assert_eq!(
-        heirs(&denied(&plain), &World::empty()),
+        successors(&denied(&plain), &World::empty()),
         [""; 0],
         "nothing is left to take away"
     );
     let mut suspended = plain.clone();
-    let mut all: Vec<Sibling> = both.iter().enumerate().map(|(n, seed)| grow(n, seed, &plain)).collect();
+    let mut all: Vec<Sharer> = both.iter().enumerate().map(|(n, seed)| grow(n, seed, &plain)).collect();
     all[0].acts = false;
-    suspended.family = suspended.family.with(all);
-    assert_eq!(heirs(&target(&suspended, 2), &world), ["sibling-1"]);
+    suspended.sharing = suspended.sharing.with(all);
+    assert_eq!(successors(&target(&suspended, 2), &world), ["sibling-1"]);
 }
 
 #[test]

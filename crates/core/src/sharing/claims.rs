@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 
-use super::{Claim, Role, Sibling};
+use super::{Claim, Role, Sharer};
 use crate::authorize::{authorize, authorize_standing};
 use crate::binding::{Owner, TokenExpiration, may_have_something, owner_of, validate};
 use crate::config::{Cluster, OperatorConfig};
@@ -14,7 +14,7 @@ use crate::policy::{NamespaceFacts, Policies, seniority, used_credentials};
 
 /// What makes another binding a sibling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interest {
+pub struct Claims {
     /// The service accounts that a binding has, had or asks for.
     pub accounts: BTreeSet<ServiceAccountName>,
     /// The roles that it has or had.
@@ -29,13 +29,13 @@ pub struct Interest {
 #[must_use]
 pub fn siblings(
     binding: &WorkloadIdentityBinding,
-    interest: &Interest,
+    claims: &Claims,
     of_namespace: &[&WorkloadIdentityBinding],
     cluster: &Cluster,
     config: &OperatorConfig,
     policies: &Policies,
     namespace: &NamespaceFacts,
-) -> Vec<Sibling> {
+) -> Vec<Sharer> {
     let mut others: Vec<&WorkloadIdentityBinding> = of_namespace
         .iter()
         .copied()
@@ -45,7 +45,7 @@ pub fn siblings(
                 && metadata.uid != binding.metadata.uid
                 && metadata.deletion_timestamp.is_none()
                 && may_have_something(other)
-                && interest.is_shared_by(other)
+                && claims.is_shared_by(other)
         })
         .collect();
     others.sort_by_cached_key(|other| seniority(other));
@@ -70,7 +70,7 @@ fn sibling(
     policies: &Policies,
     namespace: &NamespaceFacts,
     used: usize,
-) -> Option<Sibling> {
+) -> Option<Sharer> {
     let owner = owner_of(other, &cluster.id).ok()?;
     let status = other.status.as_ref();
     // What was made for a spec that says nothing to decide on stands as long as it may.
@@ -88,7 +88,7 @@ fn sibling(
         return standing();
     }
     let claims = desired.credentials.iter().zip(&desired.service_accounts);
-    Some(Sibling {
+    Some(Sharer {
         name: owner.name,
         uid: owner.uid,
         identity: desired.authorized.identity().clone(),
@@ -108,7 +108,7 @@ fn sibling(
     })
 }
 
-fn standing(owner: &Owner, status: &WorkloadIdentityBindingStatus, other: &WorkloadIdentityBinding) -> Option<Sibling> {
+fn standing(owner: &Owner, status: &WorkloadIdentityBindingStatus, other: &WorkloadIdentityBinding) -> Option<Sharer> {
     let identity: IdentityId = status.identity.as_ref()?.resource_id.parse().ok()?;
     let expiration = |account: &str| {
         let asked = other.spec.service_accounts.iter().find(|asked| asked.name == account)?;
@@ -121,7 +121,7 @@ fn standing(owner: &Owner, status: &WorkloadIdentityBindingStatus, other: &Workl
             token_expiration: expiration(&credential.service_account),
         })
     });
-    Some(Sibling {
+    Some(Sharer {
         name: owner.name.clone(),
         uid: owner.uid.clone(),
         identity,
@@ -139,9 +139,9 @@ fn roles_of(status: &WorkloadIdentityBindingStatus) -> Vec<Role> {
         .collect()
 }
 
-// === impl Interest ===
+// === impl Claims ===
 
-impl Interest {
+impl Claims {
     /// What a binding has and had, by its spec and its status.
     #[must_use]
     pub fn of(binding: &WorkloadIdentityBinding) -> Self {

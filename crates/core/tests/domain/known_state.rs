@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use wio_api::{FederatedCredentialUsage, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
+use wio_core::known_state::{self, AzureState};
 use wio_core::observed::{Observed, ObservedIdentity, ObservedRoleAssignments, Tags};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, plan};
-use wio_core::presume::{self, Presumed};
 use wio_core::status::status;
 
 use crate::given::{
@@ -41,7 +41,7 @@ fn settled(object: &WorkloadIdentityBinding) -> (DesiredBinding, WorkloadIdentit
     (bound, status)
 }
 
-fn plan_from(presumed: Presumed, bound: &DesiredBinding) -> Plan {
+fn plan_from(presumed: AzureState, bound: &DesiredBinding) -> Plan {
     let observed = Observed {
         identity: presumed.identity,
         role_assignments: presumed.role_assignments,
@@ -57,7 +57,7 @@ proptest! {
     fn a_restart_takes_up_what_a_settled_binding_left(object in any_binding()) {
         let bound = desired(&object);
         let world = World::as_desired(&bound);
-        let presumed = presume::as_left(&bound, GENERATION, &left(&bound, &world)).unwrap();
+        let presumed = known_state::from_status(&bound, GENERATION, &left(&bound, &world)).unwrap();
         let observed = Observed {
             identity: presumed.identity,
             role_assignments: presumed.role_assignments,
@@ -76,10 +76,10 @@ proptest! {
         let (_, mut status) = settled(&before);
         status.issuer = Some(shown.to_owned());
         let bound = desired_in(&now, &cluster_with(if moved { OLD_ISSUER } else { ISSUER }));
-        if let Some(presumed) = presume::as_left(&bound, GENERATION, &status) {
+        if let Some(presumed) = known_state::from_status(&bound, GENERATION, &status) {
             prop_assert_eq!(plan_from(presumed, &bound).revocations, []);
         }
-        let absent = presume::absent(&bound, true, (!fresh).then_some(&status));
+        let absent = known_state::new_binding(&bound, true, (!fresh).then_some(&status));
         prop_assert_eq!(absent.is_some(), fresh && matches!(bound.identity, DesiredIdentity::Managed { .. }));
         if let Some(presumed) = absent {
             prop_assert_eq!(plan_from(presumed, &bound).revocations, []);
@@ -90,16 +90,16 @@ proptest! {
 #[test]
 fn a_status_that_does_not_say_ready_for_this_spec_is_not_relied_on() {
     let (bound, good) = settled(&managed(&["a", "b"]));
-    assert!(presume::as_left(&bound, GENERATION, &good).is_some());
+    assert!(known_state::from_status(&bound, GENERATION, &good).is_some());
     assert_eq!(
-        presume::as_left(&bound, GENERATION + 1, &good),
+        known_state::from_status(&bound, GENERATION + 1, &good),
         None,
         "another generation"
     );
     let refused = |what: &str, change: &dyn Fn(&mut WorkloadIdentityBindingStatus)| {
         let mut status = good.clone();
         change(&mut status);
-        assert_eq!(presume::as_left(&bound, GENERATION, &status), None, "{what}");
+        assert_eq!(known_state::from_status(&bound, GENERATION, &status), None, "{what}");
     };
     refused("not observed", &|status| status.observed_generation = Some(2));
     refused("not ready", &|status| status.conditions[0].status = "False".to_owned());
@@ -140,7 +140,7 @@ fn trust_by_a_foreign_credential_is_looked_at_again_after_a_restart() {
     world.identity.as_mut().unwrap().credentials[0].name = foreign_credential(0).name;
     let status = left(&bound, &world);
     assert_eq!(status.conditions[0].status, "True");
-    assert_eq!(presume::as_left(&bound, GENERATION, &status), None);
+    assert_eq!(known_state::from_status(&bound, GENERATION, &status), None);
 }
 
 #[test]
@@ -150,28 +150,28 @@ fn an_identity_is_presumed_absent_only_when_its_name_is_ours_alone_and_nothing_w
         observed_generation: Some(-1),
         ..Default::default()
     };
-    let absent = Some(Presumed {
+    let absent = Some(AzureState {
         identity: ObservedIdentity::Absent,
         role_assignments: ObservedRoleAssignments::Known(Vec::new()),
     });
-    assert_eq!(presume::absent(&bound, true, None), absent);
-    assert_eq!(presume::absent(&bound, true, Some(&fresh)), absent);
+    assert_eq!(known_state::new_binding(&bound, true, None), absent);
+    assert_eq!(known_state::new_binding(&bound, true, Some(&fresh)), absent);
     assert_eq!(
-        presume::absent(&bound, false, None),
+        known_state::new_binding(&bound, false, None),
         None,
         "a name from the spec may be anybody's"
     );
-    assert_eq!(presume::absent(&bound, true, Some(&status)), None);
+    assert_eq!(known_state::new_binding(&bound, true, Some(&status)), None);
     let without_identity = WorkloadIdentityBindingStatus {
         identity: None,
         ..status
     };
     assert_eq!(
-        presume::absent(&bound, true, Some(&without_identity)),
+        known_state::new_binding(&bound, true, Some(&without_identity)),
         None,
         "it was tried before"
     );
-    assert_eq!(presume::absent(&desired(&existing(&["a"])), true, None), None);
+    assert_eq!(known_state::new_binding(&desired(&existing(&["a"])), true, None), None);
 }
 
 /// An operator whose default resource group was changed must not make a second identity and forget the first, which
@@ -210,22 +210,22 @@ fn what_is_remembered_suffices_to_give_and_never_to_take_away_or_to_overwrite() 
     let missing = planned(&|world| {
         world.identity.as_mut().unwrap().credentials.pop();
     });
-    assert!(missing.has_steps() && presume::suffices(&missing, false));
+    assert!(missing.has_steps() && known_state::is_enough_for(&missing, false));
     let absent = planned(&|world| world.identity = None);
-    assert!(presume::suffices(&absent, true));
+    assert!(known_state::is_enough_for(&absent, true));
     assert!(
-        !presume::suffices(&absent, false),
+        !known_state::is_enough_for(&absent, false),
         "somebody else may have taken the name"
     );
     let edited = planned(&|world| {
         world.identity.as_mut().unwrap().credentials[0].subject = Some("system:serviceaccount:shop:other".to_owned());
     });
     assert_eq!(edited.revocations.len(), 1);
-    assert!(!presume::suffices(&edited, true));
+    assert!(!known_state::is_enough_for(&edited, true));
     let mut retagged = Plan::default();
     retagged.grants.push(GrantStep::TagIdentity { tags: Tags::default() });
     assert!(
-        !presume::suffices(&retagged, true),
+        !known_state::is_enough_for(&retagged, true),
         "others may have put tags there since"
     );
 }

@@ -25,7 +25,7 @@ pub fn principals(now: Option<PrincipalId>, status: Option<&WorkloadIdentityBind
 /// that a binding without roles costs no reads and needs no permission for them. Before a managed identity is deleted
 /// (`ends`), its own subscription is looked at as well, for those that others gave it.
 #[must_use]
-pub fn places(
+pub fn to_read(
     identity: &IdentityId,
     asked: &[AssignedRole],
     status: Option<&WorkloadIdentityBindingStatus>,

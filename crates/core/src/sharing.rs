@@ -12,25 +12,25 @@ use crate::names::{
 use crate::observed::{BoundBy, Observed, ObservedCredential, ObservedServiceAccount, PresentIdentity};
 use crate::plan::{Plan, Revocation, plan};
 
-pub use claims::{Interest, siblings};
+pub use claims::{Claims, siblings};
 
 /// The trust that a binding has a part in, and who else has one.
 ///
-/// A federated credential is of the family when it trusts this cluster's issuer and the subject of one of the binding's service
+/// A federated credential is shared when it trusts this cluster's issuer and the subject of one of the binding's service
 /// accounts, and its name is derived as ours is, whichever binding's hash stands in it. The issuer is the cluster's and the
 /// subject the namespace's: it was made for a binding of this namespace, and it is as much this one's as the one's that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Family {
+pub struct Sharing {
     identity: IdentityId,
     namespace: Namespace,
     issuer: Issuer,
-    interest: Interest,
-    siblings: Vec<Sibling>,
+    claims: Claims,
+    siblings: Vec<Sharer>,
 }
 
 /// Another binding of the namespace that may have what it asks for, and is not to go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sibling {
+pub struct Sharer {
     /// Its name.
     pub name: BindingName,
     /// Its UID.
@@ -61,7 +61,7 @@ pub struct Claim {
 
 /// What the mark of another binding on a service account means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mark {
+pub(crate) enum BindingLabel {
     /// The other one wants the same: both have it.
     Shared,
     /// The other one has no claim to it any more: it may be taken over.
@@ -72,37 +72,37 @@ pub(crate) enum Mark {
     Taken,
 }
 
-// === impl Family ===
+// === impl Sharing ===
 
-impl Family {
-    /// The family of a binding, without siblings.
+impl Sharing {
+    /// What a binding shares, while no other binding is known.
     #[must_use]
-    pub fn of(owner: &Owner, identity: &IdentityId, issuer: &Issuer, interest: Interest) -> Self {
+    pub fn of(owner: &Owner, identity: &IdentityId, issuer: &Issuer, claims: Claims) -> Self {
         Self {
             identity: identity.clone(),
             namespace: owner.namespace.clone(),
             issuer: issuer.clone(),
-            interest,
+            claims,
             siblings: Vec::new(),
         }
     }
 
-    /// The same family for all that the binding has, had or asks for.
+    /// The same for all that the binding has, had or asks for.
     #[must_use]
-    pub fn concerning(self, interest: Interest) -> Self {
-        Self { interest, ..self }
+    pub fn concerning(self, claims: Claims) -> Self {
+        Self { claims, ..self }
     }
 
-    /// The same family with these siblings, the eldest first.
+    /// The same with these bindings, the eldest first.
     #[must_use]
-    pub fn with(self, siblings: Vec<Sibling>) -> Self {
+    pub fn with(self, siblings: Vec<Sharer>) -> Self {
         Self { siblings, ..self }
     }
 
-    /// Whose credential it is, when it is of the family.
+    /// Whose credential it is, when it is one that can be shared.
     #[must_use]
     pub fn member(&self, credential: &ObservedCredential) -> Option<&ServiceAccountName> {
-        self.interest
+        self.claims
             .accounts
             .iter()
             .find(|account| self.is_for(credential, account))
@@ -110,8 +110,8 @@ impl Family {
 
     /// The sibling that relies on a credential as it is.
     #[must_use]
-    pub fn claimant(&self, credential: &ObservedCredential) -> Option<&Sibling> {
-        self.sharing().find(|sibling| {
+    pub fn relied_on_by(&self, credential: &ObservedCredential) -> Option<&Sharer> {
+        self.of_same_identity().find(|sibling| {
             let relies =
                 |claim: &Claim| credential.has_audience(&claim.audience) && self.is_for(credential, &claim.account);
             sibling.accounts.iter().any(relies)
@@ -127,13 +127,13 @@ impl Family {
     }
 
     /// The siblings that use the same identity.
-    pub(crate) fn sharing(&self) -> impl Iterator<Item = &Sibling> {
+    pub(crate) fn of_same_identity(&self) -> impl Iterator<Item = &Sharer> {
         self.siblings.iter().filter(|sibling| sibling.identity == self.identity)
     }
 
     /// The mark by which a service account that the binding does not want is to be let go of; none when it is not the
     /// binding's, or a sibling relies on it as it is.
-    pub(crate) fn lets_go<'a>(
+    pub(crate) fn label_to_release<'a>(
         &self,
         owner: &'a Owner,
         name: &ServiceAccountName,
@@ -145,7 +145,7 @@ impl Family {
             // What was left to us, and which we had no time to put our mark on.
             BoundBy::Gone { uid } | BoundBy::Other { uid, .. } => {
                 let left =
-                    self.interest.accounts.contains(name) && !self.siblings.iter().any(|sibling| sibling.uid == *uid);
+                    self.claims.accounts.contains(name) && !self.siblings.iter().any(|sibling| sibling.uid == *uid);
                 let client_id = identity.map(|present| present.facts.client_id.to_string());
                 (left && client_id.is_some() && seen.client_id == client_id).then_some(uid)?
             }
@@ -171,7 +171,7 @@ impl Family {
             };
             identity.is_some_and(|present| present.credentials.iter().any(trusts))
         };
-        let mut claims = self.sharing().flat_map(|sibling| &sibling.accounts);
+        let mut claims = self.of_same_identity().flat_map(|sibling| &sibling.accounts);
         claims.any(|claim| {
             let expiration = claim.token_expiration.map(|seconds| seconds.to_string());
             claim.account == *name && expiration == seen.token_expiration && trusted(claim)
@@ -184,41 +184,45 @@ impl Family {
         uid: &BindingUid,
         account: &DesiredServiceAccount,
         credential: Option<&DesiredCredential>,
-    ) -> Mark {
+    ) -> BindingLabel {
         let Some(sibling) = self.siblings.iter().find(|sibling| sibling.uid == *uid) else {
-            return Mark::Left;
+            return BindingLabel::Left;
         };
         match sibling.accounts.iter().find(|claim| claim.account == account.name) {
-            None => Mark::Left,
-            Some(_) if sibling.identity != self.identity => Mark::Taken,
+            None => BindingLabel::Left,
+            Some(_) if sibling.identity != self.identity => BindingLabel::Taken,
             Some(claim)
                 if claim.token_expiration == account.token_expiration
                     && credential.is_some_and(|credential| credential.audience == claim.audience) =>
             {
-                Mark::Shared
+                BindingLabel::Shared
             }
-            Some(_) => Mark::Differs,
+            Some(_) => BindingLabel::Differs,
         }
     }
 
     /// Of each thing that the binding does not want, the eldest sibling that does.
-    fn heirs(&self, wants: impl Fn(&ServiceAccountName) -> bool, wants_role: impl Fn(&Role) -> bool) -> Vec<&Sibling> {
-        let sharing = || self.sharing().filter(|sibling| sibling.acts);
+    fn successors(
+        &self,
+        wants: impl Fn(&ServiceAccountName) -> bool,
+        wants_role: impl Fn(&Role) -> bool,
+    ) -> Vec<&Sharer> {
+        let of_same_identity = || self.of_same_identity().filter(|sibling| sibling.acts);
         let any = || self.siblings.iter().filter(|sibling| sibling.acts);
-        let accounts = self.interest.accounts.iter().filter(|account| !wants(account));
+        let accounts = self.claims.accounts.iter().filter(|account| !wants(account));
         let of_accounts = accounts.filter_map(|account| {
-            let claims = |sibling: &&Sibling| sibling.accounts.iter().any(|claim| claim.account == *account);
-            sharing().find(claims).or_else(|| any().find(claims))
+            let claims = |sibling: &&Sharer| sibling.accounts.iter().any(|claim| claim.account == *account);
+            of_same_identity().find(claims).or_else(|| any().find(claims))
         });
-        let roles = self.interest.roles.iter().filter(|role| !wants_role(role));
-        let of_roles = roles.filter_map(|role| sharing().find(|sibling| sibling.roles.contains(role)));
-        let mut heirs: Vec<&Sibling> = Vec::new();
-        for heir in of_accounts.chain(of_roles) {
-            if !heirs.iter().any(|other| other.uid == heir.uid) {
-                heirs.push(heir);
+        let roles = self.claims.roles.iter().filter(|role| !wants_role(role));
+        let of_roles = roles.filter_map(|role| of_same_identity().find(|sibling| sibling.roles.contains(role)));
+        let mut successors: Vec<&Sharer> = Vec::new();
+        for successor in of_accounts.chain(of_roles) {
+            if !successors.iter().any(|other| other.uid == successor.uid) {
+                successors.push(successor);
             }
         }
-        heirs
+        successors
     }
 }
 
@@ -231,7 +235,7 @@ impl Desired {
         let Self::Bound(binding) = self else { return true };
         let marked = |seen: &ObservedServiceAccount| matches!(seen.bound_by, BoundBy::Other { .. });
         let differs = |credential: &ObservedCredential| {
-            let account = binding.family.member(credential);
+            let account = binding.sharing.member(credential);
             let wanted = account.and_then(|account| binding.credential_of(account));
             wanted.is_some_and(|wanted| !credential.has_audience(&wanted.audience))
         };
@@ -247,7 +251,7 @@ impl Desired {
 
     /// The siblings that are to look at once, because this plan takes away or leaves what they want.
     #[must_use]
-    pub fn heirs(&self, observed: &Observed, plan: &Plan) -> Vec<&Sibling> {
+    pub fn successors(&self, observed: &Observed, plan: &Plan) -> Vec<&Sharer> {
         let bound = match self {
             Self::Bound(binding) => Some(binding),
             Self::Denied(_) | Self::Gone(_) => None,
@@ -262,7 +266,7 @@ impl Desired {
         let ends =
             matches!(self, Self::Gone(_)) || !plan.revocations.is_empty() || observed.service_accounts.iter().any(left);
         if ends {
-            self.family().heirs(wants, wants_role)
+            self.sharing().successors(wants, wants_role)
         } else {
             Vec::new()
         }

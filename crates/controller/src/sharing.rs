@@ -10,7 +10,7 @@ use wio_core::fault::{Blocked, Fault};
 use wio_core::names::Namespace;
 use wio_core::observed::{BoundBy, Observed};
 use wio_core::policy::{NamespaceFacts, Policies};
-use wio_core::siblings::{Interest, Sibling, siblings};
+use wio_core::sharing::{Claims, Sharer, siblings};
 
 use crate::context::Context;
 use crate::definitions;
@@ -34,14 +34,14 @@ pub(crate) fn beside(
     observed: &Observed,
     rules: Rules<'_>,
 ) -> Desired {
-    let mut interest = Interest::of(binding);
+    let mut claims = Claims::of(binding);
     let ours = observed
         .service_accounts
         .iter()
         .filter(|(_, seen)| seen.bound_by == BoundBy::Us);
-    interest.accounts.extend(ours.map(|(name, _)| name.clone()));
-    let family = desired.family().clone().concerning(interest.clone());
-    let desired = desired.beside(family);
+    claims.accounts.extend(ours.map(|(name, _)| name.clone()));
+    let sharing = desired.sharing().clone().concerning(claims.clone());
+    let desired = desired.beside(sharing);
     if !desired.depends_on_siblings(observed) {
         return desired;
     }
@@ -51,25 +51,25 @@ pub(crate) fn beside(
     let of_namespace: Vec<&WorkloadIdentityBinding> = of_namespace.iter().map(|other| &**other).collect();
     let found = siblings(
         binding,
-        &interest,
+        &claims,
         &of_namespace,
         rules.cluster,
         &ctx.settings.config,
         rules.policies,
         rules.namespace,
     );
-    let family = desired.family().clone().with(found);
-    desired.beside(family)
+    let sharing = desired.sharing().clone().with(found);
+    desired.beside(sharing)
 }
 
 /// Has siblings look at Azure at once, because something was taken away or left to them: the mark on a service account, or a
 /// role that Azure allows once.
-pub(crate) fn wake(ctx: &Context, namespace: &Namespace, heirs: &[&Sibling]) {
-    for heir in heirs {
-        ctx.memory.doubt(heir.uid.as_str());
-        let heir = ObjectRef::new(heir.name.as_str()).within(namespace.as_str());
+pub(crate) fn wake(ctx: &Context, namespace: &Namespace, successors: &[&Sharer]) {
+    for successor in successors {
+        ctx.memory.doubt(successor.uid.as_str());
+        let successor = ObjectRef::new(successor.name.as_str()).within(namespace.as_str());
         // Whoever listens ends with the operator.
-        let _ = ctx.wake.send(heir);
+        let _ = ctx.wake.send(successor);
     }
 }
 

@@ -4,35 +4,35 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use serde_json::json;
 use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus};
 use wio_core::authorize::NotPermitted;
-use wio_core::disappearance::{Definition, Definitions, PoliciesLeft};
+use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft};
 use wio_testkit::fixtures::binding;
 
 fn at(time: &str) -> Time {
     Time(time.parse().unwrap())
 }
 
-fn standing_since(time: &str) -> Definition {
-    Definition::of(Some(&ObjectMeta {
+fn standing_since(time: &str) -> CrdState {
+    CrdState::of(Some(&ObjectMeta {
         creation_timestamp: Some(at(time)),
         ..ObjectMeta::default()
     }))
 }
 
-fn stands() -> Definition {
+fn stands() -> CrdState {
     standing_since("2026-01-01T00:00:00Z")
 }
 
 /// A definition that is being deleted, with the annotation's value.
-fn going(annotation: Option<&str>) -> Definition {
+fn going(annotation: Option<&str>) -> CrdState {
     let metadata = json!({
         "deletionTimestamp": "2026-02-01T00:00:00Z",
         "annotations": annotation.map(|value| json!({ "workloadidentity.dev/allow-deletion": value })),
     });
-    Definition::of(Some(&serde_json::from_value(metadata).unwrap()))
+    CrdState::of(Some(&serde_json::from_value(metadata).unwrap()))
 }
 
-fn both(bindings: Definition, policies: Definition) -> Definitions {
-    Definitions { bindings, policies }
+fn both(bindings: CrdState, policies: CrdState) -> Crds {
+    Crds { bindings, policies }
 }
 
 fn allowed_by(names: &[&str]) -> WorkloadIdentityBinding {
@@ -50,7 +50,7 @@ fn left(bindings: &[WorkloadIdentityBinding]) -> PoliciesLeft {
     PoliciesLeft::none(|holds| bindings.iter().find(|binding| holds(binding)))
 }
 
-fn denied(definitions: &Definitions, bindings: &[WorkloadIdentityBinding]) -> Result<(), String> {
+fn denied(definitions: &Crds, bindings: &[WorkloadIdentityBinding]) -> Result<(), String> {
     let why = NotPermitted {
         field: "spec.identity".to_owned(),
         message: "no policy allows it".to_owned(),
@@ -80,9 +80,9 @@ fn a_definition_that_goes_withholds_deletions_and_denials_unless_that_is_meant()
             false,
             "kubectl annotate crd workloadidentitypolicies.workloadidentity.dev workloadidentity.dev/allow-deletion=true",
         ),
-        (both(Definition::Gone, stands()), false, "does not exist"),
+        (both(CrdState::Gone, stands()), false, "does not exist"),
         (
-            both(stands(), Definition::Gone),
+            both(stands(), CrdState::Gone),
             false,
             "one WorkloadIdentityPolicy, which may allow nothing",
         ),
@@ -103,7 +103,7 @@ fn a_definition_that_goes_withholds_deletions_and_denials_unless_that_is_meant()
 #[test]
 fn the_annotation_means_nothing_on_a_definition_that_stands() {
     let annotated = json!({ "annotations": { "workloadidentity.dev/allow-deletion": "true" } });
-    let annotated = Definition::of(Some(&serde_json::from_value(annotated).unwrap()));
+    let annotated = CrdState::of(Some(&serde_json::from_value(annotated).unwrap()));
     let bindings = [allowed_by(&["a"]), allowed_by(&["b"])];
     assert!(denied(&both(stands(), annotated), &bindings).is_err());
 }
@@ -164,5 +164,5 @@ fn a_definition_younger_than_the_binding_took_its_policies_with_it() {
 #[test]
 fn the_names_are_those_of_the_definitions() {
     let names = [wio_api::crd(), wio_api::policy_crd()].map(|definition| definition.metadata.name.unwrap());
-    assert_eq!(names, Definitions::NAMES);
+    assert_eq!(names, Crds::NAMES);
 }

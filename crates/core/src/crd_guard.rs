@@ -11,7 +11,7 @@ use crate::names::IdentityId;
 
 /// The definition of one of our kinds, as the API server has it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Definition {
+pub enum CrdState {
     /// It stands.
     Stands {
         /// When it was created.
@@ -28,11 +28,11 @@ pub enum Definition {
 
 /// The definitions of bindings and of policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Definitions {
+pub struct Crds {
     /// That of `WorkloadIdentityBinding`.
-    pub bindings: Definition,
+    pub bindings: CrdState,
     /// That of `WorkloadIdentityPolicy`.
-    pub policies: Definition,
+    pub policies: CrdState,
 }
 
 /// What is left of the policies.
@@ -47,9 +47,9 @@ pub enum PoliciesLeft {
     },
 }
 
-// === impl Definition ===
+// === impl CrdState ===
 
-impl Definition {
+impl CrdState {
     /// The definition with this metadata; none when the API server says that there is no such definition.
     #[must_use]
     pub fn of(metadata: Option<&ObjectMeta>) -> Self {
@@ -109,9 +109,9 @@ const POLICIES: Kind = Kind {
     when_meant: " with the policies; if their end is meant, with one WorkloadIdentityPolicy, which may allow nothing",
 };
 
-// === impl Definitions ===
+// === impl Crds ===
 
-impl Definitions {
+impl Crds {
     /// The names of both, first that of bindings.
     pub const NAMES: [&str; 2] = [BINDINGS.definition, POLICIES.definition];
 
@@ -170,7 +170,7 @@ impl Definitions {
             return None;
         };
         // It was said on the definition that the end of all is meant.
-        if matches!(self.policies, Definition::Going { .. }) {
+        if matches!(self.policies, CrdState::Going { .. }) {
             return None;
         }
         let how = match stood {
@@ -189,7 +189,7 @@ impl Definitions {
     }
 }
 
-impl Definition {
+impl CrdState {
     /// Whether it was created after a binding that has something by a policy: then there was another one before it, which took
     /// its policies with it.
     fn is_younger_than(&self, binding: &WorkloadIdentityBinding) -> bool {

@@ -13,7 +13,7 @@ use crate::plan::{GrantStep, Plan, Revocation};
 
 /// What is taken for true of Azure.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Presumed {
+pub struct AzureState {
     /// The identity.
     pub identity: ObservedIdentity,
     /// Its role assignments.
@@ -25,17 +25,17 @@ pub struct Presumed {
 /// and restored, a crash between the first write and the status), the first write is answered 200 instead of 201 and
 /// the shell looks.
 #[must_use]
-pub fn absent(
+pub fn new_binding(
     desired: &DesiredBinding,
     name_is_derived: bool,
     status: Option<&WorkloadIdentityBindingStatus>,
-) -> Option<Presumed> {
+) -> Option<AzureState> {
     let untouched = status.is_none_or(|status| {
         status.identity.is_none() && status.conditions.is_empty() && status.role_assignment_scopes.is_empty()
     });
     let managed = matches!(desired.identity, DesiredIdentity::Managed { .. });
     // Who is not there has no roles.
-    (managed && name_is_derived && untouched).then(|| Presumed {
+    (managed && name_is_derived && untouched).then(|| AzureState {
         identity: ObservedIdentity::Absent,
         role_assignments: ObservedRoleAssignments::default(),
     })
@@ -44,7 +44,11 @@ pub fn absent(
 /// The identity as a status of this generation with Ready=True left it: what a restart begins with until the next
 /// scheduled look at Azure.
 #[must_use]
-pub fn as_left(desired: &DesiredBinding, generation: i64, status: &WorkloadIdentityBindingStatus) -> Option<Presumed> {
+pub fn from_status(
+    desired: &DesiredBinding,
+    generation: i64,
+    status: &WorkloadIdentityBindingStatus,
+) -> Option<AzureState> {
     let ready = status
         .conditions
         .iter()
@@ -94,7 +98,7 @@ pub fn as_left(desired: &DesiredBinding, generation: i64, status: &WorkloadIdent
         principal_id: identity.principal_id.parse().ok()?,
         tenant_id: identity.tenant_id.parse().ok()?,
     };
-    let role_assignments = roles_as_left(desired, facts.principal_id, &status.role_assignments)?;
+    let role_assignments = roles_from_status(desired, facts.principal_id, &status.role_assignments)?;
     let identity = ObservedIdentity::Present(PresentIdentity {
         facts,
         tags: match &desired.identity {
@@ -111,7 +115,7 @@ pub fn as_left(desired: &DesiredBinding, generation: i64, status: &WorkloadIdent
             .map(credential)
             .collect::<Option<_>>()?,
     });
-    Some(Presumed {
+    Some(AzureState {
         identity,
         role_assignments,
     })
@@ -119,7 +123,7 @@ pub fn as_left(desired: &DesiredBinding, generation: i64, status: &WorkloadIdent
 
 /// The role assignments that a status names, when they are the ones that are wanted: what is not wanted any more is
 /// taken away, and what is missing is given, after a look.
-fn roles_as_left(
+fn roles_from_status(
     desired: &DesiredBinding,
     principal: PrincipalId,
     left: &[RoleAssignmentStatus],
@@ -143,7 +147,7 @@ fn roles_as_left(
 /// Azure and nothing that others may have changed is overwritten without a look at it: their tags on an identity, or
 /// an identity of a name that somebody chose.
 #[must_use]
-pub fn suffices(plan: &Plan, name_is_derived: bool) -> bool {
+pub fn is_enough_for(plan: &Plan, name_is_derived: bool) -> bool {
     let takes = |step: &Revocation| match step {
         Revocation::DeleteCredential(_) | Revocation::DeleteRoleAssignment { .. } | Revocation::DeleteIdentity => true,
         // It is read again by whoever releases it.
