@@ -8,8 +8,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rules;
 use crate::status::WorkloadIdentityBindingStatus;
+use crate::{limits, rules};
 
 /// What is wanted: an identity and the service accounts whose pods get its tokens.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -70,20 +70,20 @@ pub struct WorkloadIdentityBindingSpec {
     pub identity: IdentitySource,
 
     /// The service accounts of this namespace that may use the identity, 1 to 20.
-    #[schemars(length(min = 1, max = rules::SERVICE_ACCOUNTS_MAX))]
+    #[schemars(length(min = 1, max = limits::SERVICE_ACCOUNTS_MAX))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub service_accounts: Vec<BoundServiceAccount>,
 
     /// Azure roles that the identity is given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = rules::ROLE_ASSIGNMENTS_MAX))]
+    #[schemars(length(max = limits::ROLE_ASSIGNMENTS_MAX))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["role".to_owned(), "scope".to_owned()]))]
     pub role_assignments: Vec<AssignedRole>,
 
     /// The audience of the tokens that the pod webhook mints. When it is left out, the operator's configuration decides:
     /// api://AzureADTokenExchange, unless that was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = rules::AUDIENCE_CHARS_MAX))]
+    #[schemars(length(min = 1, max = limits::AUDIENCE_CHARS_MAX))]
     #[x_kube(validation = rules::audience())]
     pub audience: Option<String>,
 
@@ -132,25 +132,25 @@ pub struct ManagedIdentity {
     /// The identity's name in Azure. When it is left out, it is derived from namespace and name of the binding, with a hash that
     /// also covers the cluster. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = rules::IDENTITY_NAME_CHARS_MAX))]
+    #[schemars(length(max = limits::IDENTITY_NAME_CHARS_MAX))]
     #[x_kube(validation = rules::identity_name())]
     pub name: Option<String>,
 
     /// The subscription of the identity, a GUID. When it is left out, the operator's. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = rules::GUID_CHARS))]
+    #[schemars(length(max = limits::GUID_CHARS))]
     #[x_kube(validation = rules::guid())]
     pub subscription_id: Option<String>,
 
     /// The name of the identity's resource group. When it is left out, the operator's. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = rules::RESOURCE_GROUP_CHARS_MAX))]
+    #[schemars(length(max = limits::RESOURCE_GROUP_CHARS_MAX))]
     #[x_kube(validation = rules::resource_group())]
     pub resource_group: Option<String>,
 
     /// The Azure region of the identity, for example westeurope. When it is left out, the operator's. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = rules::LOCATION_CHARS_MAX))]
+    #[schemars(length(max = limits::LOCATION_CHARS_MAX))]
     #[x_kube(validation = rules::location())]
     pub location: Option<String>,
 
@@ -174,7 +174,7 @@ pub struct ExistingIdentity {
     /// The identity's Azure resource id:
     /// /subscriptions/GUID/resourceGroups/NAME/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME.
     /// Cannot be changed.
-    #[schemars(length(max = rules::IDENTITY_ID_CHARS_MAX))]
+    #[schemars(length(max = limits::IDENTITY_ID_CHARS_MAX))]
     #[x_kube(validation = rules::identity_id(), validation = rules::same_identity())]
     pub resource_id: String,
 }
@@ -184,7 +184,7 @@ pub struct ExistingIdentity {
 #[serde(rename_all = "camelCase")]
 pub struct BoundServiceAccount {
     /// The service account's name.
-    #[schemars(length(max = rules::SUBDOMAIN_CHARS_MAX))]
+    #[schemars(length(max = limits::SUBDOMAIN_CHARS_MAX))]
     #[x_kube(validation = rules::service_account_name())]
     pub name: String,
 
@@ -213,12 +213,12 @@ const fn yes() -> bool {
 #[serde(rename_all = "camelCase")]
 pub struct AssignedRole {
     /// The role: a built-in role's name, for example Key Vault Secrets User, the GUID of a role definition, or its whole id.
-    #[schemars(length(max = rules::ROLE_CHARS_MAX))]
+    #[schemars(length(max = limits::ROLE_CHARS_MAX))]
     #[x_kube(validation = rules::role())]
     pub role: String,
 
     /// The Azure resource id at which the role holds.
-    #[schemars(length(max = rules::SCOPE_CHARS_MAX))]
+    #[schemars(length(max = limits::SCOPE_CHARS_MAX))]
     #[x_kube(validation = rules::scope())]
     pub scope: String,
 }

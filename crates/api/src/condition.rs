@@ -81,6 +81,8 @@ names! {
     IdentityNotOwned,
     /// The existing identity that the binding names does not exist.
     IdentityNotFound,
+    /// The identity went away between the operator's read and its write.
+    IdentityVanished,
     /// The identity that this binding made stands elsewhere than the spec and the operator's defaults now say.
     IdentityMoved,
     /// A foreign federated credential trusts the same subject with another audience.
@@ -93,8 +95,6 @@ names! {
     ServiceAccountConflict,
     /// The namespace is being deleted, so a service account cannot be created in it.
     NamespaceTerminating,
-    /// The cluster's issuer is not known: its discovery document could not be read.
-    IssuerUnknown,
     /// The identity cannot be deleted: others still use it.
     DeletionBlocked,
     /// Azure answered that the operator may not do this.
@@ -117,6 +117,8 @@ names! {
     AzureRejected,
     /// The resource group or subscription does not exist.
     ResourceGroupNotFound,
+    /// Azure answered that the request conflicts with another one or with the state of what it is about.
+    AzureConflict,
     /// Federated credentials are not available in the identity's region.
     RegionUnsupported,
     /// The request to Azure was refused before it left the operator.

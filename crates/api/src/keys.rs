@@ -38,6 +38,9 @@ pub const CLUSTER_TAG: &str = "workloadidentity.dev-cluster";
 pub const BINDING_TAG: &str = "workloadidentity.dev-binding";
 /// The tag on managed identities that holds the binding's UID.
 pub const BINDING_UID_TAG: &str = "workloadidentity.dev-binding-uid";
+/// The tag on managed identities that holds what becomes of them when the binding is deleted, as `spec.deletionPolicy` says it: what
+/// the binding wanted outlives it.
+pub const DELETION_POLICY_TAG: &str = "workloadidentity.dev-deletion-policy";
 /// The tag on managed identities that were there before and were taken over. They may have roles that nobody's policy gave,
 /// so they are trusted only as long as a policy allows to take them over.
 pub const ADOPTED_TAG: &str = "workloadidentity.dev-adopted";

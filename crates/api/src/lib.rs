@@ -7,6 +7,7 @@ mod condition;
 mod crd;
 mod effective;
 pub mod keys;
+pub mod limits;
 mod policy;
 mod rules;
 mod status;
@@ -32,5 +33,5 @@ pub use policy::{
 };
 pub use status::{
     FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, RoleAssignmentStatus,
-    ServiceAccountOrigin, ServiceAccountStatus, StalePod, WorkloadIdentityBindingStatus, WorkloadsStatus,
+    ServiceAccountOrigin, ServiceAccountStatus, WorkloadIdentityBindingStatus,
 };

@@ -9,7 +9,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::rules;
+use crate::{limits, rules};
 
 /// What the bindings of the selected namespaces may have. Policies add up: none takes away what another one allows, except
 /// that maxFederatedCredentials limits a namespace that had no limit.
@@ -99,7 +99,7 @@ pub struct WorkloadIdentityPolicySpec {
 
     /// Where bindings may have identities created, beside the operator's own resource group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = rules::MANAGED_PERMISSIONS_MAX))]
+    #[schemars(length(max = limits::MANAGED_PERMISSIONS_MAX))]
     #[x_kube(merge_strategy = ListMerge::Map(vec![
         "subscriptionId".to_owned(),
         "resourceGroup".to_owned(),
@@ -109,7 +109,7 @@ pub struct WorkloadIdentityPolicySpec {
 
     /// The Azure roles that identities of bindings may be given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = rules::ROLE_PERMISSIONS_MAX))]
+    #[schemars(length(max = limits::ROLE_PERMISSIONS_MAX))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["role".to_owned()]))]
     pub roles: Vec<RolePermission>,
 
@@ -150,13 +150,13 @@ pub struct PolicyNamespaces {
 pub struct NamespaceSelector {
     /// Labels with exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = rules::SELECTOR_TERMS_MAX, "additionalProperties" = {"type": "string", "maxLength": rules::LABEL_VALUE_CHARS_MAX}))]
+    #[schemars(extend("maxProperties" = limits::SELECTOR_TERMS_MAX, "additionalProperties" = {"type": "string", "maxLength": limits::LABEL_VALUE_CHARS_MAX}))]
     #[x_kube(validation = rules::match_labels())]
     pub match_labels: BTreeMap<String, String>,
 
     /// Requirements on labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = rules::SELECTOR_TERMS_MAX))]
+    #[schemars(length(max = limits::SELECTOR_TERMS_MAX))]
     pub match_expressions: Vec<NamespaceRequirement>,
 }
 
@@ -166,7 +166,7 @@ pub struct NamespaceSelector {
 #[x_kube(validation = rules::values_where_needed())]
 pub struct NamespaceRequirement {
     /// The label.
-    #[schemars(length(max = rules::LABEL_KEY_CHARS_MAX))]
+    #[schemars(length(max = limits::LABEL_KEY_CHARS_MAX))]
     #[x_kube(validation = rules::label_key())]
     pub key: String,
 
@@ -198,19 +198,19 @@ pub enum SelectorOperator {
 #[serde(rename_all = "camelCase")]
 pub struct ManagedIdentityPermission {
     /// The subscription, a GUID.
-    #[schemars(length(max = rules::GUID_CHARS))]
+    #[schemars(length(max = limits::GUID_CHARS))]
     #[x_kube(validation = rules::guid())]
     pub subscription_id: String,
 
     /// The name of the resource group.
-    #[schemars(length(max = rules::RESOURCE_GROUP_CHARS_MAX))]
+    #[schemars(length(max = limits::RESOURCE_GROUP_CHARS_MAX))]
     #[x_kube(validation = rules::resource_group())]
     pub resource_group: String,
 
     /// How a name must begin that a binding chooses for its identity. When it is left out, any name may be chosen. A derived
     /// name, which no other binding can have, is always allowed.
     #[serde(default)]
-    #[schemars(length(max = rules::IDENTITY_NAME_CHARS_MAX))]
+    #[schemars(length(max = limits::IDENTITY_NAME_CHARS_MAX))]
     #[x_kube(validation = rules::name_prefix())]
     pub name_prefix: String,
 
@@ -232,7 +232,7 @@ pub struct ManagedIdentityPermission {
 pub struct RolePermission {
     /// The role: a built-in role's name, for example Key Vault Secrets User, the GUID of a role definition, or its whole id. A
     /// custom role can be named by GUID or id only.
-    #[schemars(length(max = rules::ROLE_CHARS_MAX))]
+    #[schemars(length(max = limits::ROLE_CHARS_MAX))]
     #[x_kube(validation = rules::role())]
     pub role: String,
 
@@ -243,32 +243,32 @@ pub struct RolePermission {
 }
 
 fn namespace_names(_: &mut SchemaGenerator) -> Schema {
-    set_of(0, 1000, rules::LABEL_CHARS_MAX, &rules::namespace_name())
+    set_of(0, 1000, limits::LABEL_CHARS_MAX, &rules::namespace_name())
 }
 
 fn service_account_patterns(_: &mut SchemaGenerator) -> Schema {
-    set_of(1, 100, rules::SUBDOMAIN_CHARS_MAX, &rules::service_account_pattern())
+    set_of(1, 100, limits::SUBDOMAIN_CHARS_MAX, &rules::service_account_pattern())
 }
 
 fn identity_patterns(_: &mut SchemaGenerator) -> Schema {
-    set_of(0, 100, rules::IDENTITY_ID_CHARS_MAX, &rules::identity_pattern())
+    set_of(0, 100, limits::IDENTITY_ID_CHARS_MAX, &rules::identity_pattern())
 }
 
 fn locations(_: &mut SchemaGenerator) -> Schema {
-    set_of(1, 50, rules::LOCATION_CHARS_MAX, &rules::location())
+    set_of(1, 50, limits::LOCATION_CHARS_MAX, &rules::location())
 }
 
 fn scopes(_: &mut SchemaGenerator) -> Schema {
     set_of(
         1,
-        rules::PERMITTED_SCOPES_MAX,
-        rules::PERMITTED_SCOPE_CHARS_MAX,
+        limits::PERMITTED_SCOPES_MAX,
+        limits::PERMITTED_SCOPE_CHARS_MAX,
         &rules::scope(),
     )
 }
 
 fn label_values(_: &mut SchemaGenerator) -> Schema {
-    set_of(0, 50, rules::LABEL_VALUE_CHARS_MAX, &rules::label_value())
+    set_of(0, 50, limits::LABEL_VALUE_CHARS_MAX, &rules::label_value())
 }
 
 /// A list of texts, each once, and each held to a rule of its own, so that a refusal names the one that is meant. An empty list

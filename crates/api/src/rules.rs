@@ -6,47 +6,7 @@
 use kube::core::{Reason, Rule};
 
 use crate::keys::GROUP;
-
-/// The most service accounts of a binding: Azure keeps at most 20 federated credentials in an identity.
-/// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
-pub(crate) const SERVICE_ACCOUNTS_MAX: usize = 20;
-/// The most role assignments of a binding.
-pub(crate) const ROLE_ASSIGNMENTS_MAX: usize = 20;
-/// The longest DNS subdomain. <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
-pub(crate) const SUBDOMAIN_CHARS_MAX: usize = 253;
-/// The longest audience that Entra stores in a federated credential.
-pub(crate) const AUDIENCE_CHARS_MAX: usize = 600;
-/// The longest name of a user-assigned managed identity.
-pub(crate) const IDENTITY_NAME_CHARS_MAX: usize = 128;
-/// The length of a GUID in its usual form.
-pub(crate) const GUID_CHARS: usize = 36;
-/// The longest name of a resource group.
-pub(crate) const RESOURCE_GROUP_CHARS_MAX: usize = 90;
-/// Far more than the longest region's name.
-pub(crate) const LOCATION_CHARS_MAX: usize = 64;
-/// More than the longest id of a managed identity, so that the rule's message is seen and not a bare length.
-pub(crate) const IDENTITY_ID_CHARS_MAX: usize = 400;
-/// The longest name of a role definition.
-pub(crate) const ROLE_CHARS_MAX: usize = 512;
-/// The longest scope of a role assignment that the operator takes.
-pub(crate) const SCOPE_CHARS_MAX: usize = 1024;
-/// The longest DNS label. <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
-pub(crate) const LABEL_CHARS_MAX: usize = 63;
-/// The longest value of a Kubernetes label. <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>
-pub(crate) const LABEL_VALUE_CHARS_MAX: usize = 63;
-/// The longest key of a Kubernetes label: a DNS subdomain, a slash and a name.
-pub(crate) const LABEL_KEY_CHARS_MAX: usize = 317;
-/// The most labels, and the most requirements on labels, of a policy's selector.
-pub(crate) const SELECTOR_TERMS_MAX: usize = 20;
-/// The most places of a policy where identities may be created.
-pub(crate) const MANAGED_PERMISSIONS_MAX: usize = 50;
-/// The most roles of a policy. An API server reckons what a rule can cost at most before it takes the schema: more roles, more
-/// scopes or longer ones, and it would refuse the rule for scopes. A second policy can hold more.
-pub(crate) const ROLE_PERMISSIONS_MAX: usize = 32;
-/// The most scopes of a role in a policy.
-pub(crate) const PERMITTED_SCOPES_MAX: usize = 16;
-/// The longest scope in a policy.
-pub(crate) const PERMITTED_SCOPE_CHARS_MAX: usize = 512;
+use crate::limits::LABEL_KEY_CHARS_MAX;
 
 const GUID: &str = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
 const NIL_GUID: &str = "00000000-0000-0000-0000-000000000000";

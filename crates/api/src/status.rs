@@ -58,10 +58,6 @@ pub struct WorkloadIdentityBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub role_assignment_scopes: Vec<String>,
-
-    /// Which running pods of the service accounts have the token.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub workloads: Option<WorkloadsStatus>,
 }
 
 /// The identity as Azure knows it.
@@ -151,28 +147,4 @@ pub struct RoleAssignmentStatus {
     pub role: String,
     /// The scope at which it holds.
     pub scope: String,
-}
-
-/// Which running pods of the service accounts have the token.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WorkloadsStatus {
-    /// Running pods of the service accounts.
-    pub pods: u32,
-    /// Those that were given the token and the client id.
-    pub injected: u32,
-    /// The first few of those that were not, and why.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
-    pub stale: Vec<StalePod>,
-}
-
-/// A pod without the token.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct StalePod {
-    /// The pod's name.
-    pub name: String,
-    /// Why it has no token and what to do.
-    pub reason: String,
 }

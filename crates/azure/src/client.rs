@@ -20,6 +20,8 @@ use crate::transport;
 pub struct Azure {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) locks: Locks,
+    /// The client id that the environment configured.
+    configured: Option<ClientId>,
 }
 
 /// An error of making the client of production.
@@ -45,6 +47,7 @@ impl Azure {
         Self {
             pipeline: Arc::new(Pipeline::new(transport, credential, endpoints)),
             locks: Locks::default(),
+            configured: None,
         }
     }
 
@@ -58,7 +61,11 @@ impl Azure {
         let transport = transport::https()?;
         let credential = EnvironmentCredential::new(Arc::clone(&transport), &endpoints)?;
         tracing::info!(credential = %credential.kind(), endpoint = %endpoints.arm, "how the operator signs in to Azure");
-        Ok(Self::new(transport, Arc::new(credential), endpoints))
+        let configured = credential.kind().client_id();
+        Ok(Self {
+            configured,
+            ..Self::new(transport, Arc::new(credential), endpoints)
+        })
     }
 
     /// Signs in, if that was not done: whether a token can be had. Asks Entra only when there is none that is good.
@@ -72,11 +79,12 @@ impl Azure {
         })
     }
 
-    /// The application (client) id that the last token for Azure was issued to: that of the operator's own identity, however
-    /// it signs in, or of the Azure CLI where that is how. None before the first token ([`Self::probe`] gets one), and for a token that is no JSON Web Token.
+    /// The application (client) id of the operator's own identity: that to which its tokens for Azure are issued, and before the
+    /// first one, or where they name none, that with which the environment configured it. None where neither is known
+    /// ([`Self::probe`] gets a token). By the Azure CLI it is the CLI's own.
     #[must_use]
     pub fn signed_in_as(&self) -> Option<ClientId> {
-        self.pipeline.tokens.issued_to()
+        self.pipeline.tokens.issued_to().or(self.configured)
     }
 
     /// Registers `callback` for telemetry, instead of an earlier one: it is told of each exchange of the client that is
@@ -86,6 +94,7 @@ impl Azure {
         Self {
             pipeline: Arc::new(self.pipeline.with_telemetry(Telemetry::to(callback))),
             locks: self.locks,
+            configured: self.configured,
         }
     }
 }

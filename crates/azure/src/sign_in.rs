@@ -13,6 +13,8 @@ use azure_identity::{
     UserAssignedId, WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
 };
 
+use wio_core::names::ClientId;
+
 use crate::cloud::Endpoints;
 use crate::transport::{Capped, instance_metadata};
 
@@ -51,6 +53,16 @@ pub struct EnvironmentCredential {
 // === impl CredentialKind ===
 
 impl CredentialKind {
+    /// The client id that the environment names; none where it names none, or what is no GUID, which Entra refuses in its own
+    /// words.
+    pub(crate) fn client_id(&self) -> Option<ClientId> {
+        match self {
+            Self::WorkloadIdentity { client_id, .. } => client_id.parse().ok(),
+            Self::ManagedIdentity { client_id } => client_id.as_deref()?.parse().ok(),
+            Self::AzureCli => None,
+        }
+    }
+
     /// Chooses by variables of the environment: workload identity when `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` and
     /// `AZURE_FEDERATED_TOKEN_FILE` are set, as the pod webhook sets them; else the node's managed identity when
     /// `KUBERNETES_SERVICE_HOST` is set, as it is in every pod; else the Azure CLI.

@@ -100,12 +100,16 @@ impl Tokens {
         let why = match timeout(ATTEMPT_LIMIT, self.credential.get_token(&[self.scope], None)).await {
             Ok(Ok(token)) => {
                 let secret = token.token.clone();
-                *self.held.write().unwrap_or_else(PoisonError::into_inner) = Some(CachedToken {
-                    issued_to: application(secret.secret()),
+                let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+                // A token that does not name the application does not make the operator another one.
+                let before = held.as_ref().and_then(|held| held.issued_to);
+                *held = Some(CachedToken {
+                    issued_to: application(secret.secret()).or(before),
                     token,
                     obtained: Instant::now(),
                     rejected: false,
                 });
+                drop(held);
                 **last = None;
                 return Ok(secret);
             }
@@ -132,7 +136,8 @@ impl Tokens {
         }
     }
 
-    /// The application that the last token was issued to, also when Azure rejected it since: the operator is who it is.
+    /// The application that the last token was issued to that names one, also when Azure rejected it since: the operator is who it
+    /// is.
     pub(crate) fn issued_to(&self) -> Option<ClientId> {
         self.held()?.issued_to
     }
@@ -329,6 +334,10 @@ mod tests {
             "a rejected one was issued to somebody, too"
         );
         assert_eq!(got(&tokens).await.unwrap(), "opaque");
-        assert_eq!(tokens.issued_to(), None, "this one does not say it");
+        assert_eq!(
+            tokens.issued_to(),
+            client(2),
+            "the operator is who it was, though this one does not say it"
+        );
     }
 }

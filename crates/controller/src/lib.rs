@@ -1,33 +1,16 @@
-//! The shell around the core: watches, observation, execution, status, events, finalizer, metrics.
+//! The shell around the core. One pass over a binding goes through `reconcile`, in this order:
 //!
 //! ```text
-//! watch ─► dereference ─► validate ─► authorize ─► observe ─► plan ─► execute ─► status
-//!          (accounts)     (core)      (core)       (observe)  (core)  (execute)  (status_writer)
+//! watch ─► dereference ─► verdict ─► guard ─► finalizer ─► observe ─► plan ─► execute ─► status
+//! caches    (caches)      (core)   (reads k8s) (writes k8s) (reads)   (core)  (writes)  (one write)
 //! ```
 
-mod abandoned;
-mod accounts;
-mod cluster;
-mod context;
-mod definitions;
-mod effective;
-mod events;
-mod execute;
-mod finalizer;
-mod health;
-mod jitter;
-mod kubernetes;
-mod memory;
-mod metrics;
-mod observe;
-mod pace;
-mod policies;
+mod background;
+mod caches;
 mod reconcile;
 mod run;
+mod runtime;
 mod settings;
-mod sharing;
-mod status_writer;
-mod watches;
 
-pub use run::run;
+pub use run::{Ended, run};
 pub use settings::Settings;

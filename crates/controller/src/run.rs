@@ -1,114 +1,209 @@
 //! The operator's life: from the first question to the API server to the last reconcile.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
-use kube::Client;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event;
 use kube::runtime::{Config, Controller, controller, reflector};
+use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use wio_api::WorkloadIdentityBinding;
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::Azure;
+use wio_core::cluster::Cluster;
 
-use crate::context::{AccountMeta, Context, NamespaceMeta};
-use crate::definitions::LastLook;
-use crate::events::Events;
-use crate::health::{self, Check, Readiness};
-use crate::memory::Memory;
-use crate::metrics::Metrics;
+use crate::background::{merged_policy, orphans};
+use crate::caches::policies::{self, Parsed};
+use crate::caches::stores::{AccountMeta, Bindings, Caches, Learned, NamespaceMeta, Surroundings};
+use crate::caches::{cluster, watches};
+use crate::reconcile::context::{Api, Books, Clients, Context};
+use crate::reconcile::crd_guard::CrdGuard;
+use crate::reconcile::knowledge::Slots;
 use crate::reconcile::reconcile;
+use crate::runtime::events::Events;
+use crate::runtime::health::{self, Check, Readiness, SignIn};
+use crate::runtime::metrics::Metrics;
 use crate::settings::Settings;
-use crate::{abandoned, cluster, effective, policies, watches};
 
 /// How long reconciles that are under way may take to end after a shutdown was asked for. Kubernetes kills a pod 30 s
 /// after asking.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
 
-/// What fills the caches.
-struct Writers {
+/// How long the first reconcile waits for the first token, without which nothing could be written anyway.
+const SIGN_IN: Duration = Duration::from_secs(5);
+
+/// An end of the operator that nobody asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// A shutdown was asked for, and not all reconciles under way ended in time.
+    #[error("reconciles under way did not end within {} s and were left", SHUTDOWN_GRACE.as_secs())]
+    ReconcilesLeft,
+    /// A part of the operator that runs for ever ended.
+    #[error("{0} ended, which it never should")]
+    Part(&'static str),
+}
+
+/// The writers of the caches, and who asks for reconciles.
+struct Sources {
     bindings: Writer<WorkloadIdentityBinding>,
     accounts: Writer<AccountMeta>,
     namespaces: Writer<NamespaceMeta>,
+    woken: mpsc::UnboundedReceiver<ObjectRef<WorkloadIdentityBinding>>,
+}
+
+/// The ends that the background loops fill.
+struct Feeds {
+    policies: Writer<WorkloadIdentityPolicy>,
+    policy_cache: reflector::Store<WorkloadIdentityPolicy>,
+    parsed: watch::Sender<Parsed>,
+    cluster: watch::Sender<Cluster>,
+    filled: watch::Sender<bool>,
 }
 
 /// Runs the operator until `shutdown` completes and the reconciles under way have ended. Health and metrics are served
 /// on `listener`. What goes wrong is retried and reported.
+///
+/// # Errors
+/// When it ends in another way.
 pub async fn run(
     client: Client,
     azure: Azure,
     settings: Settings,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
-) {
-    let (bindings, bindings_writer) = reflector::store();
-    let (accounts, accounts_writer) = reflector::store();
-    let (policy_cache, policies_writer) = reflector::store();
-    let (namespaces, namespaces_writer) = reflector::store();
-    let writers = Writers {
-        bindings: bindings_writer,
-        accounts: accounts_writer,
-        namespaces: namespaces_writer,
-    };
+) -> Result<(), Ended> {
+    let (bindings, writer) = reflector::store();
     let metrics = Arc::new(Metrics::new(bindings.clone()));
     let observed = Arc::clone(&metrics);
     let azure = azure.on_exchange(move |exchange| observed.exchanged(exchange));
     let readiness = Readiness::new();
     let (stop, stopped) = watch::channel(false);
     let serve = health::serve(listener, readiness.clone(), Arc::clone(&metrics));
-    let probe = health::probe(azure.clone(), readiness.clone());
+    let (signing_in, signed_in) = watch::channel(SignIn::NotTried);
+    let probe = health::probe(azure.clone(), readiness.clone(), signing_in);
     let work = async {
         let cluster = tokio::select! {
             cluster = cluster::discover(&client, &readiness) => cluster,
-            () = asked(stopped.clone()) => return,
+            () = asked(stopped.clone()) => return Ok(()),
         };
-        let (known, cluster) = watch::channel(cluster);
-        let (parsing, parsed) = watch::channel(None);
-        let (filling, filled_known) = watch::channel(false);
-        let (wake, woken) = mpsc::unbounded_channel();
-        let (abandon, gone) = mpsc::unbounded_channel();
-        let ctx = Arc::new(Context {
-            events: Events::new(client.clone(), settings.instance.clone()),
-            memory: Memory::default(),
-            wake,
-            abandoned: abandon,
-            client: client.clone(),
-            azure,
+        let bindings = Bindings {
+            store: bindings,
+            index: Arc::default(),
+        };
+        let (ctx, sources, feeds) = wire(
+            Clients::new(client, azure, &settings),
             settings,
-            cluster,
-            bindings,
-            accounts,
-            policies: parsed,
-            namespaces,
-            filled: filled_known,
-            definitions: LastLook::default(),
+            (cluster, signed_in),
+            (bindings, writer),
             metrics,
-        });
-        let changes = watches::policies(client.clone(), policies_writer);
-        tokio::select! {
-            () = Box::pin(control(Arc::clone(&ctx), writers, woken, asked(stopped))) => {}
-            () = policies::keep_parsed(changes, policy_cache, parsing, &ctx.metrics) => {}
-            () = Box::pin(effective::keep(&client, &ctx.settings.config, ctx.policies.clone(), &readiness)) => {}
-            () = cluster::refresh(&client, known) => {}
-            () = Box::pin(abandoned::take_away(&ctx, gone)) => {}
-            () = filled(&ctx, &readiness, &filling) => {}
-        }
+        );
+        Box::pin(work(&Arc::new(ctx), sources, feeds, &readiness, stopped)).await
     };
     let shutdown = async {
         shutdown.await;
         tracing::info!("shutting down");
         stop.send_replace(true);
         tokio::time::sleep(SHUTDOWN_GRACE).await;
-        tracing::warn!("reconciles under way did not end in time and are left");
     };
     tokio::select! {
-        () = work => {}
-        () = shutdown => {}
-        () = serve => {}
-        () = probe => {}
+        ended = work => ended,
+        () = shutdown => Err(Ended::ReconcilesLeft),
+        () = serve => Err(Ended::Part("the server of health and metrics")),
+        () = probe => Err(Ended::Part("the probe of the credential")),
+    }
+}
+
+/// Puts the parts together.
+fn wire(
+    clients: Clients,
+    settings: Settings,
+    (cluster, signed_in): (Cluster, watch::Receiver<SignIn>),
+    (bindings, bindings_writer): (Bindings, Writer<WorkloadIdentityBinding>),
+    metrics: Arc<Metrics>,
+) -> (Context, Sources, Feeds) {
+    let (accounts, accounts_writer) = reflector::store();
+    let (policy_cache, policies_writer) = reflector::store();
+    let (namespaces, namespaces_writer) = reflector::store();
+    let (cluster_sender, cluster) = watch::channel(cluster);
+    let (parsed_sender, parsed) = watch::channel(None);
+    let (filled_sender, filled) = watch::channel(false);
+    let (wake, woken) = mpsc::unbounded_channel();
+    let ctx = Context {
+        caches: Caches {
+            bindings,
+            surroundings: Surroundings { accounts, namespaces },
+            learned: Learned {
+                config: Arc::new(settings.config),
+                cluster,
+                policies: parsed,
+                signed_in,
+            },
+            filled,
+        },
+        clients,
+        books: Books {
+            slots: Slots::new(settings.drift_interval),
+            wake,
+            metrics,
+        },
+        concurrency: settings.concurrency,
+    };
+    let sources = Sources {
+        bindings: bindings_writer,
+        accounts: accounts_writer,
+        namespaces: namespaces_writer,
+        woken,
+    };
+    let feeds = Feeds {
+        policies: policies_writer,
+        policy_cache,
+        parsed: parsed_sender,
+        cluster: cluster_sender,
+        filled: filled_sender,
+    };
+    (ctx, sources, feeds)
+}
+
+impl Clients {
+    fn new(client: Client, azure: Azure, settings: &Settings) -> Self {
+        Self {
+            api: Api {
+                events: Events::new(client.clone(), settings.instance.clone()),
+                client,
+            },
+            azure,
+            crd_guard: CrdGuard::default(),
+        }
+    }
+}
+
+/// The work that goes on once it is known which cluster this is.
+async fn work(
+    ctx: &Arc<Context>,
+    sources: Sources,
+    feeds: Feeds,
+    readiness: &Readiness,
+    stopped: watch::Receiver<bool>,
+) -> Result<(), Ended> {
+    let client = &ctx.clients.api.client;
+    let learned = &ctx.caches.learned;
+    let changes = watches::policies(client.clone(), feeds.policies);
+    tokio::select! {
+        () = Box::pin(control(Arc::clone(ctx), sources, asked(stopped))) => Ok(()),
+        () = policies::keep_parsed(changes, feeds.policy_cache, feeds.parsed, &ctx.books.metrics) => {
+            Err(Ended::Part("the parsing of policies"))
+        }
+        () = Box::pin(merged_policy::keep(client, &learned.config, learned.policies.clone(), readiness)) => {
+            Err(Ended::Part("the writing of the merged policy"))
+        }
+        () = cluster::refresh(client, feeds.cluster) => Err(Ended::Part("the refresh of the cluster's issuer")),
+        () = Box::pin(orphans::keep(ctx)) => Err(Ended::Part("the sweep for orphans")),
+        () = filled(&ctx.caches, readiness, &feeds.filled) => Err(Ended::Part("the wait for the caches")),
     }
 }
 
@@ -117,28 +212,29 @@ async fn asked(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn control(
-    ctx: Arc<Context>,
-    writers: Writers,
-    woken: mpsc::UnboundedReceiver<ObjectRef<WorkloadIdentityBinding>>,
-    stop: impl Future<Output = ()> + Send + Sync + 'static,
-) {
-    let client = ctx.client.clone();
-    let bindings = watches::bindings(client.clone(), writers.bindings, &ctx);
-    let accounts = watches::accounts(client.clone(), writers.accounts);
-    let namespaces = watches::namespaces(client, writers.namespaces);
-    let (known, known_too) = (ctx.bindings.clone(), ctx.bindings.clone());
-    Controller::for_stream(bindings, ctx.bindings.clone())
-        .with_config(Config::default().concurrency(ctx.settings.concurrency))
-        .watches_stream(accounts, move |account| watches::binding_of(&account, &known))
+async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+    let client = ctx.clients.api.client.clone();
+    let caches = &ctx.caches;
+    let forgetful = Arc::clone(&ctx);
+    let on_event = move |event: &Event<WorkloadIdentityBinding>| forget_what_is_gone(&forgetful, event);
+    let bindings = watches::bindings(client.clone(), sources.bindings, caches.bindings.clone(), on_event);
+    let accounts = watches::accounts(client.clone(), sources.accounts);
+    let namespaces = watches::namespaces(client, sources.namespaces);
+    let (of_account, of_namespace) = (caches.bindings.clone(), caches.bindings.clone());
+    Controller::for_stream(bindings, caches.bindings.store.clone())
+        .with_config(Config::default().concurrency(ctx.concurrency))
+        .watches_stream(accounts, move |account| watches::binding_of(&account, &of_account))
         .watches_stream(namespaces, move |namespace| {
-            watches::bindings_in(&namespace, &known_too)
+            watches::bindings_in(&namespace, &of_namespace)
         })
         .reconcile_all_on(stream::select(
-            changes(ctx.cluster.clone()),
-            changes(ctx.policies.clone()),
+            stream::select(
+                changes(caches.learned.cluster.clone()),
+                changes(caches.learned.policies.clone()),
+            ),
+            changes(caches.learned.signed_in.clone()),
         ))
-        .reconcile_on(stream::unfold(woken, |mut woken| async move {
+        .reconcile_on(stream::unfold(sources.woken, |mut woken| async move {
             woken.recv().await.map(|binding| (binding, woken))
         }))
         .graceful_shutdown_on(stop)
@@ -161,21 +257,47 @@ fn changes<T: Send + Sync>(known: watch::Receiver<T>) -> impl Stream<Item = ()> 
     })
 }
 
+/// Keeps what is remembered in step with the cache: what left it is forgotten. A list that a watch begins anew with tells of no deletion.
+fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
+    match event {
+        Event::Delete(binding) => {
+            if let Some(uid) = binding.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) {
+                ctx.books.slots.forget(&uid);
+            }
+        }
+        Event::InitDone => {
+            let bindings = ctx.caches.bindings.store.state();
+            let uids: HashSet<String> = bindings.iter().filter_map(|binding| binding.uid()).collect();
+            let vanished = ctx.books.slots.retain(&uids);
+            if uids.is_empty() && vanished > 1 {
+                tracing::warn!(
+                    vanished,
+                    "the list of bindings came back empty; what they had in Azure stands, and nothing is written for it"
+                );
+            }
+        }
+        Event::Apply(_) | Event::Init | Event::InitApply(_) => {}
+    }
+}
+
 /// Reports when all caches are filled; never returns.
-async fn filled(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<bool>) {
+async fn filled(caches: &Caches, readiness: &Readiness, filling: &watch::Sender<bool>) {
     let all = [
-        ctx.bindings.wait_until_ready().await,
-        ctx.accounts.wait_until_ready().await,
-        ctx.namespaces.wait_until_ready().await,
+        caches.bindings.store.wait_until_ready().await,
+        caches.surroundings.accounts.wait_until_ready().await,
+        caches.surroundings.namespaces.wait_until_ready().await,
     ];
-    let parsed = ctx.policies.clone().wait_for(Option::is_some).await.is_ok();
+    let parsed = caches.learned.policies.clone().wait_for(Option::is_some).await.is_ok();
+    // Whose identity is the operator's own is known before the first decision, unless Entra is away.
+    let mut signed_in = caches.learned.signed_in.clone();
+    let _ = tokio::time::timeout(SIGN_IN, signed_in.wait_for(|tried| *tried != SignIn::NotTried)).await;
     if parsed && all.iter().all(Result::is_ok) {
         filling.send_replace(true);
         readiness.passed(Check::Caches);
         tracing::info!(
-            bindings = ctx.bindings.len(),
-            service_accounts = ctx.accounts.len(),
-            namespaces = ctx.namespaces.len(),
+            bindings = caches.bindings.store.len(),
+            service_accounts = caches.surroundings.accounts.len(),
+            namespaces = caches.surroundings.namespaces.len(),
             "the caches are filled"
         );
     }

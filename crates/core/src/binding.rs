@@ -1,400 +1,174 @@
-//! A binding whose every field was parsed.
+//! A binding, parsed: who it is, what it asks for, what was recorded of it, and where in its life it is.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
+use std::collections::BTreeMap;
 
-use wio_api::{
-    AssignedRole, ConflictPolicy, DeletionPolicy, IdentityOrigin, IdentitySource, ManagedIdentity,
-    WorkloadIdentityBinding, keys,
-};
+use wio_api::{DeletionPolicy, WorkloadIdentityBinding, keys};
 
-use crate::config::OperatorConfig;
-use crate::names::{
-    Audience, BindingName, BindingUid, ClusterId, IdentityId, IdentityName, InvalidName, Location, Namespace,
-    ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, Scope, ServiceAccountName, SubscriptionId, identity_name,
-};
+use crate::names::{ClusterId, InvalidName, ServiceAccountName};
+use crate::owner::Owner;
+use crate::policy::Seniority;
+use crate::recorded::Recorded;
+use crate::sharing::Claims;
+use crate::spec::{self, InvalidField, Spec, TokenExpiration};
 
-/// A binding whose every field was parsed. Only [`validate`] makes one.
+/// A binding as the cache holds it, every part of it parsed as far as it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ValidatedBinding {
+pub struct Binding {
     /// Who it is.
     pub owner: Owner,
-    /// The generation of the spec.
+    /// What it asks for, or every field that cannot be used.
+    pub spec: Result<Spec, Vec<InvalidField>>,
+    /// What it has, had or asks for, as far as that parses: also of a spec that cannot be used.
+    pub claims: Claims,
+    /// The lifetimes of tokens that it asks for, as far as they parse.
+    pub token_expirations: BTreeMap<ServiceAccountName, TokenExpiration>,
+    /// What was recorded of it.
+    pub recorded: Recorded,
+    /// Where in its life it is.
+    pub lifecycle: Lifecycle,
+}
+
+/// Where in its life a binding is, and how that is to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// The generation of its spec.
     pub generation: i64,
-    /// The identity that it means.
-    pub identity: IdentityRef,
-    /// The service accounts, at least one, each once.
-    pub service_accounts: Vec<ServiceAccountRef>,
-    /// The roles that it asks for, each at each scope once.
-    pub role_assignments: Vec<RoleRef>,
-    /// The audience, when it names one.
-    pub audience: Option<Audience>,
-    /// What becomes of the Azure objects at the end.
-    pub deletion_policy: DeletionPolicy,
-    /// Whether nothing may be written.
+    /// Its place among the bindings of its namespace.
+    pub seniority: Seniority,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether our finalizer is on it.
+    pub finalizer: Finalizer,
+    /// Whether nothing may be written for it.
     pub suspended: bool,
-    /// Whether its identity is one that it took over, as its status says.
-    pub adopted: bool,
+    /// What is to be left in Azure.
+    pub deletion_policy: DeletionPolicy,
+    /// Whether its managed identity is deleted though others still use it ([`keys::DELETE_DESPITE_USERS_ANNOTATION`]).
+    pub despite_users: bool,
 }
 
-/// Who a binding is, in all the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// The namespace.
-    pub namespace: Namespace,
-    /// The binding's name.
-    pub name: BindingName,
-    /// The binding's UID.
-    pub uid: BindingUid,
-}
-
-/// The identity that a binding means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdentityRef {
-    /// One that we create and own.
-    Managed(ManagedRef),
-    /// One that someone else owns.
-    Existing(IdentityId),
-}
-
-/// An identity that we create and own; what is not given comes from the operator's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManagedRef {
-    /// The name; otherwise it is derived.
-    pub name: Option<IdentityName>,
-    /// The subscription.
-    pub subscription: Option<SubscriptionId>,
-    /// The resource group.
-    pub resource_group: Option<ResourceGroupName>,
-    /// The region.
-    pub location: Option<Location>,
-    /// The user's tags.
-    pub tags: BTreeMap<String, String>,
-    /// Whether one that stands there and belongs to no binding is to be taken over.
-    pub adopt: bool,
-}
-
-/// A service account of the binding.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServiceAccountRef {
-    /// Its name.
-    pub name: ServiceAccountName,
-    /// Whether to create it when it is missing.
-    pub create: bool,
-    /// The lifetime of its projected tokens in seconds.
-    pub token_expiration: Option<TokenExpiration>,
-    /// What to do when another manager holds our annotations.
-    pub conflict_policy: ConflictPolicy,
-}
-
-/// A role that the binding asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoleRef {
-    /// The role as the spec names it.
-    pub role: String,
-    /// The role.
-    pub definition: RoleDefinitionGuid,
-    /// Where it is to hold.
-    pub scope: Scope,
-}
-
-/// The lifetime of a projected token in seconds: 3600 to 86400, as the pod webhook demands.
+/// Our finalizer, as a binding shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenExpiration(u32);
-
-/// A field that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidField {
-    /// Its path.
-    pub field: String,
-    /// What is wrong with its value, and what would be right.
-    pub problem: String,
+pub enum Finalizer {
+    /// It is there.
+    Set,
+    /// It is not there.
+    Missing,
+    /// We took it off ourselves: everything was confirmed to be gone.
+    Released,
 }
 
-impl fmt::Display for InvalidField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.problem)
-    }
-}
+// === impl Binding ===
 
-// === impl ValidatedBinding ===
-
-impl ValidatedBinding {
-    /// Whether the identity's name is one that nobody else's identity has: it was derived from cluster and binding.
-    #[must_use]
-    pub const fn name_is_derived(&self) -> bool {
-        matches!(&self.identity, IdentityRef::Managed(managed) if managed.name.is_none())
-    }
-
-    /// The id of the identity that the binding means.
-    #[must_use]
-    pub fn identity_id(&self, config: &OperatorConfig) -> IdentityId {
-        match &self.identity {
-            IdentityRef::Existing(id) => id.clone(),
-            IdentityRef::Managed(managed) => IdentityId {
-                group: ResourceGroupId {
-                    subscription: managed.subscription.unwrap_or(config.group.subscription),
-                    name: managed
-                        .resource_group
-                        .clone()
-                        .unwrap_or_else(|| config.group.name.clone()),
+impl Binding {
+    /// Parses a binding. It succeeds for every object that an API server stored.
+    ///
+    /// # Errors
+    /// Every field of the metadata that cannot be used.
+    pub fn parse(object: &WorkloadIdentityBinding, cluster: &ClusterId) -> Result<Self, Vec<InvalidField>> {
+        let owner = owner(object, cluster)?;
+        let recorded = Recorded::from(object.status.as_ref());
+        let metadata = &object.metadata;
+        let annotations = metadata.annotations.as_ref();
+        let despite_users = annotations.and_then(|all| all.get(keys::DELETE_DESPITE_USERS_ANNOTATION));
+        Ok(Self {
+            spec: spec::parse(&object.spec),
+            claims: claims(object, &recorded),
+            token_expirations: token_expirations(object),
+            lifecycle: Lifecycle {
+                generation: metadata.generation.unwrap_or_default(),
+                seniority: Seniority::new(
+                    metadata.creation_timestamp.as_ref().map(|time| time.0),
+                    owner.name.clone(),
+                ),
+                deleting: metadata.deletion_timestamp.is_some(),
+                finalizer: if has_finalizer(object) {
+                    Finalizer::Set
+                } else {
+                    Finalizer::Missing
                 },
-                name: managed
-                    .name
-                    .clone()
-                    .unwrap_or_else(|| identity_name(&self.owner.cluster, &self.owner.namespace, &self.owner.name)),
+                suspended: object.spec.suspend,
+                deletion_policy: object.spec.deletion_policy,
+                despite_users: despite_users.is_some_and(|value| value == "true"),
             },
-        }
-    }
-}
-
-// === impl TokenExpiration ===
-
-impl TokenExpiration {
-    /// What the pod webhook accepts.
-    pub const SECONDS: std::ops::RangeInclusive<i64> = 3600..=86400;
-
-    /// The lifetime, when the pod webhook accepts it.
-    #[must_use]
-    pub fn new(seconds: i64) -> Option<Self> {
-        u32::try_from(seconds)
-            .ok()
-            .filter(|_| Self::SECONDS.contains(&seconds))
-            .map(Self)
-    }
-}
-
-impl fmt::Display for TokenExpiration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-/// Parses a binding. The schema of the custom resource refuses the same things at admission; here they are parsed
-/// again, because a schema can be older than the operator.
-///
-/// # Errors
-/// Every field that cannot be used.
-pub fn validate(binding: &WorkloadIdentityBinding, cluster: &ClusterId) -> Result<ValidatedBinding, Vec<InvalidField>> {
-    let mut invalid = Vec::new();
-    let metadata = &binding.metadata;
-    let owner = owner(binding, cluster, &mut invalid);
-    let identity = identity(&binding.spec.identity, &mut invalid);
-    let service_accounts = service_accounts(binding, &mut invalid);
-    let role_assignments = role_assignments(&binding.spec.role_assignments, &mut invalid);
-    let audience = optional("spec.audience", binding.spec.audience.as_deref(), &mut invalid);
-    match (owner, identity) {
-        (Some(owner), Some(identity)) if invalid.is_empty() => Ok(ValidatedBinding {
             owner,
-            generation: metadata.generation.unwrap_or_default(),
-            identity,
-            service_accounts,
-            role_assignments,
-            audience,
-            deletion_policy: binding.spec.deletion_policy,
-            suspended: binding.spec.suspend,
-            adopted: has_adopted(binding),
-        }),
-        _ => Err(invalid),
+            recorded,
+        })
+    }
+
+    /// Whether something may have been made for it: it has our finalizer, or had it, as an identity in its status says.
+    #[must_use]
+    pub fn may_have_something(&self) -> bool {
+        self.lifecycle.finalizer == Finalizer::Set || self.recorded.names_identity()
+    }
+
+    /// Whether our finalizer was taken off by somebody else though something was made: whoever does so must not keep what a
+    /// policy takes away.
+    #[must_use]
+    pub fn lost_finalizer(&self) -> bool {
+        self.lifecycle.finalizer == Finalizer::Missing && self.recorded.names_identity()
     }
 }
 
-fn has_adopted(binding: &WorkloadIdentityBinding) -> bool {
-    let identity = binding.status.as_ref().and_then(|status| status.identity.as_ref());
-    identity.is_some_and(|identity| identity.origin == IdentityOrigin::Adopted)
-}
-
-/// Whether a binding has our finalizer.
-#[must_use]
-pub fn has_finalizer(binding: &WorkloadIdentityBinding) -> bool {
-    let finalizers = binding.metadata.finalizers.iter().flatten();
+fn has_finalizer(object: &WorkloadIdentityBinding) -> bool {
+    let finalizers = object.metadata.finalizers.iter().flatten();
     finalizers.into_iter().any(|finalizer| finalizer == keys::FINALIZER)
 }
 
-/// Whether something may have been made for a binding: it has our finalizer, or had it, as an identity in its status says.
-#[must_use]
-pub fn may_have_something(binding: &WorkloadIdentityBinding) -> bool {
-    let made = binding.status.as_ref().and_then(|status| status.identity.as_ref());
-    has_finalizer(binding) || made.is_some()
-}
-
-/// Who a binding is; it parses for every object that an API server stored.
-///
-/// # Errors
-/// Every field of the metadata that cannot be used.
-pub fn owner_of(binding: &WorkloadIdentityBinding, cluster: &ClusterId) -> Result<Owner, Vec<InvalidField>> {
-    let mut invalid = Vec::new();
-    owner(binding, cluster, &mut invalid).ok_or(invalid)
-}
-
-fn owner(binding: &WorkloadIdentityBinding, cluster: &ClusterId, invalid: &mut Vec<InvalidField>) -> Option<Owner> {
-    let metadata = &binding.metadata;
-    let namespace = required(
-        "metadata.namespace",
-        metadata.namespace.as_deref().unwrap_or_default(),
-        invalid,
-    );
-    let name = required("metadata.name", metadata.name.as_deref().unwrap_or_default(), invalid);
-    let uid = required("metadata.uid", metadata.uid.as_deref().unwrap_or_default(), invalid);
-    Some(Owner {
-        cluster: cluster.clone(),
-        namespace: namespace?,
-        name: name?,
-        uid: uid?,
-    })
-}
-
-fn identity(source: &IdentitySource, invalid: &mut Vec<InvalidField>) -> Option<IdentityRef> {
-    match (&source.managed, &source.existing) {
-        (Some(managed), None) => Some(IdentityRef::Managed(managed_identity(managed, invalid))),
-        (None, Some(existing)) => {
-            required("spec.identity.existing.resourceId", &existing.resource_id, invalid).map(IdentityRef::Existing)
-        }
-        _ => {
-            invalid.push(InvalidField {
-                field: "spec.identity".to_owned(),
-                problem: "exactly one of managed and existing must be set".to_owned(),
-            });
-            None
-        }
+fn owner(object: &WorkloadIdentityBinding, cluster: &ClusterId) -> Result<Owner, Vec<InvalidField>> {
+    let metadata = &object.metadata;
+    let namespace = required("metadata.namespace", metadata.namespace.as_deref());
+    let name = required("metadata.name", metadata.name.as_deref());
+    let uid = required("metadata.uid", metadata.uid.as_deref());
+    match (namespace, name, uid) {
+        (Ok(namespace), Ok(name), Ok(uid)) => Ok(Owner {
+            cluster: cluster.clone(),
+            namespace,
+            name,
+            uid,
+        }),
+        (namespace, name, uid) => Err([namespace.err(), name.err(), uid.err()].into_iter().flatten().collect()),
     }
 }
 
-fn managed_identity(managed: &ManagedIdentity, invalid: &mut Vec<InvalidField>) -> ManagedRef {
-    const FIELD: &str = "spec.identity.managed";
-    for tag in managed
-        .tags
-        .keys()
-        .filter(|tag| tag.to_ascii_lowercase().starts_with(wio_api::GROUP))
-    {
-        invalid.push(InvalidField {
-            field: format!("{FIELD}.tags"),
-            problem: format!(
-                "{tag:?} begins with {}, which only the operator may use",
-                wio_api::GROUP
-            ),
-        });
-    }
-    for (name, same) in same_tags(&managed.tags) {
-        invalid.push(InvalidField {
-            field: format!("{FIELD}.tags"),
-            problem: format!("{name:?} and {same:?} are one tag to Azure, which disregards case; keep one of them"),
-        });
-    }
-    ManagedRef {
-        name: optional(&format!("{FIELD}.name"), managed.name.as_deref(), invalid),
-        subscription: optional(
-            &format!("{FIELD}.subscriptionId"),
-            managed.subscription_id.as_deref(),
-            invalid,
-        ),
-        resource_group: optional(
-            &format!("{FIELD}.resourceGroup"),
-            managed.resource_group.as_deref(),
-            invalid,
-        ),
-        location: optional(&format!("{FIELD}.location"), managed.location.as_deref(), invalid),
-        tags: managed.tags.clone(),
-        adopt: managed.adopt,
-    }
-}
-
-/// The pairs of tag names that differ in case alone.
-fn same_tags(tags: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
-    let mut seen = BTreeMap::new();
-    tags.keys()
-        .filter_map(|name| Some((seen.insert(name.to_ascii_lowercase(), name.as_str())?, name.as_str())))
-        .collect()
-}
-
-fn service_accounts(binding: &WorkloadIdentityBinding, invalid: &mut Vec<InvalidField>) -> Vec<ServiceAccountRef> {
-    const FIELD: &str = "spec.serviceAccounts";
-    const MAX: usize = 20;
-    let accounts = &binding.spec.service_accounts;
-    if accounts.is_empty() || accounts.len() > MAX {
-        invalid.push(InvalidField {
-            field: FIELD.to_owned(),
-            problem: format!("it holds {} service accounts; 1 to {MAX} are possible", accounts.len()),
-        });
-        return Vec::new();
-    }
-    let mut seen = BTreeSet::new();
-    let mut parsed = Vec::new();
-    for (index, account) in accounts.iter().enumerate() {
-        let field = format!("{FIELD}[{index}]");
-        if !seen.insert(account.name.as_str()) {
-            invalid.push(InvalidField {
-                field: format!("{field}.name"),
-                problem: format!("{:?} stands in the list twice", account.name),
-            });
-        }
-        let token_expiration = account.token_expiration_seconds.and_then(|seconds| {
-            let parsed = TokenExpiration::new(seconds);
-            if parsed.is_none() {
-                invalid.push(InvalidField {
-                    field: format!("{field}.tokenExpirationSeconds"),
-                    problem: format!("{seconds} is not between 3600 and 86400"),
-                });
-            }
-            parsed
-        });
-        if let Some(name) = required(&format!("{field}.name"), &account.name, invalid) {
-            parsed.push(ServiceAccountRef {
-                name,
-                create: account.create,
-                token_expiration,
-                conflict_policy: account.conflict_policy,
-            });
-        }
-    }
-    parsed
-}
-
-fn role_assignments(roles: &[AssignedRole], invalid: &mut Vec<InvalidField>) -> Vec<RoleRef> {
-    const FIELD: &str = "spec.roleAssignments";
-    const MAX: usize = 20;
-    if roles.len() > MAX {
-        invalid.push(InvalidField {
-            field: FIELD.to_owned(),
-            problem: format!("it holds {} role assignments; at most {MAX} are possible", roles.len()),
-        });
-        return Vec::new();
-    }
-    // A name and its GUID are one role, and a scope is the same in any case.
-    let mut seen = BTreeSet::new();
-    let parsed = roles.iter().enumerate().filter_map(|(index, asked)| {
-        let definition = required(&format!("{FIELD}[{index}].role"), &asked.role, invalid);
-        let scope = required(&format!("{FIELD}[{index}].scope"), &asked.scope, invalid);
-        Some(RoleRef {
-            role: asked.role.clone(),
-            definition: definition?,
-            scope: scope?,
+fn required<T: std::str::FromStr<Err = InvalidName>>(field: &str, text: Option<&str>) -> Result<T, InvalidField> {
+    text.unwrap_or_default()
+        .parse()
+        .map_err(|problem: InvalidName| InvalidField {
+            field: field.to_owned(),
+            problem: problem.to_string(),
         })
-    });
-    parsed
-        .filter(|role| seen.insert((role.definition, role.scope.clone())))
-        .collect()
 }
 
-fn required<T: FromStr<Err = InvalidName>>(field: &str, text: &str, invalid: &mut Vec<InvalidField>) -> Option<T> {
-    text.parse()
-        .map_err(|problem: InvalidName| {
-            invalid.push(InvalidField {
-                field: field.to_owned(),
-                problem: problem.to_string(),
-            });
+/// The claims of a binding: what its spec asks for, field by field, and what was recorded.
+fn claims(object: &WorkloadIdentityBinding, recorded: &Recorded) -> Claims {
+    let spec = &object.spec;
+    let asked = spec
+        .service_accounts
+        .iter()
+        .filter_map(|account| account.name.parse().ok());
+    let trusted = recorded.credentials.iter().map(|credential| credential.account.clone());
+    let annotated = recorded.service_accounts.iter().map(|account| account.name.clone());
+    let asked_roles = spec
+        .role_assignments
+        .iter()
+        .filter_map(|role| Some((role.role.parse().ok()?, role.scope.parse().ok()?)));
+    let had_roles = recorded
+        .role_assignments
+        .iter()
+        .map(|role| (role.definition, role.scope.clone()));
+    Claims {
+        accounts: asked.chain(trusted).chain(annotated).collect(),
+        roles: asked_roles.chain(had_roles).collect(),
+    }
+}
+
+fn token_expirations(object: &WorkloadIdentityBinding) -> BTreeMap<ServiceAccountName, TokenExpiration> {
+    let accounts = object.spec.service_accounts.iter();
+    accounts
+        .filter_map(|account| {
+            let lifetime = TokenExpiration::new(account.token_expiration_seconds?)?;
+            Some((account.name.parse().ok()?, lifetime))
         })
-        .ok()
-}
-
-fn optional<T: FromStr<Err = InvalidName>>(
-    field: &str,
-    text: Option<&str>,
-    invalid: &mut Vec<InvalidField>,
-) -> Option<T> {
-    text.and_then(|text| required(field, text, invalid))
+        .collect()
 }

@@ -1,10 +1,18 @@
-//! What the operator's configuration says about every binding.
+//! The operator's configuration, as far as it decides about bindings.
 
 use std::collections::BTreeSet;
 
-use crate::names::{Audience, ClientId, ClusterId, IdentityId, Issuer, Location, ResourceGroupId, RoleDefinitionGuid};
+use crate::names::{Audience, IdentityId, Location, ResourceGroupId, RoleDefinitionGuid};
 
-/// Defaults and permissions, from the operator's arguments, and what was learned of the cluster at start.
+/// The roles with which one can give oneself any other: no policy allows them unless the operator's configuration unlocks
+/// them. A custom role can do the same under a name of its own, which is why a policy names those by GUID.
+pub const LOCKED_ROLES: [RoleDefinitionGuid; 3] = [
+    RoleDefinitionGuid::OWNER,
+    RoleDefinitionGuid::USER_ACCESS_ADMINISTRATOR,
+    RoleDefinitionGuid::RBAC_ADMINISTRATOR,
+];
+
+/// The operator's configuration: defaults of bindings, and what no policy can allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorConfig {
     /// Where managed identities are created.
@@ -17,18 +25,14 @@ pub struct OperatorConfig {
     pub protected_identities: Vec<IdentityId>,
     /// Resource groups whose identities no binding may have, whatever a policy says: the cluster's node resource group.
     pub protected_groups: Vec<ResourceGroupId>,
-    /// As whom the operator itself signs in, when that is known: no binding may have this identity either, whatever its id is.
-    pub own_client_id: Option<ClientId>,
-    /// Of the roles by which one could give oneself any other ([`crate::authorize::LOCKED_ROLES`]), those that policies may
+    /// Of the roles by which one could give oneself any other ([`LOCKED_ROLES`]), those that policies may
     /// allow all the same.
     pub unlocked_roles: BTreeSet<RoleDefinitionGuid>,
 }
 
-/// What was learned of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    /// Which cluster it is.
-    pub id: ClusterId,
-    /// Who issues its service account tokens.
-    pub issuer: Issuer,
+impl OperatorConfig {
+    /// The roles that no policy can allow.
+    pub fn locked_roles(&self) -> impl Iterator<Item = &'static RoleDefinitionGuid> {
+        LOCKED_ROLES.iter().filter(|role| !self.unlocked_roles.contains(role))
+    }
 }

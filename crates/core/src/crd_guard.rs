@@ -1,15 +1,15 @@
-//! Whether what is to be taken away was wished, or disappeared by accident: a deleted definition takes all objects of its kind
+//! The CRD guard: whether what is to be taken away was wished, or disappeared by accident. A deleted CRD takes all objects of its kind
 //! with it, and to the operator that looks like the wish to end every trust in the cluster. In doubt trust stands.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use wio_api::{Reason, WorkloadIdentityBinding, keys};
+use wio_api::{Reason, keys};
 
 use crate::authorize::NotPermitted;
+use crate::binding::Binding;
 use crate::fault::Blocked;
-use crate::names::IdentityId;
+use crate::names::PolicyName;
 
-/// The definition of one of our kinds, as the API server has it now.
+/// The state of one of our CRDs, as the API server has it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CrdState {
     /// It stands.
@@ -26,7 +26,7 @@ pub enum CrdState {
     Gone,
 }
 
-/// The definitions of bindings and of policies.
+/// The state of both our CRDs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Crds {
     /// That of `WorkloadIdentityBinding`.
@@ -43,31 +43,15 @@ pub enum PoliciesLeft {
     /// None.
     None {
         /// Two policies of different names by which bindings have what they have, if there are two: they stood at the same time.
-        stood: Option<[String; 2]>,
+        stood: Option<[PolicyName; 2]>,
     },
 }
 
 // === impl CrdState ===
 
 impl CrdState {
-    /// The definition with this metadata; none when the API server says that there is no such definition.
-    #[must_use]
-    pub fn of(metadata: Option<&ObjectMeta>) -> Self {
-        let Some(metadata) = metadata else { return Self::Gone };
-        if metadata.deletion_timestamp.is_some() {
-            let annotations = metadata.annotations.as_ref();
-            let value = annotations.and_then(|all| all.get(keys::ALLOW_DELETION_ANNOTATION));
-            return Self::Going {
-                meant: value.is_some_and(|value| value == "true"),
-            };
-        }
-        Self::Stands {
-            since: metadata.creation_timestamp.as_ref().map(|time| time.0),
-        }
-    }
-
-    /// Why nothing may be taken away as long as it is like this.
-    fn withholds(&self, kind: &Kind) -> Option<Blocked> {
+    /// Why nothing may be taken away while the CRD is in this state.
+    fn withholds(&self, kind: &KindWords) -> Option<Blocked> {
         let name = kind.definition;
         let annotation = keys::ALLOW_DELETION_ANNOTATION;
         match self {
@@ -87,22 +71,22 @@ impl CrdState {
     }
 }
 
-/// How one of our kinds is spoken of.
-struct Kind {
+/// The words for one of our kinds.
+struct KindWords {
     definition: &'static str,
     objects: &'static str,
     way_back: &'static str,
     when_meant: &'static str,
 }
 
-const BINDINGS: Kind = Kind {
+const BINDINGS: KindWords = KindWords {
     definition: "workloadidentitybindings.workloadidentity.dev",
     objects: "WorkloadIdentityBindings",
     way_back: "the operator's runbook says how to create them again without an interruption",
     when_meant: "",
 };
 
-const POLICIES: Kind = Kind {
+const POLICIES: KindWords = KindWords {
     definition: "workloadidentitypolicies.workloadidentity.dev",
     objects: "WorkloadIdentityPolicies",
     way_back: "apply it and the policies again",
@@ -118,8 +102,8 @@ impl Crds {
     /// Whether a binding that is being deleted may be taken for one that somebody deleted.
     ///
     /// # Errors
-    /// Why not, and what to do.
-    pub fn deletion(&self) -> Result<(), Blocked> {
+    /// Why it may be an accident, and what to do.
+    pub fn confirm(&self) -> Result<(), Blocked> {
         match self
             .bindings
             .withholds(&BINDINGS)
@@ -130,17 +114,35 @@ impl Crds {
         }
     }
 
+    /// Whether what no living binding accounts for may be taken for what was left by accident. A definition that was created anew took
+    /// all bindings with it: then nothing is taken away before some are there again. It cannot be younger than that of policies
+    /// otherwise, which came later.
+    ///
+    /// # Errors
+    /// Why it may be an accident, and what to do.
+    pub fn confirm_orphans(&self, living: usize) -> Result<(), Blocked> {
+        self.confirm()?;
+        let since = |state: &CrdState| match state {
+            CrdState::Stands { since } => *since,
+            CrdState::Going { .. } | CrdState::Gone => None,
+        };
+        let anew = matches!((since(&self.bindings), since(&self.policies)), (Some(b), Some(p)) if b > p);
+        if living == 0 && anew {
+            return Err(blocked(format!(
+                "the custom resource definition {name} was created anew, and no binding is left. That is taken for an accident and \
+                 nothing is taken away. Create them again",
+                name = BINDINGS.definition,
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether a binding that no policy allows any more may be taken for one that somebody denies.
     ///
     /// # Errors
-    /// Why not, and what to do.
-    pub fn denial(
-        &self,
-        binding: &WorkloadIdentityBinding,
-        left: &PoliciesLeft,
-        why: &NotPermitted,
-    ) -> Result<(), Blocked> {
-        self.deletion()?;
+    /// Why it may be an accident, and what to do.
+    pub fn confirm_denial(&self, binding: &Binding, left: &PoliciesLeft, why: &NotPermitted) -> Result<(), Blocked> {
+        self.confirm()?;
         match self.vanished(binding, left) {
             Some(gone) => Err(blocked(format!("{gone}. What would be taken away then: {why}"))),
             None => Ok(()),
@@ -151,9 +153,9 @@ impl Crds {
     /// wait for policies that vanished, they have to keep what they have.
     ///
     /// # Errors
-    /// Why not, and what to do.
-    pub fn deletion_of_shared(&self, binding: &WorkloadIdentityBinding, left: &PoliciesLeft) -> Result<(), Blocked> {
-        self.deletion()?;
+    /// Why it may be an accident, and what to do.
+    pub fn confirm_deletion_of_shared(&self, binding: &Binding, left: &PoliciesLeft) -> Result<(), Blocked> {
+        self.confirm()?;
         match self.vanished(binding, left) {
             Some(gone) => Err(blocked(format!(
                 "{gone}. Other bindings of the namespace have the same identity, and would lose it with this one"
@@ -162,8 +164,8 @@ impl Crds {
         }
     }
 
-    /// That the policies did not go one by one, and what to do; none when that is not to be thought.
-    fn vanished(&self, binding: &WorkloadIdentityBinding, left: &PoliciesLeft) -> Option<String> {
+    /// The message that the policies did not go one by one, and what to do; none when they may have.
+    fn vanished(&self, binding: &Binding, left: &PoliciesLeft) -> Option<String> {
         const MEANT: &str =
             "Create them again; if their end is meant, create one WorkloadIdentityPolicy, which may allow nothing";
         let PoliciesLeft::None { stood } = left else {
@@ -192,56 +194,45 @@ impl Crds {
 impl CrdState {
     /// Whether it was created after a binding that has something by a policy: then there was another one before it, which took
     /// its policies with it.
-    fn is_younger_than(&self, binding: &WorkloadIdentityBinding) -> bool {
+    fn is_younger_than(&self, binding: &Binding) -> bool {
         let Self::Stands { since: Some(since) } = self else {
             return false;
         };
-        let created = binding.metadata.creation_timestamp.as_ref();
-        !authorized_by(binding).is_empty() && created.is_some_and(|created| created.0 < *since)
+        let created = binding.lifecycle.seniority.created();
+        !binding.recorded.authorized_by.is_empty() && created.is_some_and(|created| created < *since)
     }
 }
 
 // === impl PoliciesLeft ===
 
 impl PoliciesLeft {
-    /// What is left when no policy is: `find` finds a binding in the cache.
-    pub fn none<B: std::ops::Deref<Target = WorkloadIdentityBinding>>(
-        find: impl Fn(&dyn Fn(&WorkloadIdentityBinding) -> bool) -> Option<B>,
-    ) -> Self {
-        let first = find(&|binding| !authorized_by(binding).is_empty());
-        let one = first.and_then(|first| authorized_by(&first).first().cloned());
-        let stood = one.and_then(|one| {
-            let other = find(&|binding| authorized_by(binding).iter().any(|name| *name != one))?;
-            let other = authorized_by(&other).iter().find(|name| **name != one)?.clone();
-            let mut both = [one, other];
-            both.sort();
-            Some(both)
-        });
-        Self::None { stood }
+    /// What is left when no policy is, by the names of the policies by which bindings have what they have, each as often as it is
+    /// recorded. Names are compared before they are parsed: there may be ten thousand of one.
+    pub fn none<'a>(recorded: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut names = recorded.into_iter();
+        let Some(one) = names.next() else {
+            return Self::None { stood: None };
+        };
+        let other = names.find(|other| *other != one);
+        let both = other.and_then(|other| Some([one.parse().ok()?, other.parse().ok()?]));
+        Self::None {
+            stood: both.map(|mut both: [PolicyName; 2]| {
+                both.sort();
+                both
+            }),
+        }
     }
 }
 
-/// Whether two bindings of a namespace have the same identity, the other one by a policy.
+/// Whether another binding of the namespace has the same identity by a policy.
 #[must_use]
-pub fn shares(binding: &WorkloadIdentityBinding, other: &WorkloadIdentityBinding) -> bool {
-    let identity = |binding: &WorkloadIdentityBinding| {
-        let identity = binding.status.as_ref()?.identity.as_ref()?;
-        identity.resource_id.parse::<IdentityId>().ok()
-    };
-    let has = identity(binding);
-    binding.metadata.uid != other.metadata.uid
-        && binding.metadata.namespace == other.metadata.namespace
-        && !authorized_by(other).is_empty()
+pub fn shares_identity(binding: &Binding, other: &Binding) -> bool {
+    let has = binding.recorded.identity.as_ref().map(|identity| &identity.id);
+    binding.owner.uid != other.owner.uid
+        && binding.owner.namespace == other.owner.namespace
+        && !other.recorded.authorized_by.is_empty()
         && has.is_some()
-        && has == identity(other)
-}
-
-/// The policies by which a binding has what it has.
-fn authorized_by(binding: &WorkloadIdentityBinding) -> &[String] {
-    binding
-        .status
-        .as_ref()
-        .map_or(&[], |status| status.authorized_by.as_slice())
+        && has == other.recorded.identity.as_ref().map(|identity| &identity.id)
 }
 
 const fn blocked(message: String) -> Blocked {

@@ -1,22 +1,23 @@
-//! What the world should be like for one binding.
+//! The desired state of the world for one binding. Only the verdict makes one, and it knows from the start who shares it.
 
 use std::fmt;
 
-use wio_api::{ConflictPolicy, DeletionPolicy, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
+use wio_api::ConflictPolicy;
 
-use crate::authorize::{Authorized, Grant, NotPermitted, PermittedRole, Revoke};
-use crate::binding::{IdentityRef, Owner, RoleRef, TokenExpiration, ValidatedBinding};
-use crate::config::{Cluster, OperatorConfig};
-use crate::fault::Blocked;
+use crate::authorize::{Granted, NotPermitted, PermittedRole, Revocable};
+use crate::binding::Binding;
+use crate::config::OperatorConfig;
 use crate::names::{
-    Audience, ClientId, CredentialName, CredentialPrefix, IdentityId, Issuer, Location, PrincipalId,
-    RoleAssignmentName, RoleDefinitionGuid, Scope, ServiceAccountName, Subject, binding_tag, credential_name,
-    role_assignment_name,
+    Audience, CredentialName, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope, ServiceAccountName, Subject,
+    credential_name,
 };
-use crate::observed::{ObservedRoleAssignment, Tags, tag};
-use crate::sharing::{Claims, Sharing};
+use crate::observed::{ObservedRoleAssignment, Tags};
+use crate::owner::{Owner, deletion_policy_tag, was_adopted};
+use crate::rules::Rules;
+use crate::sharing::{Claim, Claims, Sharing};
+use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
 
-/// What the world should be like for one binding.
+/// The desired state of the world for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Desired {
     /// Its service accounts are trusted.
@@ -29,9 +30,10 @@ pub enum Desired {
 
 /// A binding whose service accounts are to be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DesiredBinding {
     /// The permission to write to the identity.
-    pub authorized: Authorized<Grant>,
+    pub granted: Granted,
     /// Whose it is.
     pub owner: Owner,
     /// The identity.
@@ -42,10 +44,10 @@ pub struct DesiredBinding {
     pub roles: Vec<DesiredRole>,
     /// The service accounts.
     pub service_accounts: Vec<DesiredServiceAccount>,
-    /// The operator's own identity, which this one must not turn out to be.
-    pub own_client_id: Option<ClientId>,
-    /// Who else has a part in the trust.
-    pub sharing: Sharing,
+    /// Whether nothing may be written: the spec says so.
+    pub suspended: bool,
+    /// What it shares with other bindings.
+    pub(crate) sharing: Sharing,
 }
 
 /// The identity of a binding.
@@ -53,6 +55,8 @@ pub struct DesiredBinding {
 pub enum DesiredIdentity {
     /// We create it and own it.
     Managed {
+        /// Whether its name is derived, so that nobody else's identity has it.
+        derived: bool,
         /// Its region.
         location: Location,
         /// The tags that it must carry, ours among them.
@@ -104,19 +108,31 @@ pub struct DesiredServiceAccount {
 
 /// A binding of which nothing is to be left.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DesiredRemoval {
     /// The permission to take away.
-    pub authorized: Authorized<Revoke>,
+    pub revocable: Revocable,
     /// Whose it was.
     pub owner: Owner,
     /// Whether the identity is one that we manage.
     pub managed: bool,
-    /// What is to be left in Azure.
-    pub policy: DeletionPolicy,
-    /// Whether a managed identity is deleted though others still use it ([`keys::DELETE_DESPITE_USERS_ANNOTATION`]).
-    pub despite_users: bool,
-    /// Who else has a part in the trust.
-    pub sharing: Sharing,
+    /// What becomes of the identity.
+    pub ending: Ending,
+    /// Why the trust ends with the binding though its spec says Orphan; none when the spec does not say so.
+    pub orphan_denied: Option<NotPermitted>,
+    /// What it shares with other bindings.
+    pub(crate) sharing: Sharing,
+}
+
+/// The end of an identity when all trust through it is taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It stays.
+    Retain,
+    /// It is deleted when it is exactly this binding's and nobody else uses it.
+    Delete,
+    /// It is deleted when it is exactly this binding's, though others still use it.
+    DeleteDespiteUsers,
 }
 
 /// A binding that may not have what it asks for: what it has is taken away, and a managed identity stays.
@@ -126,13 +142,15 @@ pub struct DesiredDenial {
     why: NotPermitted,
 }
 
+// === impl DesiredDenial ===
+
 impl DesiredDenial {
-    /// Takes away what is there as a removal would, whatever its policy: Orphan would leave what is not permitted.
-    #[must_use]
-    pub fn new(removal: DesiredRemoval, why: NotPermitted) -> Self {
+    /// Takes away what is there as a removal would, and the identity stays: what the spec says about the end is not permitted
+    /// either.
+    pub(crate) fn new(removal: DesiredRemoval, why: NotPermitted) -> Self {
         Self {
             removal: DesiredRemoval {
-                policy: DeletionPolicy::RetainIdentity,
+                ending: Ending::Retain,
                 ..removal
             },
             why,
@@ -143,6 +161,13 @@ impl DesiredDenial {
     #[must_use]
     pub const fn removal(&self) -> &DesiredRemoval {
         &self.removal
+    }
+
+    /// The same for another reason than the verdict found.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn because(self, why: NotPermitted) -> Self {
+        Self { why, ..self }
     }
 
     /// What is not permitted.
@@ -163,7 +188,17 @@ impl Desired {
         }
     }
 
-    /// Who else has a part in the trust.
+    /// The permission to take away what is ours.
+    #[must_use]
+    pub fn revocable(&self) -> Revocable {
+        match self {
+            Self::Bound(binding) => binding.granted.revocable(),
+            Self::Denied(denial) => denial.removal.revocable.clone(),
+            Self::Gone(removal) => removal.revocable.clone(),
+        }
+    }
+
+    /// What it shares with other bindings.
     #[must_use]
     pub const fn sharing(&self) -> &Sharing {
         match self {
@@ -173,9 +208,10 @@ impl Desired {
         }
     }
 
-    /// The same, with those that share its trust.
+    /// The same, shared in another way than the verdict found.
+    #[cfg(feature = "testing")]
     #[must_use]
-    pub fn beside(mut self, sharing: Sharing) -> Self {
+    pub fn with_sharing(mut self, sharing: Sharing) -> Self {
         match &mut self {
             Self::Bound(binding) => binding.sharing = sharing,
             Self::Denied(denial) => denial.removal.sharing = sharing,
@@ -185,98 +221,29 @@ impl Desired {
     }
 }
 
+// === impl DesiredBinding ===
+
 impl DesiredBinding {
-    /// What a binding that was allowed asks for, as if it were alone.
-    #[must_use]
-    pub fn new(
-        binding: &ValidatedBinding,
-        authorized: Authorized<Grant>,
-        cluster: &Cluster,
-        config: &OperatorConfig,
-    ) -> Self {
+    /// The desired state of a binding that may have what it asks for.
+    pub(crate) fn new(binding: &Binding, spec: &Spec, granted: Granted, rules: &Rules, sharing: Sharing) -> Self {
         let owner = &binding.owner;
-        let prefix = CredentialPrefix::of(&owner.cluster, &owner.namespace, &owner.name);
-        let audience = binding.audience.as_ref().unwrap_or(&config.audience);
-        let identity = match &binding.identity {
-            IdentityRef::Existing(_) => DesiredIdentity::Existing,
-            IdentityRef::Managed(managed) => DesiredIdentity::Managed {
-                location: managed.location.as_ref().unwrap_or(&config.location).clone(),
-                tags: managed.tags.clone().into_iter().chain(ownership_tags(owner)).collect(),
-                adopt: managed.adopt,
-            },
-        };
-        let credentials = binding
-            .service_accounts
-            .iter()
-            .map(|account| DesiredCredential {
-                name: credential_name(&prefix, &account.name, &cluster.issuer),
-                account: account.name.clone(),
-                issuer: cluster.issuer.clone(),
-                subject: Subject::of(&owner.namespace, &account.name),
-                audience: audience.clone(),
-            })
-            .collect();
-        let service_accounts = binding
-            .service_accounts
-            .iter()
-            .map(|account| DesiredServiceAccount {
-                name: account.name.clone(),
-                create: account.create,
-                token_expiration: account.token_expiration,
-                conflict_policy: account.conflict_policy,
-            })
-            .collect();
-        let permitted = |asked: &RoleRef| {
-            let permitted = authorized
-                .roles()
-                .iter()
-                .find(|permitted| permitted.definition() == asked.definition && *permitted.scope() == asked.scope)?;
-            Some(DesiredRole {
-                permitted: permitted.clone(),
-                role: asked.role.clone(),
-            })
-        };
-        let roles = binding.role_assignments.iter().filter_map(permitted).collect();
-        let claims = Claims {
-            accounts: binding
-                .service_accounts
-                .iter()
-                .map(|account| account.name.clone())
-                .collect(),
-            roles: Vec::new(),
-        };
+        let permitted = |asked| DesiredRole::permitted(asked, &granted);
         Self {
-            sharing: Sharing::of(owner, authorized.identity(), &cluster.issuer, claims),
-            authorized,
+            identity: DesiredIdentity::new(spec, binding, &rules.config),
+            credentials: credentials(spec, owner, rules),
+            roles: spec.role_assignments.iter().filter_map(permitted).collect(),
+            service_accounts: spec.service_accounts.iter().map(DesiredServiceAccount::from).collect(),
+            suspended: binding.lifecycle.suspended,
             owner: owner.clone(),
-            identity,
-            credentials,
-            roles,
-            service_accounts,
-            own_client_id: config.own_client_id,
+            granted,
+            sharing,
         }
     }
 
-    /// Why nothing may be written when the binding already has an identity and now means another one: the operator's
-    /// defaults were changed since. A second identity beside the first would leave the first one trusted, and nobody
-    /// would take it away.
+    /// What it shares with other bindings.
     #[must_use]
-    pub fn moved(&self, status: Option<&WorkloadIdentityBindingStatus>) -> Option<Blocked> {
-        let before = status?.identity.as_ref()?;
-        let now = self.authorized.identity();
-        // What does not parse was not written by us, and says nothing.
-        let elsewhere = before
-            .resource_id
-            .parse()
-            .is_ok_and(|before: IdentityId| before != *now);
-        elsewhere.then(|| Blocked {
-            reason: Reason::IdentityMoved,
-            message: format!(
-                "the identity of this binding is {}, and by the spec with the operator's defaults it would now be {now}; \
-                 set the operator's subscription and resource group back, or delete the binding and create it anew",
-                before.resource_id
-            ),
-        })
+    pub const fn sharing(&self) -> &Sharing {
+        &self.sharing
     }
 
     /// Whether an identity with these tags is this binding's to use. One that it took over may have roles that no policy gave:
@@ -286,7 +253,7 @@ impl DesiredBinding {
         match self.identity {
             DesiredIdentity::Existing => true,
             DesiredIdentity::Managed { .. } => {
-                self.owner.owns(tags) && (!was_adopted(tags) || self.authorized.may_adopt())
+                self.owner.owns(tags) && (!was_adopted(tags) || self.granted.may_adopt())
             }
         }
     }
@@ -304,9 +271,97 @@ impl DesiredBinding {
             .iter()
             .find(|credential| credential.account == *account)
     }
+
+    /// How a service account is wanted, to compare it with what other bindings claim.
+    pub(crate) fn claim(&self, account: &DesiredServiceAccount) -> Option<Claim> {
+        let credential = self.credential_of(&account.name)?;
+        Some(Claim {
+            account: account.name.clone(),
+            audience: credential.audience.clone(),
+            token_expiration: account.token_expiration,
+        })
+    }
+
+    /// What it asks for, as claims.
+    pub(crate) fn claims(&self) -> Claims {
+        Claims {
+            accounts: self
+                .service_accounts
+                .iter()
+                .map(|account| account.name.clone())
+                .collect(),
+            roles: self
+                .roles
+                .iter()
+                .map(|role| (role.definition(), role.scope().clone()))
+                .collect(),
+        }
+    }
 }
 
+fn credentials(spec: &Spec, owner: &Owner, rules: &Rules) -> Vec<DesiredCredential> {
+    let prefix = owner.credential_prefix();
+    let issuer = &rules.cluster.issuer;
+    let audience = spec.audience.as_ref().unwrap_or(&rules.config.audience);
+    let credential = |account: &ServiceAccountRef| DesiredCredential {
+        name: credential_name(&prefix, &account.name, issuer),
+        account: account.name.clone(),
+        issuer: issuer.clone(),
+        subject: Subject::of(&owner.namespace, &account.name),
+        audience: audience.clone(),
+    };
+    spec.service_accounts.iter().map(credential).collect()
+}
+
+impl DesiredIdentity {
+    fn new(spec: &Spec, binding: &Binding, config: &OperatorConfig) -> Self {
+        let ours = || {
+            let policy = deletion_policy_tag(binding.lifecycle.deletion_policy);
+            binding.owner.tags().chain([policy])
+        };
+        match &spec.identity {
+            IdentityRef::Existing(_) => Self::Existing,
+            IdentityRef::Managed(managed) => Self::Managed {
+                derived: spec.name_is_derived(),
+                location: managed.location.as_ref().unwrap_or(&config.location).clone(),
+                tags: managed.tags.clone().into_iter().chain(ours()).collect(),
+                adopt: managed.adopt,
+            },
+        }
+    }
+
+    /// Whether nobody else's identity has its name.
+    #[must_use]
+    pub const fn name_is_derived(&self) -> bool {
+        matches!(self, Self::Managed { derived: true, .. })
+    }
+}
+
+impl From<&ServiceAccountRef> for DesiredServiceAccount {
+    fn from(account: &ServiceAccountRef) -> Self {
+        Self {
+            name: account.name.clone(),
+            create: account.create,
+            token_expiration: account.token_expiration,
+            conflict_policy: account.conflict_policy,
+        }
+    }
+}
+
+// === impl DesiredRole ===
+
 impl DesiredRole {
+    fn permitted(asked: &RoleRef, granted: &Granted) -> Option<Self> {
+        let permitted = granted
+            .roles()
+            .iter()
+            .find(|permitted| permitted.definition() == asked.definition && *permitted.scope() == asked.scope)?;
+        Some(Self {
+            permitted: permitted.clone(),
+            role: asked.role.clone(),
+        })
+    }
+
     /// Which role.
     #[must_use]
     pub const fn definition(&self) -> RoleDefinitionGuid {
@@ -332,77 +387,4 @@ impl fmt::Display for DesiredRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.role, self.scope())
     }
-}
-
-impl Owner {
-    /// How the names of this binding's federated credentials begin.
-    #[must_use]
-    pub fn credential_prefix(&self) -> CredentialPrefix {
-        CredentialPrefix::of(&self.cluster, &self.namespace, &self.name)
-    }
-
-    /// The name of this binding's assignment of a role.
-    #[must_use]
-    pub fn role_assignment_name(
-        &self,
-        scope: &Scope,
-        principal: PrincipalId,
-        definition: RoleDefinitionGuid,
-    ) -> RoleAssignmentName {
-        role_assignment_name(&self.cluster, &self.namespace, &self.name, scope, principal, definition)
-    }
-
-    /// Whether a role assignment is this binding's: its name is the one that is derived from what it says itself.
-    #[must_use]
-    pub fn owns_assignment(&self, assignment: &ObservedRoleAssignment) -> bool {
-        assignment.scope.parse().is_ok_and(|scope: Scope| {
-            assignment.name == self.role_assignment_name(&scope, assignment.principal, assignment.definition)
-        })
-    }
-
-    /// Whether an identity with these tags is this binding's, also when it was made by an earlier binding of the same
-    /// name: a binding moved or restored by a GitOps tool has another UID and takes up its own objects.
-    #[must_use]
-    pub fn owns(&self, tags: &Tags) -> bool {
-        ownership_tags(self)
-            .filter(|(name, _)| name != keys::BINDING_UID_TAG)
-            .all(|(name, value)| tag(tags, &name) == Some(&value))
-    }
-
-    /// Whether an identity with these tags is this binding's and no other's, not even a later one of the same name.
-    #[must_use]
-    pub fn owns_exactly(&self, tags: &Tags) -> bool {
-        ownership_tags(self).all(|(name, value)| tag(tags, &name) == Some(&value))
-    }
-}
-
-/// Whether a binding's annotations ask to delete its managed identity though others still use it.
-#[must_use]
-pub fn deletes_despite_users(binding: &WorkloadIdentityBinding) -> bool {
-    let annotations = binding.metadata.annotations.as_ref();
-    annotations.and_then(|annotations| annotations.get(keys::DELETE_DESPITE_USERS_ANNOTATION))
-        == Some(&"true".to_owned())
-}
-
-/// Whether an identity stood there before the binding that has it.
-pub(crate) fn was_adopted(tags: &Tags) -> bool {
-    tag(tags, keys::ADOPTED_TAG).is_some()
-}
-
-/// Whether an identity carries anything of a binding, of whatever cluster. It is somebody's then, though not all is there
-/// that says whose.
-pub(crate) fn is_claimed(tags: &Tags) -> bool {
-    tags.keys()
-        .any(|name| name.to_ascii_lowercase().starts_with(wio_api::GROUP))
-}
-
-/// The tags that say whose an identity is.
-fn ownership_tags(owner: &Owner) -> impl Iterator<Item = (String, String)> {
-    [
-        (keys::CLUSTER_TAG, owner.cluster.to_string()),
-        (keys::BINDING_TAG, binding_tag(&owner.namespace, &owner.name)),
-        (keys::BINDING_UID_TAG, owner.uid.to_string()),
-    ]
-    .into_iter()
-    .map(|(tag, value)| (tag.to_owned(), value))
 }

@@ -1,4 +1,4 @@
-//! What went wrong, as data. The shell makes these from answers; `disposition` decides what they mean.
+//! What went wrong, as data. The shell makes these from answers; `reasons` decides what they mean.
 
 use std::fmt;
 use std::time::Duration;
@@ -95,6 +95,8 @@ pub enum KubernetesCause {
     NamespaceTerminating,
     /// The connection failed or timed out; the request may have been carried out.
     Transport(String),
+    /// The answer is not one that an API server gives.
+    Malformed(String),
 }
 
 /// A field that another field manager holds with another value.
@@ -113,20 +115,6 @@ pub struct Blocked {
     pub reason: Reason,
     /// What is wrong, with which resource, and what to do next.
     pub message: String,
-}
-
-impl Fault {
-    /// The HTTP status that Azure answered with, if it did.
-    #[must_use]
-    pub const fn azure_status(&self) -> Option<u16> {
-        match self {
-            Self::Azure(AzureFault {
-                cause: AzureCause::Answer(answer),
-                ..
-            }) => Some(answer.status),
-            _ => None,
-        }
-    }
 }
 
 impl fmt::Display for Fault {
@@ -196,6 +184,7 @@ impl fmt::Display for KubernetesFault {
             }
             KubernetesCause::NamespaceTerminating => f.write_str("the namespace is being deleted"),
             KubernetesCause::Transport(why) => because(f, "the API server could not be reached", why),
+            KubernetesCause::Malformed(why) => because(f, "the API server's answer could not be used", why),
         }
     }
 }

@@ -1,162 +1,134 @@
-//! What may be taken for true without a look at Azure: nothing is read that is known, so that a restart with many
-//! bindings costs no reads and a new binding none but its writes.
+//! The state of Azure that is known without a read, so that a restart with many bindings costs no reads and a new binding none
+//! but its writes.
 
-use wio_api::{FederatedCredentialStatus, IdentityOrigin, RoleAssignmentStatus, WorkloadIdentityBindingStatus, keys};
+use wio_api::{IdentityOrigin, keys};
 
-use crate::desired::{DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRole};
-use crate::names::{PrincipalId, is_credential_name};
+use crate::binding::Binding;
+use crate::desired::{DesiredBinding, DesiredIdentity, DesiredRole};
+use crate::names::{Issuer, PrincipalId, is_credential_name};
 use crate::observed::{
-    IdentityFacts, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments,
-    PresentIdentity,
+    AzureState, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity,
+    Tags,
 };
 use crate::plan::{GrantStep, Plan, Revocation};
+use crate::recorded::{Recorded, RecordedCredential, RecordedRoleAssignment};
 
-/// What is taken for true of Azure.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AzureState {
-    /// The identity.
-    pub identity: ObservedIdentity,
-    /// Its role assignments.
-    pub role_assignments: ObservedRoleAssignments,
-}
-
-/// The identity of a binding that was never reconciled and whose identity's name is derived: it cannot be there,
+/// The state of Azure for a binding that was never reconciled and whose identity's name is derived: the identity cannot be there,
 /// because the name carries this cluster and this binding. Should it be there after all (a binding that was deleted
 /// and restored, a crash between the first write and the status), the first write is answered 200 instead of 201 and
 /// the shell looks.
 #[must_use]
-pub fn new_binding(
-    desired: &DesiredBinding,
-    name_is_derived: bool,
-    status: Option<&WorkloadIdentityBindingStatus>,
-) -> Option<AzureState> {
-    let untouched = status.is_none_or(|status| {
-        status.identity.is_none() && status.conditions.is_empty() && status.role_assignment_scopes.is_empty()
-    });
-    let managed = matches!(desired.identity, DesiredIdentity::Managed { .. });
-    // Who is not there has no roles.
-    (managed && name_is_derived && untouched).then(|| AzureState {
+pub fn new_binding(desired: &DesiredBinding, recorded: &Recorded) -> Option<AzureState> {
+    (desired.identity.name_is_derived() && recorded.is_untouched()).then(|| AzureState {
         identity: ObservedIdentity::Absent,
-        role_assignments: ObservedRoleAssignments::default(),
+        // Who is not there has no roles.
+        role_assignments: ObservedRoleAssignments::Known(Vec::new()),
     })
 }
 
-/// The identity as a status of this generation with Ready=True left it: what a restart begins with until the next
-/// scheduled look at Azure.
+/// The state of Azure as a status of this generation with Ready=True left it: what a restart begins with until the next
+/// drift check.
 #[must_use]
-pub fn from_status(
-    desired: &DesiredBinding,
-    generation: i64,
-    status: &WorkloadIdentityBindingStatus,
-) -> Option<AzureState> {
-    let ready = status
-        .conditions
-        .iter()
-        .any(|c| c.type_ == "Ready" && c.status == "True" && c.observed_generation == Some(generation));
-    if !ready || status.observed_generation != Some(generation) {
+pub fn from_status(desired: &DesiredBinding, binding: &Binding) -> Option<AzureState> {
+    let recorded = &binding.recorded;
+    let generation = Some(binding.lifecycle.generation);
+    let current = recorded.progress.ready == generation && recorded.progress.observed_generation == generation;
+    if !current || !recorded.unreadable.is_empty() {
         return None;
     }
-    let issuer = status.issuer.clone()?;
-    let identity = status.identity.as_ref()?;
-    if identity.resource_id.parse().as_ref() != Ok(desired.authorized.identity()) {
-        return None;
-    }
+    let issuer = recorded.issuer.as_ref()?;
+    let identity = recorded.identity.as_ref()?;
+    // Foreign credentials are counted in the status and not named: a read is due when there are any.
+    let foreign = recorded.credential_usage.map_or(0, |usage| usage.foreign);
     // What is not wanted any more (of an issuer that has changed) would be taken away, and nothing is taken away from
-    // memory: a look is due.
-    let wanted = |credential: &FederatedCredentialStatus| {
-        let named = |wanted: &DesiredCredential| {
-            let name = credential.name.parse();
-            name.is_ok_and(|name| is_credential_name(&name, &wanted.account, &wanted.issuer))
-        };
-        desired
+    // memory: a read is due.
+    let as_wanted = desired.credentials.iter().all(|wanted| wanted.issuer == *issuer)
+        && recorded
             .credentials
             .iter()
-            .any(|wanted| wanted.subject.as_str() == credential.subject && named(wanted))
-    };
-    let same_issuer = |wanted: &DesiredCredential| wanted.issuer.as_str() == issuer;
-    if !desired.credentials.iter().all(same_issuer) || !status.federated_credentials.iter().all(wanted) {
+            .all(|credential| is_wanted(desired, credential));
+    if identity.id != *desired.granted.identity() || foreign > 0 || !as_wanted {
         return None;
     }
-    let credential = |credential: &FederatedCredentialStatus| {
-        Some(ObservedCredential {
-            name: credential.name.parse().ok()?,
-            issuer: issuer.clone(),
-            subject: Some(credential.subject.clone()),
-            audiences: vec![credential.audience.clone()],
-        })
-    };
-    // Foreign credentials are counted in the status and not named: a look is due when there are any.
-    let foreign = status
-        .federated_credential_usage
-        .as_ref()
-        .map_or(0, |usage| usage.foreign);
-    if foreign > 0 {
-        return None;
-    }
-    let facts = IdentityFacts {
-        client_id: identity.client_id.parse().ok()?,
-        principal_id: identity.principal_id.parse().ok()?,
-        tenant_id: identity.tenant_id.parse().ok()?,
-    };
-    let role_assignments = roles_from_status(desired, facts.principal_id, &status.role_assignments)?;
-    let identity = ObservedIdentity::Present(PresentIdentity {
-        facts,
-        tags: match &desired.identity {
-            DesiredIdentity::Managed { tags, .. } => {
-                let adopted = (identity.origin == IdentityOrigin::Adopted)
-                    .then(|| (keys::ADOPTED_TAG.to_owned(), "true".to_owned()));
-                tags.clone().into_iter().chain(adopted).collect()
-            }
-            DesiredIdentity::Existing => std::collections::BTreeMap::new(),
-        },
-        credentials: status
-            .federated_credentials
-            .iter()
-            .map(credential)
-            .collect::<Option<_>>()?,
-    });
+    let facts = identity.facts()?;
     Some(AzureState {
-        identity,
-        role_assignments,
+        role_assignments: roles_from_status(desired, facts.principal_id, &recorded.role_assignments)?,
+        identity: ObservedIdentity::Present(PresentIdentity {
+            facts,
+            tags: tags(&desired.identity, identity.origin),
+            credentials: recorded
+                .credentials
+                .iter()
+                .map(|credential| observed(credential, issuer))
+                .collect(),
+        }),
     })
+}
+
+fn is_wanted(desired: &DesiredBinding, credential: &RecordedCredential) -> bool {
+    desired.credentials.iter().any(|wanted| {
+        wanted.subject == credential.subject && is_credential_name(&credential.name, &wanted.account, &wanted.issuer)
+    })
+}
+
+fn tags(identity: &DesiredIdentity, origin: IdentityOrigin) -> Tags {
+    match identity {
+        DesiredIdentity::Managed { tags, .. } => {
+            let adopted =
+                (origin == IdentityOrigin::Adopted).then(|| (keys::ADOPTED_TAG.to_owned(), "true".to_owned()));
+            tags.clone().into_iter().chain(adopted).collect()
+        }
+        DesiredIdentity::Existing => Tags::new(),
+    }
+}
+
+fn observed(credential: &RecordedCredential, issuer: &Issuer) -> ObservedCredential {
+    ObservedCredential {
+        name: credential.name.clone(),
+        issuer: issuer.to_string(),
+        subject: Some(credential.subject.to_string()),
+        audiences: vec![credential.audience.to_string()],
+    }
 }
 
 /// The role assignments that a status names, when they are the ones that are wanted: what is not wanted any more is
-/// taken away, and what is missing is given, after a look.
+/// taken away, and what is missing is given, after a read.
 fn roles_from_status(
     desired: &DesiredBinding,
     principal: PrincipalId,
-    left: &[RoleAssignmentStatus],
+    recorded: &[RecordedRoleAssignment],
 ) -> Option<ObservedRoleAssignments> {
     let given = |role: &DesiredRole| {
-        let left = left
+        let recorded = recorded
             .iter()
-            .find(|left| left.role == role.role && left.scope.parse().as_ref() == Ok(role.scope()))?;
+            .find(|recorded| recorded.role == role.role && recorded.scope == *role.scope())?;
         Some(ObservedRoleAssignment {
-            name: left.id.rsplit('/').next()?.parse().ok()?,
-            scope: left.scope.clone(),
+            name: recorded.name,
+            scope: recorded.scope.to_string(),
             definition: role.definition(),
             principal,
         })
     };
     let given: Vec<ObservedRoleAssignment> = desired.roles.iter().map(given).collect::<Option<_>>()?;
-    (given.len() == left.len()).then_some(ObservedRoleAssignments::Known(given))
+    (given.len() == recorded.len()).then_some(ObservedRoleAssignments::Known(given))
 }
 
-/// Whether a plan may be carried out that was made from what is presumed or remembered. Nothing is taken away from
+/// Whether a plan may be carried out that was made from what is known without a read. Nothing is taken away from
 /// Azure and nothing that others may have changed is overwritten without a look at it: their tags on an identity, or
-/// an identity of a name that somebody chose.
+/// an identity of a name that somebody chose. And nothing is given through an identity that stands while it is not known whether
+/// it is the operator's own.
 #[must_use]
-pub fn is_enough_for(plan: &Plan, name_is_derived: bool) -> bool {
+pub fn is_enough_for(plan: &Plan, desired: &DesiredBinding, state: &AzureState, signed_in: bool) -> bool {
     let takes = |step: &Revocation| match step {
         Revocation::DeleteCredential(_) | Revocation::DeleteRoleAssignment { .. } | Revocation::DeleteIdentity => true,
         // It is read again by whoever releases it.
         Revocation::ReleaseServiceAccount { .. } => false,
     };
+    let may_be_own = !signed_in && state.identity.present().is_some();
     let overwrites = |step: &GrantStep| match step {
-        GrantStep::CreateIdentity { .. } => !name_is_derived,
+        GrantStep::CreateIdentity { .. } => !desired.identity.name_is_derived(),
         GrantStep::TagIdentity { .. } => true,
-        GrantStep::PutCredential(_) | GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) => false,
+        GrantStep::PutCredential(_) | GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) => may_be_own,
     };
     !plan.revocations.iter().any(takes) && !plan.grants.iter().any(overwrites)
 }

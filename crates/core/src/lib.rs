@@ -1,24 +1,33 @@
 //! The domain, pure: no clock, no randomness, no I/O, no async. Data flows one way:
 //!
 //! ```text
-//! validate ─► authorize ─► Desired ─┐
-//!                                   ├─► plan ─► (the shell executes) ─► Outcome ─► status
-//!                         Observed ─┘
+//! Case ─► verdict ─► Desired ──┐
+//!                              ├─► plan ─► (the shell executes) ─► Outcome ─► status
+//!                   Observed ──┘
 //! ```
 
 pub mod authorize;
 pub mod binding;
+pub mod case;
+pub mod cluster;
 pub mod config;
 pub mod crd_guard;
 pub mod desired;
-pub mod disposition;
 pub mod fault;
 pub mod known_state;
 pub mod names;
 pub mod observed;
+pub mod orphaned;
+pub mod orphans;
 pub mod outcome;
+pub mod owner;
 pub mod plan;
 pub mod policy;
+pub mod reasons;
+pub mod recorded;
 pub mod role_assignment_scopes;
+pub mod rules;
 pub mod sharing;
+pub mod spec;
 pub mod status;
+pub mod verdict;

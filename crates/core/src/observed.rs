@@ -1,4 +1,4 @@
-//! What was seen, in Azure and in the cluster.
+//! The observed state of the world for one binding, in Azure and in the cluster.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,22 +9,30 @@ use crate::names::{
     ServiceAccountName, ServiceAccountUid, TenantId,
 };
 
-/// Everything that planning needs to know of the world.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// The observed state of the world: everything that planning needs to know. There is no empty one: what was not looked at cannot be planned for.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
+    /// Azure.
+    pub azure: AzureState,
+    /// The service accounts of the binding's namespace that it has, had or asks for, or that carry its label.
+    pub service_accounts: BTreeMap<ServiceAccountName, ObservedServiceAccount>,
+    /// The client id by which the operator itself is signed in to Azure; none before its first token.
+    pub signed_in_as: Option<ClientId>,
+}
+
+/// The state of Azure for one binding: read just now, remembered, or taken for known ([`crate::known_state`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AzureState {
     /// The identity and its federated credentials.
     pub identity: ObservedIdentity,
     /// The role assignments of the identity's principal, and of the one that it had before when it was created anew.
     pub role_assignments: ObservedRoleAssignments,
-    /// The service accounts of the binding's namespace that the spec names or that carry our mark.
-    pub service_accounts: BTreeMap<ServiceAccountName, ObservedServiceAccount>,
 }
 
 /// The identity as Azure showed it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedIdentity {
     /// It is not there.
-    #[default]
     Absent,
     /// It is there.
     Present(PresentIdentity),
@@ -51,7 +59,21 @@ pub(crate) fn tag<'a>(tags: &'a Tags, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value.as_str())
 }
 
-/// What Azure gives an identity when it is created. A recreated one gets new ids.
+/// The tags that an identity must have so that it carries those that are wanted; none when it does. Tags of others stay: an Azure
+/// Policy may have put them there, and would again. One that is wanted replaces what stands there in another case of its name: to
+/// Azure they are one tag, and two in a request are an error.
+pub(crate) fn with_tags(present: &Tags, wanted: &Tags) -> Option<Tags> {
+    let differs = wanted.iter().any(|(name, value)| tag(present, name) != Some(value));
+    let others = || present.iter().filter(|(name, _)| tag(wanted, name).is_none());
+    differs.then(|| {
+        others()
+            .chain(wanted)
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    })
+}
+
+/// The ids that Azure gives an identity when it is created. A recreated one gets new ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdentityFacts {
     /// What a workload asks tokens for.
@@ -110,13 +132,13 @@ pub struct ObservedServiceAccount {
     pub tenant_id: Option<String>,
     /// The token lifetime that the operator wrote on it. Another manager's stays as it is while the spec names none.
     pub token_expiration: Option<String>,
-    /// The binding whose mark it carries.
+    /// The binding whose label it carries.
     pub bound_by: BoundBy,
     /// Whether the operator created it for this binding.
     pub created_by_us: bool,
 }
 
-/// Whose mark a service account carries.
+/// The binding whose label a service account carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoundBy {
     /// Nobody's.
@@ -149,19 +171,13 @@ impl ObservedIdentity {
 }
 
 impl ObservedRoleAssignments {
-    /// Those that are known.
+    /// The role assignments that are known.
     #[must_use]
     pub fn known(&self) -> &[ObservedRoleAssignment] {
         match self {
             Self::Known(assignments) => assignments,
             Self::Unknown(_) => &[],
         }
-    }
-}
-
-impl Default for ObservedRoleAssignments {
-    fn default() -> Self {
-        Self::Known(Vec::new())
     }
 }
 
@@ -197,5 +213,71 @@ impl ObservedCredential {
     #[must_use]
     pub fn has_audience(&self, audience: &Audience) -> bool {
         self.audiences.iter().map(String::as_str).eq([audience.as_str()])
+    }
+}
+
+// === impl Observed: what our own writes did to the world, so that it stays true without another look ===
+
+impl Observed {
+    /// The identity was created or read anew; its credentials stay as they are.
+    pub fn identity_written(&mut self, facts: IdentityFacts, tags: Tags) {
+        match &mut self.azure.identity {
+            ObservedIdentity::Present(present) => {
+                present.facts = facts;
+                present.tags = tags;
+            }
+            ObservedIdentity::Absent => {
+                self.azure.identity = ObservedIdentity::Present(PresentIdentity {
+                    facts,
+                    tags,
+                    credentials: Vec::new(),
+                });
+            }
+        }
+    }
+
+    /// A federated credential was written.
+    pub fn credential_written(&mut self, credential: ObservedCredential) {
+        if let ObservedIdentity::Present(present) = &mut self.azure.identity {
+            present.credentials.retain(|other| other.name != credential.name);
+            present.credentials.push(credential);
+        }
+    }
+
+    /// A federated credential was deleted.
+    pub fn credential_deleted(&mut self, name: &CredentialName) {
+        if let ObservedIdentity::Present(present) = &mut self.azure.identity {
+            present.credentials.retain(|credential| credential.name != *name);
+        }
+    }
+
+    /// A role assignment was written, or an equal one was found.
+    pub fn role_assigned(&mut self, assignment: ObservedRoleAssignment) {
+        if let ObservedRoleAssignments::Known(assignments) = &mut self.azure.role_assignments {
+            assignments.retain(|other| other.name != assignment.name);
+            assignments.push(assignment);
+        }
+    }
+
+    /// A role assignment was deleted.
+    pub fn role_assignment_deleted(&mut self, name: RoleAssignmentName) {
+        if let ObservedRoleAssignments::Known(assignments) = &mut self.azure.role_assignments {
+            assignments.retain(|assignment| assignment.name != name);
+        }
+    }
+
+    /// A service account was created or annotated.
+    pub fn account_applied(&mut self, name: ServiceAccountName, account: ObservedServiceAccount) {
+        self.service_accounts.insert(name, account);
+    }
+
+    /// A service account was released or deleted.
+    pub fn account_released(&mut self, name: &ServiceAccountName) {
+        self.service_accounts.remove(name);
+    }
+
+    /// The identity was deleted.
+    pub fn identity_deleted(&mut self) {
+        self.azure.identity = ObservedIdentity::Absent;
     }
 }

@@ -1,47 +1,40 @@
-//! What a reconcile came to. A status can only be made from one.
+//! The outcome of a reconcile. A status can only be made from one.
 
-use wio_api::{DeletionPolicy, Reason};
+use wio_api::Reason;
 
-use crate::authorize::NotPermitted;
-use crate::binding::InvalidField;
 use crate::desired::Desired;
-use crate::disposition::{Disposition, disposition};
 use crate::fault::{Blocked, Fault};
 use crate::observed::{Observed, ObservedRoleAssignments};
+use crate::orphaned::EndMark;
 use crate::plan::{Plan, plan};
+use crate::reasons::{Disposition, disposition, facts};
 
-/// What a reconcile came to.
+/// The outcome of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The binding was refused before anything was looked at; nothing was written.
-    Refused(Blocked),
-    /// What the binding may have could not be decided: nothing was given, and nothing was taken away.
-    Undecided(Blocked),
+    /// The verdict or the guard held it: nothing was given, and nothing was taken away.
+    Held(Blocked),
     /// The world could not be observed; nothing was written.
     Unobserved {
-        /// What was asked for.
-        desired: Box<Desired>,
+        /// What was desired; none when nothing was to be looked at.
+        desired: Option<Box<Desired>>,
         /// Why it could not.
         fault: Fault,
     },
     /// The world was observed, and the plan carried out as far as it went.
-    Observed(Box<Reconciled>),
+    Reconciled(Box<Reconciled>),
 }
 
-/// The world after a reconcile, and what kept it from being as desired.
+/// The world after a reconcile, what kept it from being as desired, and what is left to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconciled {
-    /// What was asked for.
-    pub desired: Desired,
-    /// The world as it is now.
-    pub observed: Observed,
-    /// What went wrong on the way.
-    pub faults: Vec<Fault>,
-    /// Whether nothing was written because the binding is suspended.
-    pub suspended: bool,
+    desired: Desired,
+    observed: Observed,
+    faults: Vec<Fault>,
+    rest: Plan,
 }
 
-/// What stands between a binding and being ready.
+/// A problem that stands between a binding and being ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What to do about it.
@@ -50,79 +43,117 @@ pub struct Problem {
     pub message: String,
 }
 
-impl Outcome {
-    /// The spec cannot be used.
-    #[must_use]
-    pub fn invalid(fields: &[InvalidField]) -> Self {
-        let list: Vec<String> = fields.iter().map(ToString::to_string).collect();
-        Self::Refused(Blocked {
-            reason: Reason::InvalidSpec,
-            message: list.join("; "),
-        })
-    }
+// === impl Outcome ===
 
-    /// The spec asks for what is not allowed, and nothing of it can be there: the binding never got the finalizer, which comes
-    /// before everything else. Whatever can have something is to be [`Desired::Denied`].
+impl Outcome {
+    /// What was desired; none when the binding was held.
     #[must_use]
-    pub fn denied(denied: &NotPermitted) -> Self {
-        Self::Refused(Blocked {
-            reason: Reason::NotPermitted,
-            message: denied.to_string(),
-        })
+    pub fn desired(&self) -> Option<&Desired> {
+        match self {
+            Self::Held(_) => None,
+            Self::Unobserved { desired, .. } => desired.as_deref(),
+            Self::Reconciled(reconciled) => Some(&reconciled.desired),
+        }
     }
 
     /// Everything that stands between the binding and being ready; empty when it is.
     #[must_use]
     pub fn problems(&self) -> Vec<Problem> {
         match self {
-            Self::Refused(blocked) | Self::Undecided(blocked) => vec![Problem::of(&Fault::Blocked(blocked.clone()))],
-            Self::Unobserved { desired, fault } => [Some(Problem::of(fault)), denial(desired)]
-                .into_iter()
-                .flatten()
-                .collect(),
-            Self::Observed(reconciled) => reconciled.problems(),
+            Self::Held(blocked) => vec![Problem::of(&Fault::Blocked(blocked.clone()))],
+            Self::Unobserved { desired, fault } => {
+                let denial = desired.as_deref().and_then(denial);
+                std::iter::once(Problem::of(fault)).chain(denial).collect()
+            }
+            Self::Reconciled(reconciled) => reconciled.problems(),
         }
     }
 
     /// Whether a deletion is complete: nothing is left to take away and nothing went wrong.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        matches!(self, Self::Observed(reconciled) if reconciled.is_gone())
+        match self {
+            Self::Reconciled(reconciled) => reconciled.is_gone(),
+            Self::Held(_) | Self::Unobserved { .. } => false,
+        }
     }
 
-    /// Whether everything is as the spec asks.
+    /// What is to be written on the identity of a binding that is gone, so that it says that it is to stay.
     #[must_use]
-    pub fn is_settled(&self) -> bool {
-        self.problems().is_empty()
+    pub fn mark(&self) -> Option<EndMark> {
+        match self {
+            Self::Reconciled(reconciled) => reconciled.mark(),
+            Self::Held(_) | Self::Unobserved { .. } => None,
+        }
     }
 }
 
+// === impl Reconciled ===
+
 impl Reconciled {
-    fn is_gone(&self) -> bool {
-        matches!(self.desired, Desired::Gone(_))
-            && self.faults.is_empty()
-            && self.unseen_roles().is_none()
-            && self.rest().is_empty()
+    /// The world as it is after a plan was carried out as far as it went. What is left to do is planned here, once.
+    #[must_use]
+    pub fn new(desired: Desired, observed: Observed, faults: Vec<Fault>) -> Self {
+        Self {
+            rest: plan(&desired, &observed),
+            desired,
+            observed,
+            faults,
+        }
     }
 
-    /// Why the role assignments are not known, where that matters. What is left to the user's care needs no look.
-    fn unseen_roles(&self) -> Option<Fault> {
-        let orphaned = matches!(&self.desired, Desired::Gone(removal) if removal.policy == DeletionPolicy::Orphan);
-        match &self.observed.role_assignments {
-            ObservedRoleAssignments::Unknown(fault) if !orphaned => Some(Fault::Azure(fault.clone())),
-            _ => None,
-        }
+    /// What was asked for.
+    #[must_use]
+    pub const fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    /// The world as it is now.
+    #[must_use]
+    pub const fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// What went wrong on the way.
+    #[must_use]
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
     }
 
     /// What is still to be done.
     #[must_use]
-    pub fn rest(&self) -> Plan {
-        plan(&self.desired, &self.observed)
+    pub const fn rest(&self) -> &Plan {
+        &self.rest
+    }
+
+    /// Whether nothing was written because the binding is suspended.
+    #[must_use]
+    pub const fn is_suspended(&self) -> bool {
+        matches!(&self.desired, Desired::Bound(binding) if binding.suspended)
+    }
+
+    /// What is to be written on an identity that outlives its binding.
+    fn mark(&self) -> Option<EndMark> {
+        match (&self.desired, self.observed.azure.identity.present()) {
+            (Desired::Gone(removal), Some(present)) => removal.mark(&present.tags),
+            _ => None,
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(self.desired, Desired::Gone(_)) && self.problems().is_empty()
+    }
+
+    /// Why the role assignments are not known.
+    fn unseen_roles(&self) -> Option<Fault> {
+        match &self.observed.azure.role_assignments {
+            ObservedRoleAssignments::Unknown(fault) => Some(Fault::Azure(fault.clone())),
+            ObservedRoleAssignments::Known(_) => None,
+        }
     }
 
     fn problems(&self) -> Vec<Problem> {
-        let rest = self.rest();
-        let blocked = rest.blocked.iter().cloned().map(Fault::Blocked);
+        let blocked = self.rest.blocked.iter().cloned().map(Fault::Blocked);
         let mut problems: Vec<Problem> = self
             .faults
             .iter()
@@ -131,51 +162,45 @@ impl Reconciled {
             .chain(blocked)
             .map(|fault| Problem::of(&fault))
             .collect();
-        if let Some(denial) = denial(&self.desired) {
-            if problems.is_empty() && rest.has_steps() {
+        if self.rest.has_steps() {
+            if self.is_suspended() {
+                problems.push(suspended(&self.rest));
+            } else if problems.is_empty() {
                 problems.push(another_look());
             }
-            problems.push(denial);
-            return problems;
         }
-        if self.suspended && rest.has_steps() {
-            let steps = rest.revocations.len() + rest.grants.len();
-            problems.push(Problem {
-                disposition: Disposition::Stalled {
-                    reason: Reason::Suspended,
-                },
-                message: if steps == 1 {
-                    "spec.suspend is true and 1 change waits; set it to false to have it made".to_owned()
-                } else {
-                    format!("spec.suspend is true and {steps} changes wait; set it to false to have them made")
-                },
-            });
-        } else if problems.is_empty() && rest.has_steps() {
-            problems.push(another_look());
-        }
+        problems.extend(denial(&self.desired));
         problems
+    }
+}
+
+fn suspended(rest: &Plan) -> Problem {
+    let steps = rest.revocations.len() + rest.grants.len();
+    Problem {
+        disposition: Disposition::of(Reason::Suspended, None),
+        message: if steps == 1 {
+            "spec.suspend is true and 1 change waits; set it to false to have it made".to_owned()
+        } else {
+            format!("spec.suspend is true and {steps} changes wait; set it to false to have them made")
+        },
     }
 }
 
 fn another_look() -> Problem {
     Problem {
-        disposition: Disposition::Wait {
-            reason: Reason::Progressing,
-        },
+        disposition: Disposition::of(Reason::Progressing, None),
         message: "Azure or the cluster changed while the operator was at work; it looks again".to_owned(),
     }
 }
 
-/// That the binding is denied, when it is. Also while it is suspended: otherwise whoever suspends a binding would keep what a
+/// The problem of a denied binding. Also while it is suspended: otherwise whoever suspends a binding would keep what a
 /// policy takes away.
 fn denial(desired: &Desired) -> Option<Problem> {
     let Desired::Denied(denial) = desired else {
         return None;
     };
     Some(Problem {
-        disposition: Disposition::Stalled {
-            reason: Reason::NotPermitted,
-        },
+        disposition: Disposition::of(Reason::NotPermitted, None),
         message: format!(
             "{}. Its federated credentials, role assignments and annotations are taken away",
             denial.why().to_string().trim_end_matches('.')
@@ -183,60 +208,18 @@ fn denial(desired: &Desired) -> Option<Problem> {
     })
 }
 
+// === impl Problem ===
+
 impl Problem {
     fn of(fault: &Fault) -> Self {
         let disposition = disposition(fault);
-        let message = match (fault, next_step(disposition.reason())) {
+        let message = match (fault, facts(disposition.reason()).next_step) {
             (Fault::Azure(_) | Fault::Kubernetes(_), Some(next)) => {
                 format!("{}. {next}", fault.to_string().trim_end_matches('.'))
             }
             // What blocks tells the way out itself.
-            _ => fault.to_string(),
+            (Fault::Blocked(_), _) | (_, None) => fault.to_string(),
         };
         Self { disposition, message }
     }
-}
-
-/// What to do about an error of Azure or Kubernetes, whose own words tell at best what is wrong.
-const fn next_step(reason: Reason) -> Option<&'static str> {
-    Some(match reason {
-        Reason::AuthorizationFailed => {
-            "Give the operator's own identity a role that allows it; the operator tries again by itself"
-        }
-        Reason::CredentialUnavailable => "Check the operator's own credentials; it tries again by itself",
-        Reason::DisallowedByPolicy => "Make the spec agree with that Azure Policy, or have an exemption made",
-        Reason::ScopeLocked => "Have the lock removed; the operator tries again by itself",
-        Reason::ResourceGroupNotFound => "Create it, or correct the operator's configuration or the spec",
-        Reason::RegionUnsupported => "Federated credentials need an identity in another region",
-        Reason::ReplicationPending => {
-            "Azure can take four minutes to know a new identity everywhere; the operator tries again by itself"
-        }
-        Reason::ConcurrentWrites => "Somebody else changes the same identity; the operator tries again by itself",
-        Reason::IdentityNotFound => "The operator looks again",
-        Reason::PrincipalNotFound => {
-            "Azure can take some minutes to know a new identity as one that can have roles; the operator tries again by itself"
-        }
-        Reason::RoleAccessDenied => {
-            "Give the operator's own identity a role that allows it, and whose condition allows this role; the operator tries \
-             again by itself"
-        }
-        Reason::RoleAssignmentExists => {
-            "Somebody else assigned the same role; the operator leaves it as it is and looks again"
-        }
-        Reason::RoleAssignmentConflict => {
-            "Another assignment has the name that is derived for this one; find out who made it, and delete it"
-        }
-        Reason::RoleAssignmentLimitExceeded => {
-            "Azure allows 4000 role assignments in a subscription; have some removed, or assign the role at a wider scope"
-        }
-        Reason::RoleScopeNotFound => "Create it, or correct the scope in spec.roleAssignments",
-        Reason::Throttled | Reason::AzureUnavailable | Reason::KubernetesUnavailable => {
-            "The operator tries again by itself"
-        }
-        Reason::AzureRejected => "Change what Azure objects to in the spec or in the operator's configuration",
-        Reason::KubernetesRejected => {
-            "Check the operator's RBAC, quotas and admission webhooks; the operator tries again by itself"
-        }
-        _ => return None,
-    })
 }

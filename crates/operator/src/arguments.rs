@@ -11,7 +11,7 @@ use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_controller::Settings;
 use wio_core::config::OperatorConfig;
 use wio_core::names::{
-    Audience, ClientId, IdentityId, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, SubscriptionId,
+    Audience, IdentityId, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, SubscriptionId,
 };
 
 const AFTER_HELP: &str = "\
@@ -69,7 +69,7 @@ pub(crate) struct Arguments {
     location: Location,
 
     /// An identity that no binding may have, as its resource id: those by which the cluster itself acts on Azure (of its
-    /// control plane, kubelets and add-ons). The operator's own, of AZURE_CLIENT_ID, is one without being named. May be given
+    /// control plane, kubelets and add-ons). The operator's own is one without being named. May be given
     /// several times, or as a list with commas.
     #[arg(
         long = "protected-identity",
@@ -234,7 +234,6 @@ impl Arguments {
                 audience: self.audience,
                 protected_identities: self.protected_identities,
                 protected_groups: self.protected_groups,
-                own_client_id: own_client_id(),
                 unlocked_roles: self.unlocked_roles.into_iter().collect(),
             },
             drift_interval: self.drift_interval,
@@ -242,11 +241,6 @@ impl Arguments {
             instance: self.pod_name,
         }
     }
-}
-
-/// As whom the operator signs in, where the environment says it. What is no GUID there Entra refuses in its own words.
-fn own_client_id() -> Option<ClientId> {
-    std::env::var("AZURE_CLIENT_ID").ok()?.parse().ok()
 }
 
 /// A duration such as 90s, 30m or 1h: a whole number and a unit.

@@ -2,12 +2,12 @@
 
 mod arguments;
 mod logs;
+mod signals;
 
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::arguments::Arguments;
 
@@ -34,15 +34,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let client = kube::Client::try_default()
         .await
         .context("no way to the Kubernetes API server: run in a cluster with a service account, or set KUBECONFIG")?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let shutdown = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     let listener = arguments.listener().await?;
-    wio_controller::run(client, azure, arguments.settings(), listener, shutdown).await;
-    Ok(())
+    let (shutdown, second) = signals::listen()?;
+    tokio::select! {
+        ended = wio_controller::run(client, azure, arguments.settings(), listener, shutdown) => Ok(ended?),
+        () = second => anyhow::bail!("a second signal came: reconciles under way are left"),
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use serde::Serialize;
-use wio_core::authorize::LOCKED_ROLES;
+use wio_core::config::LOCKED_ROLES;
 
 /// A custom role: <https://learn.microsoft.com/azure/role-based-access-control/role-definitions>.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(crate) enum Plane {
 }
 
 const READ_IDENTITY: Permission = Permission {
-    reason: "It reads an identity before it changes or deletes anything of it.",
+    reason: "It reads an identity before it changes or deletes anything of it, and lists those of a resource group, to find what bindings left that are gone.",
     action: "Microsoft.ManagedIdentity/userAssignedIdentities/read",
     plane: Plane::Control,
 };

@@ -101,7 +101,10 @@ fn wrong_way(edge: &Edge) -> Option<String> {
         .any(|layer| layer.name == to && matches!(layer.may_use, MayUse::Anything));
     let may = match layer.may_use {
         MayUse::Anything => true,
-        MayUse::These(these) => these.contains(&to.as_str()) || (*tests_only && FOR_TESTS.contains(&to.as_str())),
+        // A crate's tests may use the crate itself with the features that are for tests.
+        MayUse::These(these) => {
+            these.contains(&to.as_str()) || (*tests_only && (from == to || FOR_TESTS.contains(&to.as_str())))
+        }
     };
     let allowed = match layer.may_use {
         MayUse::These([]) => "none of the workspace's crates".to_owned(),

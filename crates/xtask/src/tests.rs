@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::Value;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
-use wio_core::authorize::LOCKED_ROLES;
+use wio_core::config::LOCKED_ROLES;
 use wio_core::policy::Policies;
 
 use crate::azure;

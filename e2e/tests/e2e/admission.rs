@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wio_api::{ConditionType, Reason, WorkloadIdentityPolicy};
 use wio_core::config::OperatorConfig;
-use wio_core::policy::{Policies, effective};
+use wio_core::policy::{Policies, merge};
 use wio_e2e::cluster::Cluster;
 use wio_e2e::namespace::{DEADLINE, Namespace, REFUSED};
 use wio_e2e::operator::{AUDIENCE, NODE_GROUP};
@@ -268,14 +268,13 @@ pub(crate) fn effective_policy(policies: &[WorkloadIdentityPolicy]) -> Result<Va
         audience: AUDIENCE.parse()?,
         protected_identities: Vec::new(),
         protected_groups: vec![group_id(NODE_GROUP).parse()?],
-        own_client_id: None,
         unlocked_roles: std::collections::BTreeSet::new(),
     };
     Ok(json!({
         "apiVersion": "workloadidentity.dev/v1alpha1",
         "kind": "WorkloadIdentityEffectivePolicy",
         "metadata": { "name": "cluster" },
-        "spec": effective(&config, &Policies::parse(policies)),
+        "spec": merge(&config, &Policies::parse(policies)),
     }))
 }
 

@@ -4,7 +4,7 @@
 use azure_mgmt_msi::federated_identity_credentials::Client;
 use azure_mgmt_msi::models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties};
 use serde::Deserialize;
-use wio_core::authorize::{Authorized, Grant, Revoke};
+use wio_core::authorize::{Granted, Revocable};
 use wio_core::desired::DesiredCredential;
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{CredentialName, IdentityId};
@@ -61,10 +61,10 @@ impl Azure {
     /// Everything but a success.
     pub async fn put_credential(
         &self,
-        authorized: &Authorized<Grant>,
+        granted: &Granted,
         credential: &DesiredCredential,
     ) -> Result<ObservedCredential, AzureFault> {
-        let id = authorized.identity();
+        let id = granted.identity();
         let _only_writer = self.locks.hold(id).await;
         let (call, client) = self.credentials(Operation::PutCredential, id, &credential.name);
         let [subscription, group, identity] = names(id);
@@ -85,12 +85,8 @@ impl Azure {
     ///
     /// # Errors
     /// Whatever does not say that it is gone.
-    pub async fn delete_credential(
-        &self,
-        authorized: &Authorized<Revoke>,
-        name: &CredentialName,
-    ) -> Result<(), AzureFault> {
-        let id = authorized.identity();
+    pub async fn delete_credential(&self, revocable: &Revocable, name: &CredentialName) -> Result<(), AzureFault> {
+        let id = revocable.identity();
         let _only_writer = self.locks.hold(id).await;
         let (call, client) = self.credentials(Operation::DeleteCredential, id, name);
         let [subscription, group, identity] = names(id);

@@ -5,10 +5,11 @@ use azure_mgmt_msi::models::{Identity, IdentityUpdate, TrackedResource};
 use azure_mgmt_msi::user_assigned_identities::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wio_core::authorize::{Authorized, Grant, Revoke};
+use wio_core::authorize::{Granted, Revocable};
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{IdentityId, Location, ResourceGroupId};
 use wio_core::observed::{IdentityFacts, Tags};
+use wio_core::orphaned::EndMark;
 
 use crate::answer::says_absent;
 use crate::client::Azure;
@@ -95,12 +96,12 @@ impl Azure {
     /// Everything but 200 and 201.
     pub async fn put_identity(
         &self,
-        authorized: &Authorized<Grant>,
+        granted: &Granted,
         location: &Location,
         tags: &Tags,
     ) -> Result<WrittenIdentity, AzureFault> {
         const CREATED: u16 = 201;
-        let id = authorized.identity();
+        let id = granted.identity();
         let (call, client) = self.identities(Operation::PutIdentity, id);
         let [subscription, group, name] = names(id);
         let mut resource = TrackedResource::new(location.to_string());
@@ -121,8 +122,23 @@ impl Azure {
     ///
     /// # Errors
     /// Everything but a success.
-    pub async fn tag_identity(&self, authorized: &Authorized<Grant>, tags: &Tags) -> Result<IdentityView, AzureFault> {
-        let id = authorized.identity();
+    pub async fn tag_identity(&self, granted: &Granted, tags: &Tags) -> Result<IdentityView, AzureFault> {
+        self.write_tags(granted.identity(), tags).await
+    }
+
+    /// Writes on an identity that outlives its binding that it is to stay. One that is not there needs no mark.
+    ///
+    /// # Errors
+    /// Everything but a success.
+    pub async fn mark_end(&self, mark: &EndMark) -> Result<(), AzureFault> {
+        match self.write_tags(mark.identity(), mark.tags()).await {
+            Ok(_) => Ok(()),
+            Err(fault) if says_absent(&fault.cause) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    async fn write_tags(&self, id: &IdentityId, tags: &Tags) -> Result<IdentityView, AzureFault> {
         let (call, client) = self.identities(Operation::TagIdentity, id);
         let [subscription, group, name] = names(id);
         let update = IdentityUpdate {
@@ -141,8 +157,8 @@ impl Azure {
     ///
     /// # Errors
     /// Whatever does not say that it is gone.
-    pub async fn delete_identity(&self, authorized: &Authorized<Revoke>) -> Result<(), AzureFault> {
-        let id = authorized.identity();
+    pub async fn delete_identity(&self, revocable: &Revocable) -> Result<(), AzureFault> {
+        let id = revocable.identity();
         let (call, client) = self.identities(Operation::DeleteIdentity, id);
         let [subscription, group, name] = names(id);
         match call.run(client.delete(subscription, group, name).send()).await {

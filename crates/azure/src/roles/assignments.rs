@@ -2,12 +2,12 @@
 //! <https://learn.microsoft.com/rest/api/authorization/role-assignments>.
 
 use azure_core::http::{Method, Request, Url};
-use wio_core::authorize::{Authorized, Grant, Revoke};
-use wio_core::binding::Owner;
+use wio_core::authorize::{Granted, Revocable};
 use wio_core::desired::DesiredRole;
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{PrincipalId, RoleAssignmentName, Scope};
 use wio_core::observed::ObservedRoleAssignment;
+use wio_core::owner::Owner;
 
 use crate::answer::says_absent;
 use crate::client::Azure;
@@ -63,31 +63,28 @@ impl Azure {
     /// Everything but a success, among it a role that the witness does not permit.
     pub async fn put_role_assignment(
         &self,
-        authorized: &Authorized<Grant>,
+        granted: &Granted,
         owner: &Owner,
         role: &DesiredRole,
         principal: PrincipalId,
     ) -> Result<ObservedRoleAssignment, AzureFault> {
-        self.assign(authorized, owner, role, principal)
+        self.assign(granted, owner, role, principal)
             .await
             .map_err(|cause| AzureFault {
-                operation: format!(
-                    "give the managed identity {} the role {role}",
-                    authorized.identity().name
-                ),
+                operation: format!("give the managed identity {} the role {role}", granted.identity().name),
                 cause,
             })
     }
 
     async fn assign(
         &self,
-        authorized: &Authorized<Grant>,
+        granted: &Granted,
         owner: &Owner,
         role: &DesiredRole,
         principal: PrincipalId,
     ) -> Result<ObservedRoleAssignment, AzureCause> {
         const EXISTS: &str = "RoleAssignmentExists";
-        if !authorized.roles().contains(&role.permitted) {
+        if !granted.roles().contains(&role.permitted) {
             return Err(AzureCause::Refused(
                 "the role was not permitted for this identity".to_owned(),
             ));
@@ -133,7 +130,7 @@ impl Azure {
     /// Whatever does not say that it is gone.
     pub async fn delete_role_assignment(
         &self,
-        authorized: &Authorized<Revoke>,
+        revocable: &Revocable,
         scope: &Scope,
         name: RoleAssignmentName,
     ) -> Result<(), AzureFault> {
@@ -149,7 +146,7 @@ impl Azure {
             Err(cause) => Err(AzureFault {
                 operation: format!(
                     "delete the role assignment {name} at {scope} of the managed identity {}",
-                    authorized.identity().name
+                    revocable.identity().name
                 ),
                 cause: denied(cause, DELETE, scope),
             }),

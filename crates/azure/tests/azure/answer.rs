@@ -34,11 +34,11 @@ async fn an_error_carries_what_azure_said_of_it() {
             .await
             .unwrap_err(),
         azure.tag_identity(&grant, &Tags::new()).await.unwrap_err(),
-        azure.delete_identity(&grant.revoking()).await.unwrap_err(),
+        azure.delete_identity(&grant.revocable()).await.unwrap_err(),
         azure.list_credentials(&id("orders")).await.unwrap_err(),
         azure.put_credential(&grant, &credential).await.unwrap_err(),
         azure
-            .delete_credential(&grant.revoking(), &credential.name)
+            .delete_credential(&grant.revocable(), &credential.name)
             .await
             .unwrap_err(),
     ];
@@ -97,9 +97,9 @@ async fn a_404_that_azure_did_not_write_is_not_taken_for_an_absence() {
     let html = || response(404, &[("content-type", "text/html")], "<html>no such page</html>");
     let (azure, _) = answered(vec![html()]);
     azure.get_identity(&id("orders")).await.unwrap_err();
-    azure.delete_identity(&granted("orders").revoking()).await.unwrap_err();
+    azure.delete_identity(&granted("orders").revocable()).await.unwrap_err();
     azure
-        .delete_credential(&granted("orders").revoking(), &name("wib-one"))
+        .delete_credential(&granted("orders").revocable(), &name("wib-one"))
         .await
         .unwrap_err();
 }
@@ -112,9 +112,9 @@ async fn deleting_what_is_not_there_is_done() {
         error_response(404, "ResourceNotFound"),
     ] {
         let (azure, seen) = answered(vec![answer]);
-        azure.delete_identity(&granted("orders").revoking()).await.unwrap();
+        azure.delete_identity(&granted("orders").revocable()).await.unwrap();
         azure
-            .delete_credential(&granted("orders").revoking(), &name("wib-one"))
+            .delete_credential(&granted("orders").revocable(), &name("wib-one"))
             .await
             .unwrap();
         let lines: Vec<String> = seen.all().iter().map(request_line).collect();

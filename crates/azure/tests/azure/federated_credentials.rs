@@ -58,11 +58,11 @@ async fn an_identity_that_is_not_replicated_yet_says_so() {
     let (azure, _) = cloud(|config| config.parent_replication = Duration::from_mins(1)).await;
     let binding = desired("orders", &["orders"]);
     azure
-        .put_identity(&binding.authorized, &name("westeurope"), &Tags::new())
+        .put_identity(&binding.granted, &name("westeurope"), &Tags::new())
         .await
         .unwrap();
     let fault = azure
-        .put_credential(&binding.authorized, &binding.credentials[0])
+        .put_credential(&binding.granted, &binding.credentials[0])
         .await
         .unwrap_err();
     assert!(
@@ -71,7 +71,7 @@ async fn an_identity_that_is_not_replicated_yet_says_so() {
     );
     tokio::time::advance(Duration::from_mins(2)).await;
     azure
-        .put_credential(&binding.authorized, &binding.credentials[0])
+        .put_credential(&binding.granted, &binding.credentials[0])
         .await
         .unwrap();
 }

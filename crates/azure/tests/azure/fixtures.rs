@@ -11,13 +11,17 @@ use serde_json::{Value, json};
 use wio_api::ManagedIdentity;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Simulator};
-use wio_core::authorize::{Authorized, Grant, authorize};
-use wio_core::binding::validate;
-use wio_core::config::{Cluster, OperatorConfig};
-use wio_core::desired::{DesiredBinding, DesiredCredential};
+use wio_core::authorize::Granted;
+use wio_core::binding::Binding;
+use wio_core::case::{Candidate, Case};
+use wio_core::cluster::Cluster;
+use wio_core::config::OperatorConfig;
+use wio_core::desired::{Desired, DesiredBinding, DesiredCredential};
 use wio_core::names::IdentityId;
 use wio_core::observed::Tags;
 use wio_core::policy::{NamespaceFacts, Policies};
+use wio_core::rules::Rules;
+use wio_core::verdict::{Verdict, verdict};
 use wio_testkit::azure::{credential, transport};
 use wio_testkit::fixtures::{binding, policy};
 
@@ -43,7 +47,6 @@ fn config() -> OperatorConfig {
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
-        own_client_id: None,
         unlocked_roles: BTreeSet::new(),
     }
 }
@@ -88,23 +91,41 @@ fn asked(identity: &str, accounts: &[&str], roles: &[(&str, &str)]) -> DesiredBi
         id: name("0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01"),
         issuer: name(ISSUER),
     };
-    let validated = validate(&object, &cluster.id).unwrap();
     let everything = roles
         .iter()
         .fold(policy("everything").namespace("shop"), |built, (role, scope)| {
             built.role(role, &[scope])
         })
         .build();
-    let shop = NamespaceFacts {
-        name: name("shop"),
-        labels: BTreeMap::new(),
+    let by_policy = Rules {
+        config: Arc::new(config()),
+        policies: Arc::new(Policies::parse([&everything])),
+        namespace: NamespaceFacts {
+            name: name("shop"),
+            labels: BTreeMap::new(),
+        },
+        cluster,
     };
-    let authorized = authorize(&validated, &config(), &Policies::parse([&everything]), &shop, 0).unwrap();
-    DesiredBinding::new(&validated, authorized, &cluster, &config())
+    let case = Case {
+        candidate: Candidate {
+            binding: Binding::parse(&object, &by_policy.cluster.id).unwrap(),
+            credentials_before: 0,
+        },
+        labelled: BTreeSet::new(),
+        neighbours: Vec::new(),
+        rules: by_policy,
+    };
+    match verdict(&case) {
+        Verdict::Pursue(desired) => match *desired {
+            Desired::Bound(binding) => binding,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
 }
 
-pub fn granted(identity: &str) -> Authorized<Grant> {
-    desired(identity, &["orders"]).authorized
+pub fn granted(identity: &str) -> Granted {
+    desired(identity, &["orders"]).granted
 }
 
 pub fn desired_credential(account: &str) -> DesiredCredential {

@@ -76,7 +76,7 @@ async fn an_identity_is_read_and_its_absence_is_no_fault() {
 async fn an_identity_lives_from_its_creation_to_its_confirmed_end() {
     let (azure, simulator) = cloud(|config| config.page_size = 2).await;
     let binding = desired("orders", &["a", "b", "c", "d", "e"]);
-    let grant = &binding.authorized;
+    let grant = &binding.granted;
     assert_eq!(azure.get_identity(&id("orders")).await.unwrap(), None);
 
     let put = azure
@@ -104,20 +104,20 @@ async fn an_identity_lives_from_its_creation_to_its_confirmed_end() {
 
     for credential in &binding.credentials {
         azure
-            .delete_credential(&grant.revoking(), &credential.name)
+            .delete_credential(&grant.revocable(), &credential.name)
             .await
             .unwrap();
     }
     azure
-        .delete_credential(&grant.revoking(), &binding.credentials[0].name)
+        .delete_credential(&grant.revocable(), &binding.credentials[0].name)
         .await
         .unwrap();
     assert_eq!(azure.list_credentials(&id("orders")).await.unwrap(), []);
-    azure.delete_identity(&grant.revoking()).await.unwrap();
-    azure.delete_identity(&grant.revoking()).await.unwrap();
+    azure.delete_identity(&grant.revocable()).await.unwrap();
+    azure.delete_identity(&grant.revocable()).await.unwrap();
     assert_eq!(azure.get_identity(&id("orders")).await.unwrap(), None);
     azure
-        .delete_credential(&grant.revoking(), &binding.credentials[0].name)
+        .delete_credential(&grant.revocable(), &binding.credentials[0].name)
         .await
         .unwrap();
     let statuses: Vec<_> = simulator.requests().iter().map(|request| request.status).collect();

@@ -53,7 +53,7 @@ async fn writes_to_one_identity_come_one_after_the_other() {
     let (azure, crowd) = crowded();
     let binding = desired("orders", &["orders", "mails", "bills"]);
     let grant = granted("orders");
-    let revoke = grant.revoking();
+    let revoke = grant.revocable();
     let puts = binding
         .credentials
         .iter()
@@ -76,7 +76,7 @@ async fn writes_to_different_identities_go_beside_each_other() {
     let started = Instant::now();
     let puts = bindings
         .iter()
-        .map(|binding| azure.put_credential(&binding.authorized, &binding.credentials[0]));
+        .map(|binding| azure.put_credential(&binding.granted, &binding.credentials[0]));
     assert!(futures::future::join_all(puts).await.iter().all(Result::is_ok));
     assert_eq!(crowd.lock().unwrap().most_of_all, 3);
     assert_eq!(started.elapsed(), LATENCY);
@@ -89,13 +89,13 @@ async fn many_writers_on_one_identity_meet_no_conflict() {
     let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
     let binding = desired("orders", &accounts);
     azure
-        .put_identity(&binding.authorized, &name("westeurope"), &Tags::new())
+        .put_identity(&binding.granted, &name("westeurope"), &Tags::new())
         .await
         .unwrap();
     let puts = binding
         .credentials
         .iter()
-        .map(|credential| azure.put_credential(&binding.authorized, credential));
+        .map(|credential| azure.put_credential(&binding.granted, credential));
     for put in futures::future::join_all(puts).await {
         put.unwrap();
     }

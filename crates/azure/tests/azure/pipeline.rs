@@ -71,7 +71,7 @@ async fn a_connection_that_breaks_is_told_with_its_reason() {
     let azure = client(transport(|_| async {
         Err::<Response, _>(std::io::Error::other("connection reset by peer"))
     }));
-    let fault = azure.delete_identity(&granted("orders").revoking()).await.unwrap_err();
+    let fault = azure.delete_identity(&granted("orders").revocable()).await.unwrap_err();
     assert!(
         matches!(&fault.cause, AzureCause::Transport(why) if why.contains("connection reset by peer")),
         "{fault}"

@@ -4,10 +4,10 @@ use http::Request;
 use serde_json::{Value, json};
 use wio_azure_sim::{Fault, ResourceKind, Simulator};
 use wio_core::desired::DesiredBinding;
-use wio_core::disposition::{Disposition, disposition};
 use wio_core::fault::{AzureCause, AzureFault, Fault as Trouble};
 use wio_core::names::{PrincipalId, RoleAssignmentName, RoleDefinitionGuid, Scope};
 use wio_core::observed::Tags;
+use wio_core::reasons::{Disposition, disposition};
 
 use wio_api::Reason;
 use wio_azure::Azure;
@@ -34,7 +34,7 @@ fn scope(text: &str) -> Scope {
 /// An identity in the cloud; gives its principal.
 async fn identity(azure: &Azure, binding: &DesiredBinding) -> PrincipalId {
     let put = azure
-        .put_identity(&binding.authorized, &name("westeurope"), &Tags::new())
+        .put_identity(&binding.granted, &name("westeurope"), &Tags::new())
         .await
         .unwrap();
     put.view.facts.principal_id
@@ -104,7 +104,7 @@ async fn roles_are_given_listed_over_pages_and_taken_away() {
     let subscription = scope(&format!("/subscriptions/{SUBSCRIPTION}"));
     assert_eq!(azure.list_role_assignments(&subscription, principal).await.unwrap(), []);
     for role in &binding.roles {
-        let put = || azure.put_role_assignment(&binding.authorized, &binding.owner, role, principal);
+        let put = || azure.put_role_assignment(&binding.granted, &binding.owner, role, principal);
         let written = put().await.unwrap();
         assert!(binding.owner.owns_assignment(&written) && role.is_given_by(&written, principal));
         assert_eq!(put().await.unwrap(), written, "a second time changes nothing");
@@ -117,7 +117,7 @@ async fn roles_are_given_listed_over_pages_and_taken_away() {
     let below = azure.list_role_assignments(&scope(VAULT), principal).await.unwrap();
     assert_eq!(below, [], "none holds there");
 
-    let revoke = binding.authorized.revoking();
+    let revoke = binding.granted.revocable();
     for seen in &listed {
         let at = scope(&seen.scope);
         azure.delete_role_assignment(&revoke, &at, seen.name).await.unwrap();
@@ -136,7 +136,7 @@ async fn an_equal_assignment_of_somebody_else_is_found_and_never_becomes_ours() 
     let other = "b0f43c54-e787-4862-89b1-a653fa9cf747";
     assigned_by_hand(&simulator, GROUP, other, reader, principal).await;
     assigned_by_hand(&simulator, VAULT, SOMEBODY_ELSES, SECRETS_USER, principal).await;
-    let put = || azure.put_role_assignment(&binding.authorized, &binding.owner, &binding.roles[0], principal);
+    let put = || azure.put_role_assignment(&binding.granted, &binding.owner, &binding.roles[0], principal);
     let found = put().await.unwrap();
     assert_eq!(found.name, name(SOMEBODY_ELSES));
     assert!(!binding.owner.owns_assignment(&found));
@@ -160,7 +160,7 @@ async fn what_azure_refuses_is_told_apart() {
     let (azure, simulator) = cloud(|config| config.role_assignment_limit = 1).await;
     let binding = secrets_user();
     let principal = identity(&azure, &binding).await;
-    let put = || azure.put_role_assignment(&binding.authorized, &binding.owner, &binding.roles[0], principal);
+    let put = || azure.put_role_assignment(&binding.granted, &binding.owner, &binding.roles[0], principal);
 
     simulator.inject(
         Fault::on("PUT")
@@ -197,7 +197,7 @@ async fn a_new_identity_can_have_roles_at_once_because_its_type_is_said() {
     let binding = secrets_user();
     let principal = identity(&azure, &binding).await;
     azure
-        .put_role_assignment(&binding.authorized, &binding.owner, &binding.roles[0], principal)
+        .put_role_assignment(&binding.granted, &binding.owner, &binding.roles[0], principal)
         .await
         .unwrap();
 }
@@ -213,7 +213,7 @@ async fn a_lost_permission_is_named_with_the_scope_where_it_is_missing() {
         (
             "write",
             azure
-                .put_role_assignment(&binding.authorized, &binding.owner, role, principal)
+                .put_role_assignment(&binding.granted, &binding.owner, role, principal)
                 .await
                 .unwrap_err(),
         ),
@@ -224,7 +224,7 @@ async fn a_lost_permission_is_named_with_the_scope_where_it_is_missing() {
         (
             "delete",
             azure
-                .delete_role_assignment(&binding.authorized.revoking(), role.scope(), ours(&binding, principal))
+                .delete_role_assignment(&binding.granted.revocable(), role.scope(), ours(&binding, principal))
                 .await
                 .unwrap_err(),
         ),
@@ -243,7 +243,7 @@ async fn a_scope_that_is_not_there_is_named_and_has_no_assignments() {
     let binding = desired_with("orders", &[("Key Vault Secrets User", &nowhere)]);
     let principal = identity(&azure, &binding).await;
     let fault = azure
-        .put_role_assignment(&binding.authorized, &binding.owner, &binding.roles[0], principal)
+        .put_role_assignment(&binding.granted, &binding.owner, &binding.roles[0], principal)
         .await
         .unwrap_err();
     assert_eq!(fault.cause, AzureCause::RoleScopeNotFound(name(&nowhere)));
@@ -257,7 +257,7 @@ async fn a_scope_that_is_not_there_is_named_and_has_no_assignments() {
 #[tokio::test]
 async fn deleting_what_is_not_there_is_done_and_what_may_only_be_invisible_is_not() {
     let binding = secrets_user();
-    let revoke = binding.authorized.revoking();
+    let revoke = binding.granted.revocable();
     let delete = async |answer: Response| {
         let (azure, seen) = answered(vec![answer]);
         let done = azure
@@ -310,7 +310,7 @@ async fn a_role_is_asked_for_in_the_subscription_with_the_type_of_its_principal(
     );
     let (azure, seen) = answered(vec![json_response(201, &shown)]);
     let written = azure
-        .put_role_assignment(&binding.authorized, &binding.owner, &binding.roles[0], principal)
+        .put_role_assignment(&binding.granted, &binding.owner, &binding.roles[0], principal)
         .await
         .unwrap();
     assert!(
@@ -352,7 +352,7 @@ async fn an_answer_about_another_assignment_is_not_believed() {
     ] {
         let (azure, _) = answered(vec![json_response(200, &shown)]);
         let fault = azure
-            .put_role_assignment(&binding.authorized, &binding.owner, &binding.roles[0], principal)
+            .put_role_assignment(&binding.granted, &binding.owner, &binding.roles[0], principal)
             .await
             .unwrap_err();
         assert!(matches!(fault.cause, AzureCause::Malformed(_)), "{shown}: {fault}");
@@ -366,12 +366,7 @@ async fn a_role_that_the_witness_does_not_permit_never_leaves() {
     let binding = secrets_user();
     let without = desired_with("orders", &[("Reader", GROUP)]);
     let fault = azure
-        .put_role_assignment(
-            &without.authorized,
-            &binding.owner,
-            &binding.roles[0],
-            name(PRINCIPAL_ID),
-        )
+        .put_role_assignment(&without.granted, &binding.owner, &binding.roles[0], name(PRINCIPAL_ID))
         .await
         .unwrap_err();
     assert!(matches!(fault.cause, AzureCause::Refused(_)), "{fault}");

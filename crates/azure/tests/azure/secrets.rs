@@ -54,7 +54,7 @@ async fn a_bit_of_everything() -> Vec<String> {
         .await
         .unwrap();
     azure.put_credential(&grant, &credential).await.unwrap();
-    let refused = azure.delete_identity(&grant.revoking()).await.unwrap_err();
+    let refused = azure.delete_identity(&grant.revocable()).await.unwrap_err();
     let garbage = azure.get_identity(&id("orders")).await.unwrap_err();
     let debug = format!("{azure:?} {refused:?} {garbage:?}");
     assert!(!debug.contains(TOKEN), "{debug}");

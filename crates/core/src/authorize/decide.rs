@@ -1,141 +1,95 @@
-//! The decision itself, for what a binding asks and for what it has.
+//! The decision about what is asked, whether a spec asks for it or a record says that it is there.
 
-use wio_api::{DeletionPolicy, IdentityOrigin, WorkloadIdentityBindingStatus};
+use wio_api::DeletionPolicy;
 
+use super::asked::{Adopt, Asked, Kind, Unmet};
+use super::permission::{Granted, NotPermitted, PermittedRole};
 use super::refusal::Refusal;
-use super::{LOCKED_ROLES, NotPermitted};
-use crate::binding::{IdentityRef, Owner, RoleRef, ValidatedBinding};
+use crate::binding::Binding;
 use crate::config::OperatorConfig;
-use crate::names::{
-    IdentityId, Location, PolicyName, ResourceGroupId, ResourceGroupName, ServiceAccountName, identity_name,
-};
-use crate::policy::{NamespaceFacts, Place, Policies, Policy, limit_of};
+use crate::names::{IdentityId, PolicyName, ResourceGroupId, ResourceGroupName, ServiceAccountName};
+use crate::owner::Owner;
+use crate::policy::{Place, Policy, limit_of};
+use crate::recorded::Recorded;
+use crate::rules::Rules;
+use crate::spec::{RoleRef, Spec};
 
-/// Everything that needs a permission.
-pub(super) struct Asked {
-    pub(super) identity: IdentityId,
-    pub(super) kind: Kind,
-    pub(super) accounts: Vec<ServiceAccountName>,
-    pub(super) roles: Vec<RoleRef>,
-    /// How many federated credentials of the namespace come before these; none when they stand already.
-    pub(super) used_credentials: Option<usize>,
-    /// Whether all of it is to stay when the binding goes.
-    pub(super) orphan: bool,
+/// The decision: by which policies it is allowed, and what else is.
+struct Decision {
+    authorized_by: Vec<PolicyName>,
+    may_adopt: bool,
 }
 
-/// Whose the identity is.
-pub(super) enum Kind {
-    /// Someone else's.
-    Existing,
-    /// The operator's.
-    Managed {
-        /// Whether nobody chose its name.
-        derived: bool,
-        /// Its region, when it is known.
-        location: Option<Location>,
-        /// Whether it is to be taken over, or was.
-        adopt: Adopt,
-    },
+/// Decides whether a binding may have what its spec asks for.
+///
+/// Without a policy it may have a managed identity in the operator's own resource group, without roles: such an identity can
+/// do nothing yet. `credentials_before` are those of the namespace that come before its own ([`crate::policy::Tally`]).
+///
+/// # Errors
+/// The first thing that is asked and not allowed.
+pub fn authorize(
+    spec: &Spec,
+    binding: &Binding,
+    credentials_before: usize,
+    rules: &Rules,
+) -> Result<Granted, NotPermitted> {
+    let asked = Asked {
+        credentials_before: Some(credentials_before),
+        ..Asked::by_spec(spec, &binding.owner, &binding.recorded, &rules.config)
+            .ending(binding.lifecycle.deletion_policy)
+    };
+    let decision = decide(&asked, rules)?;
+    let permitted = |role: RoleRef| PermittedRole::new(role.definition, role.scope);
+    Ok(Granted::new(
+        asked.identity,
+        decision.authorized_by,
+        decision.may_adopt,
+        asked.roles.into_iter().map(permitted).collect(),
+    ))
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Adopt {
-    No,
-    /// If it stands there.
-    Asked,
-    /// It was, and may have roles that no policy gave.
-    Done,
+/// Decides whether what a binding has, by its record, may go on. It is asked when the spec says nothing that can be decided on:
+/// otherwise whoever makes the spec unusable would keep what a policy takes away.
+///
+/// # Errors
+/// The first thing that it has and that is not allowed.
+pub fn authorize_recorded(
+    owner: &Owner,
+    recorded: &Recorded,
+    deletion_policy: DeletionPolicy,
+    rules: &Rules,
+) -> Result<(), NotPermitted> {
+    match Asked::by_record(owner, recorded) {
+        Some(asked) => decide(&asked.ending(deletion_policy), rules).map(drop),
+        None => Ok(()),
+    }
 }
 
-/// What is allowed, beside what was asked.
-pub(super) struct Decision {
-    pub(super) authorized_by: Vec<PolicyName>,
-    pub(super) may_adopt: bool,
-}
-
-impl Asked {
-    /// What a spec asks for.
-    pub(super) fn by(binding: &ValidatedBinding, identity: &IdentityId, config: &OperatorConfig, used: usize) -> Self {
-        let kind = match &binding.identity {
-            IdentityRef::Existing(_) => Kind::Existing,
-            IdentityRef::Managed(managed) => Kind::Managed {
-                derived: binding.name_is_derived(),
-                location: Some(managed.location.as_ref().unwrap_or(&config.location).clone()),
-                adopt: match (binding.adopted, managed.adopt) {
-                    (true, _) => Adopt::Done,
-                    (false, true) => Adopt::Asked,
-                    (false, false) => Adopt::No,
-                },
-            },
-        };
-        Self {
-            identity: identity.clone(),
-            kind,
-            accounts: binding
-                .service_accounts
-                .iter()
-                .map(|account| account.name.clone())
-                .collect(),
-            roles: binding.role_assignments.clone(),
-            used_credentials: Some(used),
-            orphan: binding.deletion_policy == DeletionPolicy::Orphan,
+/// Decides whether what a binding has may be left behind when it is deleted. Orphan leaves trust that nothing accounts for any
+/// more: it is asked anew, because a spec can be edited and the binding deleted before a reconcile refuses it. Where it is not
+/// permitted the trust ends and the identity stays, as with every denial.
+///
+/// # Errors
+/// Why Orphan is not permitted.
+pub fn authorize_orphan(binding: &Binding, rules: &Rules) -> Result<(), NotPermitted> {
+    // Both what it has and what it asks for: either may be behind what stands in Azure.
+    authorize_recorded(&binding.owner, &binding.recorded, DeletionPolicy::Orphan, rules)?;
+    match &binding.spec {
+        Ok(spec) => {
+            let asked = Asked::by_spec(spec, &binding.owner, &binding.recorded, &rules.config);
+            decide(&asked.ending(DeletionPolicy::Orphan), rules).map(drop)
         }
-    }
-
-    /// What a status says that there is; none when it names no identity. The operator alone writes status, so what does not
-    /// parse in it is nothing that stands.
-    pub(super) fn standing(
-        owner: &Owner,
-        status: &WorkloadIdentityBindingStatus,
-        deletion_policy: DeletionPolicy,
-    ) -> Option<Self> {
-        let has = status.identity.as_ref()?;
-        let identity: IdentityId = has.resource_id.parse().ok()?;
-        let derived = identity.name == identity_name(&owner.cluster, &owner.namespace, &owner.name);
-        let managed = |adopt| Kind::Managed {
-            derived,
-            location: None,
-            adopt,
-        };
-        let role = |role: &wio_api::RoleAssignmentStatus| {
-            Some(RoleRef {
-                role: role.role.clone(),
-                definition: role.role.parse().ok()?,
-                scope: role.scope.parse().ok()?,
-            })
-        };
-        Some(Self {
-            kind: match has.origin {
-                IdentityOrigin::Referenced => Kind::Existing,
-                IdentityOrigin::Created => managed(Adopt::No),
-                IdentityOrigin::Adopted => managed(Adopt::Done),
-            },
-            identity,
-            accounts: status
-                .federated_credentials
-                .iter()
-                .filter_map(|credential| credential.service_account.parse().ok())
-                .collect(),
-            roles: status.role_assignments.iter().filter_map(role).collect(),
-            used_credentials: None,
-            orphan: deletion_policy == DeletionPolicy::Orphan,
-        })
+        Err(_) => Ok(()),
     }
 }
 
-pub(super) fn decide(
-    asked: &Asked,
-    config: &OperatorConfig,
-    policies: &Policies,
-    namespace: &NamespaceFacts,
-) -> Result<Decision, NotPermitted> {
-    let matching = policies.of(namespace);
+fn decide(asked: &Asked, rules: &Rules) -> Result<Decision, NotPermitted> {
+    let config = &rules.config;
+    let matching = rules.policies.of(&rules.namespace);
     let refusal = Refusal {
         asked,
-        config,
-        policies,
+        rules,
         matching: &matching,
-        namespace: &namespace.name,
     };
     // What is protected comes first: no policy, and no hint at one, helps there.
     if is_protected(&asked.identity, config) {
@@ -174,14 +128,6 @@ pub(super) fn decide(
         authorized_by,
         may_adopt: adopting.is_some(),
     })
-}
-
-/// Why a permission is not had.
-pub(super) enum Unmet<'a> {
-    /// No policy gives it.
-    Nowhere,
-    /// Some policies give it, and none of them to this service account.
-    NotTo(&'a ServiceAccountName, Vec<&'a Policy>),
 }
 
 /// The policies by which every service account has a permission.
@@ -249,7 +195,7 @@ fn places<'a>(policy: &'a Policy, asked: &Asked) -> impl Iterator<Item = &'a Pla
 }
 
 fn quota(asked: &Asked, matching: &[&Policy], refusal: &Refusal<'_>) -> Result<(), NotPermitted> {
-    let Some(before) = asked.used_credentials else {
+    let Some(before) = asked.credentials_before else {
         return Ok(());
     };
     match limit_of(matching) {
@@ -259,10 +205,11 @@ fn quota(asked: &Asked, matching: &[&Policy], refusal: &Refusal<'_>) -> Result<(
 }
 
 fn is_locked(role: &RoleRef, config: &OperatorConfig) -> bool {
-    LOCKED_ROLES.contains(&role.definition) && !config.unlocked_roles.contains(&role.definition)
+    config.locked_roles().any(|locked| *locked == role.definition)
 }
 
-fn is_protected(id: &IdentityId, config: &OperatorConfig) -> bool {
+/// Whether an identity is one that no binding may have, whatever a policy says.
+pub(crate) fn is_protected(id: &IdentityId, config: &OperatorConfig) -> bool {
     let in_group = |group: &ResourceGroupId| {
         group.subscription == id.group.subscription && may_be_same(&group.name, &id.group.name)
     };

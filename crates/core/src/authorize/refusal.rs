@@ -1,20 +1,18 @@
 //! The words of a refusal: the field, what it asks, what is allowed, and what to ask the platform team for.
 
-use super::NotPermitted;
-use super::decide::{Asked, Kind, Unmet};
-use crate::binding::RoleRef;
-use crate::config::OperatorConfig;
-use crate::names::{Namespace, ServiceAccountName};
-use crate::policy::{Place, Policies, Policy, RoleAt};
+use super::asked::{Asked, Kind, Unmet};
+use super::permission::NotPermitted;
+use crate::names::{Location, ServiceAccountName};
+use crate::policy::{Place, Policy, RoleAt};
+use crate::rules::Rules;
+use crate::spec::RoleRef;
 
-/// What a refusal can speak of.
+/// The refusal of what was asked, with all that its words can speak of.
 pub(super) struct Refusal<'a> {
     pub(super) asked: &'a Asked,
-    pub(super) config: &'a OperatorConfig,
-    pub(super) policies: &'a Policies,
+    pub(super) rules: &'a Rules,
     /// The policies for the namespace.
     pub(super) matching: &'a [&'a Policy],
-    pub(super) namespace: &'a Namespace,
 }
 
 impl Refusal<'_> {
@@ -55,7 +53,7 @@ impl Refusal<'_> {
                 self.asked.identity,
                 self.no_policy_allows(),
                 ASK,
-                self.namespace
+                self.rules.namespace.name
             ),
         )
     }
@@ -71,38 +69,46 @@ impl Refusal<'_> {
                     "{} {identity}{}; {ASK} it to spec.existingIdentities of a WorkloadIdentityPolicy for namespace {}",
                     self.no_policy_allows(),
                     self.allowed(|policy| policy.existing.iter().map(ToString::to_string).collect()),
-                    self.namespace
+                    self.rules.namespace.name
                 ),
             ),
-            (Unmet::Nowhere, Kind::Managed { location, .. }) => {
-                let id = &self.asked.identity;
-                let places: Vec<&Place> = self.matching.iter().flat_map(|policy| &policy.managed).collect();
-                let own = &self.config.group;
-                let subscription = |place: &&&Place| place.group.subscription == id.group.subscription;
-                let group = |place: &&&Place| place.group == id.group;
-                let here =
-                    |place: &&&Place| group(place) && location.as_ref().is_none_or(|location| place.has(location));
-                let (field, value) =
-                    if own.subscription != id.group.subscription && !places.iter().any(|p| subscription(&p)) {
-                        ("subscriptionId", id.group.subscription.to_string())
-                    } else if *own != id.group && !places.iter().any(|p| group(&p)) {
-                        ("resourceGroup", id.group.name.to_string())
-                    } else if let Some(location) = location.as_ref().filter(|_| !places.iter().any(|p| here(&p))) {
-                        ("location", location.to_string())
-                    } else {
-                        ("name", id.name.to_string())
-                    };
-                refused(
-                    &format!("spec.identity.managed.{field}"),
-                    format!(
-                        "it asks for {value}, and by default identities are created in {own} in {}{}; leave it out, or have the \
-                         platform team add it to spec.managedIdentities of a WorkloadIdentityPolicy for namespace {}",
-                        self.config.location,
-                        self.allowed(|policy| policy.managed.iter().map(in_words).collect()),
-                        self.namespace
-                    ),
-                )
-            }
+            (Unmet::Nowhere, Kind::Managed { location, .. }) => self.place(location.as_ref()),
+        }
+    }
+
+    /// The managed identity may not stand where it is asked for.
+    fn place(&self, location: Option<&Location>) -> NotPermitted {
+        let (field, value) = self.odd_one(location);
+        let config = &self.rules.config;
+        refused(
+            &format!("spec.identity.managed.{field}"),
+            format!(
+                "it asks for {value}, and by default identities are created in {} in {}{}; leave it out, or have the \
+                 platform team add it to spec.managedIdentities of a WorkloadIdentityPolicy for namespace {}",
+                config.group,
+                config.location,
+                self.allowed(|policy| policy.managed.iter().map(in_words).collect()),
+                self.rules.namespace.name
+            ),
+        )
+    }
+
+    /// The first field of a place that neither the default nor any policy has, with what it asks for.
+    fn odd_one(&self, location: Option<&Location>) -> (&'static str, String) {
+        let id = &self.asked.identity;
+        let own = &self.rules.config.group;
+        let mut places: Vec<&Place> = self.matching.iter().flat_map(|policy| &policy.managed).collect();
+        places.retain(|place| place.group.subscription == id.group.subscription);
+        if places.is_empty() && own.subscription != id.group.subscription {
+            return ("subscriptionId", id.group.subscription.to_string());
+        }
+        places.retain(|place| place.group == id.group);
+        if places.is_empty() && *own != id.group {
+            return ("resourceGroup", id.group.name.to_string());
+        }
+        match location {
+            Some(location) if !places.iter().any(|place| place.has(location)) => ("location", location.to_string()),
+            Some(_) | None => ("name", id.name.to_string()),
         }
     }
 
@@ -139,7 +145,7 @@ impl Refusal<'_> {
             format!(
                 "{} {what}{allowed}; {ASK} it to spec.roles of a WorkloadIdentityPolicy for namespace {}",
                 self.no_policy_allows(),
-                self.namespace
+                self.rules.namespace.name
             ),
         )
     }
@@ -156,7 +162,7 @@ impl Refusal<'_> {
                 "Orphan leaves behind what no policy could take away later, and {} that{to}; set Delete or RetainIdentity, or {ASK} \
                  spec.allowOrphan: true to a WorkloadIdentityPolicy for namespace {} and its service accounts",
                 self.no_policy_allows(),
-                self.namespace
+                self.rules.namespace.name
             ),
         )
     }
@@ -174,7 +180,7 @@ impl Refusal<'_> {
             format!(
                 "namespace {} may hold {max} federated credentials{}, older bindings hold {held}, and this one asks for {}; \
                  bind fewer service accounts, or have the platform team raise spec.maxFederatedCredentials",
-                self.namespace,
+                self.rules.namespace.name,
                 by.map(|policy| format!(" by WorkloadIdentityPolicy {}", policy.name))
                     .unwrap_or_default(),
                 self.asked.accounts.len()
@@ -212,7 +218,7 @@ impl Refusal<'_> {
         match self.matching {
             [] => format!(
                 "no WorkloadIdentityPolicy is for namespace {}, so none allows",
-                self.namespace
+                self.rules.namespace.name
             ),
             _ => "no WorkloadIdentityPolicy allows".to_owned(),
         }
@@ -227,7 +233,7 @@ impl Refusal<'_> {
                 told.push(format!("{} allows {}", policy.name, few(what)));
             }
         }
-        let broken = self.policies.problems().iter().filter(|problem| {
+        let broken = self.rules.policies.problems().iter().filter(|problem| {
             self.matching
                 .iter()
                 .any(|policy| policy.name.as_str() == problem.policy)

@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
+use wio_api::limits::{CREDENTIAL_NAME_CHARS_MAX, IDENTITY_NAME_CHARS_MAX, RESOURCE_GROUP_CHARS_MAX};
 
-use super::{InvalidName, caseless_newtype};
+use super::text::{InvalidName, caseless_newtype};
 
 macro_rules! guid_newtype {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
@@ -79,7 +80,7 @@ caseless_newtype!(
     "resource group name",
     "it must be 1 to 90 letters, digits, '-', '.', '_', '(' or ')', and not end with '.'",
     |text| {
-        (1..=90).contains(&text.chars().count())
+        (1..=RESOURCE_GROUP_CHARS_MAX).contains(&text.chars().count())
             && text.chars().all(|c| c.is_alphanumeric() || "-._()".contains(c))
             && !text.ends_with('.')
     }
@@ -90,7 +91,7 @@ caseless_newtype!(
     IdentityName,
     "managed identity name",
     "it must be 3 to 128 letters, digits, '-' or '_' and begin with a letter or digit",
-    |text| is_word(text, 3, 128)
+    |text| is_word(text, 3, IDENTITY_NAME_CHARS_MAX)
 );
 
 caseless_newtype!(
@@ -98,7 +99,7 @@ caseless_newtype!(
     CredentialName,
     "federated credential name",
     "it must be 3 to 120 letters, digits, '-' or '_' and begin with a letter or digit",
-    |text| is_word(text, 3, 120)
+    |text| is_word(text, 3, CREDENTIAL_NAME_CHARS_MAX)
 );
 
 caseless_newtype!(

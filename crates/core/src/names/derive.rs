@@ -6,11 +6,12 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use uuid::{Uuid, uuid};
+use wio_api::limits::{CREDENTIAL_NAME_CHARS_MAX, IDENTITY_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX};
 
-use super::{
-    BindingName, ClusterId, CredentialName, IdentityName, Issuer, Namespace, PrincipalId, RoleAssignmentName,
-    RoleDefinitionGuid, Scope, ServiceAccountName,
-};
+use super::azure::{CredentialName, IdentityName, PrincipalId};
+use super::kubernetes::{BindingName, ClusterId, Namespace, ServiceAccountName};
+use super::role::{RoleAssignmentName, RoleDefinitionGuid, Scope};
+use super::trust::Issuer;
 
 /// 16 characters of 5 bits: 80 bits, far beyond a chance collision among all bindings of all clusters.
 const HASH_CHARS: usize = 16;
@@ -18,10 +19,6 @@ const ALPHABET: [char; 32] = [
     'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w',
     'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
 ];
-const IDENTITY_NAME_MAX: usize = 128;
-const CREDENTIAL_NAME_MAX: usize = 120;
-/// <https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations>
-const TAG_VALUE_MAX: usize = 256;
 const MARK: &str = "wib";
 
 /// The name of the identity that a binding manages, when the spec does not name one:
@@ -29,7 +26,7 @@ const MARK: &str = "wib";
 #[must_use]
 pub fn identity_name(cluster: &ClusterId, namespace: &Namespace, binding: &BindingName) -> IdentityName {
     let hash = hash(&[cluster.as_str(), namespace.as_str(), binding.as_str()]);
-    let room = IDENTITY_NAME_MAX - MARK.len() - HASH_CHARS - 2;
+    let room = IDENTITY_NAME_CHARS_MAX - MARK.len() - HASH_CHARS - 2;
     IdentityName::from_derived(format!(
         "{MARK}-{}-{hash}",
         readable(&format!("{namespace}-{binding}"), room)
@@ -41,15 +38,15 @@ pub fn identity_name(cluster: &ClusterId, namespace: &Namespace, binding: &Bindi
 #[must_use]
 pub fn binding_tag(namespace: &Namespace, binding: &BindingName) -> String {
     let whole = format!("{namespace}/{binding}");
-    if whole.len() <= TAG_VALUE_MAX {
+    if whole.len() <= TAG_VALUE_CHARS_MAX {
         return whole;
     }
-    let beginning: String = whole.chars().take(TAG_VALUE_MAX - HASH_CHARS - 1).collect();
+    let beginning: String = whole.chars().take(TAG_VALUE_CHARS_MAX - HASH_CHARS - 1).collect();
     format!("{beginning}-{}", hash(&[namespace.as_str(), binding.as_str()]))
 }
 
 /// How the names of all federated credentials of a binding begin: what begins so is ours, and nothing else is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CredentialPrefix(String);
 
 impl CredentialPrefix {
@@ -60,6 +57,12 @@ impl CredentialPrefix {
             "{MARK}-{}-",
             hash(&[cluster.as_str(), namespace.as_str(), binding.as_str()])
         ))
+    }
+
+    /// The prefix of the binding, of whatever cluster, for which a credential's name was derived; none when it was for none.
+    pub(crate) fn of_name(name: &CredentialName) -> Option<Self> {
+        let prefix = name.as_str().get(..MARK.len() + HASH_CHARS + 2)?;
+        Some(Self(prefix.to_ascii_lowercase())).filter(Self::is_derived)
     }
 
     /// Whether a credential of this name belongs to the binding. Azure may answer in another case than was sent.
@@ -89,7 +92,7 @@ impl fmt::Display for CredentialPrefix {
 #[must_use]
 pub fn credential_name(prefix: &CredentialPrefix, account: &ServiceAccountName, issuer: &Issuer) -> CredentialName {
     let hash = hash(&[account.as_str(), issuer.as_str()]);
-    let room = CREDENTIAL_NAME_MAX - prefix.0.len() - HASH_CHARS - 1;
+    let room = CREDENTIAL_NAME_CHARS_MAX - prefix.0.len() - HASH_CHARS - 1;
     CredentialName::from_derived(format!("{prefix}{}-{hash}", readable(account.as_str(), room)))
 }
 
@@ -97,11 +100,7 @@ pub fn credential_name(prefix: &CredentialPrefix, account: &ServiceAccountName, 
 /// cluster it was derived for. Azure may answer in another case than was sent.
 #[must_use]
 pub fn is_credential_name(name: &CredentialName, account: &ServiceAccountName, issuer: &Issuer) -> bool {
-    let prefix = name.as_str().get(..MARK.len() + HASH_CHARS + 2);
-    prefix.is_some_and(|prefix| {
-        let prefix = CredentialPrefix(prefix.to_ascii_lowercase());
-        prefix.is_derived() && credential_name(&prefix, account, issuer) == *name
-    })
+    CredentialPrefix::of_name(name).is_some_and(|prefix| credential_name(&prefix, account, issuer) == *name)
 }
 
 /// The name of a binding's role assignment: a name-based UUID (RFC 9562, version 5) of who wants it and of the three
@@ -109,9 +108,7 @@ pub fn is_credential_name(name: &CredentialName, account: &ServiceAccountName, i
 /// whose it is (docs/adr/0007).
 #[must_use]
 pub fn role_assignment_name(
-    cluster: &ClusterId,
-    namespace: &Namespace,
-    binding: &BindingName,
+    (cluster, namespace, binding): (&ClusterId, &Namespace, &BindingName),
     scope: &Scope,
     principal: PrincipalId,
     definition: RoleDefinitionGuid,

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{IdentityName, InvalidName, ResourceGroupName, SubscriptionId};
+use super::azure::{IdentityName, ResourceGroupName, SubscriptionId};
+use super::text::InvalidName;
 
 /// A resource group's id. Equality disregards case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,6 +1,8 @@
 //! Kubernetes' names: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>.
 
-use super::text_newtype;
+use wio_api::limits::{LABEL_CHARS_MAX, LABEL_VALUE_CHARS_MAX, SUBDOMAIN_CHARS_MAX};
+
+use super::text::text_newtype;
 
 const LABEL_RULE: &str = "it must be a DNS label: 1 to 63 lower-case letters, digits or '-'";
 const SUBDOMAIN_RULE: &str = "it must be a DNS subdomain: 1 to 253 lower-case letters, digits, '-' or '.'";
@@ -75,14 +77,14 @@ text_newtype!(
 
 fn is_label(text: &str) -> bool {
     const EDGE: fn(char) -> bool = |c| c.is_ascii_lowercase() || c.is_ascii_digit();
-    (1..=63).contains(&text.len())
+    (1..=LABEL_CHARS_MAX).contains(&text.len())
         && text.starts_with(EDGE)
         && text.ends_with(EDGE)
         && text.chars().all(|c| EDGE(c) || c == '-')
 }
 
 fn is_subdomain(text: &str) -> bool {
-    (1..=253).contains(&text.len())
+    (1..=SUBDOMAIN_CHARS_MAX).contains(&text.len())
         && text.split('.').all(|part| {
             let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
             part.starts_with(edge) && part.ends_with(edge) && part.chars().all(|c| edge(c) || c == '-')
@@ -92,7 +94,7 @@ fn is_subdomain(text: &str) -> bool {
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>
 fn is_label_text(text: &str) -> bool {
     const EDGE: fn(char) -> bool = |c| c.is_ascii_alphanumeric();
-    (1..=63).contains(&text.len())
+    (1..=LABEL_VALUE_CHARS_MAX).contains(&text.len())
         && text.starts_with(EDGE)
         && text.ends_with(EDGE)
         && text.chars().all(|c| EDGE(c) || "-_.".contains(c))

@@ -5,10 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
+use wio_api::limits::SCOPE_CHARS_MAX;
 
-use super::azure::guid_newtype;
+use super::azure::{SubscriptionId, guid_newtype};
 use super::built_in_roles::{guid_of, names_of};
-use super::{InvalidName, SubscriptionId, caseless_newtype};
+use super::text::{InvalidName, caseless_newtype};
 
 guid_newtype!(
     /// A role assignment's name. Ours are derived ([`super::role_assignment_name`]).
@@ -32,9 +33,6 @@ caseless_newtype!(
      /subscriptions/<GUID>/resourceGroups/<name>, without empty segments, '.', '..', '%', '*', '?', '#', '\\' or white space",
     is_scope
 );
-
-/// The longest scope that is taken; admission takes no longer one.
-const SCOPE_CHARS_MAX: usize = 1024;
 
 // === impl RoleDefinitionGuid ===
 

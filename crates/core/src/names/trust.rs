@@ -1,6 +1,7 @@
 //! The three texts that Entra compares, exactly and with regard to case, before it trusts a token.
 
-use super::{Namespace, ServiceAccountName, text_newtype};
+use super::kubernetes::{Namespace, ServiceAccountName};
+use super::text::text_newtype;
 
 /// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
 const MAX_CHARS: usize = 600;
@@ -30,6 +31,12 @@ text_newtype!(
 );
 
 impl Subject {
+    /// The service account whose tokens have this subject, and its namespace; none when they are of something else.
+    pub(crate) fn service_account(subject: &str) -> Option<(Namespace, ServiceAccountName)> {
+        let (namespace, account) = subject.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        Some((namespace.parse().ok()?, account.parse().ok()?))
+    }
+
     /// The subject of a service account's tokens.
     #[must_use]
     pub fn of(namespace: &Namespace, account: &ServiceAccountName) -> Self {

@@ -2,40 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use wio_api::{DeletionPolicy, Reason, keys};
+use wio_api::{Reason, keys};
 
-use super::{Plan, Revocation, bound::release, roles};
-use crate::desired::DesiredRemoval;
+use super::roles;
+use super::service_accounts::release;
+use super::steps::{Plan, Revocation};
+use crate::desired::{DesiredRemoval, Ending};
 use crate::fault::Blocked;
-use crate::names::ServiceAccountName;
-use crate::observed::{
-    Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignments, ObservedServiceAccount, PresentIdentity,
-};
+use crate::observed::{Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
 
 pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
-    if desired.policy == DeletionPolicy::Orphan {
-        return plan;
-    }
-    if let ObservedIdentity::Present(present) = &observed.identity {
+    if let ObservedIdentity::Present(present) = &observed.azure.identity {
         let takes = present
             .credentials
             .iter()
-            .filter(|credential| desired.takes(credential));
+            .filter(|credential| desired.sharing.takes(credential));
         plan.revocations
             .extend(takes.map(|credential| Revocation::DeleteCredential(credential.name.clone())));
     }
     // Azure would leave them behind the identity, as assignments to somebody whom nobody knows any more.
-    roles::take_away(&desired.owner, observed.role_assignments.known(), &mut plan);
+    roles::take_away(&desired.owner, observed.azure.role_assignments.known(), &mut plan);
     let released = observed.service_accounts.iter().filter_map(|(name, seen)| {
-        let mark = desired
+        let label = desired
             .sharing
-            .label_to_release(&desired.owner, name, seen, observed.identity.present())?;
-        Some(release(name, seen, mark))
+            .label_to_release(&desired.owner, name, seen, observed.azure.identity.present())?;
+        Some(release(name, seen, label))
     });
     plan.revocations.extend(released);
-    if let ObservedIdentity::Present(present) = &observed.identity {
-        delete_identity(desired, present, &observed.role_assignments, &mut plan);
+    if let ObservedIdentity::Present(present) = &observed.azure.identity {
+        delete_identity(desired, present, &observed.azure.role_assignments, &mut plan);
     }
     plan
 }
@@ -47,41 +43,17 @@ fn delete_identity(
     plan: &mut Plan,
 ) {
     let ours_to_delete =
-        desired.managed && desired.policy == DeletionPolicy::Delete && desired.owner.owns_exactly(&present.tags);
+        desired.managed && desired.ending != Ending::Retain && desired.owner.owns_exactly(&present.tags);
     let ObservedRoleAssignments::Known(role_assignments) = role_assignments else {
         return;
     };
     if !ours_to_delete {
         return;
     }
-    if desired.despite_users {
-        plan.revocations.push(Revocation::DeleteIdentity);
-        return;
-    }
-    let (shared, others): (Vec<_>, Vec<_>) = present
-        .credentials
-        .iter()
-        .filter(|credential| !desired.takes(credential))
-        .partition(|credential| desired.sharing.relied_on_by(credential).is_some());
-    let credentials = others.iter().map(|credential| credential.name.to_string());
-    let siblings = shared
-        .iter()
-        .filter_map(|credential| desired.sharing.relied_on_by(credential))
-        .map(|sibling| sibling.name.to_string());
-    let roles = role_assignments
-        .iter()
-        .filter(|assignment| {
-            assignment.principal == present.facts.principal_id && !desired.owner.owns_assignment(assignment)
-        })
-        .map(ToString::to_string);
-    let users: Vec<String> = [
-        ("WorkloadIdentityBindings of this namespace", list(siblings)),
-        ("federated credentials that are not of this binding", list(credentials)),
-        ("role assignments that are not of this binding", list(roles)),
-    ]
-    .into_iter()
-    .filter_map(|(what, list)| Some(format!("{what}: {}", list?)))
-    .collect();
+    let users = match desired.ending {
+        Ending::DeleteDespiteUsers => Vec::new(),
+        Ending::Retain | Ending::Delete => users(desired, present, role_assignments),
+    };
     if users.is_empty() {
         plan.revocations.push(Revocation::DeleteIdentity);
         return;
@@ -91,32 +63,43 @@ fn delete_identity(
         message: format!(
             "{} is still used through {}; delete them, set deletionPolicy: RetainIdentity, or delete it despite them by the \
              annotation {}: \"true\" on the binding",
-            desired.authorized.identity(),
+            desired.revocable.identity(),
             users.join(", and through "),
             keys::DELETE_DESPITE_USERS_ANNOTATION
         ),
     });
 }
 
-impl DesiredRemoval {
-    /// Whether a federated credential goes with the binding: it is ours, and no sibling relies on it as it is.
-    pub(crate) fn takes(&self, credential: &ObservedCredential) -> bool {
-        let ours = self.owner.credential_prefix().owns(&credential.name) || self.sharing.member(credential).is_some();
-        ours && self.sharing.relied_on_by(credential).is_none()
-    }
-
-    /// Whether a service account is let go of with the binding.
-    pub(crate) fn label_to_release(
-        &self,
-        name: &ServiceAccountName,
-        seen: &ObservedServiceAccount,
-        observed: &Observed,
-    ) -> bool {
-        let identity = observed.identity.present();
-        self.sharing
-            .label_to_release(&self.owner, name, seen, identity)
-            .is_some()
-    }
+/// The others that use an identity, in words.
+fn users(
+    desired: &DesiredRemoval,
+    present: &PresentIdentity,
+    role_assignments: &[ObservedRoleAssignment],
+) -> Vec<String> {
+    let (shared, others): (Vec<_>, Vec<_>) = present
+        .credentials
+        .iter()
+        .filter(|credential| !desired.sharing.takes(credential))
+        .partition(|credential| desired.sharing.relied_on_by(credential).is_some());
+    let credentials = others.iter().map(|credential| credential.name.to_string());
+    let sharers = shared
+        .iter()
+        .filter_map(|credential| desired.sharing.relied_on_by(credential))
+        .map(|sharer| sharer.name.to_string());
+    let roles = role_assignments
+        .iter()
+        .filter(|assignment| {
+            assignment.principal == present.facts.principal_id && !desired.owner.owns_assignment(assignment)
+        })
+        .map(ToString::to_string);
+    [
+        ("WorkloadIdentityBindings of this namespace", list(sharers)),
+        ("federated credentials that are not of this binding", list(credentials)),
+        ("role assignments that are not of this binding", list(roles)),
+    ]
+    .into_iter()
+    .filter_map(|(what, list)| Some(format!("{what}: {}", list?)))
+    .collect()
 }
 
 /// In whatever order Azure lists them, the message stays the same.

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::{GrantStep, Plan, Revocation};
-use crate::binding::Owner;
-use crate::desired::DesiredRole;
+use super::steps::{GrantStep, Plan, Revocation};
+use crate::desired::{DesiredBinding, DesiredRole};
 use crate::names::{PrincipalId, RoleAssignmentName, Scope};
 use crate::observed::{ObservedRoleAssignment, ObservedRoleAssignments};
+use crate::owner::Owner;
 
 /// Plans the role assignments of a principal; it is none yet when the identity is about to be created.
 ///
 /// An equal one under another name gives the role as well: it is not written again, and never taken away.
 pub(super) fn assign(
-    owner: &Owner,
-    wanted: &[DesiredRole],
+    desired: &DesiredBinding,
     principal: Option<PrincipalId>,
     observed: &ObservedRoleAssignments,
     plan: &mut Plan,
@@ -24,19 +23,15 @@ pub(super) fn assign(
     let gives = |assignment: &ObservedRoleAssignment, role: &DesiredRole| {
         principal.is_some_and(|principal| role.is_given_by(assignment, principal))
     };
-    take_away(
-        owner,
-        seen.iter()
-            .filter(|assignment| !wanted.iter().any(|role| gives(assignment, role))),
-        plan,
-    );
-    plan.grants.extend(
-        wanted
-            .iter()
-            .filter(|role| !seen.iter().any(|assignment| gives(assignment, role)))
-            .cloned()
-            .map(GrantStep::PutRoleAssignment),
-    );
+    let unwanted = seen
+        .iter()
+        .filter(|assignment| !desired.roles.iter().any(|role| gives(assignment, role)));
+    take_away(&desired.owner, unwanted, plan);
+    let missing = desired
+        .roles
+        .iter()
+        .filter(|role| !seen.iter().any(|assignment| gives(assignment, role)));
+    plan.grants.extend(missing.cloned().map(GrantStep::PutRoleAssignment));
 }
 
 /// Plans to delete those of the role assignments that are ours.

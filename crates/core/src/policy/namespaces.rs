@@ -8,10 +8,18 @@ use wio_api::{
     SelectorOperator,
 };
 
-use super::NamespaceFacts;
 use crate::names::{InvalidName, LabelKey, LabelValue, Namespace};
 
-/// Those that are named, and those that are selected.
+/// A namespace as policies select it: its name and its labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceFacts {
+    /// The namespace.
+    pub name: Namespace,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The namespaces of a policy: named ones, and selected ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Namespaces {
     names: BTreeSet<Namespace>,
@@ -19,7 +27,7 @@ pub(super) struct Namespaces {
     selector: Option<Vec<Requirement>>,
 }
 
-/// What a label must be.
+/// The requirement on a label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirement {
     key: LabelKey,

@@ -6,10 +6,23 @@ use std::str::FromStr;
 use wio_api::{ManagedIdentityPermission, RolePermission, WorkloadIdentityPolicy};
 
 use super::namespaces::Namespaces;
-use super::{Place, Policy, PolicyProblem, RoleAt};
+use super::policies::{Place, Policies, Policy, PolicyProblem, RoleAt};
 use crate::names::ResourceGroupId;
 
-pub(super) fn policy(object: &WorkloadIdentityPolicy, problems: &mut Vec<PolicyProblem>) -> Option<Policy> {
+impl Policies {
+    /// Parses policies, in whatever order they come.
+    #[must_use]
+    pub fn parse<'a>(objects: impl IntoIterator<Item = &'a WorkloadIdentityPolicy>) -> Self {
+        let mut problems = Vec::new();
+        let policies = objects
+            .into_iter()
+            .filter_map(|object| policy(object, &mut problems))
+            .collect();
+        Self::new(policies, problems)
+    }
+}
+
+fn policy(object: &WorkloadIdentityPolicy, problems: &mut Vec<PolicyProblem>) -> Option<Policy> {
     let written = object.metadata.name.clone().unwrap_or_default();
     let mut tell = |field: String, problem: String| {
         problems.push(PolicyProblem {

@@ -4,7 +4,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::names::{IdentityId, IdentityName, InvalidName, ResourceGroupName, ServiceAccountName, SubscriptionId};
+use wio_api::limits::{IDENTITY_ID_CHARS_MAX, IDENTITY_NAME_CHARS_MAX, SUBDOMAIN_CHARS_MAX};
+
+use crate::names::{
+    IdentityId, IdentityName, InvalidName, ResourceGroupId, ResourceGroupName, ServiceAccountName, SubscriptionId,
+};
 
 /// Service accounts by their name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +27,7 @@ pub struct IdentityPattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NamePrefix(String);
 
-/// What a pattern says of a name, in lower case.
+/// The part of a pattern that is compared, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part<'a> {
     Is(&'a str),
@@ -33,7 +37,7 @@ pub(super) enum Part<'a> {
     Contains(&'a str),
 }
 
-/// One name, in lower case, with or without something before and after it.
+/// A name in lower case, with or without something before and after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Glob {
     before: bool,
@@ -117,12 +121,11 @@ impl FromStr for ServiceAccountPattern {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const RULE: &str =
             "it must be a service account's name, in which '*' may stand at the beginning or the end, or alone";
-        const CHARS_MAX: usize = 253;
         let is_open_end = |c: Option<char>| c.is_some_and(|c| c == '-' || c == '.');
         Glob::parse::<ServiceAccountName>(text, |c| {
             c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.'
         })
-        .filter(|_| text.len() <= CHARS_MAX && !text.contains(".."))
+        .filter(|_| text.len() <= SUBDOMAIN_CHARS_MAX && !text.contains(".."))
         .filter(|_| !is_open_end(text.chars().next()) && !is_open_end(text.chars().last()))
         .map(Self)
         .ok_or_else(|| InvalidName::new("service account pattern", text, RULE))
@@ -147,6 +150,15 @@ impl IdentityPattern {
             && self.name.matches(id.name.as_str())
     }
 
+    /// The one resource group in which all that it means is; none when it means several.
+    pub(crate) fn group(&self) -> Option<ResourceGroupId> {
+        let Part::Is(name) = self.group.part() else { return None };
+        Some(ResourceGroupId {
+            subscription: self.subscription?,
+            name: name.parse().ok()?,
+        })
+    }
+
     /// The subscription, unless every one is meant, and what it says of the names of the resource group and of the identity.
     pub(super) fn parts(&self) -> (Option<SubscriptionId>, Part<'_>, Part<'_>) {
         (self.subscription, self.group.part(), self.name.part())
@@ -160,7 +172,6 @@ impl FromStr for IdentityPattern {
         const RULE: &str = "it must be /subscriptions/<GUID>/resourceGroups/<name>/providers/Microsoft.ManagedIdentity/\
             userAssignedIdentities/<name>, in which '*' may stand for the subscription, and at the beginning or the end of a \
             name, or alone, for any text in it";
-        const CHARS_MAX: usize = 400;
         let invalid = || InvalidName::new("managed identity pattern", text, RULE);
         let is = |segment: &str, fixed: &str| segment.eq_ignore_ascii_case(fixed);
         let segments: Vec<&str> = text.split('/').collect();
@@ -171,7 +182,7 @@ impl FromStr for IdentityPattern {
                     && is(p, "providers")
                     && is(provider, "Microsoft.ManagedIdentity")
                     && is(kind, "userAssignedIdentities")
-                    && text.chars().count() <= CHARS_MAX =>
+                    && text.chars().count() <= IDENTITY_ID_CHARS_MAX =>
             {
                 Ok(Self {
                     subscription: match *subscription {
@@ -228,8 +239,7 @@ impl FromStr for NamePrefix {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         const RULE: &str =
             "it must be at most 128 letters, digits, '-' or '_', and begin with a letter or digit, without '*'";
-        const CHARS_MAX: usize = 128;
-        let possible = text.len() <= CHARS_MAX
+        let possible = text.len() <= IDENTITY_NAME_CHARS_MAX
             && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
             && !text.starts_with(['-', '_']);
         possible

@@ -1,34 +1,81 @@
-//! How many federated credentials of a namespace come before those of a binding.
+//! The quota of federated credentials: how many of a namespace come before those of a binding.
 
-use wio_api::WorkloadIdentityBinding;
+use std::collections::BTreeMap;
 
-/// The service accounts of the bindings that come before this one: older ones first, then by name. What a newer binding asks for
-/// never takes trust away from an older one.
-#[must_use]
-pub fn used_credentials<'a>(
-    binding: &WorkloadIdentityBinding,
-    of_namespace: impl IntoIterator<Item = &'a WorkloadIdentityBinding>,
-) -> usize {
-    of_namespace
-        .into_iter()
-        .map(|other| credentials_before(binding, other))
-        .sum()
+use jiff::Timestamp;
+
+use crate::names::BindingName;
+
+/// The order of the bindings of a namespace: older ones first, then by name. What a newer binding asks for never takes trust
+/// away from an older one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seniority {
+    /// One without a time was never stored, and comes last.
+    unstored: bool,
+    created: Option<Timestamp>,
+    name: BindingName,
 }
 
-/// Those of another binding, when it comes before this one.
-#[must_use]
-pub fn credentials_before(binding: &WorkloadIdentityBinding, other: &WorkloadIdentityBinding) -> usize {
-    if other.metadata.namespace == binding.metadata.namespace && seniority(other) < seniority(binding) {
-        other.spec.service_accounts.len()
-    } else {
-        0
+/// The federated credentials that the bindings of one namespace ask for, by seniority.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    credentials: BTreeMap<Seniority, usize>,
+}
+
+// === impl Seniority ===
+
+impl Seniority {
+    /// The place of a binding of this name that was created at this time.
+    #[must_use]
+    pub const fn new(created: Option<Timestamp>, name: BindingName) -> Self {
+        Self {
+            unstored: created.is_none(),
+            created,
+            name,
+        }
+    }
+
+    /// When the binding was created.
+    #[must_use]
+    pub const fn created(&self) -> Option<Timestamp> {
+        self.created
     }
 }
 
-/// The order in which the bindings of a namespace come: older ones first, then by name.
-pub(crate) fn seniority(binding: &WorkloadIdentityBinding) -> impl Ord + use<'_> {
-    let metadata = &binding.metadata;
-    // One without a time was never stored, and comes last.
-    let created = metadata.creation_timestamp.as_ref().map(|time| time.0);
-    (created.is_none(), created, metadata.name.as_deref())
+// === impl Tally ===
+
+impl Tally {
+    /// Counts the credentials of a binding, instead of those that were counted for it before.
+    pub fn count(&mut self, binding: Seniority, credentials: usize) {
+        self.credentials.insert(binding, credentials);
+    }
+
+    /// Counts a binding no more.
+    pub fn forget(&mut self, binding: &Seniority) {
+        self.credentials.remove(binding);
+    }
+
+    /// Whether nothing is counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.credentials.is_empty()
+    }
+
+    /// How many credentials come before those of a binding. Counting ends at the namespace's limit: of ten thousand bindings
+    /// that ask for too much, none is worth counting all others.
+    #[must_use]
+    pub fn before(&self, binding: &Seniority, limit: usize) -> usize {
+        let mut before: usize = 0;
+        for credentials in self
+            .credentials
+            .range(..binding.clone())
+            .map(|(_, credentials)| credentials)
+        {
+            before = before.saturating_add(*credentials);
+            if before >= limit {
+                return limit;
+            }
+        }
+        before
+    }
 }

@@ -1,69 +1,81 @@
-//! What was observed, written down.
+//! What was observed, as it is recorded.
 
-use wio_api::{
-    FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, ServiceAccountOrigin,
-    ServiceAccountStatus, WorkloadIdentityBindingStatus,
-};
+use std::collections::BTreeSet;
 
-use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRemoval, was_adopted};
+use wio_api::{IdentityOrigin, ServiceAccountOrigin};
+
+use super::roles;
+use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRemoval};
 use crate::names::ServiceAccountName;
 use crate::observed::{
     BoundBy, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, PresentIdentity,
 };
 use crate::outcome::Reconciled;
-use crate::plan::{MAX_CREDENTIALS, carries};
+use crate::owner::was_adopted;
+use crate::plan::carries;
+use crate::recorded::{CredentialUsage, Recorded, RecordedCredential, RecordedIdentity, RecordedServiceAccount};
 
-pub(super) fn write(status: &mut WorkloadIdentityBindingStatus, reconciled: &Reconciled) {
-    match &reconciled.desired {
-        Desired::Bound(desired) => bound(status, desired, &reconciled.observed),
-        Desired::Denied(denial) => gone(status, denial.removal(), &reconciled.observed),
-        Desired::Gone(desired) => gone(status, desired, &reconciled.observed),
-    }
+/// What is recorded after a reconcile.
+pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded {
+    let seen = reconciled.observed();
+    let mut next = match reconciled.desired() {
+        Desired::Bound(desired) => bound(previous, desired, seen),
+        Desired::Denied(denial) => gone(previous, denial.removal(), seen),
+        Desired::Gone(removal) => gone(previous, removal, seen),
+    };
     // What was not seen stays as it was last seen: it says where to look.
-    if let Some(roles) = super::roles::facts(&reconciled.desired, &reconciled.observed) {
-        status.role_assignments = roles;
-        status.role_assignment_scopes = super::roles::scopes(&reconciled.desired, &status.role_assignments);
+    if let Some(assignments) = roles::observed(reconciled.desired(), seen) {
+        next.role_assignment_scopes = roles::scopes(reconciled.desired(), &assignments);
+        next.role_assignments = assignments;
+    }
+    next
+}
+
+fn bound(previous: &Recorded, desired: &DesiredBinding, observed: &Observed) -> Recorded {
+    let present = usable(desired, &observed.azure.identity);
+    Recorded {
+        authorized_by: desired.granted.authorized_by().iter().cloned().collect(),
+        identity: present.map(|present| identity(desired, present)),
+        credentials: desired
+            .credentials
+            .iter()
+            .filter_map(|wanted| credential(desired, wanted, present?))
+            .collect(),
+        credential_usage: present.map(|present| usage(desired, present)),
+        service_accounts: accounts(observed, |name, seen| is_bound(desired, observed, name, seen)),
+        ..previous.clone()
     }
 }
 
-fn bound(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredBinding, observed: &Observed) {
-    let present = usable(desired, &observed.identity);
-    let prefix = desired.owner.credential_prefix();
-    status.authorized_by = desired
-        .authorized
-        .authorized_by()
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    status.identity = present.map(|present| identity(desired, present));
-    status.federated_credentials = desired
+/// Whether a service account is told of as one of the binding: it is wanted and carries what it should, or is still to be let go
+/// of.
+fn is_bound(
+    desired: &DesiredBinding,
+    observed: &Observed,
+    name: &ServiceAccountName,
+    seen: &ObservedServiceAccount,
+) -> bool {
+    let identity = &observed.azure.identity;
+    match desired.service_accounts.iter().find(|wanted| wanted.name == *name) {
+        Some(_) if seen.bound_by == BoundBy::Us => true,
+        Some(wanted) => usable(desired, identity).is_some_and(|present| carries(desired, seen, wanted, &present.facts)),
+        None => desired
+            .sharing
+            .label_to_release(&desired.owner, name, seen, identity.present())
+            .is_some(),
+    }
+}
+
+fn usage(desired: &DesiredBinding, present: &PresentIdentity) -> CredentialUsage {
+    let ours = present
         .credentials
         .iter()
-        .filter_map(|wanted| credential(desired, wanted, present?))
-        .collect();
-    status.federated_credential_usage = present.map(|present| {
-        let ours = present
-            .credentials
-            .iter()
-            .filter(|credential| prefix.owns(&credential.name) || desired.sharing.member(credential).is_some())
-            .count();
-        FederatedCredentialUsage {
-            ours: count(ours),
-            foreign: count(present.credentials.len() - ours),
-            limit: count(MAX_CREDENTIALS),
-        }
-    });
-    status.service_accounts = accounts(observed, |name, seen| {
-        let wanted = desired.service_accounts.iter().find(|wanted| wanted.name == *name);
-        match wanted {
-            Some(_) if seen.bound_by == BoundBy::Us => true,
-            Some(wanted) => present.is_some_and(|present| carries(desired, seen, wanted, &present.facts)),
-            None => desired
-                .sharing
-                .label_to_release(&desired.owner, name, seen, observed.identity.present())
-                .is_some(),
-        }
-    });
+        .filter(|credential| desired.sharing.owns(credential))
+        .count();
+    CredentialUsage {
+        ours: count(ours),
+        foreign: count(present.credentials.len() - ours),
+    }
 }
 
 /// The credential by which a service account is trusted, unless it is a foreign one.
@@ -71,9 +83,9 @@ fn credential(
     desired: &DesiredBinding,
     wanted: &DesiredCredential,
     present: &PresentIdentity,
-) -> Option<FederatedCredentialStatus> {
+) -> Option<RecordedCredential> {
     let trusts = |credential: &&ObservedCredential| {
-        desired.sharing.member(credential) == Some(&wanted.account) && credential.has_audience(&wanted.audience)
+        desired.sharing.account_of(credential) == Some(&wanted.account) && credential.has_audience(&wanted.audience)
     };
     let found = present.credentials.iter().find(trusts)?;
     // Azure may answer in another case than was sent.
@@ -82,49 +94,48 @@ fn credential(
     } else {
         &found.name
     };
-    Some(FederatedCredentialStatus {
-        name: name.to_string(),
-        service_account: wanted.account.to_string(),
-        subject: wanted.subject.to_string(),
-        audience: wanted.audience.to_string(),
+    Some(RecordedCredential {
+        name: name.clone(),
+        account: wanted.account.clone(),
+        subject: wanted.subject.clone(),
+        audience: wanted.audience.clone(),
     })
 }
 
-fn gone(status: &mut WorkloadIdentityBindingStatus, desired: &DesiredRemoval, observed: &Observed) {
-    let present = observed.identity.present();
-    let ours: Vec<&str> = present
+fn gone(previous: &Recorded, desired: &DesiredRemoval, observed: &Observed) -> Recorded {
+    let identity = &observed.azure.identity;
+    let present = identity.present();
+    let left: BTreeSet<_> = present
         .iter()
         .flat_map(|present| &present.credentials)
-        .filter(|credential| desired.takes(credential))
-        .map(|credential| credential.name.as_str())
+        .filter(|credential| desired.sharing.takes(credential))
+        .map(|credential| &credential.name)
         .collect();
-    status
-        .federated_credentials
-        .retain(|credential| ours.contains(&credential.name.as_str()));
-    status.authorized_by = Vec::new();
-    status.federated_credential_usage = None;
-    status.service_accounts = accounts(observed, |name, seen| desired.label_to_release(name, seen, observed));
-    if observed.identity == ObservedIdentity::Absent {
-        status.identity = None;
+    let mut next = previous.clone();
+    next.credentials.retain(|credential| left.contains(&credential.name));
+    next.authorized_by = BTreeSet::new();
+    next.credential_usage = None;
+    next.service_accounts = accounts(observed, |name, seen| {
+        desired
+            .sharing
+            .label_to_release(&desired.owner, name, seen, present)
+            .is_some()
+    });
+    if *identity == ObservedIdentity::Absent {
+        next.identity = None;
     }
+    next
 }
 
 /// The identity, when it is the one meant.
 pub(super) fn usable<'a>(desired: &DesiredBinding, identity: &'a ObservedIdentity) -> Option<&'a PresentIdentity> {
-    match identity {
-        ObservedIdentity::Absent => None,
-        ObservedIdentity::Present(present) => desired.may_use(&present.tags).then_some(present),
-    }
+    identity.present().filter(|present| desired.may_use(&present.tags))
 }
 
-fn identity(desired: &DesiredBinding, present: &PresentIdentity) -> IdentityStatus {
-    let id = desired.authorized.identity();
-    IdentityStatus {
-        resource_id: id.to_string(),
-        name: id.name.to_string(),
-        client_id: present.facts.client_id.to_string(),
-        principal_id: present.facts.principal_id.to_string(),
-        tenant_id: present.facts.tenant_id.to_string(),
+fn identity(desired: &DesiredBinding, present: &PresentIdentity) -> RecordedIdentity {
+    RecordedIdentity {
+        id: desired.granted.identity().clone(),
+        ids: present.facts.into(),
         origin: match desired.identity {
             DesiredIdentity::Managed { .. } if was_adopted(&present.tags) => IdentityOrigin::Adopted,
             DesiredIdentity::Managed { .. } => IdentityOrigin::Created,
@@ -136,14 +147,13 @@ fn identity(desired: &DesiredBinding, present: &PresentIdentity) -> IdentityStat
 fn accounts(
     observed: &Observed,
     ours: impl Fn(&ServiceAccountName, &ObservedServiceAccount) -> bool,
-) -> Vec<ServiceAccountStatus> {
-    observed
-        .service_accounts
-        .iter()
+) -> Vec<RecordedServiceAccount> {
+    let accounts = observed.service_accounts.iter();
+    accounts
         .filter(|(name, seen)| ours(name, seen))
-        .map(|(name, seen)| ServiceAccountStatus {
-            name: name.to_string(),
-            uid: seen.uid.to_string(),
+        .map(|(name, seen)| RecordedServiceAccount {
+            name: name.clone(),
+            uid: seen.uid.clone(),
             origin: if seen.created_by_us {
                 ServiceAccountOrigin::Created
             } else {

@@ -2,27 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use wio_api::{ConditionType, RoleAssignmentStatus};
+use wio_api::ConditionType;
 
-use super::conditions::counted;
-use super::facts::usable;
-use crate::binding::Owner;
+use super::draft::counted;
 use crate::desired::{Desired, DesiredBinding, DesiredRole};
 use crate::names::{PrincipalId, Scope};
-use crate::observed::{Observed, ObservedRoleAssignment, ObservedRoleAssignments};
-use crate::outcome::Reconciled;
+use crate::observed::{Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
+use crate::owner::Owner;
+use crate::recorded::RecordedRoleAssignment;
 
-/// What is not as it should be.
+/// What a condition about roles misses.
 pub(super) struct Missing {
     pub(super) what: String,
     pub(super) waits_for: Option<ConditionType>,
 }
 
 /// What the condition says; none when no role is asked for and none is left.
-pub(super) fn condition(desired: &DesiredBinding, reconciled: &Reconciled) -> Option<Result<String, Missing>> {
-    let observed = &reconciled.observed;
-    let identity = usable(desired, &observed.identity);
-    let seen = match &observed.role_assignments {
+pub(super) fn condition(
+    desired: &DesiredBinding,
+    identity: Option<&PresentIdentity>,
+    assignments: &ObservedRoleAssignments,
+) -> Option<Result<String, Missing>> {
+    let seen = match assignments {
         ObservedRoleAssignments::Known(seen) => seen,
         ObservedRoleAssignments::Unknown(_) => {
             return Some(Err(Missing {
@@ -71,56 +72,60 @@ pub(super) fn condition(desired: &DesiredBinding, reconciled: &Reconciled) -> Op
 
 /// The role assignments that give what is asked for, and those of ours that are still there without that; none when
 /// they are not known.
-pub(super) fn facts(desired: &Desired, observed: &Observed) -> Option<Vec<RoleAssignmentStatus>> {
-    let ObservedRoleAssignments::Known(seen) = &observed.role_assignments else {
+pub(super) fn observed(desired: &Desired, observed: &Observed) -> Option<Vec<RecordedRoleAssignment>> {
+    let ObservedRoleAssignments::Known(seen) = &observed.azure.role_assignments else {
         return None;
     };
-    let owner = desired.owner();
     let (wanted, principal) = match desired {
-        Desired::Bound(binding) => (
-            binding.roles.as_slice(),
-            usable(binding, &observed.identity).map(|present| present.facts.principal_id),
-        ),
+        Desired::Bound(binding) => (binding.roles.as_slice(), principal(binding, &observed.azure.identity)),
         Desired::Denied(_) | Desired::Gone(_) => (&[][..], None),
     };
     let given = wanted.iter().filter_map(|role| {
-        giving(role, principal, seen).map(|assignment| RoleAssignmentStatus {
-            id: assignment.id(),
-            role: role.role.clone(),
-            scope: role.scope().to_string(),
-        })
+        let assignment = giving(role, principal, seen)?;
+        // As the spec names both: Azure may answer in another case than was sent.
+        Some(recorded(assignment, role.role.clone(), role.scope().clone()))
     });
-    let left = leftovers(owner, wanted, principal, seen).map(|assignment| RoleAssignmentStatus {
-        id: assignment.id(),
-        role: assignment
-            .definition
-            .built_in_name()
-            .map_or_else(|| assignment.definition.to_string(), str::to_owned),
-        scope: assignment.scope.clone(),
+    let left = leftovers(desired.owner(), wanted, principal, seen).filter_map(|assignment| {
+        let name = assignment.definition.built_in_name();
+        let role = name.map_or_else(|| assignment.definition.to_string(), str::to_owned);
+        Some(recorded(assignment, role, assignment.scope.parse().ok()?))
     });
-    let mut facts: Vec<RoleAssignmentStatus> = Vec::new();
-    for fact in given.chain(left) {
-        if !facts.iter().any(|other| other.id.eq_ignore_ascii_case(&fact.id)) {
-            facts.push(fact);
+    let mut recorded: Vec<RecordedRoleAssignment> = Vec::new();
+    for one in given.chain(left) {
+        if !recorded.iter().any(|other| other.id.eq_ignore_ascii_case(&one.id)) {
+            recorded.push(one);
         }
     }
-    Some(facts)
+    Some(recorded)
+}
+
+fn principal(desired: &DesiredBinding, identity: &ObservedIdentity) -> Option<PrincipalId> {
+    let present = identity.present().filter(|present| desired.may_use(&present.tags))?;
+    Some(present.facts.principal_id)
+}
+
+fn recorded(assignment: &ObservedRoleAssignment, role: String, scope: Scope) -> RecordedRoleAssignment {
+    RecordedRoleAssignment {
+        id: assignment.id(),
+        name: assignment.name,
+        role,
+        definition: assignment.definition,
+        scope,
+    }
 }
 
 /// Where role assignments are and may be: where the spec asks for one, a request may have been carried out whose answer was
 /// lost.
-pub(super) fn scopes(desired: &Desired, there: &[RoleAssignmentStatus]) -> Vec<String> {
+pub(super) fn scopes(desired: &Desired, there: &[RecordedRoleAssignment]) -> BTreeSet<Scope> {
     let wanted = match desired {
         Desired::Bound(binding) => binding.roles.as_slice(),
         Desired::Denied(_) | Desired::Gone(_) => &[],
     };
-    let roots: BTreeSet<Scope> = there
-        .iter()
-        .filter_map(|role| role.scope.parse::<Scope>().ok())
-        .chain(wanted.iter().map(|role| role.scope().clone()))
-        .map(|scope| scope.root())
-        .collect();
-    roots.into_iter().map(|root| root.to_string()).collect()
+    let there = there.iter().map(|assignment| &assignment.scope);
+    there
+        .chain(wanted.iter().map(DesiredRole::scope))
+        .map(Scope::root)
+        .collect()
 }
 
 /// The assignment that gives a role, whoever made it: Azure allows one.

@@ -1,0 +1,4 @@
+//! What goes on beside the reconciles.
+
+pub(crate) mod merged_policy;
+pub(crate) mod orphans;

@@ -1,0 +1,93 @@
+//! An orphan right now: its identity as Azure shows it, the bindings of its namespace, and what is to be taken away by both.
+
+use std::collections::BTreeMap;
+
+use wio_api::keys;
+use wio_core::binding::Binding;
+use wio_core::cluster::Cluster;
+use wio_core::fault::{AzureCause, AzureFault, Fault};
+use wio_core::names::{IdentityId, Namespace, PrincipalId, Scope};
+use wio_core::observed::{AzureState, Observed, ObservedRoleAssignments};
+use wio_core::orphans::{Left, Living, Orphan, Removal, Rules, Stray};
+
+use crate::caches::stores::{AccountMeta, Caches};
+use crate::reconcile::context::Context;
+use crate::reconcile::observe;
+
+/// The bindings of a namespace as they are now.
+pub(super) fn living(caches: &Caches, cluster: &Cluster, namespace: &Namespace) -> Living {
+    let keys = caches.bindings.index.of_namespace(namespace.as_str());
+    let bindings = keys
+        .iter()
+        .filter_map(|key| Binding::parse(&*caches.bindings.store.get(key)?, &cluster.id).ok());
+    Living::new(cluster, namespace, &caches.learned.config, bindings)
+}
+
+/// What is to be taken away now, by the bindings and policies as they are now.
+pub(super) fn plan(ctx: &Context, orphan: &Orphan, observed: &Observed) -> Option<Removal> {
+    let cluster = ctx.caches.learned.cluster();
+    let policies = ctx.caches.learned.policies.borrow().clone()?;
+    let living = living(&ctx.caches, &cluster, &orphan.namespace);
+    let rules = Rules {
+        config: &ctx.caches.learned.config,
+        policies: &policies,
+        strays: &strays(&ctx.caches, orphan),
+    };
+    orphan.removal(observed, &living, rules)
+}
+
+/// The identity as Azure shows it now. Which scopes the dead binding had roles at nobody knows: what is found is what Azure lists for
+/// the identity's own subscription.
+pub(super) async fn observe(ctx: &Context, orphan: &Orphan) -> Result<Observed, Fault> {
+    let azure = &ctx.clients.azure;
+    let identity = observe::identity(azure, &orphan.identity).await?;
+    let principal = identity.present().map(|present| present.facts.principal_id);
+    let role_assignments = match (&orphan.left, principal) {
+        (Left::Identity, Some(principal)) => roles(ctx, &orphan.identity, principal).await?,
+        // Whose roles on an identity of somebody else are, only the name of the binding could tell.
+        (Left::Identity | Left::Credentials(_), _) => ObservedRoleAssignments::Known(Vec::new()),
+    };
+    Ok(Observed {
+        azure: AzureState {
+            identity,
+            role_assignments,
+        },
+        service_accounts: BTreeMap::new(),
+        signed_in_as: azure.signed_in_as(),
+    })
+}
+
+async fn roles(ctx: &Context, id: &IdentityId, principal: PrincipalId) -> Result<ObservedRoleAssignments, Fault> {
+    let subscription: Scope = id.group.subscription.into();
+    match ctx.clients.azure.list_role_assignments(&subscription, principal).await {
+        Ok(listed) => Ok(ObservedRoleAssignments::Known(listed)),
+        // Who may not list role assignments there never gave any.
+        Err(AzureFault {
+            cause: AzureCause::RoleAccessDenied { .. },
+            ..
+        }) => Ok(ObservedRoleAssignments::Known(Vec::new())),
+        Err(fault) => Err(Fault::Azure(fault)),
+    }
+}
+
+fn strays(caches: &Caches, orphan: &Orphan) -> Vec<Stray> {
+    let in_namespace = |account: &AccountMeta| account.metadata.namespace.as_deref() == Some(orphan.namespace.as_str());
+    let accounts = caches.surroundings.accounts.state_filter(in_namespace);
+    accounts.iter().filter_map(|account| stray(account)).collect()
+}
+
+fn stray(account: &AccountMeta) -> Option<Stray> {
+    let metadata = &account.metadata;
+    Some(Stray {
+        name: metadata.name.as_deref()?.parse().ok()?,
+        uid: metadata.uid.as_deref()?.parse().ok()?,
+        label: metadata.labels.as_ref()?.get(keys::BOUND_BY_LABEL)?.parse().ok()?,
+        client_id: metadata.annotations.as_ref()?.get(keys::CLIENT_ID_ANNOTATION)?.clone(),
+    })
+}
+
+/// Whether nothing is there that would be taken away.
+pub(super) async fn has_nothing(ctx: &Context, orphan: &Orphan) -> Result<bool, Fault> {
+    let observed = observe(ctx, orphan).await?;
+    Ok(plan(ctx, orphan, &observed).is_none_or(|removal| removal.revocations.is_empty()))
+}

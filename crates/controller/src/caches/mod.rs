@@ -1,0 +1,7 @@
+//! The caches: what the watches and the cluster's own documents told, and an index of it.
+
+pub(crate) mod cluster;
+pub(crate) mod index;
+pub(crate) mod policies;
+pub(crate) mod stores;
+pub(crate) mod watches;

@@ -1,0 +1,197 @@
+//! The watches, and the caches that they fill with what is needed and nothing more.
+
+use std::future::ready;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use kube::api::DynamicObject;
+use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
+use kube::{Api, Client, ResourceExt};
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
+
+use crate::caches::stores::{AccountMeta, Bindings, NamespaceMeta};
+use crate::runtime::backoff::Backoff;
+
+/// How many objects a page of a list holds. A page is in memory as text and as objects at once, with the bookkeeping that
+/// is dropped right after: the biggest page decides how much memory a start takes.
+const PAGE: u32 = 100;
+
+/// The bindings that something was asked of. Fills the cache and its index, and hands each event on after that.
+///
+/// Each watch has a backoff of its own, and keeps its errors to itself: kube's controller has one for all its streams, and
+/// while it pauses for the errors of one it listens to none. After an API server that was away for four seconds the
+/// operator was blind for up to a minute.
+pub(crate) fn bindings(
+    client: Client,
+    writer: Writer<WorkloadIdentityBinding>,
+    bindings: Bindings,
+    on_event: impl Fn(&Event<WorkloadIdentityBinding>) + Send + 'static,
+) -> impl Stream<Item = watcher::Result<WorkloadIdentityBinding>> + Send + 'static {
+    let events = watcher(
+        Api::<WorkloadIdentityBinding>::all(client),
+        watcher::Config::default().page_size(PAGE),
+    )
+    .backoff(Backoff::of_watch())
+    // Two thirds of an object are bookkeeping of field managers and kubectl's copy of what was applied.
+    .modify(|binding| {
+        binding.managed_fields_mut().clear();
+        binding
+            .annotations_mut()
+            .retain(|key, _| key == keys::DELETE_DESPITE_USERS_ANNOTATION);
+        binding.labels_mut().clear();
+    })
+    .reflect(writer)
+    .inspect_ok(move |event| {
+        bindings.index.take_in(event);
+        on_event(event);
+    })
+    .applied_objects()
+    .predicate_filter(asked_for, PredicateConfig::default());
+    without_errors("bindings", events)
+}
+
+/// What a reconcile can be asked for by a binding itself: a new spec, a deletion, the annotation that lets it go on, or a
+/// finalizer that is not as we left it. Our own status is not among them.
+#[expect(clippy::unnecessary_wraps, reason = "the shape of kube's predicates")]
+fn asked_for(binding: &WorkloadIdentityBinding) -> Option<u64> {
+    let metadata = &binding.metadata;
+    let deleting = metadata.deletion_timestamp.is_some();
+    Some(hash(&(
+        metadata.generation,
+        deleting,
+        &metadata.finalizers,
+        &metadata.annotations,
+    )))
+}
+
+/// The service accounts with a binding's label that changed. Fills the cache with them alone: a cluster has many others.
+pub(crate) fn accounts(
+    client: Client,
+    writer: Writer<AccountMeta>,
+) -> impl Stream<Item = watcher::Result<AccountMeta>> + Send + 'static {
+    let of_bindings = watcher::Config::default().labels(keys::BOUND_BY_LABEL).page_size(PAGE);
+    let events = watcher(Api::<AccountMeta>::all(client), of_bindings)
+        .backoff(Backoff::of_watch())
+        .modify(|account| {
+            account.managed_fields_mut().clear();
+            account.labels_mut().retain(|key, _| is_ours(key));
+            account.annotations_mut().retain(|key, _| is_ours(key));
+        })
+        .reflect(writer)
+        .touched_objects()
+        .predicate_filter(predicates::resource_version, PredicateConfig::default());
+    without_errors("service accounts", events)
+}
+
+/// One item for each change of any policy, also of those that a watch that began anew does not tell of. Fills the cache.
+pub(crate) fn policies(
+    client: Client,
+    writer: Writer<WorkloadIdentityPolicy>,
+) -> impl Stream<Item = ()> + Send + 'static {
+    let events = watcher(
+        Api::<WorkloadIdentityPolicy>::all(client),
+        watcher::Config::default().page_size(PAGE),
+    )
+    .backoff(Backoff::of_watch())
+    .modify(|policy| {
+        policy.managed_fields_mut().clear();
+        policy.annotations_mut().clear();
+    })
+    .reflect(writer);
+    without_errors("policies", events).filter_map(|event| {
+        let changed = matches!(event, Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone));
+        ready(changed.then_some(()))
+    })
+}
+
+/// One object of the whole cluster, whenever it changes; none when it is not there.
+pub(crate) fn one(
+    what: &'static str,
+    api: Api<DynamicObject>,
+    name: &str,
+) -> impl Stream<Item = Option<DynamicObject>> + Send + 'static {
+    let events = watcher::watch_object(api, name).backoff(Backoff::of_watch());
+    without_errors(what, events).filter_map(|event| ready(event.ok()))
+}
+
+/// The namespaces whose labels changed. Fills the cache with the labels of all.
+pub(crate) fn namespaces(
+    client: Client,
+    writer: Writer<NamespaceMeta>,
+) -> impl Stream<Item = watcher::Result<NamespaceMeta>> + Send + 'static {
+    let events = watcher(
+        Api::<NamespaceMeta>::all(client),
+        watcher::Config::default().page_size(PAGE),
+    )
+    .backoff(Backoff::of_watch())
+    .modify(|namespace| {
+        namespace.managed_fields_mut().clear();
+        namespace.annotations_mut().clear();
+    })
+    .reflect(writer)
+    .touched_objects()
+    .predicate_filter(labelled, PredicateConfig::default());
+    without_errors("namespaces", events)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "the shape of kube's predicates")]
+fn labelled(namespace: &NamespaceMeta) -> Option<u64> {
+    Some(hash(&namespace.metadata.labels))
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
+}
+
+/// The bindings of a namespace.
+pub(crate) fn bindings_in(namespace: &NamespaceMeta, bindings: &Bindings) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+    let name = namespace.metadata.name.as_deref();
+    name.map(|name| bindings.index.of_namespace(name)).unwrap_or_default()
+}
+
+/// Errors are said here, and go no further.
+fn without_errors<K: Send + 'static>(
+    what: &'static str,
+    events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
+    events.filter(move |event| {
+        if let Err(error) = event {
+            tracing::warn!(%error, "watching {what} failed; trying again");
+        }
+        ready(event.is_ok())
+    })
+}
+
+fn is_ours(key: &str) -> bool {
+    [
+        keys::BOUND_BY_LABEL,
+        keys::CREATED_LABEL,
+        keys::BINDING_ANNOTATION,
+        keys::CLIENT_ID_ANNOTATION,
+        keys::TENANT_ID_ANNOTATION,
+        keys::TOKEN_EXPIRATION_ANNOTATION,
+    ]
+    .contains(&key)
+}
+
+/// The binding whose label a service account carries. Its name stands on it too, but may have been edited by hand.
+pub(crate) fn binding_of(account: &AccountMeta, bindings: &Bindings) -> Option<ObjectRef<WorkloadIdentityBinding>> {
+    let uid = account.metadata.labels.as_ref()?.get(keys::BOUND_BY_LABEL)?;
+    let namespace = account.metadata.namespace.as_deref()?;
+    let is_meant = |binding: &WorkloadIdentityBinding| binding.metadata.uid.as_ref() == Some(uid);
+    let annotations = account.metadata.annotations.as_ref();
+    let named = annotations
+        .and_then(|all| all.get(keys::BINDING_ANNOTATION))
+        .and_then(|name| bindings.get(namespace, name))
+        .filter(|binding| is_meant(binding));
+    if let Some(named) = named {
+        return Some(ObjectRef::from_obj(&*named));
+    }
+    bindings.index.of_namespace(namespace).into_iter().find(|key| {
+        let binding = bindings.store.get(key);
+        binding.is_some_and(|binding| is_meant(&binding))
+    })
+}

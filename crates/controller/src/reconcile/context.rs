@@ -1,0 +1,69 @@
+//! What a reconcile works with: caches to decide from, clients to act by, books to remember in.
+
+use std::sync::Arc;
+
+use kube::Client;
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc;
+use wio_api::WorkloadIdentityBinding;
+use wio_azure::Azure;
+use wio_core::names::{BindingName, BindingUid, Namespace};
+use wio_core::sharing::Sharer;
+
+use super::crd_guard::CrdGuard;
+use super::knowledge::Slots;
+use crate::caches::stores::Caches;
+use crate::runtime::events::Events;
+use crate::runtime::metrics::Metrics;
+
+/// What a reconcile works with.
+pub(crate) struct Context {
+    pub(crate) caches: Caches,
+    pub(crate) clients: Clients,
+    pub(crate) books: Books,
+    /// The most bindings that are reconciled at once.
+    pub(crate) concurrency: u16,
+}
+
+/// The clients by which the world is read and written.
+pub(crate) struct Clients {
+    pub(crate) api: Api,
+    pub(crate) azure: Azure,
+    pub(crate) crd_guard: CrdGuard,
+}
+
+/// The Kubernetes API.
+pub(crate) struct Api {
+    pub(crate) client: Client,
+    pub(crate) events: Events,
+}
+
+/// What is remembered, counted and asked for between reconciles.
+pub(crate) struct Books {
+    pub(crate) slots: Slots,
+    pub(crate) wake: Wake,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A sender of bindings that are to be reconciled at once.
+pub(crate) type Wake = mpsc::UnboundedSender<ObjectRef<WorkloadIdentityBinding>>;
+
+// === impl Books ===
+
+impl Books {
+    /// Has other bindings read Azure at once, because something was taken away or left to them: the label on a service account,
+    /// or a role that Azure allows once.
+    pub(crate) fn wake(&self, namespace: &Namespace, successors: &[&Sharer]) {
+        for successor in successors {
+            self.wake_one(namespace, &successor.name, &successor.uid);
+        }
+    }
+
+    /// Has one binding read Azure at once.
+    pub(crate) fn wake_one(&self, namespace: &Namespace, name: &BindingName, uid: &BindingUid) {
+        self.slots.invalidate(uid);
+        let key = ObjectRef::new(name.as_str()).within(namespace.as_str());
+        // Whoever listens ends with the operator.
+        let _ = self.wake.send(key);
+    }
+}

@@ -1,0 +1,45 @@
+//! The ends of a pass: the status is written, or the finalizer goes.
+
+use wio_api::WorkloadIdentityBinding;
+use wio_core::binding::{Binding, Finalizer};
+use wio_core::fault::Fault;
+use wio_core::outcome::Outcome;
+
+use super::context::{Api, Context};
+use super::knowledge::Memory;
+use super::{finalizer, status};
+
+/// The end of a pass.
+pub(super) enum Ended {
+    /// The status says what it came to.
+    Told(Outcome),
+    /// The binding is let go.
+    LetGo,
+    /// Something changed in the midst of it: it begins anew.
+    Overtaken,
+}
+
+/// Tells in the status what a pass came to.
+pub(super) async fn told(
+    api: &Api,
+    target: status::Target<'_>,
+    outcome: Outcome,
+    memory: &mut Memory,
+) -> Result<Ended, Fault> {
+    status::write(api, target, &outcome, memory).await?;
+    Ok(Ended::Told(outcome))
+}
+
+/// Lets a binding go: nothing of it is left, or nothing was ever made, or it is to stay.
+pub(super) async fn release(
+    object: &WorkloadIdentityBinding,
+    ctx: &Context,
+    binding: &Binding,
+) -> Result<Ended, Fault> {
+    ctx.books.slots.release_finalizer(&binding.owner.uid);
+    if binding.lifecycle.finalizer == Finalizer::Set {
+        finalizer::release(&ctx.clients.api.client, object).await?;
+        tracing::info!("the binding is let go");
+    }
+    Ok(Ended::LetGo)
+}

@@ -1,0 +1,225 @@
+//! Carrying out a plan. Every write to Azure is in this file.
+
+use kube::Client;
+use wio_azure::Azure;
+use wio_core::authorize::Revocable;
+use wio_core::desired::{Desired, DesiredBinding, DesiredServiceAccount};
+use wio_core::fault::Fault;
+use wio_core::names::{Namespace, ServiceAccountName};
+use wio_core::observed::{Observed, PresentIdentity};
+use wio_core::orphaned::{EndMark, Orphaned};
+use wio_core::orphans::Removal;
+use wio_core::plan::{GrantStep, Plan, Revocation};
+
+use super::context::Clients;
+use super::knowledge::WrittenAccount;
+use super::service_accounts::{apply, release};
+
+/// The result of carrying out a plan.
+pub(crate) struct Executed {
+    /// The world as the steps left it.
+    pub(crate) observed: Observed,
+    /// What went wrong.
+    pub(crate) faults: Vec<Fault>,
+    /// Whether the world was found to differ from what the plan was made from: it must be read before anything else.
+    pub(crate) plan_was_stale: bool,
+    /// The service accounts that were written.
+    pub(crate) written: Vec<(ServiceAccountName, WrittenAccount)>,
+}
+
+/// Carries out the plan, step by step, and keeps what was observed true. It stops at the first fault of Azure: what follows
+/// depends on it. A fault of one service account does not keep the others from theirs, but the identity outlives it:
+/// trust ends first, and the identity goes last.
+pub(crate) async fn execute(clients: &Clients, desired: &Desired, plan: Plan, observed: Observed) -> Executed {
+    let mut executed = Executed {
+        observed,
+        faults: Vec::new(),
+        plan_was_stale: false,
+        written: Vec::new(),
+    };
+    for step in plan.revocations {
+        if step == Revocation::DeleteIdentity && !executed.faults.is_empty() {
+            return executed;
+        }
+        let target = (&desired.revocable(), &desired.owner().namespace);
+        let done = revoke(clients, target, &step).await.map(|()| {
+            step.fold(&mut executed.observed);
+            Progress::Done
+        });
+        if executed.ends_after(done) {
+            return executed;
+        }
+    }
+    let Desired::Bound(binding) = desired else {
+        return executed;
+    };
+    for step in plan.grants {
+        let done = grant(clients, binding, step, &mut executed).await;
+        if executed.ends_after(done) {
+            return executed;
+        }
+    }
+    executed
+}
+
+/// The progress of a step.
+enum Progress {
+    Done,
+    /// The world is not as the plan was made from.
+    PlanIsStale,
+}
+
+impl Executed {
+    /// Takes in how a step went, and tells whether no other may follow.
+    fn ends_after(&mut self, step: Result<Progress, Fault>) -> bool {
+        match step {
+            Ok(Progress::Done) => false,
+            Ok(Progress::PlanIsStale) => {
+                self.plan_was_stale = true;
+                true
+            }
+            Err(fault) => {
+                let ends = !matches!(fault, Fault::Kubernetes(_));
+                self.faults.push(fault);
+                ends
+            }
+        }
+    }
+
+    fn identity(&self) -> Option<&PresentIdentity> {
+        self.observed.azure.identity.present()
+    }
+}
+
+async fn revoke(
+    clients: &Clients,
+    (revocable, namespace): (&Revocable, &Namespace),
+    step: &Revocation,
+) -> Result<(), Fault> {
+    let azure = &clients.azure;
+    match step {
+        Revocation::ReleaseServiceAccount {
+            name,
+            uid,
+            label,
+            delete,
+        } => {
+            let account = release::Account { name, uid, label };
+            let ending = if *delete {
+                release::Ending::DeleteIfCreated
+            } else {
+                release::Ending::Keep
+            };
+            release::release(&clients.api.client, namespace, account, ending).await
+        }
+        Revocation::DeleteCredential(name) => azure.delete_credential(revocable, name).await.map_err(Fault::Azure),
+        Revocation::DeleteRoleAssignment { scope, name } => azure
+            .delete_role_assignment(revocable, scope, *name)
+            .await
+            .map_err(Fault::Azure),
+        Revocation::DeleteIdentity => azure.delete_identity(revocable).await.map_err(Fault::Azure),
+    }
+}
+
+/// Has the identity that an orphaned binding leaves say that all of it is to stay, where its tag may not say so yet.
+pub(crate) async fn mark_orphan(azure: &Azure, orphaned: &Orphaned) -> Result<(), Fault> {
+    let Some(id) = &orphaned.unmarked else { return Ok(()) };
+    let present = azure.get_identity(id).await.map_err(Fault::Azure)?;
+    mark_end(azure, present.and_then(|present| orphaned.mark(&present.tags))).await
+}
+
+/// Has an identity that outlives its binding say so, where it does not.
+pub(crate) async fn mark_end(azure: &Azure, mark: Option<EndMark>) -> Result<(), Fault> {
+    match mark {
+        Some(mark) => azure.mark_end(&mark).await.map_err(Fault::Azure),
+        None => Ok(()),
+    }
+}
+
+/// Takes away what is left of a dead binding, as far as it goes and as long as it is an orphan; returns what went wrong.
+pub(crate) async fn take_away(
+    clients: &Clients,
+    removal: &Removal,
+    is_orphan: impl Fn(&Revocation) -> bool,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for step in &removal.revocations {
+        // Trust ends first, and the identity goes last.
+        if !is_orphan(step) || *step == Revocation::DeleteIdentity && !faults.is_empty() {
+            return faults;
+        }
+        if let Err(fault) = revoke(clients, (&removal.revocable, &removal.namespace), step).await {
+            let ends = !matches!(fault, Fault::Kubernetes(_));
+            faults.push(fault);
+            if ends {
+                return faults;
+            }
+        }
+    }
+    faults
+}
+
+async fn grant(
+    clients: &Clients,
+    desired: &DesiredBinding,
+    step: GrantStep,
+    executed: &mut Executed,
+) -> Result<Progress, Fault> {
+    let Clients { api, azure, .. } = clients;
+    let granted = &desired.granted;
+    match step {
+        GrantStep::CreateIdentity { location, tags } => {
+            let put = azure
+                .put_identity(granted, &location, &tags)
+                .await
+                .map_err(Fault::Azure)?;
+            executed.observed.identity_written(put.view.facts, put.view.tags);
+            if !put.created {
+                return Ok(Progress::PlanIsStale);
+            }
+        }
+        GrantStep::TagIdentity { tags } => {
+            let view = azure.tag_identity(granted, &tags).await.map_err(Fault::Azure)?;
+            executed.observed.identity_written(view.facts, view.tags);
+        }
+        GrantStep::PutCredential(credential) => {
+            let written = azure.put_credential(granted, &credential).await.map_err(Fault::Azure)?;
+            executed.observed.credential_written(written);
+        }
+        GrantStep::PutRoleAssignment(role) => {
+            let Some(present) = executed.identity() else {
+                return Ok(Progress::PlanIsStale);
+            };
+            let assigned = azure
+                .put_role_assignment(granted, &desired.owner, &role, present.facts.principal_id)
+                .await
+                .map_err(Fault::Azure)?;
+            executed.observed.role_assigned(assigned);
+        }
+        GrantStep::ApplyServiceAccount(account) => {
+            return apply_account(&api.client, desired, &account, executed).await;
+        }
+    }
+    Ok(Progress::Done)
+}
+
+async fn apply_account(
+    client: &Client,
+    desired: &DesiredBinding,
+    account: &DesiredServiceAccount,
+    executed: &mut Executed,
+) -> Result<Progress, Fault> {
+    let Some(present) = executed.identity() else {
+        return Ok(Progress::PlanIsStale);
+    };
+    let seen = executed.observed.service_accounts.get(&account.name);
+    let applied = apply::apply(client, &desired.owner, account, seen, &present.facts).await?;
+    if let Some(write) = applied.write {
+        let result = applied.account.clone();
+        executed
+            .written
+            .push((account.name.clone(), WrittenAccount { write, result }));
+    }
+    executed.observed.account_applied(account.name.clone(), applied.account);
+    Ok(Progress::Done)
+}

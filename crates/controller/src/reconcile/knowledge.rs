@@ -1,0 +1,344 @@
+//! What is remembered of each binding between reconciles. All of it may be lost: it saves reads and repeated writes,
+//! and nothing is decided by it that a look at the world would not decide.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wio_core::names::{BindingUid, ServiceAccountName};
+use wio_core::observed::{AzureState, ObservedServiceAccount};
+
+use crate::runtime::jitter::{jittered, within};
+use crate::runtime::own_write::OwnWrite;
+
+/// What is remembered, one slot for each binding.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    slots: Mutex<HashMap<BindingUid, Slot>>,
+    drift_interval: Duration,
+}
+
+/// What is remembered of one binding, and what others said of it. A pass takes the memory out and puts it back; what others say
+/// meanwhile stays in the slot.
+#[derive(Debug, Default)]
+struct Slot {
+    memory: Memory,
+    /// Whether another binding took something away from Azure that this one may rest on.
+    invalidated: bool,
+    /// Whether we took our finalizer off.
+    finalizer_released: bool,
+}
+
+/// What a pass over a binding remembers for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// What is known of Azure.
+    pub(crate) azure: Knowledge,
+    /// How many reconciles in a row did not come to an end, and for which generation.
+    pub(crate) failures: Failures,
+    /// Before this Azure does not want to be asked again.
+    pub(crate) not_before: Option<Instant>,
+    /// The last write to the binding itself: its finalizer or its status.
+    pub(crate) written: Option<OwnWrite>,
+    /// The service accounts that were last written, until the cache shows it.
+    pub(crate) accounts: BTreeMap<ServiceAccountName, WrittenAccount>,
+}
+
+/// What is known of Azure for one binding.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Knowledge {
+    /// Nothing; what the status says may be believed.
+    #[default]
+    Unread,
+    /// Nothing; what the status says may be wrong as well.
+    Invalid,
+    /// Azure as it was last seen or written.
+    Known {
+        state: AzureState,
+        /// When it was seen, or taken for known.
+        since: Instant,
+        /// The next drift check.
+        check_at: Instant,
+    },
+    /// The same, though something happened that says that it may be wrong.
+    Suspect { state: AzureState, check_at: Instant },
+}
+
+/// Whether Azure is to be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Read<'a> {
+    /// Not now: this is known.
+    NotYet(&'a AzureState),
+    /// Not if the status tells enough.
+    UnlessRecorded,
+    /// Now.
+    Now,
+}
+
+/// Reconciles in a row that did not come to an end.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Failures {
+    generation: i64,
+    count: u32,
+}
+
+/// A service account as our write left it.
+#[derive(Clone, Debug)]
+pub(crate) struct WrittenAccount {
+    pub(crate) write: OwnWrite,
+    pub(crate) result: ObservedServiceAccount,
+}
+
+// === impl Slots ===
+
+impl Slots {
+    /// Nothing is remembered; drift is checked this often, give or take a fifth.
+    pub(crate) fn new(drift_interval: Duration) -> Self {
+        Self {
+            slots: Mutex::default(),
+            drift_interval,
+        }
+    }
+
+    /// How often drift is checked.
+    pub(crate) const fn drift_interval(&self) -> Duration {
+        self.drift_interval
+    }
+
+    /// Takes out what is remembered of a binding, for one pass.
+    pub(crate) fn take(&self, uid: &BindingUid) -> Memory {
+        let mut slots = self.lock();
+        let slot = slots.entry(uid.clone()).or_default();
+        let mut memory = std::mem::take(&mut slot.memory);
+        if std::mem::take(&mut slot.invalidated) {
+            memory.azure.invalidate();
+        }
+        memory
+    }
+
+    /// Puts back what a pass remembers, unless the binding was forgotten meanwhile.
+    pub(crate) fn put(&self, uid: &BindingUid, memory: Memory) {
+        if let Some(slot) = self.lock().get_mut(uid) {
+            slot.memory = memory;
+        }
+    }
+
+    /// Another binding took away from Azure what this one may rest on: it reads at its next pass.
+    pub(crate) fn invalidate(&self, uid: &BindingUid) {
+        self.lock().entry(uid.clone()).or_default().invalidated = true;
+    }
+
+    /// Our finalizer is about to be taken off by us.
+    pub(crate) fn release_finalizer(&self, uid: &BindingUid) {
+        self.lock().entry(uid.clone()).or_default().finalizer_released = true;
+    }
+
+    /// Whether we took our finalizer off.
+    pub(crate) fn finalizer_is_released(&self, uid: &BindingUid) -> bool {
+        self.lock().get(uid).is_some_and(|slot| slot.finalizer_released)
+    }
+
+    /// Forgets a binding.
+    pub(crate) fn forget(&self, uid: &BindingUid) {
+        self.lock().remove(uid);
+    }
+
+    /// Forgets all but these, and returns how many: events of deletions get lost when a watch begins anew.
+    pub(crate) fn retain(&self, uids: &HashSet<String>) -> usize {
+        let mut slots = self.lock();
+        let before = slots.len();
+        slots.retain(|uid, _| uids.contains(uid.as_str()));
+        before - slots.len()
+    }
+
+    /// A panic elsewhere cannot leave a map of plain values half written in a way that matters.
+    fn lock(&self) -> MutexGuard<'_, HashMap<BindingUid, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Knowledge ===
+
+impl Knowledge {
+    /// Azure as it was read just now, or as it must be for a new binding.
+    pub(crate) fn read(state: AzureState, drift_interval: Duration) -> Self {
+        Self::known(state, jittered(drift_interval))
+    }
+
+    /// Azure as the status left it: the first drift checks after a restart are spread over a whole interval.
+    pub(crate) fn after_restart(state: AzureState, drift_interval: Duration) -> Self {
+        Self::known(state, within(drift_interval))
+    }
+
+    fn known(state: AzureState, check_in: Duration) -> Self {
+        let now = Instant::now();
+        Self::Known {
+            state,
+            since: now,
+            check_at: now + check_in,
+        }
+    }
+
+    /// Whether Azure is to be read at this time.
+    pub(crate) fn to_read(&self, now: Instant) -> Read<'_> {
+        match self {
+            Self::Unread => Read::UnlessRecorded,
+            Self::Invalid => Read::Now,
+            Self::Known { state, check_at, .. } | Self::Suspect { state, check_at } => {
+                if now < *check_at {
+                    Read::NotYet(state)
+                } else {
+                    Read::Now
+                }
+            }
+        }
+    }
+
+    /// Puts off a read that was due only because time went by: what is known, unless it is doubted or too old. Reads that fail
+    /// for longer than two intervals more are told.
+    pub(crate) fn put_off(&mut self, drift_interval: Duration, retry_after: Option<Duration>) -> Option<AzureState> {
+        let Self::Known { state, since, check_at } = self else {
+            return None;
+        };
+        if since.elapsed() > drift_interval * 3 {
+            return None;
+        }
+        *check_at = Instant::now() + jittered(drift_interval / 4).max(retry_after.unwrap_or_default());
+        Some(state.clone())
+    }
+
+    /// What is known and what the status says may be wrong: Azure is read at the next pass.
+    pub(crate) fn invalidate(&mut self) {
+        *self = Self::Invalid;
+    }
+
+    /// What is known may be wrong: Azure is read in this time at the latest.
+    pub(crate) fn suspect(&mut self, time: Duration) {
+        let by = Instant::now() + time;
+        match std::mem::take(self) {
+            Self::Known { state, check_at, .. } | Self::Suspect { state, check_at } => {
+                *self = Self::Suspect {
+                    state,
+                    check_at: check_at.min(by),
+                };
+            }
+            nothing @ (Self::Unread | Self::Invalid) => *self = nothing,
+        }
+    }
+
+    /// Azure as it is after our own writes; when it is due to be read does not change.
+    pub(crate) fn written(&mut self, written: &AzureState) {
+        match self {
+            Self::Known { state, .. } | Self::Suspect { state, .. } => state.clone_from(written),
+            Self::Unread | Self::Invalid => {}
+        }
+    }
+
+    /// How long it is until Azure is to be read.
+    pub(crate) fn next_check(&self) -> Option<Duration> {
+        match self {
+            Self::Known { check_at, .. } | Self::Suspect { check_at, .. } => {
+                Some(check_at.saturating_duration_since(Instant::now()))
+            }
+            Self::Unread | Self::Invalid => None,
+        }
+    }
+}
+
+// === impl Failures ===
+
+impl Failures {
+    /// One more for this generation; a changed spec begins anew.
+    pub(crate) fn another(&mut self, generation: i64) -> u32 {
+        let count = if self.generation == generation {
+            self.count.saturating_add(1)
+        } else {
+            1
+        };
+        *self = Self { generation, count };
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wio_core::observed::{ObservedIdentity, ObservedRoleAssignments};
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn state() -> AzureState {
+        AzureState {
+            identity: ObservedIdentity::Absent,
+            role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+        }
+    }
+
+    fn uid(text: &str) -> BindingUid {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_changed_spec_is_tried_without_delay() {
+        let mut failures = Failures::default();
+        assert_eq!(
+            [failures.another(1), failures.another(1), failures.another(2)],
+            [1, 2, 1]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_is_read_again_when_the_drift_check_is_due() {
+        let known = Knowledge::read(state(), HOUR);
+        assert_eq!(known.to_read(Instant::now()), Read::NotYet(&state()));
+        assert_eq!(known.to_read(Instant::now() + HOUR * 2), Read::Now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_status_is_believed_until_something_says_that_it_may_be_wrong() {
+        let mut knowledge = Knowledge::default();
+        assert_eq!(knowledge.to_read(Instant::now()), Read::UnlessRecorded);
+        knowledge.invalidate();
+        assert_eq!(knowledge.to_read(Instant::now()), Read::Now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_is_due_by_time_alone_is_put_off_for_some_intervals() {
+        let mut known = Knowledge::read(state(), HOUR);
+        tokio::time::advance(HOUR * 2).await;
+        assert!(known.put_off(HOUR, None).is_some());
+        tokio::time::advance(HOUR * 2).await;
+        assert!(known.put_off(HOUR, None).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_of_what_is_suspect_is_not_put_off() {
+        let mut known = Knowledge::read(state(), HOUR);
+        known.suspect(Duration::ZERO);
+        assert_eq!(known.to_read(Instant::now()), Read::Now);
+        assert!(known.put_off(HOUR, None).is_none());
+    }
+
+    #[test]
+    fn what_others_say_during_a_pass_is_heard_at_the_next_one() {
+        let slots = Slots::new(HOUR);
+        let memory = slots.take(&uid("a"));
+        slots.invalidate(&uid("a"));
+        slots.put(&uid("a"), memory);
+        assert!(matches!(slots.take(&uid("a")).azure, Knowledge::Invalid));
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let slots = Slots::new(HOUR);
+        for name in ["a", "b", "c"] {
+            slots.take(&uid(name));
+        }
+        slots.forget(&uid("a"));
+        assert_eq!(slots.retain(&HashSet::from(["b".to_owned(), "x".to_owned()])), 1);
+        slots.put(&uid("a"), Memory::default());
+        assert_eq!(slots.lock().keys().collect::<Vec<_>>(), [&uid("b")]);
+    }
+}

@@ -1,0 +1,135 @@
+//! One pass over one binding, from the caches to the status.
+
+pub(crate) mod context;
+pub(crate) mod crd_guard;
+mod dereference;
+mod ending;
+pub(crate) mod execute;
+mod finalizer;
+pub(crate) mod knowledge;
+pub(crate) mod observe;
+mod pursue;
+mod schedule;
+mod service_accounts;
+mod status;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use kube::runtime::controller::Action;
+use tokio::time::Instant;
+use tracing::{Instrument, info_span};
+use wio_api::{Reason, WorkloadIdentityBinding};
+use wio_core::fault::Fault;
+use wio_core::outcome::Outcome;
+use wio_core::reasons::{Disposition, disposition};
+use wio_core::verdict::{Verdict, verdict};
+
+use context::Context;
+use dereference::{dereference, parse};
+use ending::{Ended, release, told};
+use knowledge::Memory;
+use pursue::{Pursued, pursue, withheld};
+use schedule::{at_once, must_wait, next};
+
+/// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait; and tells
+/// when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
+pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+    let metadata = &object.metadata;
+    let span = info_span!(
+        "reconcile",
+        namespace = metadata.namespace,
+        name = metadata.name,
+        generation = metadata.generation
+    );
+    let Some(uid) = metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) else {
+        return Ok(Action::await_change());
+    };
+    async {
+        let started = Instant::now();
+        let mut memory = ctx.books.slots.take(&uid);
+        if let Some(pause) = must_wait(&object, &memory) {
+            ctx.books.slots.put(&uid, memory);
+            return Ok(Action::requeue(pause));
+        }
+        let problems: Vec<Disposition> = match pass(&object, &ctx, &mut memory).await {
+            Ok(Ended::Told(outcome)) => outcome.problems().iter().map(|problem| problem.disposition).collect(),
+            Ok(Ended::LetGo) => {
+                ctx.books.metrics.reconciled(Reason::Succeeded, started.elapsed());
+                return Ok(Action::await_change());
+            }
+            Ok(Ended::Overtaken) => {
+                ctx.books.metrics.reconciled(Reason::Progressing, started.elapsed());
+                ctx.books.slots.put(&uid, memory);
+                return Ok(Action::requeue(at_once()));
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "the binding could not be written");
+                vec![disposition(&fault)]
+            }
+        };
+        let reason = problems.first().map_or(Reason::Succeeded, |problem| problem.reason());
+        ctx.books.metrics.reconciled(reason, started.elapsed());
+        let next = next(&problems, metadata.generation.unwrap_or_default(), &mut memory);
+        ctx.books.slots.put(&uid, memory);
+        Ok(next.map_or_else(Action::await_change, Action::requeue))
+    }
+    .instrument(span)
+    .await
+}
+
+/// Passes over a binding once.
+///
+/// 1. Dereference: take all that the decision rests on from the caches, at one moment (no client).
+/// 2. Verdict: decide (pure).
+/// 3. Guard: where something is to be taken away, ask whether it disappeared by accident (reads Kubernetes).
+/// 4. Finalizer: set it before anything is made (writes Kubernetes).
+/// 5. Pursue: observe (reads both), decide once more (pure), plan (pure), execute (writes both).
+/// 6. Status: write it once, or take the finalizer off when nothing is left (writes Kubernetes).
+async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memory) -> Result<Ended, Fault> {
+    ctx.caches.filled().await;
+    let api = &ctx.clients.api;
+    let cluster = ctx.caches.learned.cluster();
+    let binding = parse(object, &cluster, &ctx.books.slots)?;
+    let lifecycle = binding.lifecycle.clone();
+    let target = status::Target {
+        object,
+        lifecycle: &lifecycle,
+        cluster: &cluster,
+    };
+
+    let case = match dereference(&ctx.caches, &cluster, binding) {
+        Ok(case) => case,
+        Err(undecided) => return told(api, target, Outcome::Held(undecided), memory).await,
+    };
+    let binding = &case.candidate.binding;
+    let verdict = verdict(&case);
+    let guard = &ctx.clients.crd_guard;
+    let confirmed = guard.confirm(&api.client, &ctx.caches, &case, &verdict).await;
+    finalizer::ensure(&api.client, object, binding, &verdict, memory).await?;
+    let outcome = match (verdict, confirmed) {
+        (Verdict::Hold(blocked), Ok(())) => Outcome::Held(blocked),
+        (Verdict::Release, Ok(())) => return release(object, ctx, binding).await,
+        (Verdict::Orphan(orphaned), Ok(())) => match execute::mark_orphan(&ctx.clients.azure, &orphaned).await {
+            Ok(()) => {
+                ctx.books.wake(&orphaned.owner.namespace, &orphaned.successors());
+                return release(object, ctx, binding).await;
+            }
+            Err(fault) => Outcome::Unobserved { desired: None, fault },
+        },
+        (Verdict::Pursue(desired), Ok(())) => match pursue(object, ctx, &case, *desired, memory).await {
+            Pursued::Outcome(outcome) => outcome,
+            Pursued::Overtaken => return Ok(Ended::Overtaken),
+        },
+        (verdict, Err(fault)) => withheld(verdict, fault),
+    };
+    let outcome = if outcome.is_gone() {
+        match execute::mark_end(&ctx.clients.azure, outcome.mark()).await {
+            Ok(()) => return release(object, ctx, binding).await,
+            Err(fault) => Outcome::Unobserved { desired: None, fault },
+        }
+    } else {
+        outcome
+    };
+    told(api, target, outcome, memory).await
+}

@@ -1,0 +1,185 @@
+//! Observing the world: Azure as seldom as possible, and service accounts through the cache.
+
+use tokio::time::Instant;
+use wio_azure::Azure;
+use wio_core::binding::Binding;
+use wio_core::case::Case;
+use wio_core::desired::{Desired, DesiredBinding};
+use wio_core::fault::Fault;
+use wio_core::known_state;
+use wio_core::names::{IdentityId, PrincipalId};
+use wio_core::observed::{
+    AzureState, Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity,
+};
+use wio_core::plan::plan;
+use wio_core::reasons::{Disposition, disposition, facts};
+use wio_core::role_assignment_scopes::{self, Last, Need};
+
+use super::context::Context;
+use super::knowledge::{Knowledge, Memory, Read};
+use super::service_accounts;
+
+/// The state of Azure, and how it is known.
+enum Source {
+    /// It was read in this very pass.
+    Read(AzureState),
+    /// It was not.
+    Known(AzureState),
+}
+
+/// Observes what a plan needs to know. For what is given, Azure is as remembered until the next drift check is due, as the
+/// status left it after a restart, taken for empty for a new binding with a derived name, and read otherwise. For what is taken
+/// away it is always read.
+pub(crate) async fn observe(
+    ctx: &Context,
+    case: &Case,
+    desired: &Desired,
+    memory: &mut Memory,
+) -> Result<Observed, Fault> {
+    let client = &ctx.clients.api.client;
+    let azure = &ctx.clients.azure;
+    let binding = &case.candidate.binding;
+    let service_accounts = service_accounts::observe::observe(client, &ctx.caches, case, memory).await?;
+    let source = match desired {
+        Desired::Bound(bound) => known_or_read(ctx, binding, bound, memory).await?,
+        Desired::Denied(denial) => {
+            memory.azure = Knowledge::Unread;
+            Source::Read(read(azure, binding, denial.removal().revocable.identity(), Last::No).await?)
+        }
+        Desired::Gone(removal) => Source::Read(read(azure, binding, removal.revocable.identity(), Last::Yes).await?),
+    };
+    let observed = |state| Observed {
+        azure: state,
+        service_accounts: service_accounts.clone(),
+        signed_in_as: azure.signed_in_as(),
+    };
+    match (source, desired) {
+        (Source::Known(state), Desired::Bound(bound)) if !is_enough(desired, bound, &observed(state.clone())) => {
+            Ok(observed(read_and_remember(ctx, binding, bound, memory).await?))
+        }
+        (Source::Known(state) | Source::Read(state), _) => Ok(observed(state)),
+    }
+}
+
+/// Whether what is known without a read is enough for what follows from it. A suspended binding writes nothing.
+fn is_enough(desired: &Desired, bound: &DesiredBinding, observed: &Observed) -> bool {
+    let signed_in = observed.signed_in_as.is_some();
+    bound.suspended || known_state::is_enough_for(&plan(desired, observed), bound, &observed.azure, signed_in)
+}
+
+async fn known_or_read(
+    ctx: &Context,
+    binding: &Binding,
+    desired: &DesiredBinding,
+    memory: &mut Memory,
+) -> Result<Source, Fault> {
+    match memory.azure.to_read(Instant::now()) {
+        Read::NotYet(state) => return Ok(Source::Known(state.clone())),
+        Read::UnlessRecorded => {
+            if let Some((state, knowledge)) = recorded(ctx, binding, desired) {
+                memory.azure = knowledge;
+                return Ok(Source::Known(state));
+            }
+        }
+        Read::Now => {}
+    }
+    match read_and_remember(ctx, binding, desired, memory).await {
+        Ok(state) => Ok(Source::Read(state)),
+        Err(fault) => put_off(ctx, fault, memory).map(Source::Known),
+    }
+}
+
+/// The state of Azure that needs no read: of a new binding, or as the status says.
+fn recorded(ctx: &Context, binding: &Binding, desired: &DesiredBinding) -> Option<(AzureState, Knowledge)> {
+    let interval = ctx.books.slots.drift_interval();
+    if let Some(state) = known_state::new_binding(desired, &binding.recorded) {
+        return Some((state.clone(), Knowledge::read(state, interval)));
+    }
+    let state = known_state::from_status(desired, binding)?;
+    Some((state.clone(), Knowledge::after_restart(state, interval)))
+}
+
+/// The state that is known, when a read that was due only because time went by could not be had.
+fn put_off(ctx: &Context, fault: Fault, memory: &mut Memory) -> Result<AzureState, Fault> {
+    let disposition = disposition(&fault);
+    if !facts(disposition.reason()).defers_read {
+        return Err(fault);
+    }
+    let retry_after = match disposition {
+        Disposition::Retry { after, .. } => after,
+        Disposition::Wait { .. } | Disposition::Stalled { .. } => None,
+    };
+    match memory.azure.put_off(ctx.books.slots.drift_interval(), retry_after) {
+        Some(state) => {
+            tracing::info!(%fault, "the drift check is put off");
+            Ok(state)
+        }
+        None => Err(fault),
+    }
+}
+
+async fn read_and_remember(
+    ctx: &Context,
+    binding: &Binding,
+    desired: &DesiredBinding,
+    memory: &mut Memory,
+) -> Result<AzureState, Fault> {
+    let state = read(&ctx.clients.azure, binding, desired.granted.identity(), Last::No).await?;
+    memory.azure = Knowledge::read(state.clone(), ctx.books.slots.drift_interval());
+    Ok(state)
+}
+
+/// The identity and its role assignments as Azure shows them now.
+pub(crate) async fn read(azure: &Azure, binding: &Binding, id: &IdentityId, last: Last) -> Result<AzureState, Fault> {
+    let identity = identity(azure, id).await?;
+    let principal = identity.present().map(|present| present.facts.principal_id);
+    let role_assignments = role_assignments(azure, binding, id, principal, last).await;
+    Ok(AzureState {
+        identity,
+        role_assignments,
+    })
+}
+
+/// An identity with its federated credentials, as Azure shows them now.
+pub(crate) async fn identity(azure: &Azure, id: &IdentityId) -> Result<ObservedIdentity, Fault> {
+    let Some(view) = azure.get_identity(id).await.map_err(Fault::Azure)? else {
+        return Ok(ObservedIdentity::Absent);
+    };
+    let credentials = azure.list_credentials(id).await.map_err(Fault::Azure)?;
+    Ok(ObservedIdentity::Present(PresentIdentity {
+        facts: view.facts,
+        tags: view.tags,
+        credentials,
+    }))
+}
+
+/// The role assignments wherever the binding claims one or its status remembers one.
+async fn role_assignments(
+    azure: &Azure,
+    binding: &Binding,
+    id: &IdentityId,
+    principal: Option<PrincipalId>,
+    last: Last,
+) -> ObservedRoleAssignments {
+    let places = role_assignment_scopes::to_read(id, binding, last);
+    let mut found: Vec<ObservedRoleAssignment> = Vec::new();
+    for principal in role_assignment_scopes::principals(principal, &binding.recorded) {
+        for (scope, need) in &places {
+            match (azure.list_role_assignments(scope, principal).await, need) {
+                (Ok(listed), _) => {
+                    for one in listed {
+                        // Those of a wider scope are in every list.
+                        if !found.contains(&one) {
+                            found.push(one);
+                        }
+                    }
+                }
+                (Err(fault), Need::Required) => return ObservedRoleAssignments::Unknown(fault),
+                (Err(fault), Need::Optional) => {
+                    tracing::debug!(%fault, "the role assignments that others gave are not known");
+                }
+            }
+        }
+    }
+    ObservedRoleAssignments::Known(found)
+}

@@ -1,0 +1,144 @@
+//! The steps between the verdict and the status: observe, plan, execute.
+
+use std::time::Duration;
+
+use wio_api::WorkloadIdentityBinding;
+use wio_core::case::Case;
+use wio_core::desired::Desired;
+use wio_core::fault::Fault;
+use wio_core::observed::Observed;
+use wio_core::outcome::{Outcome, Reconciled};
+use wio_core::plan::{Plan, plan, successors};
+use wio_core::reasons::{Doubt, disposition, facts};
+use wio_core::verdict::{Verdict, verdict};
+
+use super::context::Context;
+use super::dereference::dereference_again;
+use super::execute::{Executed, execute};
+use super::knowledge::Memory;
+use super::observe::observe;
+use super::status;
+
+/// The longest that Azure was seen to take until a new identity was known everywhere is four minutes.
+const REPLICATION_MAX: Duration = Duration::from_mins(5);
+
+/// The end of a pursuit.
+pub(super) enum Pursued {
+    /// It came to this.
+    Outcome(Outcome),
+    /// What was decided does not hold any more: it is to be decided anew, at once.
+    Overtaken,
+}
+
+/// Brings the world nearer to what is desired. What is desired is decided once more when the world was read: who appeared meanwhile
+/// and shares it must not lose it, and who is gone must not keep it.
+pub(super) async fn pursue(
+    object: &WorkloadIdentityBinding,
+    ctx: &Context,
+    case: &Case,
+    desired: Desired,
+    memory: &mut Memory,
+) -> Pursued {
+    let observed = match observe(ctx, case, &desired, memory).await {
+        Ok(observed) => observed,
+        Err(fault) => return Pursued::Outcome(unobserved(desired, fault)),
+    };
+    let Some(desired) = decide_again(ctx, case, &desired) else {
+        return Pursued::Overtaken;
+    };
+    let plan = plan(&desired, &observed);
+    let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
+    if !plan.has_steps() || suspended {
+        wake(ctx, &desired, &observed, &plan);
+        return Pursued::Outcome(reconciled(desired, observed, Vec::new()));
+    }
+    if let Err(fault) = status::announce(&ctx.clients.api, object, &plan, memory).await {
+        return Pursued::Outcome(unobserved(desired, fault));
+    }
+    tell_denied_orphan(&desired);
+    let before = (observed.clone(), plan.clone());
+    let executed = execute(&ctx.clients, &desired, plan, observed).await;
+    remember(&executed, memory);
+    // Also whoever came while it was carried out.
+    let since = decide_again(ctx, case, &desired);
+    wake(ctx, since.as_ref().unwrap_or(&desired), &before.0, &before.1);
+    Pursued::Outcome(reconciled(desired, executed.observed, executed.faults))
+}
+
+/// What is desired by the case as it is now; none when that is something else than was decided.
+fn decide_again(ctx: &Context, case: &Case, desired: &Desired) -> Option<Desired> {
+    let again = dereference_again(&ctx.caches, &ctx.books.slots, case)?;
+    let Verdict::Pursue(now) = verdict(&again) else {
+        return None;
+    };
+    let holds = match (desired, &*now) {
+        (Desired::Bound(_), Desired::Bound(_)) => true,
+        // The guard was asked about the policies as they were.
+        (Desired::Denied(_), Desired::Denied(_)) | (Desired::Gone(_), Desired::Gone(_)) => {
+            again.rules.policies == case.rules.policies
+        }
+        (Desired::Bound(_) | Desired::Denied(_) | Desired::Gone(_), _) => false,
+    };
+    holds.then_some(*now)
+}
+
+/// The one who deleted it asked for its trust to stay.
+fn tell_denied_orphan(desired: &Desired) {
+    if let Desired::Gone(removal) = desired
+        && let Some(why) = &removal.orphan_denied
+    {
+        tracing::warn!(%why, "the trust of the binding ends with it");
+    }
+}
+
+fn wake(ctx: &Context, desired: &Desired, observed: &Observed, plan: &Plan) {
+    let successors = successors(desired, observed, plan);
+    ctx.books.wake(&desired.owner().namespace, &successors);
+}
+
+fn reconciled(desired: Desired, observed: Observed, faults: Vec<Fault>) -> Outcome {
+    Outcome::Reconciled(Box::new(Reconciled::new(desired, observed, faults)))
+}
+
+/// The outcome of a verdict that the guard did not confirm: what is to be taken away may have disappeared by accident, or that
+/// could not be told.
+pub(super) fn withheld(verdict: Verdict, fault: Fault) -> Outcome {
+    match (fault, verdict) {
+        (Fault::Blocked(blocked), _) => Outcome::Held(blocked),
+        (fault, Verdict::Pursue(desired)) => unobserved(*desired, fault),
+        (fault, Verdict::Orphan(_) | Verdict::Release | Verdict::Hold(_)) => {
+            Outcome::Unobserved { desired: None, fault }
+        }
+    }
+}
+
+fn unobserved(desired: Desired, fault: Fault) -> Outcome {
+    Outcome::Unobserved {
+        desired: Some(Box::new(desired)),
+        fault,
+    }
+}
+
+/// Remembers what was written, and doubts what may be wrong with it.
+fn remember(executed: &Executed, memory: &mut Memory) {
+    memory.azure.written(&executed.observed.azure);
+    memory.accounts.extend(executed.written.iter().cloned());
+    if executed.plan_was_stale {
+        memory.azure.suspect(Duration::ZERO);
+    }
+    for time in executed.faults.iter().filter_map(doubted_after) {
+        memory.azure.suspect(time);
+    }
+}
+
+/// How long after a fault what is remembered of Azure is still believed; none when the fault says nothing about it.
+fn doubted_after(fault: &Fault) -> Option<Duration> {
+    if !matches!(fault, Fault::Azure(_)) {
+        return None;
+    }
+    match facts(disposition(fault).reason()).doubt {
+        Doubt::None => None,
+        Doubt::Later => Some(REPLICATION_MAX),
+        Doubt::Now => Some(Duration::ZERO),
+    }
+}

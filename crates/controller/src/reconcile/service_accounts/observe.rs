@@ -1,0 +1,118 @@
+//! Observing service accounts: through the cache, and by a read of those that are not in it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::future::try_join_all;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
+use kube::runtime::reflector::ObjectRef;
+use wio_api::{WorkloadIdentityBinding, keys};
+use wio_core::case::Case;
+use wio_core::fault::Fault;
+use wio_core::names::ServiceAccountName;
+use wio_core::observed::{BoundBy, ObservedServiceAccount};
+use wio_core::owner::Owner;
+
+use super::wire::{annotation, label, read};
+use crate::caches::stores::{AccountMeta, Caches};
+use crate::reconcile::knowledge::{Memory, WrittenAccount};
+
+/// The service accounts that a binding has, had or asks for, or that carry its label.
+///
+/// Those with a label are in the cache. What is not there is read: it may exist without a label.
+pub(crate) async fn observe(
+    client: &Client,
+    caches: &Caches,
+    case: &Case,
+    memory: &mut Memory,
+) -> Result<BTreeMap<ServiceAccountName, ObservedServiceAccount>, Fault> {
+    let owner = &case.candidate.binding.owner;
+    let names = case.candidate.binding.claims.accounts.union(&case.labelled);
+    let written = &memory.accounts;
+    let observed = names.map(|name| observe_one(client, caches, owner, name, written.get(name)));
+    let observed = try_join_all(observed).await?.into_iter().flatten().collect();
+    memory.accounts.retain(|name, written| {
+        let shown = cached(caches, owner, name);
+        shown.is_some_and(|shown| is_missing(written, &shown))
+    });
+    Ok(observed)
+}
+
+async fn observe_one(
+    client: &Client,
+    caches: &Caches,
+    owner: &Owner,
+    name: &ServiceAccountName,
+    written: Option<&WrittenAccount>,
+) -> Result<Option<(ServiceAccountName, ObservedServiceAccount)>, Fault> {
+    let account = match (cached(caches, owner, name), written) {
+        (Some(shown), Some(written)) if is_missing(written, &shown) => Some(written.result.clone()),
+        (Some(shown), _) => parse(caches, owner, &shown.metadata),
+        (None, _) => {
+            let live = read(client, &owner.namespace, name).await?;
+            live.and_then(|metadata| parse(caches, owner, &metadata))
+        }
+    };
+    Ok(account.map(|account| (name.clone(), account)))
+}
+
+/// Whether the cache does not show our last write yet.
+fn is_missing(written: &WrittenAccount, cached: &AccountMeta) -> bool {
+    written.write.is_missing_in(cached.metadata.resource_version.as_deref())
+}
+
+fn cached(caches: &Caches, owner: &Owner, name: &ServiceAccountName) -> Option<Arc<AccountMeta>> {
+    let key = ObjectRef::new(name.as_str()).within(owner.namespace.as_str());
+    caches.surroundings.accounts.get(&key)
+}
+
+/// What a service account's metadata says. One that is being deleted is as good as gone: what we would write on it
+/// goes with it.
+fn parse(caches: &Caches, owner: &Owner, metadata: &ObjectMeta) -> Option<ObservedServiceAccount> {
+    if metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let text = |key| annotation(metadata, key).map(str::to_owned);
+    Some(ObservedServiceAccount {
+        uid: metadata.uid.as_deref()?.parse().ok()?,
+        client_id: text(keys::CLIENT_ID_ANNOTATION),
+        tenant_id: text(keys::TENANT_ID_ANNOTATION),
+        token_expiration: text(keys::TOKEN_EXPIRATION_ANNOTATION),
+        bound_by: bound_by(caches, owner, metadata),
+        created_by_us: label(metadata, keys::CREATED_LABEL).is_some(),
+    })
+}
+
+fn bound_by(caches: &Caches, owner: &Owner, metadata: &ObjectMeta) -> BoundBy {
+    let Some(uid) = label(metadata, keys::BOUND_BY_LABEL) else {
+        return BoundBy::Nobody;
+    };
+    // A label that is no UID was not made by us.
+    let Ok(labelled) = uid.parse() else {
+        return BoundBy::Nobody;
+    };
+    let named = annotation(metadata, keys::BINDING_ANNOTATION)
+        .and_then(|name| caches.bindings.get(owner.namespace.as_str(), name));
+    if labelled == owner.uid {
+        // Whoever writes our UID on a service account of another binding must not have us let go of it.
+        let other = named.filter(|other| other.metadata.uid.as_deref() != Some(uid) && binds(other, metadata));
+        return other.and_then(|other| by_other(&other)).unwrap_or(BoundBy::Us);
+    }
+    named
+        .filter(|other| other.metadata.uid.as_deref() == Some(uid))
+        .and_then(|other| by_other(&other))
+        .unwrap_or(BoundBy::Gone { uid: labelled })
+}
+
+fn by_other(other: &WorkloadIdentityBinding) -> Option<BoundBy> {
+    Some(BoundBy::Other {
+        binding: other.metadata.name.clone()?,
+        uid: other.metadata.uid.as_deref()?.parse().ok()?,
+    })
+}
+
+fn binds(binding: &WorkloadIdentityBinding, account: &ObjectMeta) -> bool {
+    let mut accounts = binding.spec.service_accounts.iter();
+    accounts.any(|bound| Some(&bound.name) == account.name.as_ref())
+}

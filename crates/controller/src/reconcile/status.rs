@@ -1,0 +1,111 @@
+//! The one writer of status.
+
+use jiff::Timestamp;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
+use wio_api::{GROUP, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
+use wio_core::binding::Lifecycle;
+use wio_core::cluster::Cluster;
+use wio_core::fault::Fault;
+use wio_core::outcome::Outcome;
+use wio_core::plan::Plan;
+use wio_core::status::{Subject, announcing, status, transition};
+
+use super::context::Api as Kubernetes;
+use super::knowledge::Memory;
+use crate::runtime::own_write::OwnWrite;
+use crate::runtime::request::{is_not_found, request};
+
+/// The binding whose status is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) object: &'a WorkloadIdentityBinding,
+    pub(crate) lifecycle: &'a Lifecycle,
+    pub(crate) cluster: &'a Cluster,
+}
+
+/// Writes the status that an outcome makes, and an Event when Ready changed; nothing when it is what stands there.
+pub(crate) async fn write(
+    api: &Kubernetes,
+    target: Target<'_>,
+    outcome: &Outcome,
+    memory: &mut Memory,
+) -> Result<(), Fault> {
+    let previous = target.object.status.as_ref();
+    let subject = Subject {
+        previous,
+        lifecycle: target.lifecycle,
+        cluster: target.cluster,
+    };
+    let next = status(subject, outcome, Timestamp::now());
+    if previous == Some(&next) {
+        return Ok(());
+    }
+    match put(&api.client, target.object, &next).await {
+        Ok(written) => memory.written = OwnWrite::of(&written),
+        Err(fault) if is_not_found(&fault) => return Ok(()),
+        Err(fault) => return Err(fault),
+    }
+    if let Some(transition) = transition(previous, &next) {
+        api.events.publish(target.object, transition).await;
+    }
+    Ok(())
+}
+
+/// Writes down where roles are about to be assigned, before they are, unless it is written down already.
+pub(crate) async fn announce(
+    api: &Kubernetes,
+    object: &WorkloadIdentityBinding,
+    plan: &Plan,
+    memory: &mut Memory,
+) -> Result<(), Fault> {
+    let Some(next) = announcing(object.status.as_ref(), plan) else {
+        return Ok(());
+    };
+    let written = put(&api.client, object, &next).await?;
+    memory.written = OwnWrite::of(&written);
+    Ok(())
+}
+
+async fn put(
+    client: &Client,
+    object: &WorkloadIdentityBinding,
+    next: &WorkloadIdentityBindingStatus,
+) -> Result<WorkloadIdentityBinding, Fault> {
+    let metadata = &object.metadata;
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), namespace);
+    // The UID keeps us from writing to another object of the same name. Force: status is ours alone.
+    let patch = Patch::Apply(json!({
+        "apiVersion": format!("{GROUP}/v1alpha1"),
+        "kind": "WorkloadIdentityBinding",
+        "metadata": { "name": name, "namespace": namespace, "uid": metadata.uid },
+        "status": next,
+    }));
+    let parameters = PatchParams::apply(keys::STATUS_FIELD_MANAGER).force();
+    let what = || "write the binding's status".to_owned();
+    let written = request(what, api.patch_status(name, &parameters, &patch)).await?;
+    let (found, wanted) = (json!(written.status), json!(next));
+    if found == wanted {
+        return Ok(written);
+    }
+    // Server-side apply keeps what another manager put into a list: a forged status would stand there for ever.
+    let parameters = PatchParams {
+        field_manager: Some(keys::STATUS_FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = Patch::Merge(json!({ "status": instead_of(&found, wanted) }));
+    request(what, api.patch_status(name, &parameters, &patch)).await
+}
+
+/// A merge patch that leaves nothing of what was found beside what is wanted.
+fn instead_of(found: &Value, mut wanted: Value) -> Value {
+    if let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object_mut()) {
+        for key in found.keys() {
+            wanted.entry(key).or_insert(Value::Null);
+        }
+    }
+    wanted
+}

@@ -1,0 +1,216 @@
+//! Metrics. Labels are bounded: reasons, operations and outcomes, never the name of an object.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use kube::runtime::reflector::Store;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use wio_api::{ConditionType, Reason, WorkloadIdentityBinding};
+use wio_azure::Exchange;
+
+/// The operator's metrics.
+pub(crate) struct Metrics {
+    registry: Registry,
+    cache: Store<WorkloadIdentityBinding>,
+    bindings: Family<BindingLabels, Gauge>,
+    policies: Gauge,
+    policy_problems: Gauge,
+    orphans: Family<OrphanLabels, Gauge>,
+    reconciles: Family<ReconcileLabels, Counter>,
+    reconcile_duration: Histogram,
+    requests: Family<RequestLabels, Counter>,
+    request_duration: Family<OperationLabels, Histogram>,
+    budgets: Family<BudgetLabels, Gauge<u64, AtomicU64>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+struct BindingLabels {
+    ready: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OrphanLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReconcileLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabels {
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BudgetLabels {
+    kind: &'static str,
+}
+
+// === impl Metrics ===
+
+impl Metrics {
+    /// Metrics without a count in them. The bindings in the cache are counted when somebody asks.
+    pub(crate) fn new(cache: Store<WorkloadIdentityBinding>) -> Self {
+        let metrics = Self {
+            registry: Registry::with_prefix("wio"),
+            cache,
+            bindings: Family::default(),
+            policies: Gauge::default(),
+            policy_problems: Gauge::default(),
+            orphans: Family::default(),
+            reconciles: Family::default(),
+            // From 1 ms, a reconcile that changes nothing, to 4 minutes, one that waits for Azure's slowest answers.
+            reconcile_duration: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
+            requests: Family::default(),
+            // From 10 ms to 40 s: more than the longest that a request may take.
+            request_duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.01, 2.0, 13))),
+            budgets: Family::default(),
+        };
+        metrics.registered()
+    }
+
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register("bindings", "Bindings by their Ready condition", self.bindings.clone());
+        registry.register("policies", "Policies", self.policies.clone());
+        registry.register(
+            "policy_problems",
+            "Parts of policies that cannot be used and so grant nothing",
+            self.policy_problems.clone(),
+        );
+        registry.register(
+            "orphans",
+            "What bindings left that are gone, by what is done about it",
+            self.orphans.clone(),
+        );
+        registry.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
+        let about = "How long a reconcile took";
+        registry.register_with_unit(
+            "reconcile_duration",
+            about,
+            Unit::Seconds,
+            self.reconcile_duration.clone(),
+        );
+        let azure = registry.sub_registry_with_prefix("azure");
+        azure.register(
+            "requests",
+            "Requests to Azure by what was asked and answered",
+            self.requests.clone(),
+        );
+        let about = "How long a request to Azure took";
+        azure.register_with_unit("request_duration", about, Unit::Seconds, self.request_duration.clone());
+        let about = "Requests that Azure still admitted when it last said so";
+        azure.register("remaining_requests", about, self.budgets.clone());
+        self
+    }
+
+    /// How many policies there are, and how many parts of them cannot be used.
+    pub(crate) fn policies(&self, policies: usize, problems: usize) {
+        self.policies.set(i64::try_from(policies).unwrap_or(i64::MAX));
+        self.policy_problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
+    }
+
+    /// How many orphans a sweep left in each state.
+    pub(crate) fn orphans(&self, counts: [(&'static str, usize); 3]) {
+        for (state, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.orphans.get_or_create(&OrphanLabels { state }).set(count);
+        }
+    }
+
+    /// Counts a reconcile, by the reason of its first problem.
+    pub(crate) fn reconciled(&self, reason: Reason, took: Duration) {
+        self.reconciles
+            .get_or_create(&ReconcileLabels {
+                reason: reason.as_str(),
+            })
+            .inc();
+        self.reconcile_duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts a request to Azure.
+    pub(crate) fn exchanged(&self, exchange: &Exchange) {
+        let operation = exchange.operation.as_str();
+        self.requests
+            .get_or_create(&RequestLabels {
+                operation,
+                outcome: exchange.outcome,
+            })
+            .inc();
+        let duration = exchange.duration.as_secs_f64();
+        self.request_duration
+            .get_or_create(&OperationLabels { operation })
+            .observe(duration);
+        let budgets = &exchange.budgets;
+        for (kind, left) in [
+            ("reads", budgets.reads),
+            ("writes", budgets.writes),
+            ("deletes", budgets.deletes),
+        ] {
+            if let Some(left) = left {
+                self.budgets.get_or_create(&BudgetLabels { kind }).set(left);
+            }
+        }
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
+        self.count_bindings();
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    fn count_bindings(&self) {
+        let mut counts: BTreeMap<BindingLabels, i64> = BTreeMap::new();
+        for binding in self.cache.state() {
+            *counts.entry(labels_of(&binding)).or_default() += 1;
+        }
+        self.bindings.clear();
+        for (labels, count) in counts {
+            self.bindings.get_or_create(&labels).set(count);
+        }
+    }
+}
+
+/// Only what the operator itself writes becomes a label: a status can be edited by hand.
+fn labels_of(binding: &WorkloadIdentityBinding) -> BindingLabels {
+    const NOT_YET: BindingLabels = BindingLabels {
+        ready: "Unknown",
+        reason: Reason::Progressing.as_str(),
+    };
+    let conditions = binding.status.iter().flat_map(|status| &status.conditions);
+    let Some(ready) = conditions
+        .into_iter()
+        .find(|condition| condition.type_ == ConditionType::Ready.as_str())
+    else {
+        return NOT_YET;
+    };
+    let known = |reason: &&Reason| reason.as_str() == ready.reason;
+    BindingLabels {
+        ready: ["True", "False"]
+            .into_iter()
+            .find(|status| *status == ready.status)
+            .unwrap_or(NOT_YET.ready),
+        reason: Reason::ALL
+            .iter()
+            .find(known)
+            .map_or(NOT_YET.reason, |reason| reason.as_str()),
+    }
+}

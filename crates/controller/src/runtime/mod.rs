@@ -1,0 +1,9 @@
+//! What every part of the shell runs on: requests, backoff, Events, metrics, health.
+
+pub(crate) mod backoff;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod jitter;
+pub(crate) mod metrics;
+pub(crate) mod own_write;
+pub(crate) mod request;

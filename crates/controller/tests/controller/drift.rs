@@ -1,0 +1,216 @@
+use serde_json::json;
+use wio_api::{Reason, keys};
+use wio_azure_sim::Fault;
+use wio_testkit::fixtures::binding;
+
+use crate::world::*;
+
+async fn ready_orders(world: &World) {
+    world.create(
+        binding(NAMESPACE, "orders")
+            .managed()
+            .service_account("orders")
+            .service_account("invoices"),
+    );
+    world.ready("orders").await;
+    world.forget_requests();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_credential_is_written_again() {
+    story(async |world| {
+        ready_orders(world).await;
+        let before = world.identity().credentials;
+        world.change_azure(|azure| drop(azure.identities[0].credentials.pop()));
+        world
+            .until("it is there again", |world| world.identity().credentials == before)
+            .await;
+        assert_eq!(
+            world.asked(),
+            ["GET identity: 200", "GET credentials: 200", "PUT credential: 201"]
+        );
+    })
+    .await;
+}
+
+/// Somebody who may write federated credentials, and no identity, must not get the identity for good.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_was_edited_to_trust_somebody_else_is_deleted_and_written_again() {
+    story(async |world| {
+        ready_orders(world).await;
+        let before = world.identity().credentials;
+        world.change_azure(|azure| {
+            azure.identities[0].credentials[0].subject = Some("system:serviceaccount:evil:evil".to_owned());
+        });
+        world
+            .until("it is as it was", |world| world.identity().credentials == before)
+            .await;
+        let writes = &world.asked()[2..];
+        assert_eq!(writes, ["DELETE credential: 200", "PUT credential: 201"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edited_audience_is_put_right() {
+    story(async |world| {
+        ready_orders(world).await;
+        let before = world.identity().credentials;
+        world.change_azure(|azure| azure.identities[0].credentials[0].audiences = vec!["api://other".to_owned()]);
+        world
+            .until("it is as it was", |world| world.identity().credentials == before)
+            .await;
+        assert_eq!(world.asked()[2..], ["PUT credential: 200"]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_of_ours_that_nobody_wants_any_more_goes() {
+    story(async |world| {
+        ready_orders(world).await;
+        let before = world.identity().credentials;
+        world.change_azure(|azure| {
+            let mut stale = before[0].clone();
+            stale.name.push_str("-old");
+            stale.subject = Some("system:serviceaccount:shop:old".to_owned());
+            azure.identities[0].credentials.push(stale);
+        });
+        world
+            .until("it is gone", |world| world.identity().credentials == before)
+            .await;
+    })
+    .await;
+}
+
+/// A recreated identity has another client id: the service accounts have to follow.
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_was_deleted_is_made_anew_and_the_service_accounts_follow() {
+    story(async |world| {
+        ready_orders(world).await;
+        let before = world.identity().client_id.to_string();
+        world.change_azure(|azure| azure.identities.clear());
+        world.until("it is there again", World::has_identity).await;
+        let client_id = world.identity().client_id.to_string();
+        assert_ne!(client_id, before);
+        let follow = |world: &World| {
+            ["orders", "invoices"]
+                .iter()
+                .all(|account| world.annotation(account, keys::CLIENT_ID_ANNOTATION).as_ref() == Some(&client_id))
+        };
+        world.until("the service accounts follow", follow).await;
+    })
+    .await;
+}
+
+/// The identity is gone and the memory of it is fresh: Azure answers as if it were not known everywhere yet, for ever.
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_is_missing_is_not_taken_for_one_that_is_new() {
+    story(async |world| {
+        ready_orders(world).await;
+        world.change_azure(|azure| azure.identities.clear());
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({"name": "mails"}));
+        });
+        let begun = tokio::time::Instant::now();
+        world.says("orders", Reason::ReplicationPending).await;
+        world.ready("orders").await;
+        assert!(
+            begun.elapsed() < DRIFT / 2,
+            "it was looked at long before the next look was due"
+        );
+        assert_eq!(world.identity().credentials.len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_lost_our_tags_is_not_touched_any_more() {
+    story(async |world| {
+        ready_orders(world).await;
+        world.change_azure(|azure| azure.identities[0].tags.clear());
+        world.says("orders", Reason::IdentityNotOwned).await;
+        assert!(
+            world.asked().iter().all(|line| line.starts_with("GET")),
+            "{:?}",
+            world.asked()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_at_azure_are_spread_by_chance() {
+    story(async |world| {
+        for n in 0..8 {
+            world.create(
+                binding(NAMESPACE, &format!("b{n}"))
+                    .managed()
+                    .service_account(&format!("a{n}")),
+            );
+        }
+        for n in 0..8 {
+            world.ready(&format!("b{n}")).await;
+        }
+        world.forget_requests();
+        tokio::time::sleep(DRIFT * 3 / 2).await;
+        let looks: Vec<_> = world
+            .azure
+            .requests()
+            .iter()
+            .filter(|r| r.path.to_lowercase().ends_with("credentials"))
+            .map(|r| r.at)
+            .collect();
+        assert!(looks.len() >= 8, "{looks:?}");
+        let spread = looks[7].duration_since(looks[0]).as_secs();
+        assert!(spread > 60, "all within {spread} s");
+    })
+    .await;
+}
+
+/// With a hundred bindings looked at and a read budget that somebody else used up, half of them turned False though
+/// their pods went on getting tokens.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_azure_is_too_busy_for_is_put_off_and_the_binding_stays_ready() {
+    story(async |world| {
+        ready_orders(world).await;
+        world.azure.inject(
+            Fault::on("GET")
+                .path("userAssignedIdentities/")
+                .times(2)
+                .respond(429, "TooManyRequests")
+                .header("Retry-After", "17"),
+        );
+        let look = Fault::on("GET").path("userAssignedIdentities/");
+        world.azure.inject(look.times(1).respond(503, "ServerBusy"));
+        world.change_azure(|azure| drop(azure.identities[0].credentials.pop()));
+        world
+            .until("it is mended", |world| world.identity().credentials.len() == 2)
+            .await;
+        let failed = world
+            .asked()
+            .iter()
+            .filter(|line| line.ends_with("429") || line.ends_with("503"))
+            .count();
+        assert_eq!(failed, 3, "{:?}", world.asked());
+        assert_eq!(world.events().len(), 1, "Ready did not change: {:?}", world.events());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_that_fail_for_long_are_told() {
+    story(async |world| {
+        ready_orders(world).await;
+        world
+            .azure
+            .inject(Fault::on("GET").forever().respond(503, "ServerBusy"));
+        world.says("orders", Reason::AzureUnavailable).await;
+        world.azure.clear_faults();
+        world.ready("orders").await;
+    })
+    .await;
+}

@@ -1,0 +1,146 @@
+use wio_api::{IdentityOrigin, Reason};
+use wio_testkit::fixtures::binding;
+
+use crate::world::*;
+
+#[tokio::test(start_paused = true)]
+async fn an_existing_identity_gets_our_credentials_and_keeps_the_others() {
+    story(async |world| {
+        let foreign = vec![
+            foreign_credential("github", "repo:contoso/orders:ref:refs/heads/main"),
+            foreign_credential("aks-identity-binding", "system:serviceaccount:shop:orders"),
+        ];
+        let id = world.foreign_identity(SHARED_GROUP, "billing", foreign.clone());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        let ready = world.ready("orders").await;
+        assert_eq!(
+            world.asked(),
+            ["GET identity: 200", "GET credentials: 200", "PUT credential: 201"]
+        );
+        let status = ready.status.as_ref().unwrap();
+        assert_eq!(status.identity.as_ref().unwrap().origin, IdentityOrigin::Referenced);
+        let usage = status.federated_credential_usage.as_ref().unwrap();
+        assert_eq!((usage.ours, usage.foreign, usage.limit), (1, 2, 20));
+        let kept = |world: &World| {
+            let all = world.identity().credentials;
+            foreign.iter().all(|foreign| all.contains(foreign))
+        };
+        assert!(kept(world));
+        assert!(world.identity().tags.is_empty(), "it is not ours to tag");
+
+        world.delete("orders");
+        world.gone("orders").await;
+        assert!(kept(world));
+        assert_eq!(world.identity().credentials.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_existing_identity_that_is_missing_is_waited_for() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        let identity = world.identity();
+        world.change_azure(|azure| azure.identities.clear());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        let missing = world.says("orders", Reason::IdentityNotFound).await;
+        assert!(message(&missing).contains("billing"), "{}", message(&missing));
+        assert!(
+            world.asked().iter().all(|line| line.starts_with("GET")),
+            "{:?}",
+            world.asked()
+        );
+        world.change_azure(|azure| azure.identities.push(identity));
+        world.ready("orders").await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_of_the_wanted_name_that_is_not_ours_is_left_alone() {
+    story(async |world| {
+        world.foreign_identity(GROUP, "orders", Vec::new());
+        let before = world.identity();
+        let identity = wio_api::ManagedIdentity {
+            name: Some("orders".to_owned()),
+            ..Default::default()
+        };
+        world.create(
+            binding(NAMESPACE, "orders")
+                .managed_as(identity)
+                .service_account("orders"),
+        );
+        let refused = world.says("orders", Reason::IdentityNotOwned).await;
+        assert_eq!(condition(&refused, "Stalled").status, "True");
+        assert!(
+            message(&refused).contains("spec.identity.managed.name"),
+            "{}",
+            message(&refused)
+        );
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(world.identity(), before);
+        assert!(
+            world.asked().iter().all(|line| line.starts_with("GET")),
+            "{:?}",
+            world.asked()
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_identity_is_reported_until_there_is_room() {
+    story(async |world| {
+        let foreign = (0..20)
+            .map(|n| foreign_credential(&format!("github-{n}"), &format!("repo:contoso/r{n}")))
+            .collect();
+        let id = world.foreign_identity(SHARED_GROUP, "billing", foreign);
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        let full = world.says("orders", Reason::FederatedCredentialQuotaExceeded).await;
+        assert!(message(&full).contains("20"), "{}", message(&full));
+        world.change_azure(|azure| drop(azure.identities[0].credentials.pop()));
+        world.ready("orders").await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_credential_that_already_trusts_the_subject_is_enough() {
+    story(async |world| {
+        let mut credential = foreign_credential("by-hand", "system:serviceaccount:shop:orders");
+        credential.issuer = wio_testkit::DEFAULT_ISSUER.to_owned();
+        let id = world.foreign_identity(SHARED_GROUP, "billing", vec![credential.clone()]);
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        assert_eq!(world.identity().credentials, [credential.clone()]);
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(world.identity().credentials, [credential]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_identity_of_the_operator_itself_is_never_bound() {
+    let mut world = World::new();
+    // The shared group's policy gives every identity there, this one among them.
+    let id = world.foreign_identity(SHARED_GROUP, "operator", Vec::new());
+    let own = world.identity().client_id.to_string();
+    world.sign_in_as(&own);
+    world.start().await;
+    world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+    let refused = world.says("orders", Reason::NotPermitted).await;
+    assert!(
+        message(&refused).contains("the operator itself"),
+        "{}",
+        message(&refused)
+    );
+    assert!(
+        world.asked().iter().all(|line| line.starts_with("GET")),
+        "{:?}",
+        world.asked()
+    );
+    assert!(world.identity().credentials.is_empty());
+    world.settle().await;
+}

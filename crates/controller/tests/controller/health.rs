@@ -1,0 +1,132 @@
+//! Health and metrics, over a real socket and in real time.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use wio_azure_sim::Fault;
+use wio_testkit::fixtures::{binding, policy};
+use wio_testkit::{Effect, Matcher};
+
+use crate::world::*;
+
+/// Status and body of a GET.
+pub async fn get(world: &World, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(world.address()).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+async fn until_ready(world: &World) {
+    while get(world, "/readyz").await.0 != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn the_operator_is_alive_at_once_and_ready_when_it_can_work() {
+    let mut world = World::new();
+    let lists = Matcher::any().client(OPERATOR).resource("serviceaccounts");
+    let fault = world.cluster.inject(lists, Effect::internal_error());
+    world.start().await;
+    assert_eq!(get(&world, "/livez").await, (200, "alive\n".to_owned()));
+    world.until("it tried", |_| fault.hits() > 0).await;
+    let (status, why) = get(&world, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(why.contains("the caches are not filled yet"), "{why}");
+    fault.remove();
+    tokio::time::timeout(Duration::from_secs(30), until_ready(&world))
+        .await
+        .unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn readiness_says_what_is_missing() {
+    let mut world = World::new();
+    let discovery = Matcher::any().path("/.well-known/openid-configuration");
+    let fault = world.cluster.inject(discovery, Effect::forbidden());
+    world.start().await;
+    world.until("it tried", |_| fault.hits() > 0).await;
+    let (status, why) = get(&world, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(why.contains("discovery document") && why.contains("403"), "{why}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_operator_is_ready_when_admission_knows_the_policies() {
+    let mut world = World::new();
+    let writes = Matcher::writes().resource("workloadidentityeffectivepolicies");
+    let fault = world.cluster.inject(writes, Effect::forbidden());
+    world.start().await;
+    world.until("it tried twice", |_| fault.hits() > 1).await;
+    let (status, why) = get(&world, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(
+        why.contains("could not write the effective policy") && why.contains("403"),
+        "{why}"
+    );
+    fault.remove();
+    tokio::time::timeout(Duration::from_secs(30), until_ready(&world))
+        .await
+        .unwrap();
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_count_by_few_labels() {
+    let mut world = World::new();
+    world.azure.inject(
+        Fault::on("PUT")
+            .path("wib-shop-sick")
+            .forever()
+            .respond(403, "AuthorizationFailed"),
+    );
+    let broken = policy("broken").role("No Such Role", &["/subscriptions/00000000-0000-0000-0000-000000000001"]);
+    world.cluster.seed(broken.build());
+    world.start().await;
+    world.create(binding(NAMESPACE, "sick").managed().service_account("sick"));
+    world.says("sick", wio_api::Reason::AuthorizationFailed).await;
+    world.create(
+        binding(NAMESPACE, "orders")
+            .managed()
+            .service_account("orders")
+            .service_account("invoices"),
+    );
+    world.ready("orders").await;
+    let cached = "wio_bindings{ready=\"True\",reason=\"Succeeded\"} 1";
+    let seen = async {
+        loop {
+            let text = get(&world, "/metrics").await.1;
+            if text.contains(cached) {
+                return text;
+            }
+        }
+    };
+    let text = tokio::time::timeout(Duration::from_secs(30), seen).await.unwrap();
+    for line in [
+        cached,
+        "wio_bindings{ready=\"False\",reason=\"AuthorizationFailed\"} 1",
+        "wio_reconciles_total{reason=\"AuthorizationFailed\"} ",
+        "wio_azure_requests_total{operation=\"put_identity\",outcome=\"4xx\"} ",
+        "wio_azure_requests_total{operation=\"put_identity\",outcome=\"201\"} 1",
+        "wio_azure_requests_total{operation=\"put_credential\",outcome=\"201\"} 2",
+        "wio_azure_remaining_requests{kind=\"writes\"} 19",
+        "wio_azure_request_duration_seconds_count{operation=\"put_credential\"} 2",
+        "wio_reconcile_duration_seconds_count ",
+        "wio_policies 2",
+        "wio_policy_problems 1",
+        "# EOF",
+    ] {
+        assert!(text.contains(line), "{line} is missing in\n{text}");
+    }
+    for name in ["orders", "shop", "sick"] {
+        assert!(!text.contains(name), "a name of an object is a label in\n{text}");
+    }
+    world.stop().await;
+}

@@ -1,0 +1,32 @@
+//! The operator as a whole, between an API server and an Azure that are both in this process, under paused time.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::cognitive_complexity,
+    missing_docs
+)]
+
+mod abuse;
+mod accounts;
+mod admission;
+mod azure_faults;
+mod crashing;
+mod creating;
+mod deleting;
+mod disappearing;
+mod drift;
+mod existing;
+mod health;
+mod issuer;
+mod kubernetes_faults;
+mod orphans;
+mod policies;
+mod recreating;
+mod restarting;
+mod roles;
+mod sharing;
+mod suspending;
+mod world;

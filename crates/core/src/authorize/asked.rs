@@ -1,0 +1,131 @@
+//! What needs a permission: what a spec asks for, or what was recorded.
+
+use wio_api::{DeletionPolicy, IdentityOrigin};
+
+use crate::config::OperatorConfig;
+use crate::names::{IdentityId, Location, ServiceAccountName};
+use crate::owner::Owner;
+use crate::policy::Policy;
+use crate::recorded::Recorded;
+use crate::spec::{IdentityRef, RoleRef, Spec};
+
+/// The permissions that are asked for.
+pub(super) struct Asked {
+    pub(super) identity: IdentityId,
+    pub(super) kind: Kind,
+    pub(super) accounts: Vec<ServiceAccountName>,
+    pub(super) roles: Vec<RoleRef>,
+    /// How many federated credentials of the namespace come before these; none when they stand already.
+    pub(super) credentials_before: Option<usize>,
+    /// Whether all of it is to stay when the binding goes.
+    pub(super) orphan: bool,
+}
+
+/// Whose the identity is.
+pub(super) enum Kind {
+    /// Someone else's.
+    Existing,
+    /// The operator's.
+    Managed {
+        /// Whether nobody chose its name.
+        derived: bool,
+        /// Its region, when it is known.
+        location: Option<Location>,
+        /// Whether it is to be taken over, or was.
+        adopt: Adopt,
+    },
+}
+
+/// Whether an identity that stands there is taken over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Adopt {
+    No,
+    /// If it stands there.
+    Asked,
+    /// It was, and may have roles that no policy gave.
+    Done,
+}
+
+/// Why a permission is not had.
+pub(super) enum Unmet<'a> {
+    /// No policy gives it.
+    Nowhere,
+    /// Some policies give it, and none of them to this service account.
+    NotTo(&'a ServiceAccountName, Vec<&'a Policy>),
+}
+
+impl Asked {
+    /// What a spec asks for. Whether its identity was taken over already, the record says.
+    pub(super) fn by_spec(spec: &Spec, owner: &Owner, recorded: &Recorded, config: &OperatorConfig) -> Self {
+        let adopted = recorded
+            .identity
+            .as_ref()
+            .is_some_and(|identity| identity.origin == IdentityOrigin::Adopted);
+        let kind = match &spec.identity {
+            IdentityRef::Existing(_) => Kind::Existing,
+            IdentityRef::Managed(managed) => Kind::Managed {
+                derived: spec.name_is_derived(),
+                location: Some(managed.location.as_ref().unwrap_or(&config.location).clone()),
+                adopt: match (adopted, managed.adopt) {
+                    (true, _) => Adopt::Done,
+                    (false, true) => Adopt::Asked,
+                    (false, false) => Adopt::No,
+                },
+            },
+        };
+        Self {
+            identity: spec.identity_id(owner, config),
+            kind,
+            accounts: spec
+                .service_accounts
+                .iter()
+                .map(|account| account.name.clone())
+                .collect(),
+            roles: spec.role_assignments.clone(),
+            credentials_before: None,
+            orphan: false,
+        }
+    }
+
+    /// What a record says that there is; none when it names no identity.
+    pub(super) fn by_record(owner: &Owner, recorded: &Recorded) -> Option<Self> {
+        let has = recorded.identity.as_ref()?;
+        let managed = |adopt| Kind::Managed {
+            derived: has.id.name == owner.identity_name(),
+            location: None,
+            adopt,
+        };
+        Some(Self {
+            kind: match has.origin {
+                IdentityOrigin::Referenced => Kind::Existing,
+                IdentityOrigin::Created => managed(Adopt::No),
+                IdentityOrigin::Adopted => managed(Adopt::Done),
+            },
+            identity: has.id.clone(),
+            accounts: recorded
+                .credentials
+                .iter()
+                .map(|credential| credential.account.clone())
+                .collect(),
+            roles: recorded
+                .role_assignments
+                .iter()
+                .map(|assignment| RoleRef {
+                    role: assignment.role.clone(),
+                    definition: assignment.definition,
+                    scope: assignment.scope.clone(),
+                })
+                .collect(),
+            credentials_before: None,
+            orphan: false,
+        })
+    }
+
+    /// The same, to be left in Azure when the binding goes or not.
+    pub(super) fn ending(self, policy: DeletionPolicy) -> Self {
+        Self {
+            orphan: policy == DeletionPolicy::Orphan,
+            ..self
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! The plan for service accounts: who carries the client id, and who carries it no more.
+
+use wio_api::Reason;
+
+use super::steps::{GrantStep, Plan, Revocation};
+use crate::desired::{DesiredBinding, DesiredServiceAccount};
+use crate::fault::Blocked;
+use crate::names::{BindingUid, ServiceAccountName};
+use crate::observed::{BoundBy, IdentityFacts, Observed, ObservedServiceAccount};
+use crate::sharing::BindingLabel;
+
+/// Service accounts that are bound and no longer in the spec, unless another binding relies on them.
+pub(super) fn release_unwanted(desired: &DesiredBinding, observed: &Observed, plan: &mut Plan) {
+    let released = observed.service_accounts.iter().filter_map(|(name, seen)| {
+        if desired.wants(name) {
+            return None;
+        }
+        let label = desired
+            .sharing
+            .label_to_release(&desired.owner, name, seen, observed.azure.identity.present())?;
+        Some(release(name, seen, label))
+    });
+    plan.revocations.extend(released);
+}
+
+pub(super) fn release(name: &ServiceAccountName, seen: &ObservedServiceAccount, label: &BindingUid) -> Revocation {
+    Revocation::ReleaseServiceAccount {
+        name: name.clone(),
+        uid: seen.uid.clone(),
+        label: label.clone(),
+        delete: seen.created_by_us,
+    }
+}
+
+/// The step that brings a service account to what is wanted, or why it cannot be had; none when it is as wanted.
+pub(super) fn apply(
+    desired: &DesiredBinding,
+    account: &DesiredServiceAccount,
+    observed: &Observed,
+    facts: Option<&IdentityFacts>,
+) -> Option<Result<GrantStep, Blocked>> {
+    let seen = observed.service_accounts.get(&account.name);
+    if let Some(conflict) = seen.and_then(|seen| label_conflict(desired, account, seen)) {
+        return Some(Err(conflict));
+    }
+    match seen {
+        None if !account.create => Some(Err(Blocked {
+            reason: Reason::ServiceAccountNotFound,
+            message: format!(
+                "service account {} does not exist; create it, or set create: true",
+                account.name
+            ),
+        })),
+        Some(seen) if facts.is_some_and(|facts| carries(desired, seen, account, facts)) => None,
+        _ => Some(Ok(GrantStep::ApplyServiceAccount(account.clone()))),
+    }
+}
+
+/// Why a service account that carries another binding's label cannot be had.
+fn label_conflict(
+    desired: &DesiredBinding,
+    account: &DesiredServiceAccount,
+    seen: &ObservedServiceAccount,
+) -> Option<Blocked> {
+    let BoundBy::Other { binding, uid } = &seen.bound_by else {
+        return None;
+    };
+    let message = match label_of_other(desired, uid, account) {
+        BindingLabel::Shared | BindingLabel::Left => return None,
+        BindingLabel::Taken => format!(
+            "service account {} is bound by WorkloadIdentityBinding {binding}; a service account has one client id, \
+             so remove it from one of the two",
+            account.name
+        ),
+        BindingLabel::Differs => format!(
+            "service account {} is bound to the same identity by WorkloadIdentityBinding {binding}; make spec.audience and its \
+             tokenExpirationSeconds the same in both, or remove it from one of the two",
+            account.name
+        ),
+    };
+    Some(Blocked {
+        reason: Reason::ServiceAccountConflict,
+        message,
+    })
+}
+
+/// Whether a service account carries everything that the pod webhook reads, put there by us or by another binding that wants the same.
+pub(crate) fn carries(
+    desired: &DesiredBinding,
+    seen: &ObservedServiceAccount,
+    account: &DesiredServiceAccount,
+    facts: &IdentityFacts,
+) -> bool {
+    let labelled = match &seen.bound_by {
+        BoundBy::Us => true,
+        BoundBy::Other { uid, .. } => label_of_other(desired, uid, account) == BindingLabel::Shared,
+        BoundBy::Nobody | BoundBy::Gone { .. } => false,
+    };
+    labelled
+        && seen.client_id.as_deref() == Some(&facts.client_id.to_string())
+        && seen.tenant_id.as_deref() == Some(&facts.tenant_id.to_string())
+        && seen.token_expiration == account.token_expiration.map(|seconds| seconds.to_string())
+}
+
+fn label_of_other(desired: &DesiredBinding, uid: &BindingUid, account: &DesiredServiceAccount) -> BindingLabel {
+    match desired.claim(account) {
+        Some(wanted) => desired.sharing.label(uid, &wanted),
+        None => BindingLabel::Left,
+    }
+}

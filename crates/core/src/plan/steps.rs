@@ -1,0 +1,95 @@
+//! The steps of a plan, as data.
+
+use crate::desired::{DesiredCredential, DesiredRole, DesiredServiceAccount};
+use crate::fault::Blocked;
+use crate::names::{
+    BindingUid, CredentialName, Location, RoleAssignmentName, Scope, ServiceAccountName, ServiceAccountUid,
+};
+use crate::observed::{Observed, Tags};
+
+/// A plan, in this order: what takes away goes first, so that trust ends before anything else and frees its room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// What to take away, in order.
+    pub revocations: Vec<Revocation>,
+    /// What to give, in order.
+    pub grants: Vec<GrantStep>,
+    /// What cannot be done until somebody else acts.
+    pub blocked: Vec<Blocked>,
+}
+
+/// A step that takes away what is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// Delete a federated credential.
+    DeleteCredential(CredentialName),
+    /// Delete a role assignment.
+    DeleteRoleAssignment {
+        /// Where it holds.
+        scope: Scope,
+        /// Its name.
+        name: RoleAssignmentName,
+    },
+    /// Let go of a service account: remove our annotations and label, and delete it when we created it.
+    ReleaseServiceAccount {
+        /// The service account.
+        name: ServiceAccountName,
+        /// Its UID: another one under the same name is not meant.
+        uid: ServiceAccountUid,
+        /// The label that it carries: ours, or that of another binding that left it to us. With another one it is not meant any more.
+        label: BindingUid,
+        /// Whether we created it.
+        delete: bool,
+    },
+    /// Delete the identity.
+    DeleteIdentity,
+}
+
+/// A step that creates or changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GrantStep {
+    /// Create the identity.
+    CreateIdentity {
+        /// Its region.
+        location: Location,
+        /// Its tags.
+        tags: Tags,
+    },
+    /// Give the identity these tags, and no others.
+    TagIdentity {
+        /// Its tags, those of others among them.
+        tags: Tags,
+    },
+    /// Create or mend a federated credential.
+    PutCredential(DesiredCredential),
+    /// Give the identity's principal, which is known when this step's turn comes, a role.
+    PutRoleAssignment(DesiredRole),
+    /// Create or annotate a service account with the client id of the identity, which is known when this step's turn comes.
+    ApplyServiceAccount(DesiredServiceAccount),
+}
+
+impl Plan {
+    /// Whether everything is as it should be.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.has_steps() && self.blocked.is_empty()
+    }
+
+    /// Whether there is something to write.
+    #[must_use]
+    pub fn has_steps(&self) -> bool {
+        !self.revocations.is_empty() || !self.grants.is_empty()
+    }
+}
+
+impl Revocation {
+    /// Takes out of what was observed what this step took out of the world.
+    pub fn fold(&self, observed: &mut Observed) {
+        match self {
+            Self::DeleteCredential(name) => observed.credential_deleted(name),
+            Self::DeleteRoleAssignment { name, .. } => observed.role_assignment_deleted(*name),
+            Self::ReleaseServiceAccount { name, .. } => observed.account_released(name),
+            Self::DeleteIdentity => observed.identity_deleted(),
+        }
+    }
+}

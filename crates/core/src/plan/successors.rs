@@ -1,0 +1,47 @@
+//! The bindings that take over what a plan takes away or leaves.
+
+use super::steps::{Plan, Revocation};
+use crate::desired::Desired;
+use crate::names::ServiceAccountName;
+use crate::observed::{BoundBy, Observed, ObservedServiceAccount};
+use crate::orphaned::Orphaned;
+use crate::sharing::{Claims, Sharer};
+
+/// The bindings that are to look at Azure at once, because this plan takes away or leaves what they want.
+#[must_use]
+pub fn successors<'a>(desired: &'a Desired, observed: &Observed, plan: &Plan) -> Vec<&'a Sharer> {
+    let kept = match desired {
+        Desired::Bound(binding) if binding.suspended => return Vec::new(),
+        Desired::Bound(binding) => binding.claims(),
+        Desired::Denied(_) | Desired::Gone(_) => Claims::default(),
+    };
+    let ends =
+        matches!(desired, Desired::Gone(_)) || !plan.revocations.is_empty() || leaves_label(observed, &kept, plan);
+    if ends {
+        desired.sharing().successors(&kept)
+    } else {
+        Vec::new()
+    }
+}
+
+/// Whether our label stays on a service account that is not wanted, so that another binding puts its own there.
+fn leaves_label(observed: &Observed, kept: &Claims, plan: &Plan) -> bool {
+    let left = |(name, seen): (&ServiceAccountName, &ObservedServiceAccount)| {
+        seen.bound_by == BoundBy::Us && !kept.accounts.contains(name) && !releases(plan, name)
+    };
+    observed.service_accounts.iter().any(left)
+}
+
+fn releases(plan: &Plan, account: &ServiceAccountName) -> bool {
+    let released =
+        |step: &Revocation| matches!(step, Revocation::ReleaseServiceAccount { name, .. } if name == account);
+    plan.revocations.iter().any(released)
+}
+
+impl Orphaned {
+    /// The bindings that take over what an orphaned one leaves.
+    #[must_use]
+    pub fn successors(&self) -> Vec<&Sharer> {
+        self.sharing.successors(&Claims::default())
+    }
+}

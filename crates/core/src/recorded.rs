@@ -1,0 +1,374 @@
+//! What the operator wrote down: the status of a binding, parsed once, and its inverse.
+//!
+//! Only the operator writes statuses. **What does not parse was not written by this operator: it is left out, its field is
+//! noted, and nothing is taken for known from a status with such a field.** What does parse is acted upon all the same.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use wio_api::limits::FEDERATED_CREDENTIALS_MAX;
+use wio_api::{
+    ConditionType, FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus,
+    RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus, WorkloadIdentityBindingStatus,
+};
+
+use crate::names::{
+    Audience, ClientId, CredentialName, IdentityId, Issuer, PolicyName, PrincipalId, RoleAssignmentName,
+    RoleDefinitionGuid, Scope, ServiceAccountName, ServiceAccountUid, Subject, TenantId,
+};
+use crate::observed::IdentityFacts;
+
+/// What the status of a binding says, parsed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// The identity that the binding has or had.
+    pub identity: Option<RecordedIdentity>,
+    /// The issuer whose tokens the credentials trust.
+    pub issuer: Option<Issuer>,
+    /// The federated credentials.
+    pub credentials: Vec<RecordedCredential>,
+    /// How many credentials the identity has, of this binding and of others; none when it was not looked at.
+    pub credential_usage: Option<CredentialUsage>,
+    /// The service accounts.
+    pub service_accounts: Vec<RecordedServiceAccount>,
+    /// The role assignments.
+    pub role_assignments: Vec<RecordedRoleAssignment>,
+    /// Where roles were assigned or were about to be.
+    pub role_assignment_scopes: BTreeSet<Scope>,
+    /// The policies by which the binding has what it has.
+    pub authorized_by: BTreeSet<PolicyName>,
+    /// How the last pass ended.
+    pub progress: Progress,
+    /// The fields with something that does not parse.
+    pub unreadable: BTreeSet<&'static str>,
+}
+
+/// An identity in a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedIdentity {
+    /// Its id.
+    pub id: IdentityId,
+    /// The ids that Azure gave it; each none when it does not parse.
+    pub ids: RecordedIds,
+    /// How it came to be.
+    pub origin: IdentityOrigin,
+}
+
+/// The ids that Azure gave an identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordedIds {
+    /// The client id.
+    pub client: Option<ClientId>,
+    /// The principal id.
+    pub principal: Option<PrincipalId>,
+    /// The tenant.
+    pub tenant: Option<TenantId>,
+}
+
+/// A federated credential in a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedCredential {
+    /// Its name.
+    pub name: CredentialName,
+    /// The service account that it is for.
+    pub account: ServiceAccountName,
+    /// The subject that it trusts.
+    pub subject: Subject,
+    /// The audience that it trusts.
+    pub audience: Audience,
+}
+
+/// How many federated credentials an identity has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialUsage {
+    /// Those of the binding.
+    pub ours: u32,
+    /// Those of anybody else.
+    pub foreign: u32,
+}
+
+/// A service account in a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedServiceAccount {
+    /// Its name.
+    pub name: ServiceAccountName,
+    /// Its UID.
+    pub uid: ServiceAccountUid,
+    /// How it came to be.
+    pub origin: ServiceAccountOrigin,
+}
+
+/// A role assignment in a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedRoleAssignment {
+    /// Its Azure resource id.
+    pub id: String,
+    /// Its name, the last part of the id.
+    pub name: RoleAssignmentName,
+    /// The role as the spec named it.
+    pub role: String,
+    /// The role.
+    pub definition: RoleDefinitionGuid,
+    /// Where it holds.
+    pub scope: Scope,
+}
+
+/// How the last pass over a binding ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The generation that the status speaks of.
+    pub observed_generation: Option<i64>,
+    /// The generation for which it says Ready=True.
+    pub ready: Option<i64>,
+    /// Whether it has conditions at all: those of a binding that no pass ended for has none.
+    pub has_conditions: bool,
+    /// Whether it has a condition about roles.
+    pub has_roles_condition: bool,
+}
+
+/// The fields of a status, by their names there.
+mod field {
+    pub(super) const IDENTITY: &str = "identity";
+    pub(super) const ISSUER: &str = "issuer";
+    pub(super) const CREDENTIALS: &str = "federatedCredentials";
+    pub(super) const SERVICE_ACCOUNTS: &str = "serviceAccounts";
+    pub(super) const ROLE_ASSIGNMENTS: &str = "roleAssignments";
+    pub(super) const SCOPES: &str = "roleAssignmentScopes";
+    pub(super) const AUTHORIZED_BY: &str = "authorizedBy";
+}
+
+// === impl Recorded ===
+
+impl From<Option<&WorkloadIdentityBindingStatus>> for Recorded {
+    fn from(status: Option<&WorkloadIdentityBindingStatus>) -> Self {
+        status.map(Self::from).unwrap_or_default()
+    }
+}
+
+impl From<&WorkloadIdentityBindingStatus> for Recorded {
+    fn from(status: &WorkloadIdentityBindingStatus) -> Self {
+        let mut note = Notes(BTreeSet::new());
+        if status.identity.as_ref().is_some_and(|identity| !has_all_ids(identity)) {
+            note.0.insert(field::IDENTITY);
+        }
+        Self {
+            identity: note.one(field::IDENTITY, status.identity.as_ref(), identity),
+            issuer: note.one(field::ISSUER, status.issuer.as_ref(), |issuer| issuer.parse().ok()),
+            credentials: note.all(field::CREDENTIALS, &status.federated_credentials, credential),
+            credential_usage: status.federated_credential_usage.as_ref().map(|usage| CredentialUsage {
+                ours: usage.ours,
+                foreign: usage.foreign,
+            }),
+            service_accounts: note.all(field::SERVICE_ACCOUNTS, &status.service_accounts, service_account),
+            role_assignments: note.all(field::ROLE_ASSIGNMENTS, &status.role_assignments, role_assignment),
+            role_assignment_scopes: note.all(field::SCOPES, &status.role_assignment_scopes, |scope| parsed(scope)),
+            authorized_by: note.all(field::AUTHORIZED_BY, &status.authorized_by, |policy| parsed(policy)),
+            progress: Progress::of(status),
+            unreadable: note.0,
+        }
+    }
+}
+
+impl Recorded {
+    /// Whether an identity is named, also one whose id does not parse: then something was made.
+    #[must_use]
+    pub fn names_identity(&self) -> bool {
+        self.identity.is_some() || self.unreadable.contains(field::IDENTITY)
+    }
+
+    /// Whether nothing was ever made or about to be made, as far as the status says.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        !self.names_identity()
+            && !self.progress.has_conditions
+            && self.role_assignment_scopes.is_empty()
+            && self.unreadable.is_empty()
+    }
+
+    /// Whether roles were given once: a condition speaks of them for as long as any is left.
+    #[must_use]
+    pub fn had_roles(&self) -> bool {
+        !self.role_assignments.is_empty() || self.progress.has_roles_condition
+    }
+
+    /// Writes what was observed into a status; the conditions stay as they are, and so does the generation.
+    pub fn write(&self, status: &mut WorkloadIdentityBindingStatus) {
+        status.identity = self.identity.as_ref().map(identity_status);
+        status.federated_credentials = self.credentials.iter().map(credential_status).collect();
+        status.federated_credential_usage = self.credential_usage.map(|usage| FederatedCredentialUsage {
+            ours: usage.ours,
+            foreign: usage.foreign,
+            limit: u32::try_from(FEDERATED_CREDENTIALS_MAX).unwrap_or(u32::MAX),
+        });
+        status.service_accounts = self.service_accounts.iter().map(service_account_status).collect();
+        status.role_assignments = self.role_assignments.iter().map(role_assignment_status).collect();
+        status.role_assignment_scopes = self.role_assignment_scopes.iter().map(ToString::to_string).collect();
+        status.authorized_by = self.authorized_by.iter().map(ToString::to_string).collect();
+        if let Some(issuer) = &self.issuer {
+            status.issuer = Some(issuer.to_string());
+        }
+    }
+}
+
+impl RecordedIdentity {
+    /// What Azure gave the identity, when all of it parses.
+    #[must_use]
+    pub fn facts(&self) -> Option<IdentityFacts> {
+        Some(IdentityFacts {
+            client_id: self.ids.client?,
+            principal_id: self.ids.principal?,
+            tenant_id: self.ids.tenant?,
+        })
+    }
+}
+
+impl From<IdentityFacts> for RecordedIds {
+    fn from(facts: IdentityFacts) -> Self {
+        Self {
+            client: Some(facts.client_id),
+            principal: Some(facts.principal_id),
+            tenant: Some(facts.tenant_id),
+        }
+    }
+}
+
+/// Parses, and notes the fields that do not.
+struct Notes(BTreeSet<&'static str>);
+
+impl Notes {
+    fn one<W, T>(&mut self, field: &'static str, written: Option<&W>, parse: impl Fn(&W) -> Option<T>) -> Option<T> {
+        self.all::<_, _, Vec<T>>(field, written, parse).pop()
+    }
+
+    fn all<'w, W: 'w, T, C: FromIterator<T>>(
+        &mut self,
+        field: &'static str,
+        written: impl IntoIterator<Item = &'w W>,
+        parse: impl Fn(&W) -> Option<T>,
+    ) -> C {
+        written
+            .into_iter()
+            .filter_map(|written| {
+                let parsed = parse(written);
+                if parsed.is_none() {
+                    self.0.insert(field);
+                }
+                parsed
+            })
+            .collect()
+    }
+}
+
+// === from the wire and to it ===
+
+fn parsed<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok()
+}
+
+fn has_all_ids(identity: &IdentityStatus) -> bool {
+    let ids = RecordedIds::of(identity);
+    ids.client.is_some() && ids.principal.is_some() && ids.tenant.is_some()
+}
+
+impl RecordedIds {
+    fn of(identity: &IdentityStatus) -> Self {
+        Self {
+            client: parsed(&identity.client_id),
+            principal: parsed(&identity.principal_id),
+            tenant: parsed(&identity.tenant_id),
+        }
+    }
+}
+
+fn identity(status: &IdentityStatus) -> Option<RecordedIdentity> {
+    Some(RecordedIdentity {
+        id: status.resource_id.parse().ok()?,
+        ids: RecordedIds::of(status),
+        origin: status.origin,
+    })
+}
+
+fn identity_status(identity: &RecordedIdentity) -> IdentityStatus {
+    IdentityStatus {
+        resource_id: identity.id.to_string(),
+        name: identity.id.name.to_string(),
+        client_id: text(identity.ids.client),
+        principal_id: text(identity.ids.principal),
+        tenant_id: text(identity.ids.tenant),
+        origin: identity.origin,
+    }
+}
+
+fn text(id: Option<impl ToString>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
+}
+
+fn credential(status: &FederatedCredentialStatus) -> Option<RecordedCredential> {
+    Some(RecordedCredential {
+        name: status.name.parse().ok()?,
+        account: status.service_account.parse().ok()?,
+        subject: status.subject.parse().ok()?,
+        audience: status.audience.parse().ok()?,
+    })
+}
+
+fn credential_status(credential: &RecordedCredential) -> FederatedCredentialStatus {
+    FederatedCredentialStatus {
+        name: credential.name.to_string(),
+        service_account: credential.account.to_string(),
+        subject: credential.subject.to_string(),
+        audience: credential.audience.to_string(),
+    }
+}
+
+fn service_account(status: &ServiceAccountStatus) -> Option<RecordedServiceAccount> {
+    Some(RecordedServiceAccount {
+        name: status.name.parse().ok()?,
+        uid: status.uid.parse().ok()?,
+        origin: status.origin,
+    })
+}
+
+fn service_account_status(account: &RecordedServiceAccount) -> ServiceAccountStatus {
+    ServiceAccountStatus {
+        name: account.name.to_string(),
+        uid: account.uid.to_string(),
+        origin: account.origin,
+    }
+}
+
+fn role_assignment(status: &RoleAssignmentStatus) -> Option<RecordedRoleAssignment> {
+    Some(RecordedRoleAssignment {
+        id: status.id.clone(),
+        name: status.id.rsplit('/').next()?.parse().ok()?,
+        role: status.role.clone(),
+        definition: status.role.parse().ok()?,
+        scope: status.scope.parse().ok()?,
+    })
+}
+
+fn role_assignment_status(assignment: &RecordedRoleAssignment) -> RoleAssignmentStatus {
+    RoleAssignmentStatus {
+        id: assignment.id.clone(),
+        role: assignment.role.clone(),
+        scope: assignment.scope.to_string(),
+    }
+}
+
+impl Progress {
+    fn of(status: &WorkloadIdentityBindingStatus) -> Self {
+        let ready = status
+            .conditions
+            .iter()
+            .find(|condition| condition.type_ == ConditionType::Ready.as_str() && condition.status == "True");
+        Self {
+            observed_generation: status.observed_generation,
+            ready: ready.and_then(|condition| condition.observed_generation),
+            has_conditions: !status.conditions.is_empty(),
+            has_roles_condition: status
+                .conditions
+                .iter()
+                .any(|condition| condition.type_ == ConditionType::RoleAssignmentsReady.as_str()),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Who shares a binding's trust, and what is shared: credentials, labels on service accounts, roles.
+
+use super::claims::{Claim, Claims, Role, Sharer};
+use crate::names::{
+    BindingUid, CredentialPrefix, IdentityId, Issuer, Namespace, ServiceAccountName, Subject, is_credential_name,
+};
+use crate::observed::{BoundBy, ObservedCredential, ObservedServiceAccount, PresentIdentity};
+use crate::owner::Owner;
+
+/// What a binding shares, and with which other bindings.
+///
+/// A federated credential can be shared when it trusts this cluster's issuer and the subject of one of the binding's service
+/// accounts, and its name is derived as ours is, whichever binding's hash stands in it. The issuer is the cluster's and the
+/// subject the namespace's: it was made for a binding of this namespace, and it is as much this one's as the one's that made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    identity: IdentityId,
+    namespace: Namespace,
+    issuer: Issuer,
+    prefix: CredentialPrefix,
+    claims: Claims,
+    sharers: Vec<Sharer>,
+}
+
+/// What the label of another binding on a service account means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BindingLabel {
+    /// The other one wants the same: both have it.
+    Shared,
+    /// The other one has no claim to it any more: it may be taken over.
+    Left,
+    /// The other one wants the same identity with another audience or lifetime of tokens.
+    Differs,
+    /// The other one wants another identity.
+    Taken,
+}
+
+// === impl Sharing ===
+
+impl Sharing {
+    /// What a binding claims through an identity, and who else claims some of it, the eldest first.
+    pub(crate) fn new(
+        owner: &Owner,
+        identity: &IdentityId,
+        issuer: &Issuer,
+        claims: Claims,
+        sharers: Vec<Sharer>,
+    ) -> Self {
+        Self {
+            identity: identity.clone(),
+            namespace: owner.namespace.clone(),
+            issuer: issuer.clone(),
+            prefix: owner.credential_prefix(),
+            claims,
+            sharers,
+        }
+    }
+
+    /// The same claims, and nobody else's: of what no binding may have, none keeps anything for another.
+    pub(crate) fn alone(&self) -> Self {
+        Self {
+            sharers: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// The same with other claims and other bindings than the verdict found.
+    #[cfg(feature = "testing")]
+    #[must_use]
+    pub fn with(self, claims: Claims, sharers: Vec<Sharer>) -> Self {
+        Self {
+            claims,
+            sharers,
+            ..self
+        }
+    }
+
+    /// The other bindings, the eldest first.
+    #[must_use]
+    pub fn sharers(&self) -> &[Sharer] {
+        &self.sharers
+    }
+
+    /// Whether a credential is the binding's: its name carries the binding's hash, or it can be shared.
+    #[must_use]
+    pub fn owns(&self, credential: &ObservedCredential) -> bool {
+        self.prefix.owns(&credential.name) || self.account_of(credential).is_some()
+    }
+
+    /// Whether a credential goes when the binding gives everything up: it is the binding's, and nobody else relies on it.
+    #[must_use]
+    pub fn takes(&self, credential: &ObservedCredential) -> bool {
+        self.owns(credential) && self.relied_on_by(credential).is_none()
+    }
+
+    /// Whose credential it is, when it is one that can be shared.
+    #[must_use]
+    pub fn account_of(&self, credential: &ObservedCredential) -> Option<&ServiceAccountName> {
+        self.claims
+            .accounts
+            .iter()
+            .find(|account| self.is_for(credential, account))
+    }
+
+    /// The sharer that relies on a credential as it is.
+    #[must_use]
+    pub fn relied_on_by(&self, credential: &ObservedCredential) -> Option<&Sharer> {
+        self.of_same_identity().find(|sharer| {
+            let relies =
+                |claim: &Claim| credential.has_audience(&claim.audience) && self.is_for(credential, &claim.account);
+            sharer.accounts.iter().any(relies)
+        })
+    }
+
+    fn is_for(&self, credential: &ObservedCredential, account: &ServiceAccountName) -> bool {
+        self.trusts(credential, account) && is_credential_name(&credential.name, account, &self.issuer)
+    }
+
+    fn trusts(&self, credential: &ObservedCredential, account: &ServiceAccountName) -> bool {
+        credential.trusts(self.issuer.as_str(), Subject::of(&self.namespace, account).as_str())
+    }
+
+    /// The sharers that use the same identity.
+    pub(crate) fn of_same_identity(&self) -> impl Iterator<Item = &Sharer> {
+        self.sharers.iter().filter(|sharer| sharer.identity == self.identity)
+    }
+
+    /// The label of a service account that the binding is to release because it does not want it; none when the account is not
+    /// the binding's, or a sharer relies on it as it is.
+    pub(crate) fn label_to_release<'a>(
+        &self,
+        owner: &'a Owner,
+        name: &ServiceAccountName,
+        seen: &'a ObservedServiceAccount,
+        identity: Option<&PresentIdentity>,
+    ) -> Option<&'a BindingUid> {
+        let label = match &seen.bound_by {
+            BoundBy::Us => &owner.uid,
+            // What was left to us, and which we had no time to put our label on.
+            BoundBy::Gone { uid } | BoundBy::Other { uid, .. } => {
+                let left = self.claims.accounts.contains(name) && !self.sharers.iter().any(|sharer| sharer.uid == *uid);
+                let client_id = identity.map(|present| present.facts.client_id.to_string());
+                (left && client_id.is_some() && seen.client_id == client_id).then_some(uid)?
+            }
+            BoundBy::Nobody => return None,
+        };
+        (!self.is_claimed(name, seen, identity)).then_some(label)
+    }
+
+    fn is_claimed(
+        &self,
+        name: &ServiceAccountName,
+        seen: &ObservedServiceAccount,
+        identity: Option<&PresentIdentity>,
+    ) -> bool {
+        // Trust that stays: one of ours that somebody edited goes.
+        let trusted = |claim: &Claim| {
+            let trusts = |credential: &ObservedCredential| {
+                credential.has_audience(&claim.audience)
+                    && (self.is_for(credential, name)
+                        || self.trusts(credential, name) && !self.prefix.owns(&credential.name))
+            };
+            identity.is_some_and(|present| present.credentials.iter().any(trusts))
+        };
+        let mut claims = self.of_same_identity().flat_map(|sharer| &sharer.accounts);
+        claims.any(|claim| {
+            let expiration = claim.token_expiration.map(|seconds| seconds.to_string());
+            claim.account == *name && expiration == seen.token_expiration && trusted(claim)
+        })
+    }
+
+    /// What the label of another binding on a service account means to one that wants the account like this.
+    pub(crate) fn label(&self, uid: &BindingUid, wanted: &Claim) -> BindingLabel {
+        let Some(sharer) = self.sharers.iter().find(|sharer| sharer.uid == *uid) else {
+            return BindingLabel::Left;
+        };
+        match sharer.accounts.iter().find(|claim| claim.account == wanted.account) {
+            None => BindingLabel::Left,
+            Some(_) if sharer.identity != self.identity => BindingLabel::Taken,
+            Some(claim) if claim == wanted => BindingLabel::Shared,
+            Some(_) => BindingLabel::Differs,
+        }
+    }
+
+    /// Of each thing that the binding claims and does not keep, the eldest active sharer that wants it.
+    pub(crate) fn successors(&self, kept: &Claims) -> Vec<&Sharer> {
+        let mut successors: Vec<&Sharer> = Vec::new();
+        let accounts = self.claims.accounts.difference(&kept.accounts);
+        let of_accounts = accounts.filter_map(|account| self.successor_of_account(account));
+        let roles = self.claims.roles.iter().filter(|role| !kept.roles.contains(role));
+        for successor in of_accounts.chain(roles.filter_map(|role| self.successor_of_role(role))) {
+            if !successors.iter().any(|other| other.uid == successor.uid) {
+                successors.push(successor);
+            }
+        }
+        successors
+    }
+
+    /// One that wants the account by the same identity comes before one that wants it by another.
+    fn successor_of_account(&self, account: &ServiceAccountName) -> Option<&Sharer> {
+        let claims = |sharer: &&Sharer| sharer.is_active && sharer.claims_account(account);
+        self.of_same_identity()
+            .find(claims)
+            .or_else(|| self.sharers.iter().find(claims))
+    }
+
+    fn successor_of_role(&self, role: &Role) -> Option<&Sharer> {
+        self.of_same_identity()
+            .find(|sharer| sharer.is_active && sharer.roles.contains(role))
+    }
+}
+
+impl Sharer {
+    fn claims_account(&self, account: &ServiceAccountName) -> bool {
+        self.accounts.iter().any(|claim| claim.account == *account)
+    }
+}

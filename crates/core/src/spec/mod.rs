@@ -1,0 +1,7 @@
+//! The spec of a binding, every field parsed.
+
+mod parse;
+mod types;
+
+pub use parse::parse;
+pub use types::{IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};

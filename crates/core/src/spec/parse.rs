@@ -1,0 +1,186 @@
+//! Parsing a spec: every field that cannot be used is named, all at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
+
+use wio_api::limits::{ROLE_ASSIGNMENTS_MAX, SERVICE_ACCOUNTS_MAX};
+use wio_api::{AssignedRole, BoundServiceAccount, IdentitySource, ManagedIdentity, WorkloadIdentityBindingSpec};
+
+use super::types::{IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
+use crate::names::InvalidName;
+
+/// Parses a spec. The schema of the custom resource refuses the same things at admission; here they are parsed
+/// again, because a schema can be older than the operator.
+///
+/// # Errors
+/// Every field that cannot be used.
+pub fn parse(spec: &WorkloadIdentityBindingSpec) -> Result<Spec, Vec<InvalidField>> {
+    let mut invalid = Vec::new();
+    let identity = identity(&spec.identity, &mut invalid);
+    let service_accounts = service_accounts(&spec.service_accounts, &mut invalid);
+    let role_assignments = role_assignments(&spec.role_assignments, &mut invalid);
+    let audience = optional("spec.audience", spec.audience.as_deref(), &mut invalid);
+    match identity {
+        Some(identity) if invalid.is_empty() => Ok(Spec {
+            identity,
+            service_accounts,
+            role_assignments,
+            audience,
+        }),
+        _ => Err(invalid),
+    }
+}
+
+fn identity(source: &IdentitySource, invalid: &mut Vec<InvalidField>) -> Option<IdentityRef> {
+    match (&source.managed, &source.existing) {
+        (Some(managed), None) => Some(IdentityRef::Managed(managed_identity(managed, invalid))),
+        (None, Some(existing)) => {
+            required("spec.identity.existing.resourceId", &existing.resource_id, invalid).map(IdentityRef::Existing)
+        }
+        _ => {
+            invalid.push(InvalidField {
+                field: "spec.identity".to_owned(),
+                problem: "exactly one of managed and existing must be set".to_owned(),
+            });
+            None
+        }
+    }
+}
+
+fn managed_identity(managed: &ManagedIdentity, invalid: &mut Vec<InvalidField>) -> ManagedRef {
+    const FIELD: &str = "spec.identity.managed";
+    for tag in managed
+        .tags
+        .keys()
+        .filter(|tag| tag.to_ascii_lowercase().starts_with(wio_api::GROUP))
+    {
+        invalid.push(InvalidField {
+            field: format!("{FIELD}.tags"),
+            problem: format!(
+                "{tag:?} begins with {}, which only the operator may use",
+                wio_api::GROUP
+            ),
+        });
+    }
+    for (name, same) in same_tags(&managed.tags) {
+        invalid.push(InvalidField {
+            field: format!("{FIELD}.tags"),
+            problem: format!("{name:?} and {same:?} are one tag to Azure, which disregards case; keep one of them"),
+        });
+    }
+    ManagedRef {
+        name: optional(&format!("{FIELD}.name"), managed.name.as_deref(), invalid),
+        subscription: optional(
+            &format!("{FIELD}.subscriptionId"),
+            managed.subscription_id.as_deref(),
+            invalid,
+        ),
+        resource_group: optional(
+            &format!("{FIELD}.resourceGroup"),
+            managed.resource_group.as_deref(),
+            invalid,
+        ),
+        location: optional(&format!("{FIELD}.location"), managed.location.as_deref(), invalid),
+        tags: managed.tags.clone(),
+        adopt: managed.adopt,
+    }
+}
+
+/// The pairs of tag names that differ in case alone.
+fn same_tags(tags: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    let mut seen = BTreeMap::new();
+    tags.keys()
+        .filter_map(|name| Some((seen.insert(name.to_ascii_lowercase(), name.as_str())?, name.as_str())))
+        .collect()
+}
+
+fn service_accounts(accounts: &[BoundServiceAccount], invalid: &mut Vec<InvalidField>) -> Vec<ServiceAccountRef> {
+    const FIELD: &str = "spec.serviceAccounts";
+    if accounts.is_empty() || accounts.len() > SERVICE_ACCOUNTS_MAX {
+        invalid.push(InvalidField {
+            field: FIELD.to_owned(),
+            problem: format!(
+                "it holds {} service accounts; 1 to {SERVICE_ACCOUNTS_MAX} are possible",
+                accounts.len()
+            ),
+        });
+        return Vec::new();
+    }
+    let mut seen = BTreeSet::new();
+    let mut parsed = Vec::new();
+    for (index, account) in accounts.iter().enumerate() {
+        let field = format!("{FIELD}[{index}]");
+        if !seen.insert(account.name.as_str()) {
+            invalid.push(InvalidField {
+                field: format!("{field}.name"),
+                problem: format!("{:?} stands in the list twice", account.name),
+            });
+        }
+        let token_expiration = account.token_expiration_seconds.and_then(|seconds| {
+            let parsed = TokenExpiration::new(seconds);
+            if parsed.is_none() {
+                invalid.push(InvalidField {
+                    field: format!("{field}.tokenExpirationSeconds"),
+                    problem: format!("{seconds} is not between 3600 and 86400"),
+                });
+            }
+            parsed
+        });
+        if let Some(name) = required(&format!("{field}.name"), &account.name, invalid) {
+            parsed.push(ServiceAccountRef {
+                name,
+                create: account.create,
+                token_expiration,
+                conflict_policy: account.conflict_policy,
+            });
+        }
+    }
+    parsed
+}
+
+fn role_assignments(roles: &[AssignedRole], invalid: &mut Vec<InvalidField>) -> Vec<RoleRef> {
+    const FIELD: &str = "spec.roleAssignments";
+    if roles.len() > ROLE_ASSIGNMENTS_MAX {
+        invalid.push(InvalidField {
+            field: FIELD.to_owned(),
+            problem: format!(
+                "it holds {} role assignments; at most {ROLE_ASSIGNMENTS_MAX} are possible",
+                roles.len()
+            ),
+        });
+        return Vec::new();
+    }
+    // A name and its GUID are one role, and a scope is the same in any case.
+    let mut seen = BTreeSet::new();
+    let parsed = roles.iter().enumerate().filter_map(|(index, asked)| {
+        let definition = required(&format!("{FIELD}[{index}].role"), &asked.role, invalid);
+        let scope = required(&format!("{FIELD}[{index}].scope"), &asked.scope, invalid);
+        Some(RoleRef {
+            role: asked.role.clone(),
+            definition: definition?,
+            scope: scope?,
+        })
+    });
+    parsed
+        .filter(|role| seen.insert((role.definition, role.scope.clone())))
+        .collect()
+}
+
+fn required<T: FromStr<Err = InvalidName>>(field: &str, text: &str, invalid: &mut Vec<InvalidField>) -> Option<T> {
+    text.parse()
+        .map_err(|problem: InvalidName| {
+            invalid.push(InvalidField {
+                field: field.to_owned(),
+                problem: problem.to_string(),
+            });
+        })
+        .ok()
+}
+
+fn optional<T: FromStr<Err = InvalidName>>(
+    field: &str,
+    text: Option<&str>,
+    invalid: &mut Vec<InvalidField>,
+) -> Option<T> {
+    text.and_then(|text| required(field, text, invalid))
+}

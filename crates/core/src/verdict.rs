@@ -1,0 +1,257 @@
+//! The verdict: the one decision about a binding, and, by the same function, about each binding that shares with it.
+
+use wio_api::{DeletionPolicy, IdentityOrigin, Reason};
+
+use crate::authorize::{Granted, NotPermitted, Revocable, authorize, authorize_orphan, authorize_recorded};
+use crate::binding::{Binding, Finalizer};
+use crate::case::{Candidate, Case};
+use crate::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, Ending};
+use crate::fault::Blocked;
+use crate::names::IdentityId;
+use crate::orphaned::Orphaned;
+use crate::recorded::RecordedCredential;
+use crate::rules::Rules;
+use crate::sharing::{Claim, Sharer, Sharing};
+use crate::spec::{IdentityRef, InvalidField, Spec};
+
+/// The verdict: what is to become of a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The world is brought to this: trust is given or taken away.
+    Pursue(Box<Desired>),
+    /// It is deleted, and its trust stays.
+    Orphan(Box<Orphaned>),
+    /// It is deleted, and nothing was ever made for it, or nothing of it is left: the deletion may end.
+    Release,
+    /// Nothing is given and nothing is taken away, for this reason.
+    Hold(Blocked),
+}
+
+/// The standing of a binding: what it may have, whoever asks, itself or one that shares with it.
+enum Standing<'a> {
+    /// What its spec asks for.
+    Granted(&'a Spec, Granted),
+    /// What was recorded of it goes on, and its spec is not carried out.
+    Recorded(Blocked),
+    /// Nothing.
+    Denied(NotPermitted),
+}
+
+/// Decides what is to become of a binding.
+#[must_use]
+pub fn verdict(case: &Case) -> Verdict {
+    let binding = &case.candidate.binding;
+    if binding.lifecycle.deleting {
+        return deletion(case);
+    }
+    match standing(&case.candidate, &case.rules) {
+        Standing::Granted(spec, granted) => {
+            let sharing = sharing(case, granted.identity());
+            let desired = DesiredBinding::new(binding, spec, granted, &case.rules, sharing);
+            Verdict::Pursue(Box::new(Desired::Bound(desired)))
+        }
+        Standing::Recorded(blocked) => Verdict::Hold(blocked),
+        Standing::Denied(why) => match removal(case).filter(|_| binding.may_have_something()) {
+            Some(removal) => Verdict::Pursue(Box::new(Desired::Denied(DesiredDenial::new(removal, why)))),
+            // It never had our finalizer, which comes before everything else: there is nothing to take away.
+            None => Verdict::Hold(Blocked {
+                reason: Reason::NotPermitted,
+                message: why.to_string(),
+            }),
+        },
+    }
+}
+
+/// Decides what is to become of a binding that is being deleted.
+fn deletion(case: &Case) -> Verdict {
+    let binding = &case.candidate.binding;
+    let ours = binding.lifecycle.finalizer == Finalizer::Set || binding.lost_finalizer();
+    // Without an identity that it could have had, nothing was ever written for it.
+    let Some(removal) = removal(case).filter(|_| ours) else {
+        return Verdict::Release;
+    };
+    if binding.lifecycle.deletion_policy != DeletionPolicy::Orphan {
+        return Verdict::Pursue(Box::new(Desired::Gone(removal)));
+    }
+    match authorize_orphan(binding, &case.rules) {
+        Ok(()) => Verdict::Orphan(Box::new(Orphaned {
+            unmarked: unmarked(binding, &removal),
+            owner: removal.owner,
+            sharing: removal.sharing,
+        })),
+        Err(why) => Verdict::Pursue(Box::new(Desired::Gone(DesiredRemoval {
+            orphan_denied: Some(why),
+            ..removal
+        }))),
+    }
+}
+
+/// The managed identity whose tag may not say what the spec does. It does when the binding was ready for that spec: the tag is among
+/// what it is ready by. A deletion raises the generation by one.
+fn unmarked(binding: &Binding, removal: &DesiredRemoval) -> Option<IdentityId> {
+    let generation = binding.lifecycle.generation;
+    let ready = binding.recorded.progress.ready;
+    let marked = ready == Some(generation) || ready == Some(generation - 1);
+    (removal.managed && !marked).then(|| removal.revocable.identity().clone())
+}
+
+/// The one decision: what a binding may have by these rules.
+fn standing<'a>(candidate: &'a Candidate, rules: &Rules) -> Standing<'a> {
+    let binding = &candidate.binding;
+    let spec = match &binding.spec {
+        Ok(spec) => spec,
+        Err(invalid) => return recorded_standing(binding, rules, invalid_spec(invalid)),
+    };
+    match authorize(spec, binding, candidate.credentials_before, rules) {
+        Err(why) => Standing::Denied(why),
+        Ok(granted) => match moved(binding, granted.identity()) {
+            Some(moved) => recorded_standing(binding, rules, moved),
+            None => Standing::Granted(spec, granted),
+        },
+    }
+}
+
+/// The standing by what was recorded. Whoever makes a spec unusable must not keep what a policy takes away.
+fn recorded_standing<'a>(binding: &'a Binding, rules: &Rules, blocked: Blocked) -> Standing<'a> {
+    let policy = binding.lifecycle.deletion_policy;
+    match authorize_recorded(&binding.owner, &binding.recorded, policy, rules) {
+        Ok(()) => Standing::Recorded(blocked),
+        Err(why) => Standing::Denied(why),
+    }
+}
+
+fn invalid_spec(fields: &[InvalidField]) -> Blocked {
+    let list: Vec<String> = fields.iter().map(ToString::to_string).collect();
+    Blocked {
+        reason: Reason::InvalidSpec,
+        message: list.join("; "),
+    }
+}
+
+/// Why nothing may be written when the binding already has an identity and now means another one: the operator's
+/// defaults were changed since. A second identity beside the first would leave the first one trusted, and nobody
+/// would take it away.
+fn moved(binding: &Binding, now: &IdentityId) -> Option<Blocked> {
+    let before = &binding.recorded.identity.as_ref()?.id;
+    (before != now).then(|| Blocked {
+        reason: Reason::IdentityMoved,
+        message: format!(
+            "the identity of this binding is {before}, and by the spec with the operator's defaults it would now be {now}; \
+             set the operator's subscription and resource group back, or delete the binding and create it anew"
+        ),
+    })
+}
+
+/// The removal of what a binding has: what was recorded, and for a binding without a record what its spec means.
+fn removal(case: &Case) -> Option<DesiredRemoval> {
+    let binding = &case.candidate.binding;
+    let (identity, managed) = match (&binding.recorded.identity, &binding.spec) {
+        (Some(recorded), _) => (recorded.id.clone(), recorded.origin != IdentityOrigin::Referenced),
+        (None, Ok(spec)) => (
+            spec.identity_id(&binding.owner, &case.rules.config),
+            matches!(spec.identity, IdentityRef::Managed(_)),
+        ),
+        (None, Err(_)) => return None,
+    };
+    let lifecycle = &binding.lifecycle;
+    Some(DesiredRemoval {
+        sharing: sharing(case, &identity),
+        revocable: Revocable::new(identity),
+        owner: binding.owner.clone(),
+        managed,
+        ending: match (lifecycle.deletion_policy, lifecycle.despite_users) {
+            (DeletionPolicy::Delete, false) => Ending::Delete,
+            (DeletionPolicy::Delete, true) => Ending::DeleteDespiteUsers,
+            (DeletionPolicy::RetainIdentity | DeletionPolicy::Orphan, _) => Ending::Retain,
+        },
+        orphan_denied: None,
+    })
+}
+
+/// The sharing of a binding: what it claims through an identity, and the other bindings of its namespace that may have some of it, the eldest
+/// first.
+fn sharing(case: &Case, identity: &IdentityId) -> Sharing {
+    let binding = &case.candidate.binding;
+    let mut claims = binding.claims.clone();
+    claims.accounts.extend(case.labelled.iter().cloned());
+    let mut neighbours: Vec<&Candidate> = case
+        .neighbours
+        .iter()
+        .filter(|neighbour| may_share(&neighbour.binding, binding))
+        .collect();
+    neighbours.sort_by(|one, other| one.binding.lifecycle.seniority.cmp(&other.binding.lifecycle.seniority));
+    // One of the same identity may rely on a credential that this binding made, and no longer claims: its status tells only of
+    // what it wants.
+    let sharers = neighbours.into_iter().filter_map(|neighbour| {
+        let claims_the_same = neighbour.binding.claims.meet(&claims);
+        sharer(neighbour, &case.rules).filter(|sharer| claims_the_same || sharer.identity == *identity)
+    });
+    let sharers = sharers.collect();
+    Sharing::new(&binding.owner, identity, &case.rules.cluster.issuer, claims, sharers)
+}
+
+/// Whether a neighbour is another binding that may have a part in anything. One that never had our finalizer has nothing yet, and
+/// would go without taking anything away.
+fn may_share(neighbour: &Binding, binding: &Binding) -> bool {
+    neighbour.owner.namespace == binding.owner.namespace
+        && neighbour.owner.uid != binding.owner.uid
+        && !neighbour.lifecycle.deleting
+        && neighbour.may_have_something()
+}
+
+/// The part of a neighbour in what is shared. **Only what is authorized counts**: two bindings that may not have what they share would keep each
+/// other's trust alive.
+fn sharer(neighbour: &Candidate, rules: &Rules) -> Option<Sharer> {
+    let binding = &neighbour.binding;
+    match standing(neighbour, rules) {
+        Standing::Granted(spec, granted) => Some(sharer_by_spec(binding, spec, &granted, rules)),
+        // What was made for a spec that says nothing to decide on stands as long as it may.
+        Standing::Recorded(_) => sharer_by_record(binding),
+        Standing::Denied(_) => None,
+    }
+}
+
+fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rules) -> Sharer {
+    let audience = spec.audience.as_ref().unwrap_or(&rules.config.audience);
+    Sharer {
+        name: binding.owner.name.clone(),
+        uid: binding.owner.uid.clone(),
+        identity: granted.identity().clone(),
+        accounts: spec
+            .service_accounts
+            .iter()
+            .map(|account| Claim {
+                account: account.name.clone(),
+                audience: audience.clone(),
+                token_expiration: account.token_expiration,
+            })
+            .collect(),
+        roles: granted
+            .roles()
+            .iter()
+            .map(|role| (role.definition(), role.scope().clone()))
+            .collect(),
+        is_active: !binding.lifecycle.suspended,
+    }
+}
+
+fn sharer_by_record(binding: &Binding) -> Option<Sharer> {
+    let recorded = &binding.recorded;
+    let claim = |credential: &RecordedCredential| Claim {
+        account: credential.account.clone(),
+        audience: credential.audience.clone(),
+        token_expiration: binding.token_expirations.get(&credential.account).copied(),
+    };
+    Some(Sharer {
+        name: binding.owner.name.clone(),
+        uid: binding.owner.uid.clone(),
+        identity: recorded.identity.as_ref()?.id.clone(),
+        accounts: recorded.credentials.iter().map(claim).collect(),
+        roles: recorded
+            .role_assignments
+            .iter()
+            .map(|assignment| (assignment.definition, assignment.scope.clone()))
+            .collect(),
+        is_active: false,
+    })
+}

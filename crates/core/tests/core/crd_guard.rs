@@ -1,0 +1,222 @@
+//! What disappears all at once is taken for an accident, and what goes one by one is not.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use wio_api::{IdentityOrigin, IdentityStatus, Reason, WorkloadIdentityBindingStatus};
+use wio_core::authorize::NotPermitted;
+use wio_core::binding::Binding;
+use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft, shares_identity};
+use wio_core::names::PolicyName;
+use wio_testkit::fixtures::binding;
+
+use crate::given::{EXISTING, UID, parsed};
+
+fn standing_since(time: &str) -> CrdState {
+    CrdState::Stands {
+        since: Some(time.parse().unwrap()),
+    }
+}
+
+fn stands() -> CrdState {
+    standing_since("2026-01-01T00:00:00Z")
+}
+
+const MEANT: CrdState = CrdState::Going { meant: true };
+const NOT_MEANT: CrdState = CrdState::Going { meant: false };
+
+fn both(bindings: CrdState, policies: CrdState) -> Crds {
+    Crds { bindings, policies }
+}
+
+fn allowed_by(names: &[&str]) -> Binding {
+    let mut object = binding("shop", "orders")
+        .uid(UID)
+        .status(WorkloadIdentityBindingStatus {
+            authorized_by: names.iter().map(|&name| name.to_owned()).collect(),
+            ..WorkloadIdentityBindingStatus::default()
+        })
+        .build();
+    object.metadata.creation_timestamp = Some(Time("2026-01-15T00:00:00Z".parse().unwrap()));
+    parsed(&object)
+}
+
+fn left(bindings: &[Binding]) -> PoliciesLeft {
+    let names = bindings.iter().flat_map(|binding| &binding.recorded.authorized_by);
+    PoliciesLeft::none(names.map(PolicyName::as_str))
+}
+
+fn denied(definitions: &Crds, bindings: &[Binding]) -> Result<(), String> {
+    let why = NotPermitted {
+        field: "spec.identity".to_owned(),
+        message: "no policy allows it".to_owned(),
+    };
+    definitions
+        .confirm_denial(&bindings[0], &left(bindings), &why)
+        .map_err(|blocked| {
+            assert_eq!(blocked.reason, Reason::MassDisappearance);
+            blocked.message
+        })
+}
+
+#[test]
+fn a_definition_that_goes_withholds_deletions_and_denials_unless_that_is_meant() {
+    for (definitions, go_on, said) in [
+        (both(stands(), stands()), true, ""),
+        (both(MEANT, stands()), true, ""),
+        (both(MEANT, MEANT), true, ""),
+        (
+            both(NOT_MEANT, stands()),
+            false,
+            "kubectl annotate crd workloadidentitybindings.workloadidentity.dev workloadidentity.dev/allow-deletion=true",
+        ),
+        (both(NOT_MEANT, stands()), false, "WorkloadIdentityBindings"),
+        (
+            both(MEANT, NOT_MEANT),
+            false,
+            "kubectl annotate crd workloadidentitypolicies.workloadidentity.dev workloadidentity.dev/allow-deletion=true",
+        ),
+        (both(CrdState::Gone, stands()), false, "does not exist"),
+        (
+            both(stands(), CrdState::Gone),
+            false,
+            "one WorkloadIdentityPolicy, which may allow nothing",
+        ),
+    ] {
+        let verdicts = [
+            definitions.confirm().map_err(|blocked| blocked.message),
+            denied(&definitions, &[allowed_by(&["a"])]),
+        ];
+        for verdict in verdicts {
+            match verdict {
+                Ok(()) => assert!(go_on, "{definitions:?}"),
+                Err(message) => assert!(!go_on && message.contains(said), "{definitions:?}: {message}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn that_all_may_go_is_said_on_a_definition_that_goes_and_by_none_that_stands() {
+    let bindings = [allowed_by(&["a"]), allowed_by(&["b"])];
+    for (policies, go_on) in [
+        (stands(), false),
+        (CrdState::Stands { since: None }, false),
+        (NOT_MEANT, false),
+        (MEANT, true),
+    ] {
+        let verdict = denied(&both(stands(), policies.clone()), &bindings);
+        assert_eq!(verdict.is_ok(), go_on, "{policies:?}: {verdict:?}");
+    }
+}
+
+#[test]
+fn two_policies_that_stood_together_do_not_go_together() {
+    let cases: [(&[&[&str]], bool); 6] = [
+        (&[&[]], true),
+        (&[&["a"]], true),
+        (&[&["a"], &["a"], &[]], true),
+        (&[&["a", "b"]], false),
+        (&[&[], &["a"], &["a"], &["b"]], false),
+        (&[&["b"], &["a", "b"]], false),
+    ];
+    for (named, go_on) in cases {
+        let bindings: Vec<_> = named.iter().map(|names| allowed_by(names)).collect();
+        match denied(&both(stands(), stands()), &bindings) {
+            Ok(()) => assert!(go_on, "{named:?}"),
+            Err(message) => {
+                assert!(!go_on, "{named:?}");
+                for part in [
+                    "a, b",
+                    "create one WorkloadIdentityPolicy",
+                    "spec.identity is not permitted",
+                ] {
+                    assert!(message.contains(part), "{part}: {message}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn while_a_policy_is_left_denials_go_on() {
+    let why = NotPermitted {
+        field: "spec.identity".to_owned(),
+        message: "no policy allows it".to_owned(),
+    };
+    let verdict = both(stands(), stands()).confirm_denial(&allowed_by(&["a", "b"]), &PoliciesLeft::Some, &why);
+    assert_eq!(verdict, Ok(()));
+}
+
+/// The definition was deleted with the one policy that there was, and created anew; the policy is to come a moment later.
+#[test]
+fn a_definition_younger_than_the_binding_took_its_policies_with_it() {
+    for (since, names, go_on) in [
+        ("2026-01-14T00:00:00Z", &["a"][..], true),
+        ("2026-01-15T00:00:00Z", &["a"][..], true),
+        ("2026-01-16T00:00:00Z", &["a"][..], false),
+        // It has nothing by a policy.
+        ("2026-01-16T00:00:00Z", &[][..], true),
+    ] {
+        let verdict = denied(&both(stands(), standing_since(since)), &[allowed_by(names)]);
+        assert_eq!(verdict.is_ok(), go_on, "{since} {names:?}: {verdict:?}");
+    }
+}
+
+fn having(namespace: &str, uid: &str, identity: Option<&str>, allowed_by: &[&str]) -> Binding {
+    let status = WorkloadIdentityBindingStatus {
+        authorized_by: allowed_by.iter().map(|&name| name.to_owned()).collect(),
+        identity: identity.map(|id| IdentityStatus {
+            resource_id: id.to_owned(),
+            name: String::new(),
+            client_id: String::new(),
+            principal_id: String::new(),
+            tenant_id: String::new(),
+            origin: IdentityOrigin::Referenced,
+        }),
+        ..WorkloadIdentityBindingStatus::default()
+    };
+    parsed(&binding(namespace, uid).uid(uid).status(status).build())
+}
+
+#[test]
+fn an_identity_is_shared_with_another_binding_of_the_namespace_that_has_it_by_a_policy() {
+    let own = having("shop", "own", Some(EXISTING), &[]);
+    let shouted = EXISTING.to_uppercase();
+    let elsewhere = EXISTING.replace("billing", "bank");
+    for (what, other, shared) in [
+        ("the same", having("shop", "b", Some(&shouted), &["a"]), true),
+        ("itself", having("shop", "own", Some(EXISTING), &["a"]), false),
+        ("another namespace", having("bank", "b", Some(EXISTING), &["a"]), false),
+        ("without a policy", having("shop", "b", Some(EXISTING), &[]), false),
+        ("another identity", having("shop", "b", Some(&elsewhere), &["a"]), false),
+        ("no identity", having("shop", "b", None, &["a"]), false),
+    ] {
+        assert_eq!(shares_identity(&own, &other), shared, "{what}");
+    }
+    let without = having("shop", "own", None, &[]);
+    assert!(!shares_identity(&without, &having("shop", "b", None, &["a"])));
+}
+
+/// The others would lose the identity with the one that goes first.
+#[test]
+fn what_is_shared_stays_while_the_others_wait_for_policies_that_vanished() {
+    let bindings = [allowed_by(&["a"]), allowed_by(&["b"])];
+    let confirmed = |crds: &Crds, left: &PoliciesLeft| crds.confirm_deletion_of_shared(&bindings[0], left);
+    let blocked = confirmed(&both(stands(), stands()), &left(&bindings)).unwrap_err();
+    assert_eq!(blocked.reason, Reason::MassDisappearance);
+    for part in [
+        "a, b",
+        "create one WorkloadIdentityPolicy",
+        "would lose it with this one",
+    ] {
+        assert!(blocked.message.contains(part), "{part}: {}", blocked.message);
+    }
+    confirmed(&both(stands(), stands()), &PoliciesLeft::Some).unwrap();
+    confirmed(&both(stands(), MEANT), &left(&bindings)).unwrap();
+    confirmed(&both(NOT_MEANT, stands()), &PoliciesLeft::Some).unwrap_err();
+}
+
+#[test]
+fn the_names_are_those_of_the_definitions() {
+    let names = [wio_api::crd(), wio_api::policy_crd()].map(|definition| definition.metadata.name.unwrap());
+    assert_eq!(names, Crds::NAMES);
+}

@@ -1,0 +1,280 @@
+//! What is taken for true without a look at Azure: it may cost a write too many, and never takes anything away.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use wio_api::{
+    FederatedCredentialUsage, ManagedIdentityPermission, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+};
+use wio_core::desired::{Desired, DesiredBinding};
+use wio_core::fault::Blocked;
+use wio_core::known_state;
+use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments, Tags};
+use wio_core::plan::{GrantStep, Plan, plan};
+use wio_core::recorded::Recorded;
+use wio_core::verdict::Verdict;
+use wio_testkit::fixtures::policy;
+
+use crate::given::{
+    ISSUER, OLD_ISSUER, SUBSCRIPTION, VAULT, accounts_of, any_binding, cases, cluster_with, config, desired,
+    desired_in, existing, managed, managed_with, recorded, rules_by, verdict_of,
+};
+use crate::plan_roles::{made, reconciled};
+use crate::worlds::{World, foreign_credential};
+
+const GENERATION: i64 = 3;
+
+/// The status that a reconcile with this end leaves.
+fn left(bound: &DesiredBinding, world: &World) -> WorkloadIdentityBindingStatus {
+    let observed = world.observe(&accounts_of(bound));
+    made(&reconciled(Desired::Bound(bound.clone()), observed, Vec::new()), None)
+}
+
+fn settled(object: &WorkloadIdentityBinding) -> (DesiredBinding, WorkloadIdentityBindingStatus) {
+    let bound = desired(object);
+    let status = left(&bound, &World::as_desired(&bound));
+    (bound, status)
+}
+
+/// The binding shop/orders to an identity whose name is in the spec.
+fn named() -> DesiredBinding {
+    let mut object = managed(&["a", "b"]);
+    object.spec.identity.managed.as_mut().unwrap().name = Some("orders-identity".to_owned());
+    desired(&object)
+}
+
+/// What is known from a status.
+fn known(bound: &DesiredBinding, generation: i64, status: &WorkloadIdentityBindingStatus) -> Option<AzureState> {
+    known_state::from_status(bound, &recorded(generation, status))
+}
+
+fn plan_from(azure: AzureState, bound: &DesiredBinding) -> Plan {
+    let observed = Observed {
+        azure,
+        service_accounts: BTreeMap::new(),
+        signed_in_as: None,
+    };
+    plan(&Desired::Bound(bound.clone()), &observed)
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn a_restart_takes_up_what_a_settled_binding_left(object in any_binding()) {
+        let bound = desired(&object);
+        let world = World::as_desired(&bound);
+        let azure = known(&bound, GENERATION, &left(&bound, &world)).unwrap();
+        let observed = Observed {
+            azure,
+            ..world.observe(&accounts_of(&bound))
+        };
+        prop_assert_eq!(plan(&Desired::Bound(bound), &observed), Plan::default());
+    }
+
+    /// A cluster whose issuer changed while the operator was away, a downgrade that wrote a status by other rules,
+    /// a status that somebody edited: each must lead to a look and not to a deletion.
+    #[test]
+    fn nothing_is_taken_away_from_what_is_only_taken_for_known(
+        before in any_binding(), now in any_binding(), moved in any::<bool>(),
+        shown in prop::sample::select(vec![ISSUER, OLD_ISSUER]), fresh in any::<bool>(),
+    ) {
+        let (_, mut status) = settled(&before);
+        status.issuer = Some(shown.to_owned());
+        let bound = desired_in(&now, &cluster_with(if moved { OLD_ISSUER } else { ISSUER }));
+        if let Some(azure) = known(&bound, GENERATION, &status) {
+            prop_assert_eq!(plan_from(azure, &bound).revocations, []);
+        }
+        let absent = known_state::new_binding(&bound, &Recorded::from((!fresh).then_some(&status)));
+        prop_assert_eq!(absent.is_some(), fresh && bound.identity.name_is_derived());
+        if let Some(azure) = absent {
+            prop_assert_eq!(plan_from(azure, &bound).revocations, []);
+        }
+    }
+}
+
+#[test]
+fn a_status_that_does_not_say_ready_for_this_spec_is_not_relied_on() {
+    let (bound, good) = settled(&managed(&["a", "b"]));
+    assert!(known(&bound, GENERATION, &good).is_some());
+    assert_eq!(known(&bound, GENERATION + 1, &good), None, "another generation");
+    let refused = |what: &str, change: &dyn Fn(&mut WorkloadIdentityBindingStatus)| {
+        let mut status = good.clone();
+        change(&mut status);
+        assert_eq!(known(&bound, GENERATION, &status), None, "{what}");
+    };
+    refused("not observed", &|status| status.observed_generation = Some(2));
+    refused("not ready", &|status| status.conditions[0].status = "False".to_owned());
+    refused("ready for an older spec", &|status| {
+        status.conditions[0].observed_generation = Some(2);
+    });
+    refused("no condition", &|status| status.conditions.clear());
+    refused("no issuer", &|status| status.issuer = None);
+    refused("another issuer", &|status| status.issuer = Some(OLD_ISSUER.to_owned()));
+    refused("no identity", &|status| status.identity = None);
+    refused("another identity", &|status| {
+        status.identity.as_mut().unwrap().resource_id = crate::given::EXISTING.to_owned();
+    });
+    refused("an id that is none", &|status| {
+        status.identity.as_mut().unwrap().client_id = "x".to_owned();
+    });
+    refused("a credential of another account", &|status| {
+        status.federated_credentials[0].subject = "system:serviceaccount:shop:c".to_owned();
+    });
+    refused("a credential that is not wanted", &|status| {
+        let mut more = status.federated_credentials[0].clone();
+        more.name.push('x');
+        status.federated_credentials.push(more);
+    });
+    refused("foreign credentials, which are not named", &|status| {
+        status.federated_credential_usage = Some(FederatedCredentialUsage {
+            ours: 2,
+            foreign: 1,
+            limit: 20,
+        });
+    });
+}
+
+#[test]
+fn trust_by_a_foreign_credential_is_looked_at_again_after_a_restart() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity.as_mut().unwrap().credentials[0].name = foreign_credential(0).name;
+    let status = left(&bound, &world);
+    assert_eq!(status.conditions[0].status, "True");
+    assert_eq!(known(&bound, GENERATION, &status), None);
+}
+
+#[test]
+fn an_identity_is_taken_for_absent_only_when_its_name_is_ours_alone_and_nothing_was_ever_said() {
+    let (bound, status) = settled(&managed(&["a"]));
+    let fresh = WorkloadIdentityBindingStatus {
+        observed_generation: Some(-1),
+        ..Default::default()
+    };
+    let absent = Some(AzureState {
+        identity: ObservedIdentity::Absent,
+        role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+    });
+    let new = |bound: &DesiredBinding, status: Option<&WorkloadIdentityBindingStatus>| {
+        known_state::new_binding(bound, &Recorded::from(status))
+    };
+    assert_eq!(new(&bound, None), absent);
+    assert_eq!(new(&bound, Some(&fresh)), absent);
+    assert_eq!(new(&named(), None), None, "a name from the spec may be anybody's");
+    assert_eq!(new(&bound, Some(&status)), None);
+    let without_identity = WorkloadIdentityBindingStatus {
+        identity: None,
+        ..status
+    };
+    assert_eq!(new(&bound, Some(&without_identity)), None, "it was tried before");
+    assert_eq!(new(&desired(&existing(&["a"])), None), None);
+}
+
+/// An operator whose default resource group was changed must not make a second identity and forget the first, which
+/// would go on being trusted.
+#[test]
+fn a_binding_whose_identity_would_now_stand_elsewhere_is_refused() {
+    // What was made there may stay.
+    let before = policy("before").namespace("shop").managed(ManagedIdentityPermission {
+        subscription_id: SUBSCRIPTION.to_owned(),
+        resource_group: "before".to_owned(),
+        ..ManagedIdentityPermission::default()
+    });
+    let before = before.build();
+    let mut object = managed(&["a"]);
+    let held = |object: &WorkloadIdentityBinding| -> Option<Blocked> {
+        match verdict_of(object, rules_by(config(), std::slice::from_ref(&before))) {
+            Verdict::Hold(blocked) => Some(blocked),
+            Verdict::Pursue(desired) => {
+                assert!(matches!(*desired, Desired::Bound(_)), "{desired:?}");
+                None
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(held(&object), None);
+    let status = settled(&object).1;
+    let here = status.identity.as_ref().unwrap().resource_id.clone();
+    object.status = Some(status.clone());
+    assert_eq!(held(&object), None);
+
+    let mut become_id = |id: String| {
+        let mut status = status.clone();
+        status.identity.as_mut().unwrap().resource_id = id;
+        object.status = Some(status);
+        held(&object)
+    };
+    assert_eq!(become_id(here.to_uppercase()), None);
+    assert_eq!(become_id("not an id".to_owned()), None);
+    let elsewhere = here.replace("/operator/", "/before/");
+    let blocked = become_id(elsewhere.clone()).unwrap();
+    assert_eq!(blocked.reason, Reason::IdentityMoved);
+    assert!(
+        blocked.message.contains(&elsewhere) && blocked.message.contains(&here),
+        "{}",
+        blocked.message
+    );
+}
+
+#[test]
+fn what_is_remembered_suffices_to_give_and_never_to_take_away_or_to_overwrite() {
+    let bound = desired(&managed(&["a", "b"]));
+    let planned = |change: &dyn Fn(&mut World)| {
+        let mut world = World::as_desired(&bound);
+        change(&mut world);
+        plan(&Desired::Bound(bound.clone()), &world.observe(&accounts_of(&bound)))
+    };
+    let missing = planned(&|world| {
+        world.identity.as_mut().unwrap().credentials.pop();
+    });
+    let there = known(&bound, GENERATION, &left(&bound, &World::as_desired(&bound))).unwrap();
+    let not_there = AzureState {
+        identity: ObservedIdentity::Absent,
+        ..there.clone()
+    };
+    let enough = |plan: &Plan| known_state::is_enough_for(plan, &bound, &there, true);
+    assert!(missing.has_steps() && enough(&missing));
+    assert!(known_state::is_enough_for(&missing, &named(), &there, true));
+    let absent = planned(&|world| world.identity = None);
+    assert!(known_state::is_enough_for(&absent, &bound, &not_there, true));
+    assert!(
+        !known_state::is_enough_for(&absent, &named(), &not_there, true),
+        "somebody else may have taken the name"
+    );
+    let edited = planned(&|world| {
+        world.identity.as_mut().unwrap().credentials[0].subject = Some("system:serviceaccount:shop:other".to_owned());
+    });
+    assert_eq!(edited.revocations.len(), 1);
+    assert!(!enough(&edited));
+    let mut retagged = Plan::default();
+    retagged.grants.push(GrantStep::TagIdentity { tags: Tags::default() });
+    assert!(!enough(&retagged), "others may have put tags there since");
+}
+
+/// Until the operator has its first token, an identity that stands may turn out to be its own.
+#[test]
+fn before_the_first_token_nothing_is_given_through_an_identity_that_stands_without_a_read() {
+    let bound = desired(&managed_with(&[("Reader", VAULT)]));
+    let planned = |change: &dyn Fn(&mut World)| {
+        let mut world = World::as_desired(&bound);
+        change(&mut world);
+        let observed = world.observe(&accounts_of(&bound));
+        (plan(&Desired::Bound(bound.clone()), &observed), observed.azure)
+    };
+    let enough = |(plan, state): &(Plan, AzureState), signed_in| {
+        assert!(plan.has_steps());
+        known_state::is_enough_for(plan, &bound, state, signed_in)
+    };
+    let untrusted = planned(&|world| world.identity.as_mut().unwrap().credentials.clear());
+    let without_role = planned(&|world| world.roles.clear());
+    let unlabelled = planned(&|world| world.accounts.clear());
+    for gives in [untrusted, without_role, unlabelled] {
+        assert!(enough(&gives, true) && !enough(&gives, false), "{gives:?}");
+    }
+    let absent = planned(&|world| {
+        world.identity = None;
+        world.roles.clear();
+    });
+    assert!(enough(&absent, false), "an identity that is not there is nobody's");
+}

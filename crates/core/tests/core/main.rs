@@ -1,0 +1,41 @@
+//! The domain, held to its rules from outside.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::cognitive_complexity,
+    reason = "a test fails by panicking"
+)]
+
+mod admission;
+mod admission_refusals;
+mod authorize;
+mod authorize_orphan;
+mod authorize_properties;
+mod authorize_recorded;
+mod crd_guard;
+mod denial;
+mod given;
+mod known_state;
+mod names;
+mod names_role;
+mod plan;
+mod plan_differences;
+mod plan_removal;
+mod plan_roles;
+mod policy;
+mod policy_patterns;
+mod policy_quota;
+mod reasons;
+mod recorded;
+mod seeds;
+mod sharing;
+mod sharing_claims;
+mod spec;
+mod status;
+mod status_messages;
+mod status_roles;
+mod verdict;
+mod worlds;

@@ -1,0 +1,213 @@
+//! The plan for a binding of which nothing is to be left.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use wio_api::{DeletionPolicy, Reason, keys};
+use wio_core::desired::{Desired, DesiredBinding, Ending};
+use wio_core::observed::{BoundBy, Tags};
+use wio_core::plan::{Plan, Revocation, plan};
+use wio_core::verdict::Verdict;
+
+use crate::given::{
+    accounts_of, any_binding, any_policy, cases, config, deleted, denied_though, desired, existing, generous, gone,
+    managed, object_of, rules_by, verdict_of,
+};
+use crate::plan::{assert_untouched, foreign, is_ours, settle};
+use crate::plan_roles::reconciled;
+use crate::seeds::any_world;
+use crate::worlds::{World, foreign_credential};
+
+fn planned(bound: &DesiredBinding, policy: DeletionPolicy, world: &World) -> Plan {
+    plan(&gone(bound, policy), &world.observe(&accounts_of(bound)))
+}
+
+fn order(plan: &Plan) -> Vec<u8> {
+    let rank = |step: &Revocation| match step {
+        Revocation::DeleteCredential(_) => 0,
+        Revocation::DeleteRoleAssignment { .. } => 1,
+        Revocation::ReleaseServiceAccount { .. } => 2,
+        Revocation::DeleteIdentity => 3,
+    };
+    plan.revocations.iter().map(rank).collect()
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn trust_ends_first_and_one_plan_leaves_nothing_of_ours(
+        object in any_binding(), seed in any_world(), policy in any_policy(),
+    ) {
+        let bound = desired(&object);
+        let named = accounts_of(&bound);
+        let target = gone(&bound, policy);
+        let mut world = seed.lawful(&bound);
+        let before = (foreign(&world, &bound), world.clone());
+        prop_assert!(order(&plan(&target, &world.observe(&named))).is_sorted());
+        let rest = settle(&mut world, &target, &named);
+        prop_assert!(!world.credentials().iter().any(|credential| is_ours(&bound, credential)));
+        let labelled = world.accounts.values().any(|account| account.bound_by == BoundBy::Us);
+        prop_assert!(!labelled);
+        let role = world.roles.iter().any(|assignment| bound.owner.owns_assignment(assignment));
+        prop_assert!(!role);
+        // Orphan is not permitted here, and then the identity stays as with every denial.
+        prop_assert!(policy == DeletionPolicy::Delete || world.identity.is_some() == before.1.identity.is_some());
+        for (name, account) in &world.accounts {
+            let same = before.1.accounts.get(name);
+            prop_assert_eq!(same.map(|same| &same.others), Some(&account.others), "{} has other values", name);
+        }
+        if world.identity.is_some() {
+            assert_untouched(&before.0, &world, &bound);
+        }
+        let after = foreign(&world, &bound);
+        prop_assert_eq!(after.roles(), before.0.roles());
+        let over = reconciled(target, world.observe(&named), Vec::new()).is_gone();
+        prop_assert_eq!(over, rest.blocked.is_empty());
+        prop_assert!(rest.blocked.iter().all(|blocked| blocked.reason == Reason::DeletionBlocked));
+    }
+
+    /// A binding that is orphaned has no plan at all: nothing in Azure is looked at.
+    #[test]
+    fn orphan_leaves_everything_as_it_is_where_a_policy_allows_it(object in any_binding(), allowed in any::<bool>()) {
+        let bound = desired(&object);
+        let mut open = generous();
+        open.spec.allow_orphan = allowed;
+        let needs_a_policy = !bound.granted.authorized_by().is_empty();
+        match verdict_of(&deleted(object_of(&bound), DeletionPolicy::Orphan), rules_by(config(), &[open])) {
+            Verdict::Orphan(orphaned) => {
+                prop_assert!(allowed || !needs_a_policy);
+                prop_assert_eq!(orphaned.owner, bound.owner);
+            }
+            Verdict::Pursue(desired) => {
+                let Desired::Gone(removal) = *desired else { panic!("{desired:?}") };
+                prop_assert!(needs_a_policy && !allowed);
+                prop_assert!(removal.orphan_denied.is_some());
+                prop_assert_eq!(removal.ending, Ending::Retain);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_denied_binding_keeps_nothing_but_the_identity(
+        object in any_binding(), seed in any_world(), policy in any_policy(),
+    ) {
+        let bound = desired(&object);
+        let target = denied_though(&bound, policy);
+        let mut world = seed.lawful(&bound);
+        let before = (foreign(&world, &bound), world.identity.clone().map(|identity| (identity.facts, identity.tags)));
+        settle(&mut world, &target, &accounts_of(&bound));
+        prop_assert!(!world.credentials().iter().any(|credential| is_ours(&bound, credential)));
+        prop_assert!(world.roles.iter().all(|assignment| !bound.owner.owns_assignment(assignment)));
+        prop_assert!(world.accounts.values().all(|account| account.bound_by != BoundBy::Us));
+        assert_untouched(&before.0, &world, &bound);
+        prop_assert_eq!(world.identity.map(|identity| (identity.facts, identity.tags)), before.1);
+    }
+
+    #[test]
+    fn a_removal_that_broke_off_anywhere_is_finished_by_the_next_one(
+        object in any_binding(), seed in any_world(), policy in any_policy(), steps in 0..12_usize,
+    ) {
+        let bound = desired(&object);
+        let named = accounts_of(&bound);
+        let target = gone(&bound, policy);
+        let mut straight = seed.lawful(&bound);
+        let mut broken_off = straight.clone();
+        settle(&mut straight, &target, &named);
+        let first = plan(&target, &broken_off.observe(&named));
+        broken_off.run(&target, &first, steps).unwrap();
+        settle(&mut broken_off, &target, &named);
+        prop_assert_eq!(broken_off, straight);
+    }
+
+    #[test]
+    fn the_life_of_a_binding_leaves_nothing_behind(
+        first in any_binding(), second in any_binding(), others in 0..3_usize,
+    ) {
+        // Which identity it means cannot change in a binding's life.
+        let mut second = second;
+        second.spec.identity = first.spec.identity.clone();
+        let (first, second) = (desired(&first), desired(&second));
+        let mut named: BTreeSet<_> = accounts_of(&first);
+        let mut world = World::as_desired(&first);
+        world.accounts.clear();
+        world.roles.clear();
+        world.identity.as_mut().unwrap().credentials.clear();
+        let managed = !first.owner.owns(&Tags::new()) && first.identity != wio_core::desired::DesiredIdentity::Existing;
+        if managed {
+            world = World::empty();
+        } else {
+            (0..others).for_each(|n| world.insert(foreign_credential(n)));
+        }
+        let start = world.clone();
+        settle(&mut world, &Desired::Bound(first), &named);
+        named = accounts_of(&second);
+        settle(&mut world, &Desired::Bound(second.clone()), &named);
+        let rest = settle(&mut world, &gone(&second, DeletionPolicy::Delete), &named);
+        prop_assert_eq!(rest, Plan::default());
+        prop_assert_eq!(world.roles, start.roles);
+        prop_assert_eq!(world.identity, start.identity);
+        prop_assert_eq!(world.accounts, start.accounts);
+    }
+}
+
+#[test]
+fn everything_of_a_managed_binding_goes_in_order() {
+    let bound = desired(&managed(&["a", "b"]));
+    let planned = planned(&bound, DeletionPolicy::Delete, &World::as_desired(&bound));
+    assert_eq!(order(&planned), [0, 0, 2, 2, 3]);
+}
+
+#[test]
+fn a_retained_identity_loses_our_trust_and_stays() {
+    let bound = desired(&managed(&["a"]));
+    let planned = planned(&bound, DeletionPolicy::RetainIdentity, &World::as_desired(&bound));
+    assert_eq!(order(&planned), [0, 2]);
+}
+
+#[test]
+fn an_existing_identity_is_never_deleted_even_with_our_tags() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity.as_mut().unwrap().tags = crate::worlds::tags_of(&bound.owner);
+    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 2]);
+}
+
+#[test]
+fn an_identity_with_the_uid_of_another_binding_of_the_same_name_is_never_deleted() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    for uid in [Some("another"), None] {
+        let tags = &mut world.identity.as_mut().unwrap().tags;
+        tags.remove(keys::BINDING_UID_TAG);
+        tags.extend(uid.map(|uid| (keys::BINDING_UID_TAG.to_owned(), uid.to_owned())));
+        assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [0, 2]);
+    }
+}
+
+#[test]
+fn an_identity_that_others_use_is_not_deleted_under_them() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.insert(foreign_credential(2));
+    world.insert(foreign_credential(1));
+    let planned = planned(&bound, DeletionPolicy::Delete, &world);
+    assert_eq!(order(&planned), [0, 2]);
+    assert_eq!(planned.blocked[0].reason, Reason::DeletionBlocked);
+    let message = &planned.blocked[0].message;
+    assert!(message.contains("terraform-1, terraform-2"), "{message}");
+    let target = gone(&bound, DeletionPolicy::Delete);
+    assert!(
+        !reconciled(target, world.observe(&accounts_of(&bound)), Vec::new()).is_gone(),
+        "the finalizer stays"
+    );
+}
+
+#[test]
+fn a_service_account_of_ours_is_let_go_though_its_identity_is_away() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.identity = None;
+    assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [2]);
+}

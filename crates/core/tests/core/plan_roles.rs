@@ -1,0 +1,342 @@
+//! The roles of an identity: given, left alone, taken away, and told.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use wio_api::{DeletionPolicy, Reason, RoleAssignmentStatus, WorkloadIdentityBindingStatus};
+use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval, Ending};
+use wio_core::fault::{AzureCause, AzureFault, Fault};
+use wio_core::known_state;
+use wio_core::names::{IdentityId, Scope};
+use wio_core::observed::{Observed, ObservedRoleAssignment, ObservedRoleAssignments};
+use wio_core::outcome::{Outcome, Reconciled};
+use wio_core::plan::{GrantStep, Plan, Revocation, plan};
+use wio_core::recorded::Recorded;
+use wio_core::role_assignment_scopes::{self, Last, Need};
+use wio_core::status::{Subject, status};
+use wio_core::verdict::Verdict;
+
+use crate::given::{
+    EXISTING, ROLES, SUBSCRIPTION, VAULT, accounts_of, cluster, config, deleted, desired, generous, gone, lifecycle,
+    managed, managed_with, name, object_of, parsed, recorded, removal, rules_by, verdict_of,
+};
+use crate::worlds::{World, assignment, facts, foreign_assignment, foreign_credential};
+
+pub const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop";
+pub const SECRETS: (&str, &str) = ("Key Vault Secrets User", VAULT);
+pub const READER: (&str, &str) = ("Reader", GROUP);
+
+pub fn observed(bound: &DesiredBinding, world: &World) -> Observed {
+    world.observe(&accounts_of(bound))
+}
+
+fn planned(bound: &DesiredBinding, world: &World) -> Plan {
+    plan(&Desired::Bound(bound.clone()), &observed(bound, world))
+}
+
+pub fn unseen() -> AzureFault {
+    AzureFault {
+        operation: "list the role assignments of principal x at y".to_owned(),
+        cause: AzureCause::RoleAccessDenied {
+            action: "Microsoft.Authorization/roleAssignments/read",
+            scope: name(GROUP),
+        },
+    }
+}
+
+pub fn reconciled(desired: Desired, observed: Observed, faults: Vec<Fault>) -> Outcome {
+    Outcome::Reconciled(Box::new(Reconciled::new(desired, observed, faults)))
+}
+
+pub fn made(outcome: &Outcome, before: Option<&WorkloadIdentityBindingStatus>) -> WorkloadIdentityBindingStatus {
+    let subject = Subject {
+        previous: before,
+        lifecycle: &lifecycle(3, false),
+        cluster: &cluster(),
+    };
+    status(subject, outcome, Timestamp::UNIX_EPOCH)
+}
+
+pub fn settled(bound: &DesiredBinding) -> WorkloadIdentityBindingStatus {
+    let observed = observed(bound, &World::as_desired(bound));
+    made(&reconciled(Desired::Bound(bound.clone()), observed, Vec::new()), None)
+}
+
+#[test]
+fn roles_are_given_after_the_trust_and_before_the_client_id() {
+    let bound = desired(&managed_with(&[SECRETS, READER]));
+    let planned = planned(&bound, &World::empty());
+    let [
+        GrantStep::CreateIdentity { .. },
+        GrantStep::PutCredential(_),
+        GrantStep::PutRoleAssignment(first),
+        GrantStep::PutRoleAssignment(second),
+        GrantStep::ApplyServiceAccount(_),
+    ] = planned.grants.as_slice()
+    else {
+        panic!("{planned:#?}")
+    };
+    assert_eq!(first.to_string(), format!("Key Vault Secrets User at {VAULT}"));
+    assert_eq!(second.to_string(), format!("Reader at {GROUP}"));
+}
+
+#[test]
+fn one_role_at_one_scope_is_one_assignment_however_it_is_written() {
+    let shouted = VAULT.to_uppercase();
+    let bound = desired(&managed_with(&[
+        SECRETS,
+        ("4633458b-17de-408a-b874-0445c86b69e6", VAULT),
+        ("KEY VAULT SECRETS USER", &shouted),
+    ]));
+    assert_eq!(bound.roles.len(), 1);
+    assert_eq!(bound.roles[0].role, "Key Vault Secrets User");
+}
+
+#[test]
+fn a_role_that_is_taken_from_the_spec_is_taken_from_the_identity() {
+    let both = desired(&managed_with(&[SECRETS, READER]));
+    let one = desired(&managed_with(&[READER]));
+    let world = World::as_desired(&both);
+    let planned = planned(&one, &world);
+    let Revocation::DeleteRoleAssignment { scope, name } = &planned.revocations[0] else {
+        panic!("{planned:#?}")
+    };
+    assert_eq!((scope.as_str(), *name), (VAULT, world.roles[0].name));
+    assert_eq!((planned.revocations.len(), planned.grants.len()), (1, 0));
+}
+
+#[test]
+fn an_equal_assignment_of_somebody_else_suffices_and_stays() {
+    let bound = desired(&managed_with(&[SECRETS]));
+    let mut world = World::as_desired(&bound);
+    world.roles = vec![foreign_assignment(1, SECRETS.0, &VAULT.to_uppercase())];
+    assert_eq!(planned(&bound, &world), Plan::default());
+    let without = desired(&managed(&["a"]));
+    assert_eq!(
+        planned(&without, &world),
+        Plan::default(),
+        "it was never ours to take away"
+    );
+    let retained = plan(&gone(&bound, DeletionPolicy::RetainIdentity), &observed(&bound, &world));
+    assert!(
+        !retained
+            .revocations
+            .iter()
+            .any(|step| matches!(step, Revocation::DeleteRoleAssignment { .. }))
+    );
+}
+
+/// An identity that somebody deleted and that was made anew has another principal; what the old one had would be left as
+/// assignments to nobody for ever, and count among the 4000.
+#[test]
+fn the_roles_of_the_principal_before_go_and_the_new_one_gets_its_own() {
+    let bound = desired(&managed_with(&[SECRETS]));
+    let mut world = World::as_desired(&bound);
+    let before = world.roles[0].clone();
+    world.identity.as_mut().unwrap().facts = facts(1);
+    let planned = planned(&bound, &world);
+    assert_eq!(
+        planned.revocations,
+        [Revocation::DeleteRoleAssignment {
+            scope: name(VAULT),
+            name: before.name
+        }]
+    );
+    assert!(matches!(planned.grants[0], GrantStep::PutRoleAssignment(_)));
+}
+
+#[test]
+fn an_identity_whose_roles_could_not_be_seen_is_not_deleted() {
+    let bound = desired(&managed_with(&[SECRETS]));
+    let mut seen = observed(&bound, &World::as_desired(&bound));
+    seen.azure.role_assignments = ObservedRoleAssignments::Unknown(unseen());
+    let gone = gone(&bound, DeletionPolicy::Delete);
+    let planned = plan(&gone, &seen);
+    assert_eq!(
+        planned.revocations.len(),
+        2,
+        "the credential and the service account: {planned:#?}"
+    );
+    for step in &planned.revocations {
+        step.fold(&mut seen);
+    }
+    assert!(!reconciled(gone.clone(), seen.clone(), Vec::new()).is_gone());
+    let mut allowing = generous();
+    allowing.spec.allow_orphan = true;
+    let orphan = deleted(object_of(&bound), DeletionPolicy::Orphan);
+    assert!(
+        matches!(verdict_of(&orphan, rules_by(config(), &[allowing])), Verdict::Orphan(_)),
+        "that asks nothing of Azure"
+    );
+    seen.azure.role_assignments = ObservedRoleAssignments::Known(Vec::new());
+    assert_eq!(plan(&gone, &seen).revocations, [Revocation::DeleteIdentity]);
+}
+
+#[test]
+fn everything_goes_in_order_and_the_identity_last() {
+    let bound = desired(&managed_with(&[SECRETS]));
+    let planned = plan(
+        &gone(&bound, DeletionPolicy::Delete),
+        &observed(&bound, &World::as_desired(&bound)),
+    );
+    assert!(matches!(
+        planned.revocations.as_slice(),
+        [
+            Revocation::DeleteCredential(_),
+            Revocation::DeleteRoleAssignment { .. },
+            Revocation::ReleaseServiceAccount { .. },
+            Revocation::DeleteIdentity
+        ]
+    ));
+}
+
+#[test]
+fn a_dangling_role_goes_though_its_identity_is_away() {
+    let bound = desired(&managed_with(&[SECRETS]));
+    let mut world = World::as_desired(&bound);
+    world.identity = None;
+    world.accounts.clear();
+    let gone = gone(&bound, DeletionPolicy::Delete);
+    let planned = plan(&gone, &observed(&bound, &world));
+    assert!(matches!(
+        planned.revocations.as_slice(),
+        [Revocation::DeleteRoleAssignment { .. }]
+    ));
+}
+
+#[test]
+fn an_identity_that_others_gave_roles_is_not_deleted_unless_it_is_asked_for() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.insert_role(foreign_assignment(2, "Reader", GROUP));
+    world.insert_role(foreign_assignment(1, "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f77", "/"));
+    world.insert(foreign_credential(1));
+    world.roles.push(ObservedRoleAssignment {
+        principal: facts(9).principal_id,
+        ..foreign_assignment(3, "Owner", GROUP)
+    });
+    let seen = observed(&bound, &world);
+    let removed = removal(&bound, DeletionPolicy::Delete);
+    let kept = plan(&Desired::Gone(removed.clone()), &seen);
+    let [blocked] = kept.blocked.as_slice() else {
+        panic!("{kept:#?}")
+    };
+    assert_eq!(blocked.reason, Reason::DeletionBlocked);
+    let users = format!(
+        "is still used through federated credentials that are not of this binding: terraform-1, and through role assignments \
+         that are not of this binding: 0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f77 at /, Reader at {GROUP}; delete them, set \
+         deletionPolicy: RetainIdentity, or delete it despite them by the annotation \
+         workloadidentity.dev/delete-despite-users: \"true\" on the binding"
+    );
+    assert!(blocked.message.ends_with(&users), "{}", blocked.message);
+    let despite = plan(&Desired::Gone(despite(removed)), &seen);
+    assert_eq!(despite.revocations.last(), Some(&Revocation::DeleteIdentity));
+    assert_eq!(despite.blocked, []);
+    assert!(
+        !despite
+            .revocations
+            .iter()
+            .any(|step| matches!(step, Revocation::DeleteRoleAssignment { .. }))
+    );
+}
+
+fn despite(mut removal: DesiredRemoval) -> DesiredRemoval {
+    removal.ending = Ending::DeleteDespiteUsers;
+    removal
+}
+
+#[test]
+fn only_the_word_true_deletes_despite_users() {
+    let mut object = managed(&["a"]);
+    assert!(!parsed(&object).lifecycle.despite_users);
+    for (value, deletes) in [("true", true), ("True", false), ("yes", false), ("", false)] {
+        object.metadata.annotations = Some(BTreeMap::from([(
+            "workloadidentity.dev/delete-despite-users".to_owned(),
+            value.to_owned(),
+        )]));
+        assert_eq!(parsed(&object).lifecycle.despite_users, deletes, "{value}");
+    }
+}
+
+#[test]
+fn what_was_given_is_taken_for_true_after_a_restart_only_when_it_is_what_is_wanted() {
+    let bound = desired(&managed_with(&[SECRETS, READER]));
+    let good = settled(&bound);
+    let known = known_state::from_status(&bound, &recorded(3, &good)).unwrap();
+    let of = |role| assignment(&bound.owner, role, facts(0).principal_id);
+    assert_eq!(
+        known.role_assignments,
+        ObservedRoleAssignments::Known(bound.roles.iter().map(of).collect())
+    );
+    let looked_at = |what: &str, change: &dyn Fn(&mut Vec<RoleAssignmentStatus>)| {
+        let mut status = good.clone();
+        change(&mut status.role_assignments);
+        assert_eq!(known_state::from_status(&bound, &recorded(3, &status)), None, "{what}");
+    };
+    looked_at("one is missing", &|roles| drop(roles.pop()));
+    looked_at("one is not wanted", &|roles| {
+        let mut more = roles[0].clone();
+        more.role = "Owner".to_owned();
+        roles.push(more);
+    });
+    looked_at("another scope", &|roles| roles[0].scope = GROUP.to_owned());
+    looked_at("another role", &|roles| roles[0].role = "Reader".to_owned());
+    looked_at("an id that is none", &|roles| roles[0].id.push('x'));
+
+    let mut taken = Plan::default();
+    taken.revocations.push(Revocation::DeleteRoleAssignment {
+        scope: name(VAULT),
+        name: World::as_desired(&bound).roles[0].name,
+    });
+    assert!(
+        !known_state::is_enough_for(&taken, &bound, &known, true),
+        "nothing is taken away from memory"
+    );
+    let mut world = World::as_desired(&bound);
+    world.roles.clear();
+    assert!(
+        known_state::is_enough_for(&planned(&bound, &world), &bound, &known, true),
+        "Azure tells when it is there"
+    );
+}
+
+#[test]
+fn roles_are_looked_for_where_the_spec_or_the_status_has_some_and_else_only_at_the_end() {
+    let identity: IdentityId = name(EXISTING);
+    let places = |asked: &[(&str, &str)], status: Option<&WorkloadIdentityBindingStatus>, last| {
+        let mut object = managed_with(asked);
+        object.status = status.cloned();
+        let places = role_assignment_scopes::to_read(&identity, &parsed(&object), last);
+        places
+            .into_iter()
+            .map(|(scope, need): (Scope, Need)| (scope.to_string(), need))
+            .collect::<Vec<_>>()
+    };
+    let own = format!("/subscriptions/{SUBSCRIPTION}");
+    assert_eq!(places(&[], None, Last::No), []);
+    assert_eq!(places(&[], None, Last::Yes), [(own.clone(), Need::Optional)]);
+    assert_eq!(
+        places(&[SECRETS, READER, ("Reader", "nonsense")], None, Last::Yes),
+        [(own.clone(), Need::Required)]
+    );
+    let remembered = settled(&desired(&managed_with(&[ROLES[4], ROLES[5]])));
+    assert_eq!(
+        places(&[SECRETS], Some(&remembered), Last::No),
+        [
+            (ROLES[4].1.to_owned(), Need::Required),
+            (ROLES[5].1.to_owned(), Need::Required),
+            (own, Need::Required),
+        ]
+    );
+}
+
+#[test]
+fn the_principal_before_is_looked_at_as_well() {
+    let left = settled(&desired(&managed_with(&[SECRETS])));
+    let (before, now) = (facts(0).principal_id, facts(1).principal_id);
+    let principals = |now, status: Option<&_>| role_assignment_scopes::principals(now, &Recorded::from(status));
+    assert_eq!(principals(Some(now), Some(&left)), [now, before]);
+    assert_eq!(principals(Some(before), Some(&left)), [before]);
+    assert_eq!(principals(None, Some(&left)), [before]);
+    assert_eq!(principals(Some(now), None), [now]);
+}

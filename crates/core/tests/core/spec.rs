@@ -1,0 +1,282 @@
+//! Every field that cannot be used is told, with its path, its value and the way out, and all of them at once.
+
+use std::collections::BTreeMap;
+
+use wio_api::{ExistingIdentity, IdentitySource, ManagedIdentity, WorkloadIdentityBinding};
+use wio_core::binding::Binding;
+use wio_core::spec::{IdentityRef, InvalidField};
+use wio_core::verdict::Verdict;
+use wio_testkit::fixtures::binding;
+
+use crate::given::{
+    ACCOUNTS, CLUSTER, EXISTING, UID, VAULT, config, existing, managed, managed_with, name, parsed, rules, spec_of,
+    verdict_of,
+};
+
+/// The fields of the metadata that cannot be used, and when there are none, those of the spec.
+fn problems(object: &WorkloadIdentityBinding) -> Vec<InvalidField> {
+    match Binding::parse(object, &name(CLUSTER)) {
+        Ok(binding) => binding.spec.unwrap_err(),
+        Err(invalid) => invalid,
+    }
+}
+
+/// One change to a good binding, the field that is blamed, and what the message has to hold.
+#[track_caller]
+fn blamed(change: impl FnOnce(&mut WorkloadIdentityBinding), field: &str, parts: &[&str]) {
+    let mut object = managed(&["orders", "mails"]);
+    change(&mut object);
+    let problems = problems(&object);
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:#?}")
+    };
+    assert_eq!(problem.field, field);
+    for part in parts {
+        assert!(problem.problem.contains(part), "{part:?} is not in {problem}");
+    }
+}
+
+fn with(change: impl FnOnce(&mut ManagedIdentity)) -> impl FnOnce(&mut WorkloadIdentityBinding) {
+    |object| change(object.spec.identity.managed.as_mut().unwrap())
+}
+
+fn tags(tags: &[&str]) -> BTreeMap<String, String> {
+    tags.iter().map(|tag| ((*tag).to_owned(), "x".to_owned())).collect()
+}
+
+#[test]
+fn every_field_is_blamed_by_its_path_with_its_value_and_the_way_out() {
+    const MANAGED: &str = "spec.identity.managed";
+    let field = |name: &str| format!("{MANAGED}.{name}");
+    blamed(
+        |b| b.metadata.namespace = None,
+        "metadata.namespace",
+        &["\"\"", "DNS label"],
+    );
+    blamed(
+        |b| b.metadata.name = Some("A".to_owned()),
+        "metadata.name",
+        &["\"A\"", "DNS subdomain"],
+    );
+    blamed(|b| b.metadata.uid = None, "metadata.uid", &["\"\"", "Kubernetes UID"]);
+    blamed(
+        with(|m| m.name = Some("-x".to_owned())),
+        &field("name"),
+        &["\"-x\"", "3 to 128"],
+    );
+    blamed(
+        with(|m| m.subscription_id = Some("x".to_owned())),
+        &field("subscriptionId"),
+        &["\"x\"", "GUID such as"],
+    );
+    blamed(
+        with(|m| m.resource_group = Some("a/b".to_owned())),
+        &field("resourceGroup"),
+        &["\"a/b\"", "1 to 90"],
+    );
+    blamed(
+        with(|m| m.location = Some("West Europe".to_owned())),
+        &field("location"),
+        &["\"West Europe\"", "westeurope"],
+    );
+    blamed(
+        with(|m| m.tags = tags(&["WorkloadIdentity.dev-cluster"])),
+        &field("tags"),
+        &["\"WorkloadIdentity.dev-cluster\"", "only the operator"],
+    );
+    blamed(
+        with(|m| m.tags = tags(&["team", "Team"])),
+        &field("tags"),
+        &["\"Team\"", "\"team\"", "keep one"],
+    );
+    blamed(
+        |b| b.spec.audience = Some("a b".to_owned()),
+        "spec.audience",
+        &["\"a b\"", "without spaces"],
+    );
+    blamed(
+        |b| b.spec.service_accounts[1].name = "Mails".to_owned(),
+        "spec.serviceAccounts[1].name",
+        &["\"Mails\"", "lower-case"],
+    );
+    blamed(
+        |b| b.spec.service_accounts[1].name = "orders".to_owned(),
+        "spec.serviceAccounts[1].name",
+        &["\"orders\"", "twice"],
+    );
+    for seconds in [i64::MIN, -1, 0, 3599, 86401, i64::MAX] {
+        blamed(
+            |b| b.spec.service_accounts[0].token_expiration_seconds = Some(seconds),
+            "spec.serviceAccounts[0].tokenExpirationSeconds",
+            &[&seconds.to_string(), "3600", "86400"],
+        );
+    }
+    blamed(
+        |b| b.spec.service_accounts.clear(),
+        "spec.serviceAccounts",
+        &["0 service accounts", "1 to 20"],
+    );
+    blamed(
+        |b| *b = managed(&ACCOUNTS.iter().take(21).map(String::as_str).collect::<Vec<_>>()),
+        "spec.serviceAccounts",
+        &["21 service accounts", "1 to 20"],
+    );
+    let both = IdentitySource {
+        managed: Some(ManagedIdentity::default()),
+        existing: Some(ExistingIdentity {
+            resource_id: EXISTING.to_owned(),
+        }),
+    };
+    for source in [both, IdentitySource::default()] {
+        blamed(
+            |b| b.spec.identity = source,
+            "spec.identity",
+            &["exactly one of managed and existing"],
+        );
+    }
+    blamed(
+        |b| *b = existing_at("/subscriptions/x"),
+        "spec.identity.existing.resourceId",
+        &["\"/subscriptions/x\"", "userAssignedIdentities/<name>"],
+    );
+}
+
+fn existing_at(id: &str) -> WorkloadIdentityBinding {
+    let mut object = existing(&["orders"]);
+    object.spec.identity.existing = Some(ExistingIdentity {
+        resource_id: id.to_owned(),
+    });
+    object
+}
+
+#[test]
+fn every_role_is_blamed_by_its_path_with_its_value_and_the_way_out() {
+    blamed(
+        |b| *b = managed_with(&[("Reader", VAULT), ("Orders Reader", VAULT)]),
+        "spec.roleAssignments[1].role",
+        &["\"Orders Reader\"", "GUID"],
+    );
+    blamed(
+        |b| *b = managed_with(&[("Reader", "/subscriptions/x")]),
+        "spec.roleAssignments[0].scope",
+        &["\"/subscriptions/x\"", "resourceGroups"],
+    );
+    blamed(
+        |b| *b = managed_with(&[("Reader", VAULT); 21]),
+        "spec.roleAssignments",
+        &["21 role assignments", "at most 20"],
+    );
+}
+
+#[test]
+fn everything_is_told_at_once() {
+    let mut object = binding("Shop", "Orders")
+        .managed_as(ManagedIdentity {
+            name: Some("x".to_owned()),
+            subscription_id: Some("x".to_owned()),
+            resource_group: Some(String::new()),
+            location: Some("x".to_owned()),
+            tags: tags(&["workloadidentity.dev", "workloadidentity.dev-x"]),
+            ..ManagedIdentity::default()
+        })
+        .service_account("A")
+        .token_expiration(1)
+        .service_account("A")
+        .audience("*")
+        .build();
+    let fields = |object: &WorkloadIdentityBinding| -> Vec<String> {
+        problems(object).into_iter().map(|problem| problem.field).collect()
+    };
+    assert_eq!(
+        fields(&object),
+        ["metadata.namespace", "metadata.name", "metadata.uid"],
+        "whose it is comes first"
+    );
+    object.metadata = binding("shop", "orders").uid(UID).build().metadata;
+    let fields = fields(&object);
+    assert_eq!(
+        fields,
+        [
+            "spec.identity.managed.tags",
+            "spec.identity.managed.tags",
+            "spec.identity.managed.name",
+            "spec.identity.managed.subscriptionId",
+            "spec.identity.managed.resourceGroup",
+            "spec.identity.managed.location",
+            "spec.serviceAccounts[0].tokenExpirationSeconds",
+            "spec.serviceAccounts[0].name",
+            "spec.serviceAccounts[1].name",
+            "spec.serviceAccounts[1].name",
+            "spec.audience",
+        ]
+    );
+    let Verdict::Hold(held) = verdict_of(&object, rules()) else {
+        panic!("it is held")
+    };
+    for field in fields {
+        assert!(held.message.contains(&field), "{field} is not in {}", held.message);
+    }
+}
+
+#[test]
+fn a_good_binding_keeps_what_it_says() {
+    let object = binding("shop", "orders")
+        .uid("u")
+        .generation(7)
+        .managed_as(ManagedIdentity {
+            name: Some("Orders".to_owned()),
+            tags: tags(&["team"]),
+            ..ManagedIdentity::default()
+        })
+        .service_account("orders")
+        .not_created()
+        .forced()
+        .token_expiration(3600)
+        .service_account("mails")
+        .token_expiration(86400)
+        .audience("api://x")
+        .suspended()
+        .build();
+    let binding = parsed(&object);
+    let valid = binding.spec.unwrap();
+    assert_eq!(
+        (
+            binding.owner.name.as_str(),
+            binding.owner.uid.as_str(),
+            binding.lifecycle.generation
+        ),
+        ("orders", "u", 7)
+    );
+    assert!(binding.lifecycle.suspended);
+    assert_eq!(
+        valid.audience.as_ref().map(wio_core::names::Audience::as_str),
+        Some("api://x")
+    );
+    let lifetimes: Vec<String> = valid
+        .service_accounts
+        .iter()
+        .map(|a| a.token_expiration.unwrap().to_string())
+        .collect();
+    assert_eq!(lifetimes, ["3600", "86400"]);
+    assert_eq!(
+        (valid.service_accounts[0].create, valid.service_accounts[1].create),
+        (false, true)
+    );
+    let id = valid.identity_id(&binding.owner, &config());
+    assert_eq!(id.name.as_str(), "Orders");
+    assert_eq!(id.group, config().group);
+}
+
+#[test]
+fn an_existing_identity_is_the_one_named_in_any_case() {
+    let object = existing_at(&EXISTING.to_uppercase());
+    let valid = spec_of(&object);
+    assert_eq!(valid.identity, IdentityRef::Existing(name(EXISTING)));
+    assert_eq!(valid.identity_id(&parsed(&object).owner, &config()), name(EXISTING));
+}
+
+#[test]
+fn twenty_service_accounts_are_not_too_many() {
+    let names: Vec<&str> = ACCOUNTS.iter().take(20).map(String::as_str).collect();
+    assert_eq!(spec_of(&managed(&names)).service_accounts.len(), 20);
+}

@@ -1,0 +1,454 @@
+//! The one decision about a binding, arm by arm, and that it is the same whoever asks.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use proptest::prelude::*;
+use wio_api::{
+    DeletionPolicy, FederatedCredentialStatus, IdentityOrigin, IdentityStatus, ManagedIdentity, Reason,
+    WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy, keys,
+};
+use wio_core::binding::Finalizer;
+use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, Ending};
+use wio_core::fault::Blocked;
+use wio_core::rules::Rules;
+use wio_core::sharing::Sharer;
+use wio_core::verdict::{Verdict, verdict};
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
+
+use crate::authorize_properties::{any_asked, any_grant};
+use crate::given::{
+    EXISTING, UID, case_beside, case_of, cases, config, deleted, desired_of_invoices, existing, generous, managed,
+    name, parsed, permitted, pursued, rules, rules_by, verdict_of,
+};
+use crate::plan_roles::settled;
+
+/// Rules by which nothing but the default is allowed.
+fn no_policy() -> Rules {
+    rules_by(config(), &[])
+}
+
+fn has_finalizer(mut object: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
+    object.metadata.finalizers = Some(vec![keys::FINALIZER.to_owned()]);
+    object
+}
+
+/// The same after its trust was made.
+fn made(mut object: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
+    object.status = Some(settled(&permitted(&object, rules())));
+    object
+}
+
+fn unusable(mut object: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
+    object.spec.audience = Some("a b".to_owned());
+    object
+}
+
+fn bindings() -> [WorkloadIdentityBinding; 2] {
+    [managed(&["a"]), existing(&["a"])]
+}
+
+fn to_existing() -> BindingBuilder {
+    binding("shop", "orders")
+        .uid(UID)
+        .existing(EXISTING)
+        .service_account("a")
+}
+
+#[track_caller]
+fn bound(object: &WorkloadIdentityBinding, rules: Rules) -> DesiredBinding {
+    permitted(object, rules)
+}
+
+#[track_caller]
+fn denied(object: &WorkloadIdentityBinding, rules: Rules) -> DesiredDenial {
+    match pursued(object, rules) {
+        Desired::Denied(denial) => denial,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn gone(object: &WorkloadIdentityBinding, rules: Rules) -> DesiredRemoval {
+    match pursued(object, rules) {
+        Desired::Gone(removal) => removal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn held(object: &WorkloadIdentityBinding, rules: Rules) -> Blocked {
+    match verdict_of(object, rules) {
+        Verdict::Hold(blocked) => blocked,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_allowed_is_pursued_whether_something_was_made_or_not() {
+    for object in bindings() {
+        for object in [
+            object.clone(),
+            has_finalizer(object.clone()),
+            has_finalizer(made(object)),
+        ] {
+            let bound = bound(&object, rules());
+            let id = parsed(&object).spec.unwrap().identity_id(&bound.owner, &config());
+            assert_eq!((bound.granted.identity(), bound.suspended), (&id, false));
+            let mut suspended = object;
+            suspended.spec.suspend = true;
+            assert!(permitted(&suspended, rules()).suspended);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_allowed_is_taken_away_as_soon_as_something_may_have_been_made() {
+    for object in [
+        has_finalizer(existing(&["a"])),
+        has_finalizer(made(existing(&["a"]))),
+        // Somebody took our finalizer off.
+        made(existing(&["a"])),
+    ] {
+        for (policy, suspend) in [(DeletionPolicy::Delete, false), (DeletionPolicy::Orphan, true)] {
+            let mut object = object.clone();
+            object.spec.deletion_policy = policy;
+            object.spec.suspend = suspend;
+            let denial = denied(&object, no_policy());
+            assert_eq!(denial.why().field, "spec.identity.existing.resourceId");
+            let removal = denial.removal();
+            assert_eq!(*removal.revocable.identity(), name(EXISTING));
+            assert_eq!(
+                (removal.managed, removal.ending, &removal.orphan_denied),
+                (false, Ending::Retain, &None),
+                "{policy:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_not_allowed_and_has_nothing_is_only_told() {
+    let blocked = held(&existing(&["a"]), no_policy());
+    assert_eq!(blocked.reason, Reason::NotPermitted);
+    assert!(
+        blocked
+            .message
+            .starts_with("spec.identity.existing.resourceId is not permitted: "),
+        "{}",
+        blocked.message
+    );
+}
+
+#[test]
+fn what_is_deleted_is_taken_away_as_its_spec_says_of_the_end_whatever_a_policy_says() {
+    let annotated = |mut object: WorkloadIdentityBinding, despite: bool| {
+        let annotation = (keys::DELETE_DESPITE_USERS_ANNOTATION.to_owned(), "true".to_owned());
+        object.metadata.annotations = despite.then(|| [annotation].into());
+        object
+    };
+    for (policy, despite, ending) in [
+        (DeletionPolicy::Delete, false, Ending::Delete),
+        (DeletionPolicy::Delete, true, Ending::DeleteDespiteUsers),
+        (DeletionPolicy::RetainIdentity, false, Ending::Retain),
+        (DeletionPolicy::RetainIdentity, true, Ending::Retain),
+    ] {
+        for (start, managed) in [(to_existing(), false), (to_existing().managed(), true)] {
+            let object = deleted(start.finalizer(keys::FINALIZER), policy);
+            for rules in [rules(), no_policy()] {
+                let removal = gone(&annotated(object.clone(), despite), rules);
+                assert_eq!(
+                    (removal.ending, removal.managed),
+                    (ending, managed),
+                    "{policy:?} {despite}"
+                );
+                assert_eq!(removal.orphan_denied, None);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_deleted_is_what_was_recorded_and_without_a_record_what_the_spec_means() {
+    let object = deleted(to_existing().finalizer(keys::FINALIZER), DeletionPolicy::Delete);
+    assert_eq!(*gone(&object, rules()).revocable.identity(), name(EXISTING));
+    let status = settled(&permitted(&managed(&["a"]), rules()));
+    let id = status.identity.as_ref().unwrap().resource_id.clone();
+    let mut recorded = object;
+    recorded.status = Some(status);
+    for object in [recorded.clone(), unusable(recorded.clone())] {
+        let removal = gone(&object, rules());
+        assert_eq!(
+            (removal.revocable.identity().clone(), removal.managed),
+            (name(&id), true)
+        );
+    }
+    // What does not parse was not written by this operator.
+    recorded.status.as_mut().unwrap().identity.as_mut().unwrap().resource_id = "x".to_owned();
+    let removal = gone(&recorded, rules());
+    assert_eq!(
+        (removal.revocable.identity().clone(), removal.managed),
+        (name(EXISTING), false)
+    );
+}
+
+#[test]
+fn orphan_is_granted_anew_and_where_it_is_not_the_trust_ends_and_the_identity_stays() {
+    let object = deleted(to_existing().finalizer(keys::FINALIZER), DeletionPolicy::Orphan);
+    let mut allowing = generous();
+    allowing.spec.allow_orphan = true;
+    match verdict_of(&object, rules_by(config(), &[allowing])) {
+        Verdict::Orphan(orphaned) => assert_eq!(orphaned.owner, parsed(&object).owner),
+        other => panic!("{other:?}"),
+    }
+    let removal = gone(&object, rules());
+    assert_eq!(removal.ending, Ending::Retain);
+    assert_eq!(removal.orphan_denied.unwrap().field, "spec.deletionPolicy");
+    // What needs no policy may be left behind.
+    let own = deleted(
+        to_existing().managed().finalizer(keys::FINALIZER),
+        DeletionPolicy::Orphan,
+    );
+    assert!(matches!(verdict_of(&own, no_policy()), Verdict::Orphan(_)));
+}
+
+#[test]
+fn a_deletion_may_end_when_nothing_was_made_or_we_took_our_finalizer_off_ourselves() {
+    let never = to_existing();
+    let mut with_record = never.clone().build();
+    with_record.status = made(existing(&["a"])).status;
+    let all = [
+        DeletionPolicy::Delete,
+        DeletionPolicy::RetainIdentity,
+        DeletionPolicy::Orphan,
+    ];
+    for policy in all {
+        assert_eq!(
+            verdict_of(&deleted(never.clone(), policy), rules()),
+            Verdict::Release,
+            "it never had the finalizer"
+        );
+        let without_identity = unusable(deleted(never.clone().finalizer(keys::FINALIZER), policy));
+        assert_eq!(
+            verdict_of(&without_identity, rules()),
+            Verdict::Release,
+            "no identity that it could have had"
+        );
+        let taken_off = deleted(never.clone().status(with_record.status.clone().unwrap()), policy);
+        let mut case = case_of(&taken_off, rules());
+        assert!(case.candidate.binding.lost_finalizer());
+        assert!(
+            matches!(verdict(&case), Verdict::Pursue(_)),
+            "somebody else took it off: {policy:?}"
+        );
+        case.candidate.binding.lifecycle.finalizer = Finalizer::Released;
+        assert_eq!(verdict(&case), Verdict::Release, "we did");
+    }
+}
+
+#[test]
+fn an_unusable_spec_is_held_as_long_as_what_was_made_may_stay() {
+    let invalid = |object: WorkloadIdentityBinding| has_finalizer(unusable(object));
+    for object in [
+        unusable(existing(&["a"])),
+        invalid(existing(&["a"])),
+        invalid(made(existing(&["a"]))),
+    ] {
+        let blocked = held(&object, rules());
+        assert_eq!(blocked.reason, Reason::InvalidSpec);
+        assert!(blocked.message.starts_with("spec.audience: "), "{}", blocked.message);
+    }
+    // Whoever makes a spec unusable keeps nothing that a policy takes away.
+    let denial = denied(&invalid(made(existing(&["a"]))), no_policy());
+    assert_eq!(*denial.removal().revocable.identity(), name(EXISTING));
+    assert_eq!(
+        held(&invalid(existing(&["a"])), no_policy()).reason,
+        Reason::InvalidSpec
+    );
+}
+
+#[test]
+fn an_identity_that_would_now_stand_elsewhere_is_held_as_long_as_what_was_made_may_stay() {
+    let mut object = has_finalizer(made(existing(&["a"])));
+    object.spec.identity = managed(&["a"]).spec.identity;
+    let blocked = held(&object, rules());
+    assert_eq!(blocked.reason, Reason::IdentityMoved);
+    assert!(blocked.message.contains(EXISTING), "{}", blocked.message);
+    let denial = denied(&object, no_policy());
+    assert_eq!(
+        *denial.removal().revocable.identity(),
+        name(EXISTING),
+        "the one that it has"
+    );
+}
+
+/// A service account that carries our label is ours, also when neither spec nor status names it any more.
+#[test]
+fn what_carries_the_label_is_claimed_with_what_is_asked_for_and_recorded() {
+    let both = permitted(&managed(&["a", "b"]), rules());
+    let made = desired_of_invoices(&both);
+    let object = managed(&["a"]);
+    let mut case = case_of(&object, rules());
+    let accounts = |verdict: Verdict| {
+        let Verdict::Pursue(desired) = verdict else { panic!() };
+        let of = |credential| desired.sharing().account_of(credential).map(ToString::to_string);
+        made.iter().filter_map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(accounts(verdict(&case)), ["a"]);
+    case.labelled = BTreeSet::from([name("b")]);
+    assert_eq!(accounts(verdict(&case)), ["a", "b"]);
+}
+
+#[test]
+fn the_eldest_share_first_and_more_than_the_namespace_may_hold_is_nothing_to_share() {
+    let other = |named: &str, second: i64| {
+        let start = binding("shop", named).uid(named).managed().service_account("a");
+        let mut object = start.finalizer(keys::FINALIZER).build();
+        object.metadata.creation_timestamp = Some(Time(Timestamp::from_second(second).unwrap()));
+        object
+    };
+    let own = other("own", 3);
+    let others = [other("young", 4), other("b", 2), other("a", 2), other("old", 1)];
+    let sharers = |limit: Option<i64>| {
+        let limited = limit.map(|max| policy("limit").namespace("shop").max_federated_credentials(max).build());
+        let rules = rules_by(config(), limited.as_slice());
+        names(&sharers_of(&verdict(&case_beside(&own, &others, rules))))
+    };
+    assert_eq!(sharers(None), ["old", "a", "b", "young"]);
+    assert_eq!(sharers(Some(4)), ["old", "a", "b"]);
+    assert_eq!(sharers(Some(1)), ["old"]);
+}
+
+fn sharers_of(verdict: &Verdict) -> Vec<Sharer> {
+    match verdict {
+        Verdict::Pursue(desired) => desired.sharing().sharers().to_vec(),
+        other => panic!("{other:?} shares nothing"),
+    }
+}
+
+fn names(sharers: &[Sharer]) -> Vec<String> {
+    sharers.iter().map(|sharer| sharer.name.to_string()).collect()
+}
+
+/// One of two bindings of a namespace, whatever its spec says, and whatever was made for it.
+fn any_neighbour() -> impl Strategy<Value = WorkloadIdentityBinding> {
+    let recorded = prop::option::of((
+        0..3_usize,
+        prop::sample::select(vec![
+            IdentityOrigin::Created,
+            IdentityOrigin::Adopted,
+            IdentityOrigin::Referenced,
+        ]),
+    ));
+    let traits = (
+        prop::bool::weighted(0.8),
+        prop::bool::weighted(0.2),
+        prop::bool::weighted(0.1),
+        any::<bool>(),
+        prop::option::weighted(0.9, 0..3_i64),
+    );
+    let policy = prop::sample::select(vec![DeletionPolicy::Delete, DeletionPolicy::Orphan]);
+    (any_asked(), recorded, traits, policy).prop_map(
+        |(mut object, recorded, (finalizer, broken, deleting, suspend, created), policy)| {
+            if finalizer {
+                object = has_finalizer(object);
+            }
+            object.status = recorded.map(|(which, origin)| status_of(&object, which, origin));
+            if broken {
+                object = unusable(object);
+            }
+            object.spec.deletion_policy = policy;
+            object.spec.suspend = suspend;
+            let at = |second| Time(Timestamp::from_second(second).unwrap());
+            object.metadata.creation_timestamp = created.map(at);
+            object.metadata.deletion_timestamp = deleting.then(|| at(9));
+            object
+        },
+    )
+}
+
+/// A status that names the identity that the spec means, the default one, or one elsewhere.
+fn status_of(object: &WorkloadIdentityBinding, which: usize, origin: IdentityOrigin) -> WorkloadIdentityBindingStatus {
+    let binding = parsed(object);
+    let meant = binding.spec.unwrap().identity_id(&binding.owner, &config()).to_string();
+    let own = ManagedIdentity::default();
+    let default = permitted(&to_existing().managed_as(own).build(), rules_by(config(), &[]));
+    let id = [meant, default.granted.identity().to_string(), EXISTING.to_owned()][which].clone();
+    let accounts = object.spec.service_accounts.iter();
+    WorkloadIdentityBindingStatus {
+        identity: Some(IdentityStatus {
+            resource_id: id,
+            name: String::new(),
+            client_id: String::new(),
+            principal_id: String::new(),
+            tenant_id: String::new(),
+            origin,
+        }),
+        federated_credentials: accounts
+            .map(|account| FederatedCredentialStatus {
+                name: format!("wib-{}", account.name),
+                service_account: account.name.clone(),
+                subject: format!("system:serviceaccount:shop:{}", account.name),
+                audience: "api://AzureADTokenExchange".to_owned(),
+            })
+            .collect(),
+        ..WorkloadIdentityBindingStatus::default()
+    }
+}
+
+fn renamed(mut object: WorkloadIdentityBinding, named: &str) -> WorkloadIdentityBinding {
+    object.metadata.name = Some(named.to_owned());
+    object.metadata.uid = Some(named.to_owned());
+    object
+}
+
+proptest! {
+    #![proptest_config(cases(2000))]
+
+    /// Two bindings that may not have what they share would keep each other's trust alive, and one that counts as a sharer and
+    /// takes its trust away would leave the other one nothing.
+    #[test]
+    fn what_the_verdict_says_of_a_binding_is_what_it_counts_as_beside_another_one(
+        own in any_neighbour(), other in any_neighbour(),
+        policies in prop::collection::vec(any_grant(), 0..4), limit in prop::option::of(0..4_i64), keep in any::<bool>(),
+    ) {
+        // The one that asks has something, so that there is something to share.
+        let own = has_finalizer(renamed(own, "own"));
+        let other = renamed(other, "other");
+        let mut policies: Vec<WorkloadIdentityPolicy> = policies;
+        policies.extend(limit.map(|max| policy("limit").namespace("shop").max_federated_credentials(max).build()));
+        for policy in &mut policies {
+            policy.spec.allow_orphan = keep;
+        }
+        let rules = rules_by(config(), &policies);
+        let of_own = verdict(&case_beside(&own, std::slice::from_ref(&other), rules.clone()));
+        let of_other = verdict(&case_beside(&other, std::slice::from_ref(&own), rules));
+        let Verdict::Pursue(desired) = of_own else { return Ok(()) };
+        let (one, neighbour) = (parsed(&own), parsed(&other));
+        let identity = match &of_other {
+            Verdict::Pursue(desired) => Some(desired.revocable().identity().clone()),
+            _ => neighbour.recorded.identity.as_ref().map(|recorded| recorded.id.clone()),
+        };
+        let same_identity = identity.as_ref() == Some(desired.revocable().identity());
+        let common = (one.claims.meet(&neighbour.claims) || same_identity) && neighbour.may_have_something();
+        let has = match &of_other {
+            Verdict::Pursue(desired) => matches!(**desired, Desired::Bound(_)),
+            // What was made for it goes on.
+            Verdict::Hold(blocked) if blocked.reason != Reason::NotPermitted => neighbour.recorded.identity.is_some(),
+            Verdict::Hold(_) | Verdict::Release | Verdict::Orphan(_) => false,
+        };
+        let found = desired.sharing().sharers();
+        prop_assert_eq!(found.len(), usize::from(common && has), "{:?}", of_other);
+        let (Some(sharer), Verdict::Pursue(desired)) = (found.first(), of_other) else { return Ok(()) };
+        let Desired::Bound(bound) = *desired else { panic!("{desired:?}") };
+        prop_assert_eq!(&sharer.identity, bound.granted.identity());
+        prop_assert_eq!((&sharer.name, &sharer.uid), (&bound.owner.name, &bound.owner.uid));
+        prop_assert_eq!(sharer.is_active, !bound.suspended);
+        let accounts: Vec<_> = sharer.accounts.iter().map(|claim| (&claim.account, &claim.audience)).collect();
+        let wanted: Vec<_> = bound.credentials.iter().map(|wanted| (&wanted.account, &wanted.audience)).collect();
+        prop_assert_eq!(accounts, wanted);
+        let roles: Vec<_> = bound.roles.iter().map(|role| (role.definition(), role.scope().clone())).collect();
+        prop_assert_eq!(&sharer.roles, &roles);
+    }
+}
