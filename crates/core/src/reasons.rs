@@ -1,4 +1,5 @@
 //! The one table of reasons: for each, whether to try again, how soon, what part it speaks of, and what a person can do.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
 
@@ -126,7 +127,6 @@ impl Disposition {
 
 /// The facts that follow from a reason: the table. It has no row for "everything else", so a new reason does not compile without one.
 #[must_use]
-#[deny(clippy::wildcard_enum_match_arm)]
 pub const fn facts(reason: Reason) -> ReasonFacts {
     use ConditionType::{FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady};
     match reason {

@@ -1,4 +1,5 @@
 //! Observing the world: Azure as seldom as possible, and service accounts through the cache.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use tokio::time::Instant;
 use wio_azure::Azure;

@@ -1,4 +1,5 @@
 //! The steps between the verdict and the status: observe, plan, execute.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
 

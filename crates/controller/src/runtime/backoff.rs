@@ -1,4 +1,5 @@
 //! Backoff: when something is tried again that did not come to an end.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use std::time::Duration;
 

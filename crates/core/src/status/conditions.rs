@@ -1,4 +1,5 @@
 //! The conditions: <https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md>.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use jiff::Timestamp;
 use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};

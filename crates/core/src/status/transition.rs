@@ -1,4 +1,5 @@
 //! The change of Ready that people are told about by an Event.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 use wio_api::{ConditionType, Reason, WorkloadIdentityBindingStatus};
 
