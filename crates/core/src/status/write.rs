@@ -34,12 +34,14 @@ pub fn status(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
     let mut next = previous.clone();
     next.observed_generation = Some(subject.lifecycle.generation);
     next.issuer = Some(subject.cluster.issuer.to_string());
+    let mut recorded = Recorded::from(&next);
     if let Outcome::Reconciled(reconciled) = outcome {
-        let recorded = Recorded::from(&next);
-        facts::observed(&recorded, reconciled).write(&mut next);
+        let named_none = recorded.identity.is_none();
+        recorded = facts::observed(&recorded, reconciled);
+        recorded.write(&mut next);
         let azure = &reconciled.observed().azure;
         // Not narrower than what stands: an identity that does not parse here may be all that tells of it.
-        if recorded.identity.is_none() && next.identity.is_none() && azure.identity.present().is_some() {
+        if named_none && next.identity.is_none() && azure.identity.present().is_some() {
             next.identity = previous.identity;
         }
         if let ObservedRoleAssignments::Unknown(_) = azure.role_assignments {
@@ -47,7 +49,6 @@ pub fn status(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
             next.role_assignment_scopes = previous.role_assignment_scopes;
         }
     }
-    let recorded = Recorded::from(&next);
     next.conditions = conditions::conditions(&next, &recorded, subject.lifecycle, outcome, now);
     next
 }
