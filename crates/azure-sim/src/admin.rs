@@ -67,14 +67,14 @@ fn dispatch(cloud: &Cloud, incoming: &Incoming) -> Outcome<Answer> {
 fn index() -> Answer {
     Answer::ok(json!({
         "GET /_sim/snapshot": "all that exists",
-        "PUT /_sim/snapshot": "put a snapshot in the place of all that exists",
+        "PUT /_sim/snapshot": "put a snapshot in the place of all that exists; locks are in it, as {\"locks\": [{\"scope\": \"/subscriptions/…\", \"name\": \"keep\", \"level\": \"CanNotDelete\"}]}",
         "GET /_sim/requests": "every request so far, but those of this API",
         "DELETE /_sim/requests": "forget them",
         "GET /_sim/faults": "the scripted faults that are not used up",
-        "POST /_sim/faults": "script one: {\"when\": {\"method\": \"PUT\", \"kind\": \"credential\"}, \"times\": 1, \"effect\": {\"respond\": {\"status\": 500, \"code\": \"InternalServerError\"}}}",
+        "POST /_sim/faults": "script one: {\"when\": {\"method\": \"PUT\", \"kind\": \"credential\"}, \"times\": 1, \"execute\": true, \"executeAfterMs\": 60000, \"effect\": {\"respond\": {\"status\": 500, \"code\": \"InternalServerError\"}}}",
         "DELETE /_sim/faults": "forget them",
         "GET /_sim/config": "the settings",
-        "PATCH /_sim/config": "change some of them, as {\"latencyMs\": 300}",
+        "PATCH /_sim/config": "change some of them, as {\"latencyMs\": 300, \"listLagMs\": 60000, \"readLagMs\": 60000, \"subscriptionStates\": {\"<guid>\": \"unregistered\" | \"disabled\" | \"ofAnotherTenant\"}, \"tagPolicies\": [{\"scope\": \"/subscriptions/…\", \"tag\": \"owner\", \"value\": \"central\"}]}",
     }))
 }
 

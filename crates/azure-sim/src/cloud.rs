@@ -43,7 +43,9 @@ impl Cloud {
             issuer_keys: IssuerKeys::new(issuers),
             changes: watch::Sender::new(0),
         };
-        Self { parts: Arc::new(parts) }
+        let cloud = Self { parts: Arc::new(parts) };
+        cloud.change_state(|_, _| ());
+        cloud
     }
 
     pub(crate) fn faults(&self) -> &Faults {
@@ -60,19 +62,22 @@ impl Cloud {
 
     /// Everything that exists.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.with_state(|state, _| state.snapshot())
+        self.with_state(|state, _| state.live.snapshot())
     }
 
     /// Puts a snapshot in the place of everything that exists. Its credentials and roles count at once.
     pub(crate) fn restore(&self, snapshot: Snapshot) {
-        self.with_state(|state, _| state.restore(snapshot));
+        self.change_state(|state, _| state.restore(snapshot));
         self.changed();
     }
 
     /// Changes settings; they count from the next request on.
     pub(crate) fn reconfigure(&self, change: impl FnOnce(&mut Config)) {
-        let mut config = self.parts.config.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut config));
+        change(Arc::make_mut(
+            &mut self.parts.config.write().unwrap_or_else(PoisonError::into_inner),
+        ));
+        // What lags behind from now on begins with what exists now.
+        self.change_state(|_, _| ());
     }
 
     pub(crate) fn settings(&self) -> Arc<Config> {
@@ -84,12 +89,25 @@ impl Cloud {
         self.parts.clock.now()
     }
 
-    /// Looks at or changes the state as it is now.
+    /// Looks at the state as it is now, or changes what lists and reads do not show.
     pub(crate) fn with_state<T>(&self, with: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let furthest = self.settings().furthest_lag();
         let mut state = self.lock();
         let now = self.now();
-        state.settle(now);
+        if state.settle(now) {
+            state.remember(now, furthest);
+        }
         with(&mut state, now)
+    }
+
+    /// Changes what exists.
+    pub(crate) fn change_state<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        let furthest = self.settings().furthest_lag();
+        self.with_state(|state, now| {
+            let changed = change(state, now);
+            state.remember(now, furthest);
+            changed
+        })
     }
 
     /// Counts up with each change of what exists.

@@ -15,9 +15,20 @@ pub struct Config {
     pub tenant_id: Uuid,
     /// The subscriptions that exist; when empty, each that is asked for does.
     pub subscriptions: Vec<Uuid>,
+    /// What is unusual about a subscription.
+    pub subscription_states: BTreeMap<Uuid, SubscriptionState>,
+    /// Azure Policies of effect modify: what becomes of the tags of every identity that is written.
+    pub tag_policies: Vec<TagPolicy>,
     /// How long every ARM call takes. A write takes effect at the end of it.
     #[serde(rename = "latencyMs", with = "millis")]
     pub latency: Duration,
+    /// How far lists lag behind: a list shows what was so long ago, or what was when this was set if that is later. What
+    /// the list is within (the resource group, the identity) is looked up as it is now.
+    #[serde(rename = "listLagMs", with = "millis")]
+    pub list_lag: Duration,
+    /// How far a GET of one resource lags behind, in the same way. Writes and deletions always meet what is.
+    #[serde(rename = "readLagMs", with = "millis")]
+    pub read_lag: Duration,
     /// After a federated credential was written or deleted, how long Entra goes on deciding by what was before.
     #[serde(rename = "credentialPropagationMs", with = "millis")]
     pub credential_propagation: Duration,
@@ -58,6 +69,32 @@ pub struct Config {
     pub regions_without_credentials: Vec<String>,
     /// Makes the generated ids the same in every run; `None` makes them random.
     pub seed: Option<Uuid>,
+}
+
+/// What is unusual about a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SubscriptionState {
+    /// `Microsoft.ManagedIdentity` is not registered: writes of identities and credentials are 409
+    /// `MissingSubscriptionRegistration`.
+    Unregistered,
+    /// It is disabled: every write but a deletion is 409 `ReadOnlyDisabledSubscription`.
+    Disabled,
+    /// It belongs to another tenant: every call is 401 `InvalidAuthenticationTokenTenant`.
+    OfAnotherTenant,
+}
+
+/// An [Azure Policy of effect modify](https://learn.microsoft.com/azure/governance/policy/concepts/effect-modify) for tags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TagPolicy {
+    /// The id of the subscription, resource group or identity at and below which it holds.
+    pub scope: String,
+    /// The tag's name, in any case.
+    pub tag: String,
+    /// The value that the tag always gets, whether it was sent or not; `None` takes the tag away.
+    #[serde(default)]
+    pub value: Option<String>,
 }
 
 /// The budgets of [ARM](https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling)
@@ -133,7 +170,11 @@ impl Default for Config {
         Self {
             tenant_id: Uuid::from_u128(0x7e4a_9d30_5b1f_4c26_8f0e_2d6c_91ab_3e57),
             subscriptions: Vec::new(),
+            subscription_states: BTreeMap::new(),
+            tag_policies: Vec::new(),
             latency: Duration::ZERO,
+            list_lag: Duration::ZERO,
+            read_lag: Duration::ZERO,
             credential_propagation: Duration::ZERO,
             identity_propagation: Duration::ZERO,
             parent_replication: Duration::ZERO,
@@ -154,6 +195,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// How far back an answer can show what was.
+    pub(crate) fn furthest_lag(&self) -> Duration {
+        self.list_lag.max(self.read_lag)
+    }
+
     /// Accepts `Authorization: Bearer <token>` as the principal [`Config::static_principal`] of it.
     #[must_use]
     pub fn with_static_token(mut self, token: &str) -> Self {

@@ -11,7 +11,7 @@ use crate::target::ResourceKind;
 
 /// What is to go wrong, for which requests and how often. Built by [`Fault::on`] and its followers; in JSON
 /// `{"when": {"method": "PUT", "kind": "credential"}, "skip": 1, "times": 2, "execute": true,
-///   "effect": {"respond": {"status": 500, "code": "InternalServerError", "message": "…", "headers": {}}}}`.
+///   "executeAfterMs": 0, "effect": {"respond": {"status": 500, "code": "InternalServerError", "message": "…", "headers": {}}}}`.
 ///
 /// The faults are tried in the order in which they were injected; the first that matches and is not used up acts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +29,9 @@ pub struct Fault {
     /// Whether the request is carried out all the same, and only its answer is lost.
     #[serde(default)]
     pub execute: bool,
+    /// With [`Fault::execute`]: how much later it is carried out, when the caller has met the effect long since.
+    #[serde(rename = "executeAfterMs", with = "crate::config::millis", default)]
+    pub execute_after: Duration,
     /// What the caller meets.
     pub effect: Effect,
 }
@@ -109,6 +112,7 @@ impl Fault {
             skip: 0,
             times: Some(1),
             execute: false,
+            execute_after: Duration::ZERO,
             effect,
         }
     }
@@ -159,6 +163,15 @@ impl Fault {
     #[must_use]
     pub fn execute(mut self) -> Self {
         self.execute = true;
+        self
+    }
+
+    /// The caller meets the effect at once, and the request is carried out so much later: a late write. (A
+    /// [`Fault::delay`] that is longer than the caller's patience makes one, too.)
+    #[must_use]
+    pub fn execute_after(mut self, duration: Duration) -> Self {
+        self.execute = true;
+        self.execute_after = duration;
         self
     }
 

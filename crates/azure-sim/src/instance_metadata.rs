@@ -70,20 +70,20 @@ fn chosen<'a>(state: &'a State, incoming: &Incoming) -> Outcome<&'a Identity> {
     let guid = |name: &str| incoming.query(name).map(|id| Uuid::try_parse(id).unwrap_or_default());
     let resource_id = incoming.query("msi_res_id").or_else(|| incoming.query("mi_res_id"));
     let found = if let Some(client_id) = guid("client_id") {
-        state.identity_of_client(client_id)
+        state.live.identity_of_client(client_id)
     } else if let Some(principal_id) = guid("object_id") {
-        state.identity_of_principal(principal_id)
+        state.live.identity_of_principal(principal_id)
     } else if let Some(resource_id) = resource_id {
         resource_id
             .parse::<IdentityId>()
             .ok()
-            .and_then(|id| state.identities.get(&id.key()))
-    } else if state.identities.len() > 1 {
+            .and_then(|id| state.live.identities.get(&id.key()))
+    } else if state.live.identities.len() > 1 {
         return Err(bad_request(
             "Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request",
         ));
     } else {
-        state.identities.values().next()
+        state.live.identities.values().next()
     };
     found.ok_or_else(|| bad_request("Identity not found"))
 }

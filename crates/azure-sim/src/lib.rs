@@ -28,18 +28,20 @@ mod limits;
 mod log;
 mod model;
 mod names;
+mod past;
+mod resources;
 pub mod server;
 mod simulator;
 mod state;
 mod target;
 
-pub use config::{Budget, Config, Limits, ProviderLimits, Quota, Rates};
+pub use config::{Budget, Config, Limits, ProviderLimits, Quota, Rates, SubscriptionState, TagPolicy};
 pub use entra::issuers::{IssuerDocuments, KnownIssuers, Unreachable};
 pub use faults::{Effect, Fault, Matcher};
 pub use log::LoggedRequest;
 pub use model::{
-    Credential, Identity, IdentityId, NotAnIdentityId, Permission, ResourceGroup, RoleAssignment, RoleDefinition,
-    Snapshot,
+    Credential, Identity, IdentityId, Lock, LockLevel, NotAnIdentityId, Permission, ResourceGroup, RoleAssignment,
+    RoleDefinition, Snapshot,
 };
 pub use simulator::{ConnectionDropped, Simulator};
 pub use target::ResourceKind;

@@ -30,7 +30,10 @@ Point a client at it:
   instance metadata service: https://localhost:8443/metadata
 
 Its own API, for tests and for people:
-  curl https://localhost:8443/_sim";
+  curl https://localhost:8443/_sim
+Settings change while it runs; for example, lists that show what was a minute ago, and a disabled subscription:
+  curl -X PATCH https://localhost:8443/_sim/config -d '{\"listLagMs\": 60000,
+    \"subscriptionStates\": {\"00000000-0000-0000-0000-000000000001\": \"disabled\"}}'";
 
 /// A simulated Azure: Azure Resource Manager (resource groups, user-assigned managed identities, federated credentials,
 /// role assignments), Entra's token endpoint and the managed-identity endpoint, over HTTPS on one port.

@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub role_assignments: Vec<RoleAssignment>,
     /// Custom role definitions; the built-in ones are always there.
     pub role_definitions: Vec<RoleDefinition>,
+    /// Management locks.
+    pub locks: Vec<Lock>,
 }
 
 /// A resource group.
@@ -175,6 +177,31 @@ pub struct Permission {
     pub not_data_actions: Vec<String>,
 }
 
+/// A [management lock](https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources): it holds at its
+/// scope and below, also for role assignments and federated credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lock {
+    /// The id of the subscription, resource group or resource that is locked.
+    pub scope: String,
+    /// The name, unique at its scope.
+    pub name: String,
+    /// What it refuses.
+    pub level: LockLevel,
+    /// Free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+/// What a lock refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LockLevel {
+    /// Deletions.
+    CanNotDelete,
+    /// Deletions and changes.
+    ReadOnly,
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {
@@ -218,6 +245,25 @@ impl RoleAssignment {
             self.scope.trim_end_matches('/'),
             self.name
         )
+    }
+}
+
+// === impl Lock ===
+
+impl Lock {
+    /// The ARM id.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!(
+            "{}/providers/Microsoft.Authorization/locks/{}",
+            self.scope.trim_end_matches('/'),
+            self.name
+        )
+    }
+
+    /// The id in the form under which it is stored.
+    pub(crate) fn key(&self) -> String {
+        self.id().to_lowercase()
     }
 }
 

@@ -94,11 +94,18 @@ impl Simulator {
     }
 
     async fn meet(&self, incoming: &Incoming, caller: Option<Outcome<Caller>>, fault: Option<Fault>) -> End {
-        let Some(Fault { effect, execute, .. }) = fault else {
+        let Some(Fault {
+            effect,
+            execute,
+            execute_after,
+            ..
+        }) = fault
+        else {
             return End::Answered(self.serve(incoming, caller).await);
         };
         if let Effect::Delay(duration) = effect {
             if execute {
+                tokio::time::sleep(execute_after).await;
                 let answer = self.serve(incoming, caller).await;
                 tokio::time::sleep(duration).await;
                 return End::Answered(answer);
@@ -106,8 +113,14 @@ impl Simulator {
             tokio::time::sleep(duration).await;
             return End::Answered(self.serve(incoming, caller).await);
         }
-        if execute {
+        if execute && execute_after.is_zero() {
             self.serve(incoming, caller).await;
+        } else if execute {
+            let (simulator, incoming) = (self.clone(), incoming.clone());
+            tokio::spawn(async move {
+                tokio::time::sleep(execute_after).await;
+                simulator.serve(&incoming, caller).await;
+            });
         }
         match effect {
             Effect::Respond {

@@ -1,32 +1,27 @@
 //! Everything that exists, under one lock.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::answer::{Answer, Outcome};
 use crate::limits::Throttle;
-use crate::model::{
-    Credential, Identity, IdentityId, ResourceGroup, RoleAssignment, RoleDefinition, Snapshot, group_key,
-};
-use crate::target::lies_within;
+use crate::model::{Credential, Identity, IdentityId, ResourceGroup, RoleAssignment, Snapshot};
+use crate::past::Past;
+use crate::resources::Resources;
 
 /// How far back Entra can be behind: far longer than credentials ever take to spread.
 const MEMORY: Duration = Duration::from_hours(1);
 
-/// What exists now, and what Entra and the throttle remember of before. Each map is in the order of its ids.
+/// What exists now, and what lists, Entra and the throttle remember of before.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) groups: BTreeMap<String, ResourceGroup>,
-    pub(crate) identities: BTreeMap<String, Identity>,
-    /// By name: a name is taken once in the whole tenant, whatever the scope.
-    pub(crate) assignments: BTreeMap<Uuid, RoleAssignment>,
-    pub(crate) definitions: BTreeMap<Uuid, RoleDefinition>,
+    pub(crate) live: Resources,
     /// The identities of which a credential is being written or deleted.
     pub(crate) busy: HashSet<String>,
     pub(crate) throttle: Throttle,
+    past: Past,
     /// From when on new role assignments grant something; what is not here does already.
     granting_from: HashMap<Uuid, Timestamp>,
     histories: HashMap<Uuid, Vec<Trust>>,
@@ -43,82 +38,45 @@ struct Trust {
 // === impl State ===
 
 impl State {
-    /// Lets the resource groups go whose deletion is over, with all that is in them or scoped to them.
-    pub(crate) fn settle(&mut self, now: Timestamp) {
+    /// Lets the resource groups go whose deletion is over, with all that is in them or scoped to them; says whether there
+    /// were any.
+    pub(crate) fn settle(&mut self, now: Timestamp) -> bool {
         let over = |group: &ResourceGroup| group.gone_at.is_some_and(|gone_at| gone_at <= now);
-        if !self.groups.values().any(over) {
-            return;
+        if !self.live.groups.values().any(over) {
+            return false;
         }
-        let gone: Vec<String> = self
-            .groups
-            .extract_if(.., |_, group| over(group))
-            .map(|(key, _)| key)
-            .collect();
-        let is_gone = |id: &str| gone.iter().any(|group| lies_within(id, group));
-        let lost: Vec<IdentityId> = self
-            .identities
-            .values()
-            .map(|identity| identity.id.clone())
-            .filter(|id| is_gone(&id.key()))
-            .collect();
-        for id in lost {
-            self.remove_identity(&id);
+        let gone = self.live.groups.extract_if(.., |_, group| over(group));
+        let gone: Vec<String> = gone.map(|(key, _)| key).collect();
+        for identity in self.live.remove_within(&gone) {
+            self.histories.remove(&identity.client_id);
         }
-        self.assignments.retain(|_, assignment| !is_gone(&assignment.scope));
+        true
     }
 
-    pub(crate) fn group(&self, subscription: &str, name: &str) -> Outcome<&ResourceGroup> {
-        self.groups.get(&group_key(subscription, name)).ok_or_else(|| {
-            let message = format!("Resource group '{name}' could not be found.");
-            Answer::gateway_not_found("ResourceGroupNotFound", message)
-        })
+    /// Remembers what exists now, for answers that lag behind by so much at most.
+    pub(crate) fn remember(&mut self, now: Timestamp, furthest: Duration) {
+        self.past.remember(&self.live, now, furthest);
     }
 
-    /// The resource group, if things may be written in it.
-    pub(crate) fn writable_group(&self, subscription: &str, name: &str) -> Outcome<&ResourceGroup> {
-        let group = self.group(subscription, name)?;
-        if group.gone_at.is_some() {
-            let message =
-                format!("The resource group '{name}' is in deprovisioning state and cannot perform this operation.");
-            return Err(Answer::conflict("ResourceGroupBeingDeleted", message));
+    /// What an answer shows that lags behind by so much.
+    pub(crate) fn seen(&self, now: Timestamp, lag: Duration) -> &Resources {
+        if lag.is_zero() {
+            return &self.live;
         }
-        Ok(group)
-    }
-
-    /// The identity in a resource group that exists.
-    pub(crate) fn identity(&self, id: &IdentityId) -> Outcome<&Identity> {
-        self.group(&id.subscription_id, &id.resource_group)?;
-        self.identities.get(&id.key()).ok_or_else(|| {
-            let IdentityId { resource_group, name, .. } = id;
-            let message = format!(
-                "The Resource 'Microsoft.ManagedIdentity/userAssignedIdentities/{name}' under resource group '{resource_group}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix"
-            );
-            Answer::gateway_not_found("ResourceNotFound", message)
-        })
-    }
-
-    pub(crate) fn identity_of_client(&self, client_id: Uuid) -> Option<&Identity> {
-        self.identities
-            .values()
-            .find(|identity| identity.client_id == client_id)
-    }
-
-    pub(crate) fn identity_of_principal(&self, principal_id: Uuid) -> Option<&Identity> {
-        self.identities
-            .values()
-            .find(|identity| identity.principal_id == principal_id)
+        let moment = now.checked_sub(lag).unwrap_or(Timestamp::MIN);
+        self.past.at(moment).unwrap_or(&self.live)
     }
 
     /// Removes the identity with its credentials; role assignments to it stay behind.
     pub(crate) fn remove_identity(&mut self, id: &IdentityId) -> Option<Identity> {
-        let identity = self.identities.remove(&id.key())?;
+        let identity = self.live.identities.remove(&id.key())?;
         self.histories.remove(&identity.client_id);
         Some(identity)
     }
 
     /// Writes a credential of an identity.
     pub(crate) fn put_credential(&mut self, id: &IdentityId, credential: Credential, now: Timestamp) {
-        if let Some(identity) = self.identities.get_mut(&id.key()) {
+        if let Some(identity) = self.live.identities.get_mut(&id.key()) {
             identity.put_credential(credential);
             remember(&mut self.histories, identity, now);
         }
@@ -126,7 +84,7 @@ impl State {
 
     /// Deletes a credential of an identity; says whether it was there.
     pub(crate) fn remove_credential(&mut self, id: &IdentityId, name: &str, now: Timestamp) -> bool {
-        let Some(identity) = self.identities.get_mut(&id.key()) else {
+        let Some(identity) = self.live.identities.get_mut(&id.key()) else {
             return false;
         };
         let before = identity.credentials.len();
@@ -154,13 +112,14 @@ impl State {
     /// Writes a new role assignment, which grants nothing before that moment.
     pub(crate) fn insert_assignment(&mut self, assignment: RoleAssignment, granting_from: Timestamp) {
         self.granting_from.insert(assignment.name, granting_from);
-        self.assignments.insert(assignment.name, assignment);
+        self.live.assignments.insert(assignment.name, assignment);
     }
 
     /// The role assignments that grant something now.
     pub(crate) fn granting(&self, now: Timestamp) -> impl Iterator<Item = &RoleAssignment> {
         let spread = move |name: &Uuid| self.granting_from.get(name).is_none_or(|from| *from <= now);
-        self.assignments
+        self.live
+            .assignments
             .values()
             .filter(move |assignment| spread(&assignment.name))
     }
@@ -174,42 +133,12 @@ impl State {
         }
     }
 
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let mut role_assignments: Vec<RoleAssignment> = self.assignments.values().cloned().collect();
-        role_assignments.sort_by_key(|assignment| assignment.id().to_lowercase());
-        Snapshot {
-            resource_groups: self.groups.values().cloned().collect(),
-            identities: self.identities.values().cloned().collect(),
-            role_assignments,
-            role_definitions: self.definitions.values().cloned().collect(),
-        }
-    }
-
     /// Puts the snapshot in the place of everything. Entra knows its credentials at once.
     pub(crate) fn restore(&mut self, snapshot: Snapshot) {
-        let Snapshot {
-            resource_groups,
-            identities,
-            role_assignments,
-            role_definitions,
-        } = snapshot;
-        let group = |group: ResourceGroup| (group_key(&group.subscription_id, &group.name), group);
-        self.groups = resource_groups.into_iter().map(group).collect();
-        self.identities = identities
-            .into_iter()
-            .map(|identity| (identity.id.key(), identity))
-            .collect();
-        self.assignments = role_assignments
-            .into_iter()
-            .map(|assignment| (assignment.name, assignment))
-            .collect();
-        self.definitions = role_definitions
-            .into_iter()
-            .map(|definition| (definition.name, definition))
-            .collect();
+        self.live = snapshot.into();
         self.granting_from.clear();
         self.histories.clear();
-        for identity in self.identities.values() {
+        for identity in self.live.identities.values() {
             remember(&mut self.histories, identity, Timestamp::MIN);
         }
     }
@@ -229,6 +158,8 @@ fn remember(histories: &mut HashMap<Uuid, Vec<Trust>>, identity: &Identity, sinc
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::clock::after;
 
@@ -292,10 +223,14 @@ mod tests {
     fn a_group_takes_all_that_is_in_it_along() {
         let (mut state, identity) = with_one_identity();
         let now = Timestamp::UNIX_EPOCH;
-        state.groups.values_mut().for_each(|group| group.gone_at = Some(now));
-        state.settle(after(now, Duration::from_secs(1)));
-        assert_eq!(state.snapshot(), Snapshot::default());
-        assert_eq!(state.identity_of_client(identity.client_id), None);
+        state
+            .live
+            .groups
+            .values_mut()
+            .for_each(|group| group.gone_at = Some(now));
+        assert!(state.settle(after(now, Duration::from_secs(1))));
+        assert_eq!(state.live.snapshot(), Snapshot::default());
+        assert_eq!(state.live.identity_of_client(identity.client_id), None);
     }
 
     #[test]

@@ -78,6 +78,7 @@ pub(crate) fn authenticate(cloud: &Cloud, incoming: &Incoming) -> Outcome<Caller
     let valid_from = Uuid::try_parse(&caller.principal).ok().and_then(|principal| {
         cloud.with_state(|state, _| {
             state
+                .live
                 .identity_of_principal(principal)
                 .and_then(|found| found.tokens_valid_from)
         })

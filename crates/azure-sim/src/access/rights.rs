@@ -10,6 +10,7 @@ use crate::access::conditions::{Attempt, holds};
 use crate::access::patterns::covers;
 use crate::answer::{Answer, Outcome};
 use crate::model::{Permission, RoleDefinition};
+use crate::resources::Resources;
 use crate::state::State;
 use crate::target::lies_within;
 
@@ -29,7 +30,7 @@ pub(crate) fn require(
         .filter(|assignment| {
             assignment.principal_id == id
                 && lies_within(scope, &assignment.scope)
-                && role(state, assignment.role_definition_id).is_some_and(|role| grants(role, action))
+                && role(&state.live, assignment.role_definition_id).is_some_and(|role| grants(role, action))
         })
         .map(|assignment| assignment.condition.as_deref())
         .peekable();
@@ -51,8 +52,8 @@ pub(crate) fn require(
 }
 
 /// A role definition, built in or custom.
-pub(crate) fn role(state: &State, name: Uuid) -> Option<&RoleDefinition> {
-    built_in_roles().get(&name).or_else(|| state.definitions.get(&name))
+pub(crate) fn role(resources: &Resources, name: Uuid) -> Option<&RoleDefinition> {
+    built_in_roles().get(&name).or_else(|| resources.definitions.get(&name))
 }
 
 fn grants(role: &RoleDefinition, action: &str) -> bool {

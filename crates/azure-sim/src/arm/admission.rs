@@ -2,6 +2,7 @@
 
 use http::{Method, StatusCode};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::access::conditions::Attempt;
 use crate::access::rights;
@@ -9,12 +10,12 @@ use crate::answer::{Answer, Outcome};
 use crate::arm::call::Applicant;
 use crate::arm::role_assignments;
 use crate::cloud::Cloud;
-use crate::config::Config;
+use crate::config::{Config, SubscriptionState};
 use crate::incoming::Incoming;
 use crate::limits::{CallKind, Exhausted};
 use crate::names::guid;
 use crate::state::State;
-use crate::target::{Target, segments};
+use crate::target::{ResourceKind, Target, segments};
 
 /// A write of a federated credential under way; while it lives, others on the same identity are refused.
 pub(super) struct CredentialWrite {
@@ -22,8 +23,8 @@ pub(super) struct CredentialWrite {
     identity: String,
 }
 
-/// The subscription must be a GUID, and one that exists.
-pub(super) fn subscription(config: &Config, target: &Target) -> Outcome<()> {
+/// The subscription must be a GUID, one that exists, and in a state that allows the call.
+pub(super) fn subscription(config: &Config, incoming: &Incoming, target: &Target) -> Outcome<()> {
     let Some(text) = target.subscription() else {
         return Ok(());
     };
@@ -31,13 +32,36 @@ pub(super) fn subscription(config: &Config, target: &Target) -> Outcome<()> {
         let message = format!("The provided subscription identifier '{text}' is malformed or invalid.");
         return Err(gateway(StatusCode::BAD_REQUEST, "InvalidSubscriptionId", message));
     };
-    if config.subscriptions.is_empty() || config.subscriptions.contains(&id) {
-        return Ok(());
+    if !config.subscriptions.is_empty() && !config.subscriptions.contains(&id) {
+        let message = format!("The subscription '{text}' could not be found.");
+        return Err(Answer::gateway_not_found("SubscriptionNotFound", message));
     }
-    Err(Answer::gateway_not_found(
-        "SubscriptionNotFound",
-        format!("The subscription '{text}' could not be found."),
-    ))
+    let of_the_provider = matches!(target.kind(), ResourceKind::Identity | ResourceKind::Credential);
+    let writes = !matches!(incoming.method, Method::GET | Method::HEAD | Method::DELETE);
+    match config.subscription_states.get(&id) {
+        Some(SubscriptionState::OfAnotherTenant) => Err(other_tenant(config, id)),
+        Some(SubscriptionState::Disabled) if writes => {
+            let message = format!(
+                "The subscription '{text}' is disabled and therefore marked as read only. You cannot perform any write actions on this subscription until it is re-enabled."
+            );
+            Err(gateway(StatusCode::CONFLICT, "ReadOnlyDisabledSubscription", message))
+        }
+        Some(SubscriptionState::Unregistered) if writes && of_the_provider => {
+            let message = "The subscription is not registered to use namespace 'Microsoft.ManagedIdentity'. See https://aka.ms/rps-not-found for how to register subscriptions.";
+            let code = "MissingSubscriptionRegistration";
+            Err(gateway(StatusCode::CONFLICT, code, message.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The token is of the right tenant, and the subscription is not. The other tenant gets an id of its own.
+fn other_tenant(config: &Config, subscription: Uuid) -> Answer {
+    let (own, other) = (config.tenant_id, Uuid::new_v5(&subscription, b"tenant"));
+    let message = format!(
+        "The access token is from the wrong issuer 'https://sts.windows.net/{own}/'. It must match the tenant 'https://sts.windows.net/{other}/' associated with this subscription. Please use the authority (URL) 'https://login.windows.net/{other}' to get the token. Note, if the subscription is transferred to another tenant there is no impact to the services, but information about new tenant could take time to propagate (up to an hour). If you just transferred your subscription and see this error message, please try back later."
+    );
+    gateway(StatusCode::UNAUTHORIZED, "InvalidAuthenticationTokenTenant", message)
 }
 
 /// Draws the call on the budgets; gives the headers that say what is left.
@@ -133,7 +157,7 @@ pub(super) fn credential_write(
     let Some(id) = target
         .credential_owner()
         .filter(|_| matches!(incoming.method, Method::PUT | Method::DELETE))
-        .filter(|id| state.identities.contains_key(&id.key()))
+        .filter(|id| state.live.identities.contains_key(&id.key()))
     else {
         return Ok(None);
     };

@@ -7,6 +7,8 @@ use crate::access::caller::Caller;
 use crate::answer::Answer;
 use crate::config::Config;
 use crate::incoming::Incoming;
+use crate::resources::Resources;
+use crate::state::State;
 use crate::target::Target;
 
 /// A call that asks to be admitted.
@@ -31,6 +33,16 @@ pub(super) struct Call<'a> {
 // === impl Call ===
 
 impl Call<'_> {
+    /// What a list shows, which may lag behind.
+    pub(super) fn listed<'a>(&self, state: &'a State) -> &'a Resources {
+        state.seen(self.now, self.config.list_lag)
+    }
+
+    /// What a look at one resource shows, which may lag behind.
+    pub(super) fn read<'a>(&self, state: &'a State) -> &'a Resources {
+        state.seen(self.now, self.config.read_lag)
+    }
+
     pub(super) fn not_allowed(&self) -> Answer {
         let method = &self.incoming.method;
         let message = format!("The requested resource does not support http method '{method}'.");

@@ -20,18 +20,20 @@ const LONGEST_VALUE: usize = 600;
 
 pub(super) fn list(call: &Call<'_>, state: &State, id: &IdentityId) -> Outcome<Answer> {
     let identity = parent(state, id, &Method::GET)?;
+    let listed = call.listed(state).identities.get(&id.key());
     let key = |credential: &Credential| credential.name.to_ascii_lowercase();
     call.page(
-        identity
-            .credentials
+        listed
             .iter()
+            .flat_map(|listed| &listed.credentials)
             .map(|credential| (key(credential), rendered(identity, credential))),
     )
 }
 
-pub(super) fn get(state: &State, id: &IdentityId, name: &str) -> Outcome<Answer> {
+pub(super) fn get(call: &Call<'_>, state: &State, id: &IdentityId, name: &str) -> Outcome<Answer> {
     let identity = parent(state, id, &Method::GET)?;
-    let credential = identity.credential(name).ok_or_else(|| {
+    let seen = call.read(state).identities.get(&id.key());
+    let credential = seen.and_then(|seen| seen.credential(name)).ok_or_else(|| {
         let message = format!("The Federated Identity Credential '{name}' was not found in the identity '{id}'.");
         Answer::error(StatusCode::NOT_FOUND, "NotFound", message)
     })?;
@@ -45,7 +47,7 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, id: &IdentityId, name: &st
             "Federated Identity Credential name '{name}' is invalid."
         )));
     }
-    state.writable_group(&id.subscription_id, &id.resource_group)?;
+    state.live.writable_group(&id.subscription_id, &id.resource_group)?;
     let identity = parent(state, id, &Method::PUT)?;
     if call.config.regions_without_credentials.contains(&identity.location) {
         let message = "The request format was unexpected: Support for federated identity credentials not enabled.";
@@ -101,8 +103,9 @@ pub(super) fn delete(call: &Call<'_>, state: &mut State, id: &IdentityId, name: 
 }
 
 fn parent<'a>(state: &'a State, id: &IdentityId, method: &Method) -> Outcome<&'a Identity> {
-    state.group(&id.subscription_id, &id.resource_group)?;
+    state.live.group(&id.subscription_id, &id.resource_group)?;
     state
+        .live
         .identities
         .get(&id.key())
         .ok_or_else(|| parent_not_found(id, method))

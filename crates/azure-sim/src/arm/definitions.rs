@@ -30,16 +30,16 @@ pub(super) fn list(call: &Call<'_>, state: &State, scope: &str) -> Outcome<Answe
     };
     let roles = built_in_roles()
         .values()
-        .chain(state.definitions.values())
+        .chain(call.listed(state).definitions.values())
         .filter(holds);
     // Azure gives all in one page.
     let value: Vec<Value> = roles.map(|role| rendered(role, scope)).collect();
     Ok(Answer::ok(json!({ "value": value })))
 }
 
-pub(super) fn get(state: &State, scope: &str, name: &str) -> Outcome<Answer> {
+pub(super) fn get(call: &Call<'_>, state: &State, scope: &str, name: &str) -> Outcome<Answer> {
     let found = guid(name)
-        .and_then(|name| role(state, name))
+        .and_then(|name| role(call.read(state), name))
         .filter(|role| assignable(role, scope));
     found.map(|role| Answer::ok(rendered(role, scope))).ok_or_else(|| {
         let message = format!("The specified role definition with ID '{name}' does not exist.");
@@ -74,7 +74,11 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
     let assignable_scopes: Vec<String> = serde_json::from_value(assignable_scopes)
         .map_err(|error| malformed(&format!("'properties.assignableScopes': {error}")))?;
     let taken = |other: &RoleDefinition| other.name != name && other.role_name.eq_ignore_ascii_case(&role_name);
-    if built_in_roles().values().chain(state.definitions.values()).any(taken) {
+    if built_in_roles()
+        .values()
+        .chain(state.live.definitions.values())
+        .any(taken)
+    {
         let message = "A custom role with the same name already exists in this directory. Use a different name.";
         return Err(Answer::conflict("RoleDefinitionWithSameNameExists", message));
     }
@@ -88,7 +92,7 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
         assignable_scopes,
     };
     let answer = Answer::json(StatusCode::CREATED, rendered(&role, scope));
-    state.definitions.insert(name, role);
+    state.live.definitions.insert(name, role);
     Ok(answer)
 }
 
@@ -97,6 +101,7 @@ pub(super) fn delete(state: &mut State, scope: &str, name: &str) -> Outcome<Answ
         return Ok(Answer::empty(StatusCode::NO_CONTENT));
     };
     if state
+        .live
         .assignments
         .values()
         .any(|assignment| assignment.role_definition_id == name)
@@ -104,7 +109,7 @@ pub(super) fn delete(state: &mut State, scope: &str, name: &str) -> Outcome<Answ
         let message = "There are existing role assignments referencing role. Remove them before deleting the role.";
         return Err(Answer::conflict("RoleDefinitionHasAssignments", message));
     }
-    let removed = state.definitions.remove(&name);
+    let removed = state.live.definitions.remove(&name);
     Ok(removed.map_or_else(
         || Answer::empty(StatusCode::NO_CONTENT),
         |role| Answer::ok(rendered(&role, scope)),

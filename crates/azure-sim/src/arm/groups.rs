@@ -27,19 +27,21 @@ pub(super) fn subscription(call: &Call<'_>, id: &str) -> Answer {
 }
 
 pub(super) fn list(call: &Call<'_>, state: &State, subscription: &str) -> Outcome<Answer> {
-    let groups = state
+    let groups = call
+        .listed(state)
         .groups
         .iter()
         .filter(|(_, group)| group.subscription_id.eq_ignore_ascii_case(subscription));
     call.page(groups.map(|(key, group)| (key.clone(), rendered(group))))
 }
 
-pub(super) fn get(state: &State, subscription: &str, name: &str) -> Outcome<Answer> {
-    state.group(subscription, name).map(|group| Answer::ok(rendered(group)))
+pub(super) fn get(call: &Call<'_>, state: &State, subscription: &str, name: &str) -> Outcome<Answer> {
+    let found = call.read(state).group(subscription, name);
+    found.map(|group| Answer::ok(rendered(group)))
 }
 
 pub(super) fn head(state: &State, subscription: &str, name: &str) -> Answer {
-    let found = state.group(subscription, name).is_ok();
+    let found = state.live.group(subscription, name).is_ok();
     Answer::empty(if found {
         StatusCode::NO_CONTENT
     } else {
@@ -58,10 +60,10 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, subscription: &str, name: 
     let tags = tags(&body)?.unwrap_or_default();
     let location = location(&body)?.ok_or_else(location_required)?;
     let key = group_key(subscription, name);
-    if state.groups.contains_key(&key) {
-        state.writable_group(subscription, name)?;
+    if state.live.groups.contains_key(&key) {
+        state.live.writable_group(subscription, name)?;
     }
-    if let Some(group) = state.groups.get_mut(&key) {
+    if let Some(group) = state.live.groups.get_mut(&key) {
         if group.location != location {
             let message = format!(
                 "Invalid resource group location '{location}'. The Resource group already exists in location '{}'.",
@@ -81,15 +83,15 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, subscription: &str, name: 
         gone_at: None,
     };
     let answer = Answer::json(StatusCode::CREATED, rendered(&group));
-    state.groups.insert(key, group);
+    state.live.groups.insert(key, group);
     Ok(answer)
 }
 
 pub(super) fn patch(call: &Call<'_>, state: &mut State, subscription: &str, name: &str) -> Outcome<Answer> {
-    state.writable_group(subscription, name)?;
+    state.live.writable_group(subscription, name)?;
     let changed = tags(&call.incoming.json()?)?;
-    let Some(group) = state.groups.get_mut(&group_key(subscription, name)) else {
-        return get(state, subscription, name);
+    let Some(group) = state.live.groups.get_mut(&group_key(subscription, name)) else {
+        return get(call, state, subscription, name);
     };
     if let Some(changed) = changed {
         group.tags = changed;
@@ -98,9 +100,9 @@ pub(super) fn patch(call: &Call<'_>, state: &mut State, subscription: &str, name
 }
 
 pub(super) fn delete(call: &Call<'_>, state: &mut State, subscription: &str, name: &str) -> Outcome<Answer> {
-    state.group(subscription, name)?;
-    let Some(group) = state.groups.get_mut(&group_key(subscription, name)) else {
-        return get(state, subscription, name);
+    state.live.group(subscription, name)?;
+    let Some(group) = state.live.groups.get_mut(&group_key(subscription, name)) else {
+        return get(call, state, subscription, name);
     };
     let gone_at = after(call.now, call.config.group_deletion);
     group.gone_at.get_or_insert(gone_at);
@@ -116,7 +118,7 @@ pub(super) fn operation(call: &Call<'_>, state: &State, subscription: &str, name
             && group.subscription_id.eq_ignore_ascii_case(subscription)
             && operation_name(group) == name
     };
-    match state.groups.values().find(going_on) {
+    match state.live.groups.values().find(going_on) {
         Some(_) => accepted(call, subscription, name),
         None => Answer::empty(StatusCode::OK),
     }

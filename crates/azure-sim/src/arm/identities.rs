@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::answer::{Answer, Outcome};
 use crate::arm::admission::{TOO_MANY, throttled};
 use crate::arm::call::Call;
-use crate::arm::tags::{location, location_required, malformed, tags};
+use crate::arm::tags::{location, location_required, malformed, modify, tags};
 use crate::arm::versions;
 use crate::arm::versions::{WITH_ASSIGNMENT_RESTRICTIONS, WITH_ISOLATION_SCOPE};
 use crate::model::{Identity, IdentityId, group_key};
@@ -25,17 +25,20 @@ struct Wishes {
 pub(super) fn list(call: &Call<'_>, state: &State, subscription: &str, group: Option<&str>) -> Outcome<Answer> {
     let scope = match group {
         Some(group) => {
-            state.group(subscription, group)?;
+            state.live.group(subscription, group)?;
             group_key(subscription, group)
         }
         None => format!("/subscriptions/{subscription}"),
     };
-    let within = state.identities.iter().filter(|(key, _)| lies_within(key, &scope));
+    let listed = call.listed(state).identities.iter();
+    let within = listed.filter(|(key, _)| lies_within(key, &scope));
     call.page(within.map(|(key, identity)| (key.clone(), rendered(call, identity))))
 }
 
 pub(super) fn get(call: &Call<'_>, state: &State, id: &IdentityId) -> Outcome<Answer> {
-    state.identity(id).map(|identity| Answer::ok(rendered(call, identity)))
+    state.live.group(&id.subscription_id, &id.resource_group)?;
+    let found = call.read(state).identity(id);
+    found.map(|identity| Answer::ok(rendered(call, identity)))
 }
 
 /// Creates an identity, or replaces its tags.
@@ -47,12 +50,13 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, id: &IdentityId) -> Outcom
         );
         return Err(Answer::bad_request("InvalidResourceName", message));
     }
-    state.writable_group(&id.subscription_id, &id.resource_group)?;
+    state.live.writable_group(&id.subscription_id, &id.resource_group)?;
     let body = call.incoming.json()?;
-    let tags = tags(&body)?.unwrap_or_default();
+    let mut tags = tags(&body)?.unwrap_or_default();
+    modify(&mut tags, &call.config.tag_policies, &id.to_string());
     let location = location(&body)?.ok_or_else(location_required)?;
     let wishes = Wishes::read(call, &body)?;
-    if let Some(identity) = state.identities.get_mut(&id.key()) {
+    if let Some(identity) = state.live.identities.get_mut(&id.key()) {
         if identity.location != location {
             let message = format!(
                 "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.",
@@ -84,28 +88,27 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, id: &IdentityId) -> Outcom
     };
     wishes.grant(&mut identity);
     let answer = Answer::json(StatusCode::CREATED, rendered(call, &identity)).with_header("location", id.to_string());
-    state.identities.insert(id.key(), identity);
+    state.live.identities.insert(id.key(), identity);
     Ok(answer)
 }
 
 /// Changes what the body speaks of, and nothing else.
 pub(super) fn patch(call: &Call<'_>, state: &mut State, id: &IdentityId) -> Outcome<Answer> {
-    state.writable_group(&id.subscription_id, &id.resource_group)?;
+    state.live.writable_group(&id.subscription_id, &id.resource_group)?;
     let body = call.incoming.json()?;
     let (tags, wishes) = (tags(&body)?, Wishes::read(call, &body)?);
-    let Some(identity) = state.identities.get_mut(&id.key()) else {
-        return get(call, state, id);
-    };
+    let identity = state.live.identity_mut(id)?;
     if let Some(tags) = tags {
         identity.tags = tags;
     }
+    modify(&mut identity.tags, &call.config.tag_policies, &id.to_string());
     wishes.grant(identity);
     Ok(Answer::ok(rendered(call, identity)))
 }
 
 /// Deletes an identity and its credentials. Role assignments to it stay, as Azure leaves them.
 pub(super) fn delete(state: &mut State, id: &IdentityId) -> Outcome<Answer> {
-    state.group(&id.subscription_id, &id.resource_group)?;
+    state.live.group(&id.subscription_id, &id.resource_group)?;
     let was_there = state.remove_identity(id).is_some();
     Ok(Answer::empty(if was_there {
         StatusCode::OK
@@ -115,12 +118,11 @@ pub(super) fn delete(state: &mut State, id: &IdentityId) -> Outcome<Answer> {
 }
 
 pub(super) fn act(call: &Call<'_>, state: &mut State, id: &IdentityId, action: &str) -> Outcome<Answer> {
-    state.identity(id)?;
+    state.live.group(&id.subscription_id, &id.resource_group)?;
+    let identity = state.live.identity_mut(id)?;
     match action.to_lowercase().as_str() {
         "revoketokens" if call.version >= versions::WITH_TOKEN_REVOCATION => {
-            if let Some(identity) = state.identities.get_mut(&id.key()) {
-                identity.tokens_valid_from = Some(call.now);
-            }
+            identity.tokens_valid_from = Some(call.now);
             Ok(Answer::empty(StatusCode::OK))
         }
         // Nothing that an identity could be assigned to is simulated.

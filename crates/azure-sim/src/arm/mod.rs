@@ -7,6 +7,7 @@ mod definitions;
 mod groups;
 pub(crate) mod headers;
 mod identities;
+mod locks;
 mod paging;
 mod role_assignments;
 mod tags;
@@ -51,16 +52,17 @@ async fn admitted(cloud: &Cloud, applicant: Applicant<'_>, remaining: &mut Vec<(
         caller,
     } = applicant;
     let version = versions::check(target, incoming)?;
-    admission::subscription(config, target)?;
+    admission::subscription(config, incoming, target)?;
     let _writing = cloud.with_state(|state, now| {
         remaining.extend(admission::throttle(state, applicant, now)?);
         admission::authorize(state, applicant, now)?;
+        locks::require_unlocked(&state.live, incoming, target)?;
         admission::credential_write(cloud, state, incoming, target)
     })?;
     if !config.latency.is_zero() {
         tokio::time::sleep(config.latency).await;
     }
-    cloud.with_state(|state, now| {
+    let dispatch = |state: &mut State, now| {
         let call = Call {
             incoming,
             config,
@@ -69,7 +71,12 @@ async fn admitted(cloud: &Cloud, applicant: Applicant<'_>, remaining: &mut Vec<(
             now,
         };
         call.dispatch(state, target)
-    })
+    };
+    if incoming.writes() {
+        cloud.change_state(dispatch)
+    } else {
+        cloud.with_state(dispatch)
+    }
 }
 
 // === impl Call ===
@@ -81,7 +88,7 @@ impl Call<'_> {
             Target::Subscription(id) if *method == Method::GET => Ok(groups::subscription(self, id)),
             Target::Groups(subscription) if *method == Method::GET => groups::list(self, state, subscription),
             Target::Group { subscription, name } => match *method {
-                Method::GET => groups::get(state, subscription, name),
+                Method::GET => groups::get(self, state, subscription, name),
                 Method::HEAD => Ok(groups::head(state, subscription, name)),
                 Method::PUT => groups::put(self, state, subscription, name),
                 Method::PATCH => groups::patch(self, state, subscription, name),
@@ -104,7 +111,7 @@ impl Call<'_> {
             Target::IdentityAction(id, action) if *method == Method::POST => identities::act(self, state, id, action),
             Target::Credentials(id) if *method == Method::GET => credentials::list(self, state, id),
             Target::Credential(id, name) => match *method {
-                Method::GET => credentials::get(state, id, name),
+                Method::GET => credentials::get(self, state, id, name),
                 Method::PUT => credentials::put(self, state, id, name),
                 Method::DELETE => credentials::delete(self, state, id, name),
                 _ => Err(self.not_allowed()),
@@ -119,14 +126,14 @@ impl Call<'_> {
         match target {
             Target::RoleAssignments { scope } if *method == Method::GET => role_assignments::list(self, state, scope),
             Target::RoleAssignment { scope, name } => match *method {
-                Method::GET => role_assignments::get(state, scope, name),
+                Method::GET => role_assignments::get(self, state, scope, name),
                 Method::PUT => role_assignments::put(self, state, scope, name),
                 Method::DELETE => Ok(role_assignments::delete(state, scope, name)),
                 _ => Err(self.not_allowed()),
             },
             Target::RoleDefinitions { scope } if *method == Method::GET => definitions::list(self, state, scope),
             Target::RoleDefinition { scope, name } => match *method {
-                Method::GET => definitions::get(state, scope, name),
+                Method::GET => definitions::get(self, state, scope, name),
                 Method::PUT => definitions::put(self, state, scope, name),
                 Method::DELETE => definitions::delete(state, scope, name),
                 _ => Err(self.not_allowed()),

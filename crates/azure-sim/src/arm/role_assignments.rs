@@ -11,6 +11,7 @@ use crate::clock::after;
 use crate::incoming::Incoming;
 use crate::model::{IdentityId, RoleAssignment};
 use crate::names::guid;
+use crate::resources::Resources;
 use crate::state::State;
 use crate::target::{lies_within, segments, subscription_of};
 
@@ -35,7 +36,8 @@ struct Filter {
 pub(super) fn list(call: &Call<'_>, state: &State, scope: &str) -> Outcome<Answer> {
     exists(state, scope)?;
     let filter = Filter::read(call.incoming.query("$filter"))?;
-    let mut matching: Vec<(String, Value)> = state
+    let mut matching: Vec<(String, Value)> = call
+        .listed(state)
         .assignments
         .values()
         .filter(|assignment| filter.holds(assignment, scope))
@@ -45,8 +47,8 @@ pub(super) fn list(call: &Call<'_>, state: &State, scope: &str) -> Outcome<Answe
     call.page(matching.into_iter())
 }
 
-pub(super) fn get(state: &State, scope: &str, name: &str) -> Outcome<Answer> {
-    let found = find(state, scope, name).ok_or_else(|| {
+pub(super) fn get(call: &Call<'_>, state: &State, scope: &str, name: &str) -> Outcome<Answer> {
+    let found = find(call.read(state), scope, name).ok_or_else(|| {
         let message = format!("The role assignment '{name}' is not found.");
         Answer::error(StatusCode::NOT_FOUND, "RoleAssignmentNotFound", message)
     })?;
@@ -54,8 +56,8 @@ pub(super) fn get(state: &State, scope: &str, name: &str) -> Outcome<Answer> {
 }
 
 pub(super) fn delete(state: &mut State, scope: &str, name: &str) -> Answer {
-    let found = find(state, scope, name).map(|found| found.name);
-    let removed = found.and_then(|found| state.assignments.remove(&found));
+    let found = find(&state.live, scope, name).map(|found| found.name);
+    let removed = found.and_then(|found| state.live.assignments.remove(&found));
     removed.map_or_else(
         || Answer::empty(StatusCode::NO_CONTENT),
         |removed| Answer::ok(rendered(&removed)),
@@ -69,8 +71,11 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
         Answer::bad_request("InvalidRoleAssignmentId", message)
     })?;
     exists(state, scope)?;
+    if let Some((subscription, group)) = group_of(scope) {
+        state.live.writable_group(&subscription, &group)?;
+    }
     let wish = Wish::read(&call.incoming.json()?)?;
-    if role(state, wish.role_definition_id).is_none() {
+    if role(&state.live, wish.role_definition_id).is_none() {
         let id = wish.role_definition_id.simple();
         let message = format!("The specified role definition with ID '{id}' does not exist.");
         return Err(Answer::bad_request("RoleDefinitionDoesNotExist", message));
@@ -81,7 +86,7 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
             && other.principal_id == wish.principal_id
             && other.role_definition_id == wish.role_definition_id
     };
-    if let Some(existing) = state.assignments.get_mut(&name) {
+    if let Some(existing) = state.live.assignments.get_mut(&name) {
         if !same(existing) {
             let message = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.";
             return Err(Answer::bad_request("RoleAssignmentUpdateNotPermitted", message));
@@ -92,7 +97,7 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
         existing.updated_on = call.now;
         return Ok(Answer::ok(rendered(existing)));
     }
-    if state.assignments.values().any(same) {
+    if state.live.assignments.values().any(same) {
         return Err(Answer::conflict(
             "RoleAssignmentExists",
             "The role assignment already exists.",
@@ -122,6 +127,7 @@ fn has_room(call: &Call<'_>, state: &State, scope: &str) -> Outcome<()> {
     if let Some(subscription) = subscription_of(scope) {
         let subscription = format!("/subscriptions/{subscription}");
         let held = state
+            .live
             .assignments
             .values()
             .filter(|other| lies_within(&other.scope, &subscription))
@@ -136,7 +142,7 @@ fn has_room(call: &Call<'_>, state: &State, scope: &str) -> Outcome<()> {
 
 /// The principal's type. Saying it spares the look into the directory, where a new principal may be missing yet.
 fn principal_type(call: &Call<'_>, state: &State, wish: &Wish) -> Outcome<String> {
-    let identity = state.identity_of_principal(wish.principal_id);
+    let identity = state.live.identity_of_principal(wish.principal_id);
     let replicated =
         identity.filter(|identity| after(identity.created_at, call.config.principal_replication) <= call.now);
     let is_user = call
@@ -176,7 +182,7 @@ pub(super) fn asked(incoming: &Incoming) -> Vec<(&'static str, String)> {
 
 /// What an assignment is, as conditions know it.
 pub(super) fn held(state: &State, scope: &str, name: &str) -> Vec<(&'static str, String)> {
-    find(state, scope, name).map_or_else(Vec::new, |found| {
+    find(&state.live, scope, name).map_or_else(Vec::new, |found| {
         let (role, principal) = (found.role_definition_id.to_string(), found.principal_id.to_string());
         attributes(Some(&role), Some(&principal), Some(&found.principal_type))
     })
@@ -202,21 +208,29 @@ fn attributes(
 /// The scope must be one that exists, as far as this cloud holds such things: what lies in a resource group and is no
 /// identity is taken to exist.
 pub(super) fn exists(state: &State, scope: &str) -> Outcome<()> {
-    let segments = segments(scope);
-    let names: Vec<&str> = segments.iter().map(String::as_str).collect();
-    if let ["subscriptions", subscription, groups, group, ..] = names.as_slice()
-        && groups.eq_ignore_ascii_case("resourceGroups")
-    {
-        state.group(subscription, group)?;
+    if let Some((subscription, group)) = group_of(scope) {
+        state.live.group(&subscription, &group)?;
     }
     match scope.parse::<IdentityId>() {
-        Ok(id) => state.identity(&id).map(drop),
+        Ok(id) => state.live.identity(&id).map(drop),
         Err(_) => Ok(()),
     }
 }
 
-fn find<'a>(state: &'a State, scope: &str, name: &str) -> Option<&'a RoleAssignment> {
-    state
+/// The subscription and the name of the resource group that the scope is or lies in.
+fn group_of(scope: &str) -> Option<(String, String)> {
+    match segments(scope).as_slice() {
+        [subscriptions, subscription, groups, group, ..]
+            if subscriptions.eq_ignore_ascii_case("subscriptions") && groups.eq_ignore_ascii_case("resourceGroups") =>
+        {
+            Some((subscription.clone(), group.clone()))
+        }
+        _ => None,
+    }
+}
+
+fn find<'a>(resources: &'a Resources, scope: &str, name: &str) -> Option<&'a RoleAssignment> {
+    resources
         .assignments
         .get(&guid(name)?)
         .filter(|assignment| same_scope(&assignment.scope, scope))

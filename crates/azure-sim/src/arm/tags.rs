@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::answer::{Answer, Outcome};
+use crate::config::TagPolicy;
 use crate::names::region;
+use crate::target::lies_within;
 
 /// <https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations>
 const MOST_TAGS: usize = 50;
@@ -46,6 +48,19 @@ pub(super) fn tags(body: &Map<String, Value>) -> Outcome<Option<BTreeMap<String,
         tags.insert(name.clone(), value.to_owned());
     }
     Ok(Some(tags))
+}
+
+/// What Azure Policies make of the tags of the resource with this id.
+pub(super) fn modify(tags: &mut BTreeMap<String, String>, policies: &[TagPolicy], id: &str) {
+    for TagPolicy { scope, tag, value } in policies {
+        if !lies_within(id, scope) {
+            continue;
+        }
+        tags.retain(|name, _| !name.eq_ignore_ascii_case(tag));
+        if let Some(value) = value {
+            tags.insert(tag.clone(), value.clone());
+        }
+    }
 }
 
 /// The region of a body, as it is stored; `None` when it does not speak of it.

@@ -66,7 +66,7 @@ pub(super) async fn issue(cloud: &Cloud, incoming: &Incoming) -> Result<Answer, 
 fn trusting_identity(cloud: &Cloud, client: &str, assertion: &Assertion) -> Result<Identity, EntraError> {
     let config = cloud.settings();
     cloud.with_state(|state, now| {
-        let identity = Uuid::try_parse(client).ok().and_then(|client| state.identity_of_client(client));
+        let identity = Uuid::try_parse(client).ok().and_then(|client| state.live.identity_of_client(client));
         let heard_of = identity.filter(|identity| after(identity.created_at, config.identity_propagation) <= now);
         let identity = heard_of.ok_or_else(|| {
             let message = format!(

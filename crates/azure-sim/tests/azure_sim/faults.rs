@@ -116,6 +116,30 @@ async fn a_write_takes_effect_at_the_end_of_its_latency() {
     assert_eq!(cloud.simulator.snapshot().identities.len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_late_write_is_carried_out_long_after_its_caller_gave_up() {
+    let cloud = Cloud::new(Config::default()).await;
+    let late = Fault::on("PUT").kind(ResourceKind::Identity);
+    let minute = Duration::from_mins(1);
+    cloud
+        .simulator
+        .inject(late.respond(504, "GatewayTimeout").execute_after(minute));
+    cloud.put_identity("ide").await.expect_error(504, "GatewayTimeout");
+    cloud.get(&identity("ide")).await.expect_status(404);
+    tokio::time::sleep(minute + Duration::from_secs(1)).await;
+    cloud.get(&identity("ide")).await.expect_status(200);
+
+    cloud.simulator.inject(Fault::on("DELETE").delay(minute));
+    assert!(
+        timeout(Duration::from_secs(10), cloud.delete(&identity("ide")))
+            .await
+            .is_err()
+    );
+    cloud.get(&identity("ide")).await.expect_status(200);
+    tokio::time::sleep(minute).await;
+    cloud.get(&identity("ide")).await.expect_status(404);
+}
+
 #[tokio::test]
 async fn faults_skip_count_and_are_cleared() {
     let cloud = Cloud::new(Config::default()).await;
