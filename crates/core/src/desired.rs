@@ -124,33 +124,58 @@ pub struct DesiredRemoval {
     pub(crate) sharing: Sharing,
 }
 
-/// The end of an identity when all trust through it is taken away.
+/// The end of an identity, and of the service accounts that the operator created, when all trust through them is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// It stays.
+    /// The binding goes on. All of them stay: running pods hold tokens for the Kubernetes API by the UID of
+    /// their service account, and a policy that was written anew must not end those.
+    Stay,
+    /// The binding goes, and the identity stays.
     Retain,
-    /// It is deleted when it is exactly this binding's and nobody else uses it.
+    /// The binding goes, and the identity is deleted when it is exactly this binding's and nobody else uses it.
     Delete,
-    /// It is deleted when it is exactly this binding's, though others still use it.
+    /// The binding goes, and the identity is deleted when it is exactly this binding's, though others still use it.
     DeleteDespiteUsers,
 }
 
-/// A binding that may not have what it asks for: what it has is taken away, and a managed identity stays.
+/// A binding that may not have what it asks for: its trust is taken away, and a managed identity and the service accounts stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredDenial {
     removal: DesiredRemoval,
     why: NotPermitted,
 }
 
+// === impl Ending ===
+
+impl Ending {
+    /// Whether the identity may be deleted.
+    #[must_use]
+    pub const fn deletes_identity(self) -> bool {
+        match self {
+            Self::Stay | Self::Retain => false,
+            Self::Delete | Self::DeleteDespiteUsers => true,
+        }
+    }
+
+    /// Whether the service accounts that the operator created are deleted.
+    #[must_use]
+    pub const fn deletes_accounts(self) -> bool {
+        match self {
+            Self::Stay => false,
+            Self::Retain | Self::Delete | Self::DeleteDespiteUsers => true,
+        }
+    }
+}
+
 // === impl DesiredDenial ===
 
 impl DesiredDenial {
-    /// Takes away what is there as a removal would, and the identity stays: what the spec says about the end is not permitted
-    /// either.
+    /// Takes away what is there as a removal would, and nothing is deleted that others may hold on to: what the spec says about
+    /// the end is not permitted either.
     pub(crate) fn new(removal: DesiredRemoval, why: NotPermitted) -> Self {
         Self {
             removal: DesiredRemoval {
-                ending: Ending::Retain,
+                ending: Ending::Stay,
                 ..removal
             },
             why,

@@ -225,7 +225,11 @@ async fn a_service_account_that_leaves_the_spec_is_released_after_its_credential
         });
         let left = world.ready("orders").await;
         assert_eq!(left.status.unwrap().service_accounts.len(), 1);
-        assert_eq!(world.account("created"), None, "we made it");
+        let created = world.account("created").unwrap();
+        assert_eq!(
+            created.metadata.annotations, None,
+            "only the end of the binding deletes it"
+        );
         assert_eq!(world.annotation("adopted", keys::CLIENT_ID_ANNOTATION), None);
         assert_eq!(world.identity().credentials.len(), 1);
         let asked = world.asked();

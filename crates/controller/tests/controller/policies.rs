@@ -34,7 +34,11 @@ async fn is_denied(world: &World) {
 async fn trust_is_gone(world: &World) {
     is_denied(world).await;
     assert_eq!(world.identity().credentials, [], "and the identity stays");
-    assert_eq!(world.account("orders"), None, "it was made for the binding");
+    assert_eq!(
+        world.account("orders").unwrap().metadata.annotations,
+        None,
+        "and so does the service account"
+    );
     let asked = world.asked();
     let last_write = asked.iter().rfind(|line| !line.starts_with("GET"));
     assert_eq!(last_write.map(String::as_str), Some("DELETE credential: 200"));
@@ -65,6 +69,35 @@ async fn a_policy_that_is_deleted_takes_the_trust_with_it() {
         world.ready("orders").await;
         world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
         trust_is_gone(world).await;
+    })
+    .await;
+}
+
+/// `kubectl replace --force` of a policy, or a label that was off a namespace for a moment, deleted the service accounts: those that
+/// came instead had other UIDs, and the tokens that pods held for the Kubernetes API were refused.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_written_anew_leaves_the_service_accounts_standing() {
+    story(async |world| {
+        let payments = || policy("payments").namespace(NAMESPACE).existing(&elsewhere()).build();
+        world.cluster.seed(payments());
+        bind_elsewhere(world);
+        world.ready("orders").await;
+        let uid = |world: &World| world.account("orders").unwrap().metadata.uid.unwrap();
+        let before = uid(world);
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        trust_is_gone(world).await;
+        assert_eq!(uid(world), before);
+        world.cluster.seed(payments());
+        world.ready("orders").await;
+        assert_eq!(uid(world), before);
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        trust_is_gone(world).await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert!(
+            world.account("orders").is_none(),
+            "it goes with the binding that it was created for"
+        );
     })
     .await;
 }

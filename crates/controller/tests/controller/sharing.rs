@@ -194,7 +194,10 @@ async fn two_that_are_denied_both_lose_what_they_share() {
         world.says("second", Reason::NotPermitted).await;
         world
             .until("nothing of it is left", |world| {
-                world.identity().credentials.is_empty() && world.account("orders").is_none()
+                let bare = world
+                    .account("orders")
+                    .is_some_and(|account| account.metadata.annotations.is_none());
+                world.identity().credentials.is_empty() && bare
             })
             .await;
     })

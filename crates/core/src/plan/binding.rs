@@ -50,7 +50,7 @@ fn forfeit(desired: &DesiredBinding, sharing: Sharing) -> DesiredRemoval {
         revocable: desired.granted.revocable(),
         owner: desired.owner.clone(),
         managed: true,
-        ending: Ending::Retain,
+        ending: Ending::Stay,
         orphan_denied: None,
         sharing,
     }

@@ -9,7 +9,11 @@ use super::service_accounts::release;
 use super::steps::{Plan, Revocation};
 use crate::desired::{DesiredRemoval, Ending};
 use crate::fault::Blocked;
-use crate::observed::{Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
+use crate::names::{BindingUid, ServiceAccountName};
+use crate::observed::{
+    BoundBy, Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, ObservedServiceAccount,
+    PresentIdentity,
+};
 
 pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
@@ -26,14 +30,26 @@ pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
     let released = observed.service_accounts.iter().filter_map(|(name, seen)| {
         let label = desired
             .sharing
-            .label_to_release(&desired.owner, name, seen, observed.azure.identity.present())?;
-        Some(release(name, seen, label))
+            .label_to_release(&desired.owner, name, seen, observed.azure.identity.present())
+            .or_else(|| left_by_denial(desired, name, seen))?;
+        Some(release(name, seen, label, desired.ending))
     });
     plan.revocations.extend(released);
     if let ObservedIdentity::Present(present) = &observed.azure.identity {
         delete_identity(desired, present, &observed.azure.role_assignments, &mut plan);
     }
     plan
+}
+
+/// The label that a service account had which we created, when a denial took our marks off it and the binding goes now: nobody else
+/// wants it.
+fn left_by_denial<'a>(
+    desired: &'a DesiredRemoval,
+    name: &ServiceAccountName,
+    seen: &ObservedServiceAccount,
+) -> Option<&'a BindingUid> {
+    let left = seen.bound_by == BoundBy::Nobody && seen.created_by_us && desired.ending.deletes_accounts();
+    (left && desired.sharing.claims_alone(name)).then_some(&desired.owner.uid)
 }
 
 fn delete_identity(
@@ -43,7 +59,7 @@ fn delete_identity(
     plan: &mut Plan,
 ) {
     let ours_to_delete =
-        desired.managed && desired.ending != Ending::Retain && desired.owner.owns_exactly(&present.tags);
+        desired.managed && desired.ending.deletes_identity() && desired.owner.owns_exactly(&present.tags);
     let ObservedRoleAssignments::Known(role_assignments) = role_assignments else {
         return;
     };
@@ -52,7 +68,7 @@ fn delete_identity(
     }
     let users = match desired.ending {
         Ending::DeleteDespiteUsers => Vec::new(),
-        Ending::Retain | Ending::Delete => users(desired, present, role_assignments),
+        Ending::Stay | Ending::Retain | Ending::Delete => users(desired, present, role_assignments),
     };
     if users.is_empty() {
         plan.revocations.push(Revocation::DeleteIdentity);

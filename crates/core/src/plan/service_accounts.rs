@@ -3,13 +3,14 @@
 use wio_api::Reason;
 
 use super::steps::{GrantStep, Plan, Revocation};
-use crate::desired::{DesiredBinding, DesiredServiceAccount};
+use crate::desired::{DesiredBinding, DesiredServiceAccount, Ending};
 use crate::fault::Blocked;
 use crate::names::{BindingUid, ServiceAccountName};
 use crate::observed::{BoundBy, IdentityFacts, Observed, ObservedServiceAccount};
 use crate::sharing::BindingLabel;
 
-/// Service accounts that are bound and no longer in the spec, unless another binding relies on them.
+/// Service accounts that are bound and no longer in the spec, unless another binding relies on them. They stay: only the end of the
+/// binding deletes what it created.
 pub(super) fn release_unwanted(desired: &DesiredBinding, observed: &Observed, plan: &mut Plan) {
     let released = observed.service_accounts.iter().filter_map(|(name, seen)| {
         if desired.wants(name) {
@@ -18,17 +19,22 @@ pub(super) fn release_unwanted(desired: &DesiredBinding, observed: &Observed, pl
         let label = desired
             .sharing
             .label_to_release(&desired.owner, name, seen, observed.azure.identity.present())?;
-        Some(release(name, seen, label))
+        Some(release(name, seen, label, Ending::Stay))
     });
     plan.revocations.extend(released);
 }
 
-pub(super) fn release(name: &ServiceAccountName, seen: &ObservedServiceAccount, label: &BindingUid) -> Revocation {
+pub(super) fn release(
+    name: &ServiceAccountName,
+    seen: &ObservedServiceAccount,
+    label: &BindingUid,
+    ending: Ending,
+) -> Revocation {
     Revocation::ReleaseServiceAccount {
         name: name.clone(),
         uid: seen.uid.clone(),
         label: label.clone(),
-        delete: seen.created_by_us,
+        delete: seen.created_by_us && ending.deletes_accounts(),
     }
 }
 

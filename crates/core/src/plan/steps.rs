@@ -30,7 +30,7 @@ pub enum Revocation {
         /// Its name.
         name: RoleAssignmentName,
     },
-    /// Let go of a service account: remove our annotations and label, and delete it when we created it.
+    /// Let go of a service account: remove our annotations and label, or delete it.
     ReleaseServiceAccount {
         /// The service account.
         name: ServiceAccountName,
@@ -38,7 +38,7 @@ pub enum Revocation {
         uid: ServiceAccountUid,
         /// The label that it carries: ours, or that of another binding that left it to us. With another one it is not meant any more.
         label: BindingUid,
-        /// Whether we created it.
+        /// Whether it is deleted, because we created it and the binding goes.
         delete: bool,
     },
     /// Delete the identity.

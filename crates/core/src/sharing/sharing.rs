@@ -147,6 +147,11 @@ impl Sharing {
         (!self.is_claimed(name, seen, identity)).then_some(label)
     }
 
+    /// Whether the binding claims a service account, and no sharer does.
+    pub(crate) fn claims_alone(&self, name: &ServiceAccountName) -> bool {
+        self.claims.accounts.contains(name) && !self.sharers.iter().any(|sharer| sharer.claims_account(name))
+    }
+
     fn is_claimed(
         &self,
         name: &ServiceAccountName,

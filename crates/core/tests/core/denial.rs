@@ -4,14 +4,16 @@ use proptest::prelude::*;
 use wio_api::{DeletionPolicy, IdentityOrigin, ManagedIdentity, ManagedIdentityPermission, Reason, keys};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity, Ending};
 use wio_core::known_state;
+use wio_core::names::ServiceAccountName;
 use wio_core::observed::{BoundBy, ObservedIdentity, Tags};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
+use wio_core::sharing::Sharer;
 use wio_testkit::fixtures::{binding, policy};
 
 use crate::given::{
     SUBSCRIPTION, UID, accounts_of, any_binding, any_policy, cases, config, denied, denied_as, denied_though, desired,
-    existing, generous, managed, object_of, permitted, recorded, rules_by,
+    existing, generous, gone, managed, name, object_of, parsed, permitted, recorded, rival, rules_by,
 };
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
 use crate::plan_roles::made;
@@ -42,6 +44,8 @@ proptest! {
 
         prop_assert!(!world.credentials().iter().any(|credential| is_ours(&bound, credential)));
         prop_assert!(world.accounts.values().all(|account| account.bound_by != BoundBy::Us));
+        let uids = |world: &World| world.accounts.values().map(|account| account.uid.clone()).collect::<Vec<_>>();
+        prop_assert_eq!(uids(&world), uids(&before.1), "a service account's UID is in other people's tokens");
         let seen = world.observe(&named);
         prop_assert!(!seen.azure.role_assignments.known().iter().any(|assignment| bound.owner.owns_assignment(assignment)));
         prop_assert_eq!(world.identity.as_ref().map(|identity| &identity.tags), before.1.identity.as_ref().map(|identity| &identity.tags));
@@ -120,6 +124,34 @@ fn a_denied_binding_keeps_naming_its_identity_and_nothing_else() {
     assert!(
         after.federated_credentials.is_empty() && after.service_accounts.is_empty() && after.authorized_by.is_empty()
     );
+}
+
+/// Written anew, a policy ends nothing but trust. The service accounts go with the binding that they were created for, also when it
+/// is denied by then, and never while another binding wants them.
+#[test]
+fn a_service_account_that_was_created_outlives_a_denial_and_goes_with_its_binding() {
+    let bound = desired(&managed(&["a", "b"]));
+    let named = accounts_of(&bound);
+    let mut world = World::as_desired(&bound);
+    for account in world.accounts.values_mut() {
+        account.created_by_operator = true;
+    }
+    settle(&mut world, &denied(&bound), &named);
+    assert_eq!(world.accounts.len(), 2);
+    let removal = gone(&bound, DeletionPolicy::RetainIdentity);
+    let wants_a = Sharer {
+        accounts: rival(&bound)
+            .accounts
+            .into_iter()
+            .filter(|claim| claim.account == name("a"))
+            .collect(),
+        ..rival(&bound)
+    };
+    let sharing = removal.sharing().clone();
+    let removal = removal.with_sharing(sharing.with(parsed(&managed(&["a", "b"])).claims, vec![wants_a]));
+    settle(&mut world, &removal, &named);
+    let left: Vec<&str> = world.accounts.keys().map(ServiceAccountName::as_str).collect();
+    assert_eq!(left, ["a"]);
 }
 
 fn adopting(object: &wio_api::WorkloadIdentityBinding, asks: bool, may: bool) -> DesiredBinding {
@@ -283,7 +315,7 @@ fn a_removal_that_is_made_a_denial_deletes_nothing_despite_anything() {
     eager.metadata.annotations = Some([annotation].into());
     let target = denied_as(&eager, &bound);
     let Desired::Denied(denial) = &target else { panic!() };
-    assert_eq!(denial.removal().ending, Ending::Retain);
+    assert_eq!(denial.removal().ending, Ending::Stay);
     let mut world = World::as_desired(&bound);
     let tags: Tags = world.identity.as_ref().unwrap().tags.clone();
     settle(&mut world, &target, &accounts_of(&bound));

@@ -121,7 +121,7 @@ fn what_is_not_allowed_is_taken_away_as_soon_as_something_may_have_been_made() {
             assert_eq!(*removal.revocable.identity(), name(EXISTING));
             assert_eq!(
                 (removal.managed, removal.ending, &removal.orphan_denied),
-                (false, Ending::Retain, &None),
+                (false, Ending::Stay, &None),
                 "{policy:?}"
             );
         }

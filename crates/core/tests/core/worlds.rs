@@ -288,7 +288,7 @@ impl World {
                 let labelled = match &account.bound_by {
                     BoundBy::Us => label.as_str() == UID,
                     BoundBy::Gone { uid } | BoundBy::Other { uid, .. } => uid == label,
-                    BoundBy::Nobody => false,
+                    BoundBy::Nobody => account.created_by_operator && label.as_str() == UID,
                 };
                 if account.uid != *uid || !labelled {
                     return Err(format!("{name} is not the one meant"));

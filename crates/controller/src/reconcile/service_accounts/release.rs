@@ -1,9 +1,10 @@
-//! Releasing a service account: our keys go, or the object itself when we created it and nobody else wrote to it.
+//! Releasing a service account: our keys go, or the object itself when the binding goes that we created it for and nobody else
+//! wrote to it.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use serde_json::Map;
+use serde_json::{Map, Value};
 use wio_api::keys;
 use wio_core::fault::Fault;
 use wio_core::names::{BindingUid, Namespace, ServiceAccountName, ServiceAccountUid};
@@ -23,7 +24,7 @@ pub(crate) struct Account<'a> {
 /// What becomes of the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// It stays.
+    /// It stays, and so does the mark that we created it: the binding may take it up again.
     Keep,
     /// It is deleted when we created it and nobody else wrote to it: whoever did has come to rely on it.
     DeleteIfCreated,
@@ -50,7 +51,7 @@ pub(crate) async fn release(
     let released = if ending == Ending::DeleteIfCreated && created && !written_by_others(&live) {
         delete(client, namespace, name, &live).await
     } else {
-        strip(client, namespace, account, &live).await
+        strip(client, namespace, account, &live, ending).await
     };
     match released {
         Err(fault) if is_not_found(&fault) => Ok(()),
@@ -76,15 +77,24 @@ async fn delete(
         .map(drop)
 }
 
-async fn strip(client: &Client, namespace: &Namespace, account: Account<'_>, live: &ObjectMeta) -> Result<(), Fault> {
+async fn strip(
+    client: &Client,
+    namespace: &Namespace,
+    account: Account<'_>,
+    live: &ObjectMeta,
+    ending: Ending,
+) -> Result<(), Fault> {
     let name = account.name;
+    let created = label(live, keys::CREATED_LABEL)
+        .filter(|_| ending == Ending::Keep)
+        .map(|value| (keys::CREATED_LABEL.to_owned(), Value::from(value)));
     let body = Applied {
         namespace,
         name,
         uid: Some(account.uid),
         // Another binding may put its own label there meanwhile, with the same field manager.
         version: live.resource_version.as_deref(),
-        labels: Map::new(),
+        labels: created.into_iter().collect(),
         annotations: Map::new(),
     };
     let parameters = PatchParams::apply(keys::FIELD_MANAGER);
