@@ -50,6 +50,8 @@ pub struct ReasonFacts {
     pub voice: Voice,
     /// What a write that failed for it says about what is remembered of Azure.
     pub doubt: Doubt,
+    /// What other requests would meet it as well.
+    pub reach: Reach,
     /// Whether a read that failed for it, and was due only because time went by, can be put off: that Azure is busy or away says
     /// nothing about a binding whose pods go on getting tokens.
     pub defers_read: bool,
@@ -103,6 +105,17 @@ pub enum Doubt {
     Now,
 }
 
+/// What other requests would meet the same fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// None that is known of: it is about one object.
+    Object,
+    /// Those to the same place: an identity with its credentials, a subscription's role assignments.
+    Place,
+    /// All to Azure.
+    Azure,
+}
+
 // === impl Disposition ===
 
 impl Disposition {
@@ -136,12 +149,19 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
         Reason::MassDisappearance => WAIT.voice(Voice::Alarm),
         Reason::InvalidSpec | Reason::NotPermitted | Reason::DeletionBlocked => STALLED,
 
-        Reason::Throttled => RETRY.next(next::BY_ITSELF).doubt(Doubt::None).defers_read(),
-        Reason::AzureUnavailable => RETRY.next(next::BY_ITSELF).defers_read(),
+        Reason::Throttled => RETRY
+            .next(next::BY_ITSELF)
+            .doubt(Doubt::None)
+            .reach(Reach::Place)
+            .defers_read(),
+        Reason::AzureUnavailable => RETRY.next(next::BY_ITSELF).reach(Reach::Place).defers_read(),
         Reason::AzureConflict => RETRY.next(next::BY_ITSELF),
         Reason::AzureRejected => STALLED.next(next::CHANGE_SPEC),
         Reason::AuthorizationFailed => STALLED.next(next::GIVE_ROLE),
-        Reason::CredentialUnavailable => RETRY.next(next::CHECK_CREDENTIALS).doubt(Doubt::None),
+        Reason::CredentialUnavailable => RETRY
+            .next(next::CHECK_CREDENTIALS)
+            .doubt(Doubt::None)
+            .reach(Reach::Azure),
         Reason::DisallowedByPolicy => STALLED.next(next::AZURE_POLICY),
         Reason::ScopeLocked => STALLED.next(next::LOCK),
         Reason::ResourceGroupNotFound => STALLED.next(next::CREATE_GROUP),
@@ -184,6 +204,7 @@ const RETRY: ReasonFacts = ReasonFacts {
     next_step: None,
     voice: Voice::Fault,
     doubt: Doubt::Now,
+    reach: Reach::Object,
     defers_read: false,
 };
 const WAIT: ReasonFacts = ReasonFacts {
@@ -223,6 +244,10 @@ impl ReasonFacts {
 
     const fn doubt(self, doubt: Doubt) -> Self {
         Self { doubt, ..self }
+    }
+
+    const fn reach(self, reach: Reach) -> Self {
+        Self { reach, ..self }
     }
 
     const fn defers_read(self) -> Self {

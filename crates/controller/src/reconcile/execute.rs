@@ -9,7 +9,7 @@ use wio_core::names::{Namespace, ServiceAccountName};
 use wio_core::observed::{Observed, PresentIdentity};
 use wio_core::orphaned::{EndMark, Orphaned};
 use wio_core::orphans::Removal;
-use wio_core::plan::{GrantStep, Plan, Revocation};
+use wio_core::plan::{GrantStep, Obstacles, Plan, Revocation};
 
 use super::context::Clients;
 use super::knowledge::WrittenAccount;
@@ -27,9 +27,9 @@ pub(crate) struct Executed {
     pub(crate) written: Vec<(ServiceAccountName, WrittenAccount)>,
 }
 
-/// Carries out the plan, step by step, and keeps what was observed true. It stops at the first fault of Azure: what follows
-/// depends on it. A fault of one service account does not keep the others from theirs, but the identity outlives it:
-/// trust ends first, and the identity goes last.
+/// Carries out the plan, step by step, and keeps what was observed true. One refused revocation stops no other, and nothing is given
+/// while something of Azure could not be taken away. The grants stop at the first fault of Azure: what follows depends on it. A fault
+/// of one service account does not keep the others from theirs.
 pub(crate) async fn execute(clients: &Clients, desired: &Desired, plan: Plan, observed: Observed) -> Executed {
     let mut executed = Executed {
         observed,
@@ -37,22 +37,25 @@ pub(crate) async fn execute(clients: &Clients, desired: &Desired, plan: Plan, ob
         plan_was_stale: false,
         written: Vec::new(),
     };
+    let target = (&desired.revocable(), &desired.owner().namespace);
+    let mut obstacles = Obstacles::default();
     for step in plan.revocations {
-        if step == Revocation::DeleteIdentity && !executed.faults.is_empty() {
-            return executed;
+        if !obstacles.allow(&step) {
+            continue;
         }
-        let target = (&desired.revocable(), &desired.owner().namespace);
-        let done = revoke(clients, target, &step).await.map(|()| {
-            step.fold(&mut executed.observed);
-            Progress::Done
-        });
-        if executed.ends_after(done) {
-            return executed;
+        match revoke(clients, target, &step).await {
+            Ok(()) => step.fold(&mut executed.observed),
+            Err(fault) => obstacles.meet(&step, fault),
         }
     }
+    let barred = obstacles.bar_grants();
+    executed.faults = obstacles.into_faults();
     let Desired::Bound(binding) = desired else {
         return executed;
     };
+    if barred {
+        return executed;
+    }
     for step in plan.grants {
         let done = grant(clients, binding, step, &mut executed).await;
         if executed.ends_after(done) {
@@ -142,21 +145,19 @@ pub(crate) async fn take_away(
     removal: &Removal,
     is_orphan: impl Fn(&Revocation) -> bool,
 ) -> Vec<Fault> {
-    let mut faults = Vec::new();
+    let target = (&removal.revocable, &removal.namespace);
+    let mut obstacles = Obstacles::default();
     for step in &removal.revocations {
-        // Trust ends first, and the identity goes last.
-        if !is_orphan(step) || *step == Revocation::DeleteIdentity && !faults.is_empty() {
-            return faults;
+        if !is_orphan(step) {
+            break;
         }
-        if let Err(fault) = revoke(clients, (&removal.revocable, &removal.namespace), step).await {
-            let ends = !matches!(fault, Fault::Kubernetes(_));
-            faults.push(fault);
-            if ends {
-                return faults;
-            }
+        if obstacles.allow(step)
+            && let Err(fault) = revoke(clients, target, step).await
+        {
+            obstacles.meet(step, fault);
         }
     }
-    faults
+    obstacles.into_faults()
 }
 
 async fn grant(

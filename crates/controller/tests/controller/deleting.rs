@@ -172,10 +172,9 @@ async fn a_deletion_that_azure_refuses_keeps_the_finalizer_and_says_why() {
                 Some(&[keys::FINALIZER.to_owned()][..])
             );
             assert!(message(&kept).contains(code), "{}", message(&kept));
-            if kind == ResourceKind::Credential {
-                assert!(world.account("orders").is_some(), "trust ends first");
-            }
-            assert!(world.has_identity());
+            let left = if kind == ResourceKind::Credential { 2 } else { 0 };
+            assert_eq!(world.identity().credentials.len(), left, "the identity goes last");
+            assert!(world.account("orders").is_none(), "and nothing else waits for it");
             world.azure.clear_faults();
             world.gone("orders").await;
             assert!(!world.has_identity());

@@ -1,6 +1,6 @@
 use serde_json::json;
-use wio_api::Reason;
-use wio_azure_sim::RoleAssignment;
+use wio_api::{Reason, WorkloadIdentityPolicy};
+use wio_azure_sim::{Fault, ResourceKind, RoleAssignment};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::world::*;
@@ -94,6 +94,39 @@ async fn a_deleted_role_assignment_is_made_again() {
         world.change_azure(|azure| azure.role_assignments.clear());
         let again = |world: &World| assignments(world).first().is_some_and(|again| again.name == before);
         world.until("it is there again", again).await;
+    })
+    .await;
+}
+
+/// A lock on one credential kept everything that came after it in the plan: another credential, the role, the annotations.
+#[tokio::test(start_paused = true)]
+async fn a_lock_on_one_credential_keeps_nothing_else() {
+    story(async |world| {
+        allow(world);
+        let locked = "locked";
+        world.create(orders().service_account(locked));
+        world.ready("orders").await;
+        let lock = Fault::on("DELETE").kind(ResourceKind::Credential).path(locked);
+        world.azure.inject(lock.forever().respond(409, "ScopeLocked"));
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "secrets");
+        let left = |world: &World| {
+            let credentials = world.identity().credentials;
+            credentials.len() == 1 && credentials[0].name.contains(locked) && assignments(world).is_empty()
+        };
+        world.until("only the locked one is left", left).await;
+        let denied = world.says("orders", Reason::ScopeLocked).await;
+        assert!(message(&denied).contains("lock"), "{}", message(&denied));
+        for account in ["orders", locked] {
+            assert_eq!(
+                world.annotation(account, wio_api::keys::CLIENT_ID_ANNOTATION),
+                None,
+                "{account}"
+            );
+        }
+        world.azure.clear_faults();
+        world
+            .until("it goes with its lock", |world| world.identity().credentials.is_empty())
+            .await;
     })
     .await;
 }

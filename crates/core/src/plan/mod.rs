@@ -3,6 +3,7 @@
 mod binding;
 mod credentials;
 mod identity;
+mod obstacles;
 mod removal;
 mod roles;
 mod service_accounts;
@@ -12,6 +13,7 @@ mod successors;
 use crate::desired::Desired;
 use crate::observed::Observed;
 
+pub use obstacles::Obstacles;
 pub(crate) use service_accounts::carries;
 pub use steps::{GrantStep, Plan, Revocation};
 pub use successors::successors;

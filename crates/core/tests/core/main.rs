@@ -21,6 +21,7 @@ mod given;
 mod known_state;
 mod names;
 mod names_role;
+mod obstacles;
 mod plan;
 mod plan_differences;
 mod plan_removal;
