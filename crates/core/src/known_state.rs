@@ -22,7 +22,7 @@ pub fn new_binding(desired: &DesiredBinding, recorded: &Recorded) -> Option<Azur
     (desired.identity.name_is_derived() && recorded.is_untouched()).then(|| AzureState {
         identity: ObservedIdentity::Absent,
         // Who is not there has no roles.
-        role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+        role_assignments: ObservedRoleAssignments::read(Vec::new()),
     })
 }
 
@@ -110,7 +110,7 @@ fn roles_from_status(
         })
     };
     let given: Vec<ObservedRoleAssignment> = desired.roles.iter().map(given).collect::<Option<_>>()?;
-    (given.len() == recorded.len()).then_some(ObservedRoleAssignments::Known(given))
+    (given.len() == recorded.len()).then_some(ObservedRoleAssignments::read(given))
 }
 
 /// Whether a plan may be carried out that was made from what is known without a read. Nothing is taken away from

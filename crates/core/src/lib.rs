@@ -17,6 +17,7 @@ pub mod fault;
 pub mod known_state;
 pub mod names;
 pub mod observed;
+mod observed_roles;
 pub mod orphaned;
 pub mod orphans;
 pub mod outcome;

@@ -1,13 +1,12 @@
 //! The observed state of the world for one binding, in Azure and in the cluster.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use crate::fault::AzureFault;
 use crate::names::{
-    Audience, BindingUid, ClientId, CredentialName, PrincipalId, RoleAssignmentName, RoleDefinitionGuid,
-    ServiceAccountName, ServiceAccountUid, TenantId,
+    Audience, BindingUid, ClientId, CredentialName, PrincipalId, RoleAssignmentName, ServiceAccountName,
+    ServiceAccountUid, TenantId,
 };
+pub use crate::observed_roles::{ObservedRoleAssignment, ObservedRoleAssignments, Unread};
 
 /// The observed state of the world: everything that planning needs to know. There is no empty one: what was not looked at cannot be planned for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,29 +97,6 @@ pub struct ObservedCredential {
     pub audiences: Vec<String>,
 }
 
-/// The role assignments as Azure showed them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ObservedRoleAssignments {
-    /// All of them, ours and others', also those that hold for the principal at a wider scope. None without a look when
-    /// none are asked for and none were before.
-    Known(Vec<ObservedRoleAssignment>),
-    /// They could not be looked at. No role is given or taken away then, and no identity deleted.
-    Unknown(AzureFault),
-}
-
-/// A role assignment as Azure showed it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ObservedRoleAssignment {
-    /// Its name.
-    pub name: RoleAssignmentName,
-    /// Where it holds, as written: a foreign one may hold at `/`, where none of ours can.
-    pub scope: String,
-    /// The role.
-    pub definition: RoleDefinitionGuid,
-    /// Who has the role.
-    pub principal: PrincipalId,
-}
-
 /// A service account as the API server showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedServiceAccount {
@@ -166,38 +142,6 @@ impl ObservedIdentity {
         match self {
             Self::Absent => None,
             Self::Present(present) => Some(present),
-        }
-    }
-}
-
-impl ObservedRoleAssignments {
-    /// The role assignments that are known.
-    #[must_use]
-    pub fn known(&self) -> &[ObservedRoleAssignment] {
-        match self {
-            Self::Known(assignments) => assignments,
-            Self::Unknown(_) => &[],
-        }
-    }
-}
-
-impl ObservedRoleAssignment {
-    /// Its Azure resource id.
-    #[must_use]
-    pub fn id(&self) -> String {
-        format!(
-            "{}/providers/Microsoft.Authorization/roleAssignments/{}",
-            self.scope.trim_end_matches('/'),
-            self.name
-        )
-    }
-}
-
-impl fmt::Display for ObservedRoleAssignment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.definition.built_in_name() {
-            Some(name) => write!(f, "{name} at {}", self.scope),
-            None => write!(f, "{} at {}", self.definition, self.scope),
         }
     }
 }
@@ -253,17 +197,12 @@ impl Observed {
 
     /// A role assignment was written, or an equal one was found.
     pub fn role_assigned(&mut self, assignment: ObservedRoleAssignment) {
-        if let ObservedRoleAssignments::Known(assignments) = &mut self.azure.role_assignments {
-            assignments.retain(|other| other.name != assignment.name);
-            assignments.push(assignment);
-        }
+        self.azure.role_assignments.assigned(assignment);
     }
 
     /// A role assignment was deleted.
     pub fn role_assignment_deleted(&mut self, name: RoleAssignmentName) {
-        if let ObservedRoleAssignments::Known(assignments) = &mut self.azure.role_assignments {
-            assignments.retain(|assignment| assignment.name != name);
-        }
+        self.azure.role_assignments.deleted(name);
     }
 
     /// A service account was created or annotated.

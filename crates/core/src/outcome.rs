@@ -4,7 +4,7 @@ use wio_api::Reason;
 
 use crate::desired::Desired;
 use crate::fault::{Blocked, Fault};
-use crate::observed::{Observed, ObservedRoleAssignments};
+use crate::observed::Observed;
 use crate::orphaned::EndMark;
 use crate::plan::{Plan, plan};
 use crate::reasons::{Disposition, disposition, facts};
@@ -144,12 +144,10 @@ impl Reconciled {
         matches!(self.desired, Desired::Gone(_)) && self.problems().is_empty()
     }
 
-    /// Why the role assignments are not known.
-    fn unseen_roles(&self) -> Option<Fault> {
-        match &self.observed.azure.role_assignments {
-            ObservedRoleAssignments::Unknown(fault) => Some(Fault::Azure(fault.clone())),
-            ObservedRoleAssignments::Known(_) => None,
-        }
+    /// Why the role assignments of some places are not known.
+    fn unseen_roles(&self) -> impl Iterator<Item = Fault> {
+        let unread = self.observed.azure.role_assignments.unread();
+        unread.map(|(_, place)| Fault::Azure(place.why.clone()))
     }
 
     fn problems(&self) -> Vec<Problem> {

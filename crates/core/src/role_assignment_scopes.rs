@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::binding::Binding;
 use crate::names::{IdentityId, PrincipalId, Scope};
-use crate::recorded::Recorded;
+use crate::observed::ObservedRoleAssignment;
+use crate::recorded::{Recorded, RecordedRoleAssignment};
 
 /// The need to read a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Roles of ours may be there: a place that cannot be read is a fault
-    /// ([`crate::observed::ObservedRoleAssignments::Unknown`]).
-    Required,
+    /// Roles of ours are or may be there, as the status remembers: a place that cannot be read is a fault, and until it can nobody
+    /// is trusted anew ([`crate::observed::ObservedRoleAssignments::may_hide_ours`]).
+    Remembered,
+    /// Roles are asked for there, and none was ever about to be given: a place that cannot be read is a fault.
+    Asked,
     /// Only roles that others gave can be there: a place that cannot be read is passed over.
     Optional,
 }
@@ -40,13 +43,13 @@ pub fn principals(now: Option<PrincipalId>, recorded: &Recorded) -> Vec<Principa
 /// its own subscription is looked at as well, for those that others gave it.
 #[must_use]
 pub fn to_read(identity: &IdentityId, binding: &Binding, last: Last) -> BTreeMap<Scope, Need> {
-    let claimed = binding.claims.roles.iter().map(|(_, scope)| scope);
     let recorded = &binding.recorded;
+    let claimed = binding.claims.roles.iter().map(|(_, scope)| scope);
     let left = recorded.role_assignments.iter().map(|assignment| &assignment.scope);
-    let mut places: BTreeMap<Scope, Need> = claimed
-        .chain(left)
-        .chain(&recorded.role_assignment_scopes)
-        .map(|scope| (scope.root(), Need::Required))
+    let remembered = left.chain(&recorded.role_assignment_scopes);
+    let asked = claimed.map(|scope| (scope.root(), Need::Asked));
+    let mut places: BTreeMap<Scope, Need> = asked
+        .chain(remembered.map(|scope| (scope.root(), Need::Remembered)))
         .collect();
     if last == Last::Yes {
         places
@@ -54,4 +57,28 @@ pub fn to_read(identity: &IdentityId, binding: &Binding, last: Last) -> BTreeMap
             .or_insert(Need::Optional);
     }
     places
+}
+
+/// The role assignments of ours that were recorded at a place. Their derived names prove that they are ours, so that they can be taken away
+/// though the place cannot be read.
+#[must_use]
+pub fn recorded_at(place: &Scope, binding: &Binding) -> Vec<ObservedRoleAssignment> {
+    let recorded = &binding.recorded;
+    let Some(principal) = recorded.identity.as_ref().and_then(|identity| identity.ids.principal) else {
+        return Vec::new();
+    };
+    let as_observed = |one: &RecordedRoleAssignment| ObservedRoleAssignment {
+        name: one.name,
+        scope: one.scope.to_string(),
+        definition: one.definition,
+        principal,
+    };
+    let there = recorded
+        .role_assignments
+        .iter()
+        .filter(|one| one.scope.root() == *place);
+    there
+        .map(as_observed)
+        .filter(|one| binding.owner.owns_assignment(one))
+        .collect()
 }

@@ -272,7 +272,7 @@ mod tests {
     fn state() -> AzureState {
         AzureState {
             identity: ObservedIdentity::Absent,
-            role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+            role_assignments: ObservedRoleAssignments::read(Vec::new()),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Observing the world: Azure as seldom as possible, and service accounts through the cache.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use wio_azure::Azure;
 use wio_core::binding::Binding;
@@ -9,9 +11,7 @@ use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::fault::Fault;
 use wio_core::known_state;
 use wio_core::names::{IdentityId, PrincipalId};
-use wio_core::observed::{
-    AzureState, Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity,
-};
+use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments, PresentIdentity, Unread};
 use wio_core::plan::plan;
 use wio_core::reasons::{Disposition, disposition, facts};
 use wio_core::role_assignment_scopes::{self, Last, Need};
@@ -127,6 +127,10 @@ async fn read_and_remember(
 ) -> Result<AzureState, Fault> {
     let state = read(&ctx.clients.azure, binding, desired.granted.identity(), Last::No).await?;
     memory.azure = Knowledge::read(state.clone(), ctx.books.slots.drift_interval());
+    if state.role_assignments.complete().is_none() {
+        // It is looked for again at the next try, and not only when drift is.
+        memory.azure.suspect(Duration::ZERO);
+    }
     Ok(state)
 }
 
@@ -162,25 +166,23 @@ async fn role_assignments(
     principal: Option<PrincipalId>,
     last: Last,
 ) -> ObservedRoleAssignments {
-    let places = role_assignment_scopes::to_read(id, binding, last);
-    let mut found: Vec<ObservedRoleAssignment> = Vec::new();
-    for principal in role_assignment_scopes::principals(principal, &binding.recorded) {
-        for (scope, need) in &places {
-            match (azure.list_role_assignments(scope, principal).await, need) {
-                (Ok(listed), _) => {
-                    for one in listed {
-                        // Those of a wider scope are in every list.
-                        if !found.contains(&one) {
-                            found.push(one);
-                        }
-                    }
+    let mut found = ObservedRoleAssignments::read(Vec::new());
+    let principals = role_assignment_scopes::principals(principal, &binding.recorded);
+    for (place, need) in role_assignment_scopes::to_read(id, binding, last) {
+        for principal in &principals {
+            match (azure.list_role_assignments(&place, *principal).await, need) {
+                (Ok(listed), _) => found.listed(listed),
+                (Err(why), Need::Remembered | Need::Asked) => {
+                    let remembered = need == Need::Remembered;
+                    let recorded = role_assignment_scopes::recorded_at(&place, binding);
+                    found.not_read(&place, Unread { why, remembered }, recorded);
+                    break;
                 }
-                (Err(fault), Need::Required) => return ObservedRoleAssignments::Unknown(fault),
                 (Err(fault), Need::Optional) => {
                     tracing::debug!(%fault, "the role assignments that others gave are not known");
                 }
             }
         }
     }
-    ObservedRoleAssignments::Known(found)
+    found
 }

@@ -29,4 +29,5 @@ mod restarting;
 mod roles;
 mod sharing;
 mod suspending;
+mod unreadable;
 mod world;

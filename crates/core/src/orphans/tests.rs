@@ -101,7 +101,7 @@ fn observed(tags: Tags, credentials: Vec<ObservedCredential>) -> Observed {
                 tags,
                 credentials,
             }),
-            role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+            role_assignments: ObservedRoleAssignments::read(Vec::new()),
         },
         service_accounts: BTreeMap::new(),
         signed_in_as: None,

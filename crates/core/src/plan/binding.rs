@@ -1,10 +1,10 @@
 //! The plan for a binding whose service accounts are to be trusted.
 
 use super::identity::{Identity, identity};
-use super::steps::Plan;
+use super::steps::{GrantStep, Plan};
 use super::{credentials, removal, roles, service_accounts};
 use crate::desired::{DesiredBinding, DesiredRemoval, Ending};
-use crate::observed::Observed;
+use crate::observed::{BoundBy, Observed};
 use crate::sharing::Sharing;
 
 pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
@@ -41,7 +41,22 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
             }
         }
     }
+    if observed.azure.role_assignments.may_hide_ours() {
+        plan.grants.retain(|step| !trusts_anew(step, observed));
+    }
     plan
+}
+
+/// Whether a step lets somebody be trusted who is not yet. Nobody is while a role may stand unseen that is not permitted any more.
+fn trusts_anew(step: &GrantStep, observed: &Observed) -> bool {
+    match step {
+        GrantStep::PutCredential(_) => true,
+        GrantStep::ApplyServiceAccount(account) => {
+            let seen = observed.service_accounts.get(&account.name);
+            !seen.is_some_and(|seen| seen.bound_by == BoundBy::Us)
+        }
+        GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } | GrantStep::PutRoleAssignment(_) => false,
+    }
 }
 
 /// The removal of all trust through an identity that may not be used; the identity stays.

@@ -60,7 +60,8 @@ fn delete_identity(
 ) {
     let ours_to_delete =
         desired.managed && desired.ending.deletes_identity() && desired.owner.owns_exactly(&present.tags);
-    let ObservedRoleAssignments::Known(role_assignments) = role_assignments else {
+    // Whoever could not look does not know who else uses it.
+    let Some(role_assignments) = role_assignments.complete() else {
         return;
     };
     if !ours_to_delete {

@@ -10,16 +10,15 @@ use crate::owner::Owner;
 
 /// Plans the role assignments of a principal; it is none yet when the identity is about to be created.
 ///
-/// An equal one under another name gives the role as well: it is not written again, and never taken away.
+/// An equal one under another name gives the role as well: it is not written again, and never taken away. In a place that could not be
+/// read nothing is given, and what is known to be there of ours goes when it is not wanted.
 pub(super) fn assign(
     desired: &DesiredBinding,
     principal: Option<PrincipalId>,
     observed: &ObservedRoleAssignments,
     plan: &mut Plan,
 ) {
-    let ObservedRoleAssignments::Known(seen) = observed else {
-        return;
-    };
+    let seen = observed.known();
     let gives = |assignment: &ObservedRoleAssignment, role: &DesiredRole| {
         principal.is_some_and(|principal| role.is_given_by(assignment, principal))
     };
@@ -30,6 +29,7 @@ pub(super) fn assign(
     let missing = desired
         .roles
         .iter()
+        .filter(|role| observed.is_read(role.scope()))
         .filter(|role| !seen.iter().any(|assignment| gives(assignment, role)));
     plan.grants.extend(missing.cloned().map(GrantStep::PutRoleAssignment));
 }

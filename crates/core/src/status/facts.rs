@@ -23,11 +23,9 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded
         Desired::Denied(denial) => gone(previous, denial.removal(), seen),
         Desired::Gone(removal) => gone(previous, removal, seen),
     };
-    // What was not seen stays as it was last seen: it says where to look.
-    if let Some(assignments) = roles::observed(reconciled.desired(), seen) {
-        next.role_assignment_scopes = roles::scopes(reconciled.desired(), &assignments);
-        next.role_assignments = assignments;
-    }
+    let desired = reconciled.desired();
+    next.role_assignments = roles::observed(previous, desired, seen);
+    next.role_assignment_scopes = roles::scopes(desired, &seen.azure.role_assignments, &next.role_assignments);
     next
 }
 

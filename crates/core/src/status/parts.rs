@@ -87,7 +87,11 @@ impl Seen<'_> {
             untrusted.len(),
             untrusted.join(", ")
         );
-        missing(kind, &what, self.waits_for_identity(), self.problems)
+        let unseen = self.observed.azure.role_assignments.may_hide_ours();
+        let waits_for = self
+            .waits_for_identity()
+            .or_else(|| unseen.then_some(ConditionType::RoleAssignmentsReady));
+        missing(kind, &what, waits_for, self.problems)
     }
 
     fn service_accounts(&self) -> Draft {
@@ -108,12 +112,13 @@ impl Seen<'_> {
         );
         // One that is trusted and not annotated has a reason of its own.
         let untrusted = untrusted(self.desired, self.identity);
-        let waits_for = self.waits_for_identity().or_else(|| {
-            unlabelled
-                .iter()
-                .all(|account| untrusted.contains(account))
-                .then_some(ConditionType::FederatedCredentialsReady)
-        });
+        let waits_for = self
+            .waits_for_identity()
+            .or_else(|| {
+                let all = unlabelled.iter().all(|account| untrusted.contains(account));
+                all.then_some(ConditionType::FederatedCredentialsReady)
+            })
+            .or_else(|| self.waits_for_roles());
         missing(kind, &what, waits_for, self.problems)
     }
 
@@ -124,6 +129,15 @@ impl Seen<'_> {
             Ok(message) => draft(kind, TRUE, Reason::Succeeded, message),
             Err(roles::Missing { what, waits_for }) => missing(kind, &what, waits_for, self.problems),
         })
+    }
+
+    /// A service account gets the client id when the roles are given, so that no pod starts without them.
+    fn waits_for_roles(&self) -> Option<ConditionType> {
+        let has_problem =
+            |problem: &Problem| facts(problem.disposition.reason()).part == Some(ConditionType::ServiceAccountsReady);
+        let assignments = &self.observed.azure.role_assignments;
+        let missing = matches!(roles::condition(self.desired, self.identity, assignments), Some(Err(_)));
+        (missing && !self.problems.iter().any(has_problem)).then_some(ConditionType::RoleAssignmentsReady)
     }
 
     fn waits_for_identity(&self) -> Option<ConditionType> {
@@ -197,7 +211,7 @@ fn missing(kind: ConditionType, what: &str, waits_for: Option<ConditionType>, pr
         .filter(|problem| {
             facts(problem.disposition.reason())
                 .part
-                .is_none_or(|part| part == kind || rests_on(kind, part))
+                .is_none_or(|part| part == kind || waits_for == Some(part) || rests_on(kind, part))
         })
         .collect();
     let reason = causes

@@ -9,7 +9,7 @@ use crate::desired::{Desired, DesiredBinding, DesiredRole};
 use crate::names::{PrincipalId, Scope};
 use crate::observed::{Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
 use crate::owner::Owner;
-use crate::recorded::RecordedRoleAssignment;
+use crate::recorded::{Recorded, RecordedRoleAssignment};
 
 /// What a condition about roles misses.
 pub(super) struct Missing {
@@ -23,14 +23,11 @@ pub(super) fn condition(
     identity: Option<&PresentIdentity>,
     assignments: &ObservedRoleAssignments,
 ) -> Option<Result<String, Missing>> {
-    let seen = match assignments {
-        ObservedRoleAssignments::Known(seen) => seen,
-        ObservedRoleAssignments::Unknown(_) => {
-            return Some(Err(Missing {
-                what: "The role assignments could not be looked at".to_owned(),
-                waits_for: None,
-            }));
-        }
+    let Some(seen) = assignments.complete() else {
+        return Some(Err(Missing {
+            what: "The role assignments could not be looked at".to_owned(),
+            waits_for: None,
+        }));
     };
     let principal = identity.map(|present| present.facts.principal_id);
     let given = |role: &&DesiredRole| giving(role, principal, seen).is_some();
@@ -70,12 +67,11 @@ pub(super) fn condition(
     })
 }
 
-/// The role assignments that give what is asked for, and those of ours that are still there without that; none when
-/// they are not known.
-pub(super) fn observed(desired: &Desired, observed: &Observed) -> Option<Vec<RecordedRoleAssignment>> {
-    let ObservedRoleAssignments::Known(seen) = &observed.azure.role_assignments else {
-        return None;
-    };
+/// The role assignments that give what is asked for, and those of ours that are still there without that. Of a place that was not read
+/// they stay as they were recorded, unless they were deleted: that says where to look.
+pub(super) fn observed(previous: &Recorded, desired: &Desired, observed: &Observed) -> Vec<RecordedRoleAssignment> {
+    let roles = &observed.azure.role_assignments;
+    let seen = roles.known();
     let (wanted, principal) = match desired {
         Desired::Bound(binding) => (binding.roles.as_slice(), principal(binding, &observed.azure.identity)),
         Desired::Denied(_) | Desired::Gone(_) => (&[][..], None),
@@ -90,13 +86,23 @@ pub(super) fn observed(desired: &Desired, observed: &Observed) -> Option<Vec<Rec
         let role = name.map_or_else(|| assignment.definition.to_string(), str::to_owned);
         Some(recorded(assignment, role, assignment.scope.parse().ok()?))
     });
+    let not_read = previous
+        .role_assignments
+        .iter()
+        .filter(|one| !roles.is_read(&one.scope) && !is_ours(previous, desired.owner(), one));
     let mut recorded: Vec<RecordedRoleAssignment> = Vec::new();
-    for one in given.chain(left) {
+    for one in given.chain(left).chain(not_read.cloned()) {
         if !recorded.iter().any(|other| other.id.eq_ignore_ascii_case(&one.id)) {
             recorded.push(one);
         }
     }
-    Some(recorded)
+    recorded
+}
+
+/// Whether a role assignment was recorded as one of ours, which is known then also where nobody could look.
+fn is_ours(recorded: &Recorded, owner: &Owner, one: &RecordedRoleAssignment) -> bool {
+    let principal = recorded.identity.as_ref().and_then(|identity| identity.ids.principal);
+    principal.is_some_and(|principal| owner.role_assignment_name(&one.scope, principal, one.definition) == one.name)
 }
 
 fn principal(desired: &DesiredBinding, identity: &ObservedIdentity) -> Option<PrincipalId> {
@@ -115,16 +121,22 @@ fn recorded(assignment: &ObservedRoleAssignment, role: String, scope: Scope) -> 
 }
 
 /// Where role assignments are and may be: where the spec asks for one, a request may have been carried out whose answer was
-/// lost.
-pub(super) fn scopes(desired: &Desired, there: &[RecordedRoleAssignment]) -> BTreeSet<Scope> {
+/// lost; where nobody could look, they may be as before.
+pub(super) fn scopes(
+    desired: &Desired,
+    observed: &ObservedRoleAssignments,
+    there: &[RecordedRoleAssignment],
+) -> BTreeSet<Scope> {
     let wanted = match desired {
         Desired::Bound(binding) => binding.roles.as_slice(),
         Desired::Denied(_) | Desired::Gone(_) => &[],
     };
     let there = there.iter().map(|assignment| &assignment.scope);
+    let unread = observed.unread().filter(|(_, place)| place.remembered);
     there
         .chain(wanted.iter().map(DesiredRole::scope))
         .map(Scope::root)
+        .chain(unread.map(|(place, _)| place.clone()))
         .collect()
 }
 

@@ -8,7 +8,6 @@ use wio_api::WorkloadIdentityBindingStatus;
 use super::{conditions, facts};
 use crate::binding::Lifecycle;
 use crate::cluster::Cluster;
-use crate::observed::ObservedRoleAssignments;
 use crate::outcome::Outcome;
 use crate::plan::{GrantStep, Plan};
 use crate::recorded::Recorded;
@@ -43,10 +42,6 @@ pub fn status(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         // Not narrower than what stands: an identity that does not parse here may be all that tells of it.
         if named_none && next.identity.is_none() && azure.identity.present().is_some() {
             next.identity = previous.identity;
-        }
-        if let ObservedRoleAssignments::Unknown(_) = azure.role_assignments {
-            next.role_assignments = previous.role_assignments;
-            next.role_assignment_scopes = previous.role_assignment_scopes;
         }
     }
     next.conditions = conditions::conditions(&next, &recorded, subject.lifecycle, outcome, now);

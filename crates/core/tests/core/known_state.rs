@@ -154,7 +154,7 @@ fn an_identity_is_taken_for_absent_only_when_its_name_is_ours_alone_and_nothing_
     };
     let absent = Some(AzureState {
         identity: ObservedIdentity::Absent,
-        role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+        role_assignments: ObservedRoleAssignments::read(Vec::new()),
     });
     let new = |bound: &DesiredBinding, status: Option<&WorkloadIdentityBindingStatus>| {
         known_state::new_binding(bound, &Recorded::from(status))

@@ -317,9 +317,9 @@ proptest! {
         if let ObservedIdentity::Present(present) = &mut turned.azure.identity {
             present.credentials.reverse();
         }
-        if let ObservedRoleAssignments::Known(assignments) = &mut turned.azure.role_assignments {
-            assignments.reverse();
-        }
+        let mut assignments = turned.azure.role_assignments.known().to_vec();
+        assignments.reverse();
+        turned.azure.role_assignments = ObservedRoleAssignments::read(assignments);
         let other = plan(&target, &turned);
         let texts = |plan: &Plan| plan.revocations.iter().map(|step| format!("{step:?}")).collect::<BTreeSet<_>>();
         prop_assert_eq!(texts(&other), texts(&planned));

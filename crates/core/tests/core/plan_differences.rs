@@ -306,7 +306,7 @@ fn more_credentials_than_azure_allows_break_nothing() {
     let observed = Observed {
         azure: AzureState {
             identity: ObservedIdentity::Present(identity),
-            role_assignments: ObservedRoleAssignments::Known(Vec::new()),
+            role_assignments: ObservedRoleAssignments::read(Vec::new()),
         },
         service_accounts: BTreeMap::new(),
         signed_in_as: None,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use proptest::prelude::*;
 use wio_api::{DeletionPolicy, Reason, RoleAssignmentStatus, WorkloadIdentityBindingStatus};
 use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval, Ending};
 use wio_core::fault::{AzureCause, AzureFault, Fault};
 use wio_core::known_state;
 use wio_core::names::{IdentityId, Scope};
-use wio_core::observed::{Observed, ObservedRoleAssignment, ObservedRoleAssignments};
+use wio_core::observed::{BoundBy, Observed, ObservedRoleAssignment, ObservedRoleAssignments, Unread};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::Recorded;
@@ -17,9 +18,10 @@ use wio_core::status::{Subject, status};
 use wio_core::verdict::Verdict;
 
 use crate::given::{
-    EXISTING, ROLES, SUBSCRIPTION, VAULT, accounts_of, cluster, config, deleted, desired, generous, gone, lifecycle,
-    managed, managed_with, name, object_of, parsed, recorded, removal, rules_by, verdict_of,
+    EXISTING, ROLES, SUBSCRIPTION, VAULT, accounts_of, any_binding, cases, cluster, config, deleted, desired, generous,
+    gone, lifecycle, managed, managed_with, name, object_of, parsed, recorded, removal, rules_by, verdict_of,
 };
+use crate::seeds::any_world;
 use crate::worlds::{World, assignment, facts, foreign_assignment, foreign_credential};
 
 pub const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop";
@@ -28,6 +30,64 @@ pub const READER: (&str, &str) = ("Reader", GROUP);
 
 pub fn observed(bound: &DesiredBinding, world: &World) -> Observed {
     world.observe(&accounts_of(bound))
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// Lists that failed once let a service account be trusted beside a role that its policy gave to others.
+    #[test]
+    fn while_a_place_cannot_be_read_nobody_is_trusted_anew_and_what_is_known_goes_all_the_same(
+        object in any_binding(), seed in any_world(), remembered in any::<bool>(),
+    ) {
+        let bound = desired(&object);
+        let whole = seed.lawless(&bound);
+        let mut partly = whole.clone();
+        let elsewhere = name("/subscriptions/00000000-0000-4000-8000-00000000000b");
+        partly.azure.role_assignments.not_read(&elsewhere, Unread { why: unseen(), remembered }, Vec::new());
+        let target = Desired::Bound(bound);
+        let planned = plan(&target, &partly);
+        prop_assert_eq!(&planned.revocations, &plan(&target, &whole).revocations);
+        for step in planned.grants.iter().filter(|_| remembered) {
+            prop_assert!(!matches!(step, GrantStep::PutCredential(_)));
+            if let GrantStep::ApplyServiceAccount(account) = step {
+                prop_assert_eq!(&partly.service_accounts[&account.name].bound_by, &BoundBy::Us);
+            }
+        }
+    }
+}
+
+/// Its derived name proves that it is ours, so that it goes though nobody may list where it is.
+#[test]
+fn a_role_that_was_recorded_where_nobody_can_look_is_taken_away_by_its_name() {
+    let both = desired(&managed_with(&[SECRETS, READER]));
+    let world = World::as_desired(&both);
+    let binding = wio_core::binding::Binding {
+        recorded: Recorded::from(&settled(&both)),
+        ..parsed(&managed_with(&[READER]))
+    };
+    let place: Scope = name::<Scope>(VAULT).root();
+    let recorded = role_assignment_scopes::recorded_at(&place, &binding);
+    assert_eq!(recorded.len(), 2);
+    let one = desired(&managed_with(&[READER]));
+    let mut seen = observed(&one, &world);
+    seen.azure.role_assignments = unread(true, recorded);
+    let planned = plan(&Desired::Bound(one.clone()), &seen);
+    let secrets = &world.roles[0];
+    assert_eq!(
+        planned.revocations,
+        [Revocation::DeleteRoleAssignment {
+            scope: name(VAULT),
+            name: secrets.name
+        }]
+    );
+    planned.revocations[0].fold(&mut seen);
+    let left = made(
+        &reconciled(Desired::Bound(one), seen, Vec::new()),
+        Some(&settled(&both)),
+    );
+    let left: Vec<&str> = left.role_assignments.iter().map(|left| left.role.as_str()).collect();
+    assert_eq!(left, [READER.0]);
 }
 
 fn planned(bound: &DesiredBinding, world: &World) -> Plan {
@@ -42,6 +102,14 @@ pub fn unseen() -> AzureFault {
             scope: name(GROUP),
         },
     }
+}
+
+/// A place could not be read, and these were recorded there.
+pub fn unread(remembered: bool, recorded: Vec<ObservedRoleAssignment>) -> ObservedRoleAssignments {
+    let mut roles = ObservedRoleAssignments::read(Vec::new());
+    let why = unseen();
+    roles.not_read(&name(GROUP), Unread { why, remembered }, recorded);
+    roles
 }
 
 pub fn reconciled(desired: Desired, observed: Observed, faults: Vec<Fault>) -> Outcome {
@@ -149,7 +217,7 @@ fn the_roles_of_the_principal_before_go_and_the_new_one_gets_its_own() {
 fn an_identity_whose_roles_could_not_be_seen_is_not_deleted() {
     let bound = desired(&managed_with(&[SECRETS]));
     let mut seen = observed(&bound, &World::as_desired(&bound));
-    seen.azure.role_assignments = ObservedRoleAssignments::Unknown(unseen());
+    seen.azure.role_assignments = unread(true, Vec::new());
     let gone = gone(&bound, DeletionPolicy::Delete);
     let planned = plan(&gone, &seen);
     assert_eq!(
@@ -168,7 +236,7 @@ fn an_identity_whose_roles_could_not_be_seen_is_not_deleted() {
         matches!(verdict_of(&orphan, rules_by(config(), &[allowing])), Verdict::Orphan(_)),
         "that asks nothing of Azure"
     );
-    seen.azure.role_assignments = ObservedRoleAssignments::Known(Vec::new());
+    seen.azure.role_assignments = ObservedRoleAssignments::read(Vec::new());
     assert_eq!(plan(&gone, &seen).revocations, [Revocation::DeleteIdentity]);
 }
 
@@ -266,7 +334,7 @@ fn what_was_given_is_taken_for_true_after_a_restart_only_when_it_is_what_is_want
     let of = |role| assignment(&bound.owner, role, facts(0).principal_id);
     assert_eq!(
         known.role_assignments,
-        ObservedRoleAssignments::Known(bound.roles.iter().map(of).collect())
+        ObservedRoleAssignments::read(bound.roles.iter().map(of).collect())
     );
     let looked_at = |what: &str, change: &dyn Fn(&mut Vec<RoleAssignmentStatus>)| {
         let mut status = good.clone();
@@ -317,15 +385,15 @@ fn roles_are_looked_for_where_the_spec_or_the_status_has_some_and_else_only_at_t
     assert_eq!(places(&[], None, Last::Yes), [(own.clone(), Need::Optional)]);
     assert_eq!(
         places(&[SECRETS, READER, ("Reader", "nonsense")], None, Last::Yes),
-        [(own.clone(), Need::Required)]
+        [(own.clone(), Need::Asked)]
     );
     let remembered = settled(&desired(&managed_with(&[ROLES[4], ROLES[5]])));
     assert_eq!(
         places(&[SECRETS], Some(&remembered), Last::No),
         [
-            (ROLES[4].1.to_owned(), Need::Required),
-            (ROLES[5].1.to_owned(), Need::Required),
-            (own, Need::Required),
+            (ROLES[4].1.to_owned(), Need::Remembered),
+            (ROLES[5].1.to_owned(), Need::Remembered),
+            (own, Need::Asked),
         ]
     );
 }

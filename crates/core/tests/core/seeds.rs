@@ -419,7 +419,7 @@ impl WorldSeed {
             identity.credentials = self.credentials(bound);
         }
         let mut observed = world.observe(&ACCOUNTS.iter().map(|text| name(text)).collect());
-        observed.azure.role_assignments = ObservedRoleAssignments::Known(self.roles(bound));
+        observed.azure.role_assignments = ObservedRoleAssignments::read(self.roles(bound));
         observed
     }
 

@@ -3,11 +3,10 @@
 use wio_api::{DeletionPolicy, Reason, RoleAssignmentStatus, WorkloadIdentityBindingStatus};
 use wio_core::desired::Desired;
 use wio_core::fault::{AzureAnswer, AzureCause, AzureFault, Fault};
-use wio_core::observed::ObservedRoleAssignments;
 use wio_core::plan::plan;
 
 use crate::given::{ROLES, VAULT, denied, desired, gone, managed, managed_with, name};
-use crate::plan_roles::{GROUP, READER, SECRETS, made, observed, reconciled, settled, unseen};
+use crate::plan_roles::{GROUP, READER, SECRETS, made, observed, reconciled, settled, unread};
 use crate::worlds::{World, foreign_credential};
 
 fn line(status: &WorkloadIdentityBindingStatus, kind: &str) -> Option<String> {
@@ -23,14 +22,14 @@ fn roles_line(status: &WorkloadIdentityBindingStatus) -> Option<String> {
 fn roles_that_could_not_be_seen_are_neither_given_nor_taken_and_the_trust_goes_on() {
     let bound = desired(&managed_with(&[SECRETS]));
     let mut seen = observed(&bound, &World::empty());
-    seen.azure.role_assignments = ObservedRoleAssignments::Unknown(unseen());
+    seen.azure.role_assignments = unread(false, Vec::new());
     let target = Desired::Bound(bound.clone());
     let planned = plan(&target, &seen);
     assert_eq!(planned.grants.len(), 3, "identity, credential, service account");
     let mut world = World::empty();
     world.run(&target, &planned, usize::MAX).unwrap();
     let mut seen = observed(&bound, &world);
-    seen.azure.role_assignments = ObservedRoleAssignments::Unknown(unseen());
+    seen.azure.role_assignments = unread(true, World::as_desired(&bound).roles);
     let outcome = reconciled(target, seen, Vec::new());
     assert!(!outcome.problems().is_empty());
     let why = format!(
@@ -174,7 +173,7 @@ fn a_role_that_is_missing_is_named_with_the_reason_and_hinders_nothing_else() {
 }
 
 #[test]
-fn a_role_is_no_reason_why_a_service_account_is_not_ready() {
+fn a_service_account_that_waits_for_a_role_says_so() {
     let bound = desired(&managed_with(&[SECRETS]));
     let mut world = World::as_desired(&bound);
     world.roles.clear();
@@ -189,7 +188,7 @@ fn a_role_is_no_reason_why_a_service_account_is_not_ready() {
     );
     assert_eq!(
         line(&left, "ServiceAccountsReady").unwrap(),
-        "False Progressing: The client id is missing on 1 of 1 service accounts: a."
+        "False RoleScopeNotFound: The client id is missing on 1 of 1 service accounts: a; this waits for RoleAssignmentsReady."
     );
 }
 

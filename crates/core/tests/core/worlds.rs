@@ -222,7 +222,7 @@ impl World {
                     .identity
                     .clone()
                     .map_or(ObservedIdentity::Absent, ObservedIdentity::Present),
-                role_assignments: ObservedRoleAssignments::Known(self.roles.clone()),
+                role_assignments: ObservedRoleAssignments::read(self.roles.clone()),
             },
             service_accounts: self
                 .accounts

@@ -45,7 +45,7 @@ pub(super) async fn observe(ctx: &Context, orphan: &Orphan) -> Result<Observed, 
     let role_assignments = match (&orphan.left, principal) {
         (Left::Identity, Some(principal)) => roles(ctx, &orphan.identity, principal).await?,
         // Whose roles on an identity of somebody else are, only the name of the binding could tell.
-        (Left::Identity | Left::Credentials(_), _) => ObservedRoleAssignments::Known(Vec::new()),
+        (Left::Identity | Left::Credentials(_), _) => ObservedRoleAssignments::read(Vec::new()),
     };
     Ok(Observed {
         azure: AzureState {
@@ -60,12 +60,12 @@ pub(super) async fn observe(ctx: &Context, orphan: &Orphan) -> Result<Observed, 
 async fn roles(ctx: &Context, id: &IdentityId, principal: PrincipalId) -> Result<ObservedRoleAssignments, Fault> {
     let subscription: Scope = id.group.subscription.into();
     match ctx.clients.azure.list_role_assignments(&subscription, principal).await {
-        Ok(listed) => Ok(ObservedRoleAssignments::Known(listed)),
+        Ok(listed) => Ok(ObservedRoleAssignments::read(listed)),
         // Who may not list role assignments there never gave any.
         Err(AzureFault {
             cause: AzureCause::RoleAccessDenied { .. },
             ..
-        }) => Ok(ObservedRoleAssignments::Known(Vec::new())),
+        }) => Ok(ObservedRoleAssignments::read(Vec::new())),
         Err(fault) => Err(Fault::Azure(fault)),
     }
 }
