@@ -33,11 +33,11 @@ pub(crate) const ROLES: &[Role] = &[
         aggregated_to: &[],
         permissions: &[
             Permission {
-                reason: "It follows bindings, and sets and removes its finalizer.",
+                reason: "It follows bindings, reads one again before it gives something, and sets and removes its finalizer.",
                 group: wio_api::GROUP,
                 resource: "workloadidentitybindings",
                 names: &[],
-                verbs: &["list", "watch", "patch"],
+                verbs: &["get", "list", "watch", "patch"],
             },
             Permission {
                 reason: "It says in the status what works and what does not.",

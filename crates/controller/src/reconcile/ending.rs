@@ -1,5 +1,7 @@
 //! The ends of a pass: the status is written, or the finalizer goes.
 
+use std::time::Duration;
+
 use wio_api::WorkloadIdentityBinding;
 use wio_core::binding::{Binding, Finalizer};
 use wio_core::fault::Fault;
@@ -13,6 +15,8 @@ use super::{finalizer, status};
 pub(super) enum Ended {
     /// The status says what it came to.
     Told(Outcome),
+    /// Azure does not want to be asked yet; nothing was done.
+    Early(Duration),
     /// The binding is let go.
     LetGo,
     /// Something changed in the midst of it: it begins anew.

@@ -12,6 +12,7 @@ use wio_core::orphans::Removal;
 use wio_core::plan::{GrantStep, Obstacles, Plan, Revocation};
 
 use super::context::Clients;
+use super::footing::Footing;
 use super::knowledge::WrittenAccount;
 use super::service_accounts::{apply, release};
 
@@ -23,6 +24,8 @@ pub(crate) struct Executed {
     pub(crate) faults: Vec<Fault>,
     /// Whether the world was found to differ from what the plan was made from: it must be read before anything else.
     pub(crate) plan_was_stale: bool,
+    /// Whether what was decided does not hold any more: the steps that were left are not to be carried out.
+    pub(crate) overtaken: bool,
     /// The service accounts that were written.
     pub(crate) written: Vec<(ServiceAccountName, WrittenAccount)>,
 }
@@ -30,39 +33,82 @@ pub(crate) struct Executed {
 /// Carries out the plan, step by step, and keeps what was observed true. One refused revocation stops no other, and nothing is given
 /// while something of Azure could not be taken away. The grants stop at the first fault of Azure: what follows depends on it. A fault
 /// of one service account does not keep the others from theirs.
-pub(crate) async fn execute(clients: &Clients, desired: &Desired, plan: Plan, observed: Observed) -> Executed {
+/// **Between the steps the decision is asked again**, and the binding is read before the first grant, unless the API server has just
+/// shown it.
+pub(super) async fn execute(
+    clients: &Clients,
+    mut footing: Footing<'_>,
+    plan: Plan,
+    observed: Observed,
+    seen_live: bool,
+) -> Executed {
     let mut executed = Executed {
         observed,
         faults: Vec::new(),
         plan_was_stale: false,
+        overtaken: false,
         written: Vec::new(),
     };
+    let desired = footing.desired();
+    let goes_on = take_all_away(clients, &mut footing, plan.revocations, &mut executed).await;
+    if let Desired::Bound(binding) = desired
+        && goes_on
+        && !plan.grants.is_empty()
+        && (seen_live || executed.is_live(&footing).await)
+    {
+        give_all(clients, (binding, &mut footing), plan.grants, &mut executed).await;
+    }
+    executed
+}
+
+/// Carries the revocations out, and tells whether something may be given after them.
+async fn take_all_away(
+    clients: &Clients,
+    footing: &mut Footing<'_>,
+    steps: Vec<Revocation>,
+    executed: &mut Executed,
+) -> bool {
+    let desired = footing.desired();
     let target = (&desired.revocable(), &desired.owner().namespace);
     let mut obstacles = Obstacles::default();
-    for step in plan.revocations {
+    let mut begun = false;
+    for step in steps {
         if !obstacles.allow(&step) {
             continue;
         }
+        // The first one goes without asking: a pass that is overtaken again and again goes on all the same.
+        if begun && !footing.holds() {
+            executed.overtaken = true;
+            break;
+        }
+        begun = true;
         match revoke(clients, target, &step).await {
             Ok(()) => step.fold(&mut executed.observed),
             Err(fault) => obstacles.meet(&step, fault),
         }
     }
-    let barred = obstacles.bar_grants();
+    let goes_on = !executed.overtaken && !obstacles.bar_grants();
     executed.faults = obstacles.into_faults();
-    let Desired::Bound(binding) = desired else {
-        return executed;
-    };
-    if barred {
-        return executed;
-    }
-    for step in plan.grants {
-        let done = grant(clients, binding, step, &mut executed).await;
+    goes_on
+}
+
+/// Carries the grants out, one after the other, as long as the decision holds.
+async fn give_all(
+    clients: &Clients,
+    (binding, footing): (&DesiredBinding, &mut Footing<'_>),
+    steps: Vec<GrantStep>,
+    executed: &mut Executed,
+) {
+    for step in steps {
+        if !footing.holds() {
+            executed.overtaken = true;
+            return;
+        }
+        let done = grant(clients, binding, step, executed).await;
         if executed.ends_after(done) {
-            return executed;
+            return;
         }
     }
-    executed
 }
 
 /// The progress of a step.
@@ -87,6 +133,16 @@ impl Executed {
                 ends
             }
         }
+    }
+
+    /// Whether the binding is as it was decided about, before anything is given.
+    async fn is_live(&mut self, footing: &Footing<'_>) -> bool {
+        match footing.is_live().await {
+            Ok(true) => return true,
+            Ok(false) => self.overtaken = true,
+            Err(fault) => self.faults.push(fault),
+        }
+        false
     }
 
     fn identity(&self) -> Option<&PresentIdentity> {

@@ -29,7 +29,14 @@ pub(crate) async fn ensure(
     finalizers.push(keys::FINALIZER.to_owned());
     let written = write(client, object, &finalizers).await?;
     memory.written = OwnWrite::of(&written);
+    memory.seen_live = is_as_seen(&written, object);
     Ok(())
+}
+
+/// Whether the API server shows a binding as it was decided about.
+pub(super) fn is_as_seen(shown: &WorkloadIdentityBinding, seen: &WorkloadIdentityBinding) -> bool {
+    let (shown, seen) = (&shown.metadata, &seen.metadata);
+    shown.uid == seen.uid && shown.generation == seen.generation && shown.deletion_timestamp.is_none()
 }
 
 fn is_needed(binding: &Binding, verdict: &Verdict) -> bool {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use wio_core::names::{BindingUid, ServiceAccountName};
 use wio_core::observed::{AzureState, ObservedServiceAccount};
 
+use super::errand::NotBefore;
 use crate::runtime::jitter::{jittered, within};
 use crate::runtime::own_write::OwnWrite;
 
@@ -38,7 +39,11 @@ pub(crate) struct Memory {
     /// How many reconciles in a row did not come to an end, and for which generation.
     pub(crate) failures: Failures,
     /// Before this Azure does not want to be asked again.
-    pub(crate) not_before: Option<Instant>,
+    pub(crate) not_before: NotBefore,
+    /// How many passes in a row were overtaken by a change.
+    pub(crate) overtaken: u32,
+    /// Whether the API server showed the binding in this very pass, as it was decided about.
+    pub(crate) seen_live: bool,
     /// The last write to the binding itself: its finalizer or its status.
     pub(crate) written: Option<OwnWrite>,
     /// The service accounts that were last written, until the cache shows it.

@@ -4,8 +4,10 @@ pub(crate) mod context;
 pub(crate) mod crd_guard;
 mod dereference;
 mod ending;
+mod errand;
 pub(crate) mod execute;
 mod finalizer;
+mod footing;
 pub(crate) mod knowledge;
 pub(crate) mod observe;
 mod pursue;
@@ -28,9 +30,10 @@ use wio_core::verdict::{Verdict, verdict};
 use context::Context;
 use dereference::{dereference, parse};
 use ending::{Ended, release, told};
+use errand::Errand;
 use knowledge::Memory;
 use pursue::{Pursued, pursue, withheld};
-use schedule::{at_once, must_wait, next};
+use schedule::{must_wait, next, overtaken, too_early};
 
 /// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait; and tells
 /// when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
@@ -52,16 +55,25 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
             ctx.books.slots.put(&uid, memory);
             return Ok(Action::requeue(pause));
         }
+        let mut errand = None;
         let problems: Vec<Disposition> = match pass(&object, &ctx, &mut memory).await {
-            Ok(Ended::Told(outcome)) => outcome.problems().iter().map(|problem| problem.disposition).collect(),
+            Ok(Ended::Told(outcome)) => {
+                errand = outcome.desired().map(Errand::of);
+                outcome.problems().iter().map(|problem| problem.disposition).collect()
+            }
+            Ok(Ended::Early(pause)) => {
+                ctx.books.slots.put(&uid, memory);
+                return Ok(Action::requeue(pause));
+            }
             Ok(Ended::LetGo) => {
                 ctx.books.metrics.reconciled(Reason::Succeeded, started.elapsed());
                 return Ok(Action::await_change());
             }
             Ok(Ended::Overtaken) => {
                 ctx.books.metrics.reconciled(Reason::Progressing, started.elapsed());
+                let pause = overtaken(&mut memory);
                 ctx.books.slots.put(&uid, memory);
-                return Ok(Action::requeue(at_once()));
+                return Ok(Action::requeue(pause));
             }
             Err(fault) => {
                 tracing::warn!(%fault, "the binding could not be written");
@@ -70,7 +82,8 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
         };
         let reason = problems.first().map_or(Reason::Succeeded, |problem| problem.reason());
         ctx.books.metrics.reconciled(reason, started.elapsed());
-        let next = next(&problems, metadata.generation.unwrap_or_default(), &mut memory);
+        memory.overtaken = 0;
+        let next = next(&problems, metadata.generation.unwrap_or_default(), errand, &mut memory);
         ctx.books.slots.put(&uid, memory);
         Ok(next.map_or_else(Action::await_change, Action::requeue))
     }
@@ -104,6 +117,10 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     };
     let binding = &case.candidate.binding;
     let verdict = verdict(&case);
+    if let Some(pause) = too_early(&verdict, memory) {
+        return Ok(Ended::Early(pause));
+    }
+    memory.seen_live = false;
     let guard = &ctx.clients.crd_guard;
     let confirmed = guard.confirm(&api.client, &ctx.caches, &case, &verdict).await;
     finalizer::ensure(&api.client, object, binding, &verdict, memory).await?;

@@ -9,13 +9,13 @@ use wio_core::desired::Desired;
 use wio_core::fault::Fault;
 use wio_core::observed::Observed;
 use wio_core::outcome::{Outcome, Reconciled};
-use wio_core::plan::{Plan, plan, successors};
+use wio_core::plan::{Plan, gives_up, plan, successors};
 use wio_core::reasons::{Doubt, disposition, facts};
-use wio_core::verdict::{Verdict, verdict};
+use wio_core::verdict::Verdict;
 
 use super::context::Context;
-use super::dereference::dereference_again;
 use super::execute::{Executed, execute};
+use super::footing::{Footing, decide_again};
 use super::knowledge::Memory;
 use super::observe::observe;
 use super::status;
@@ -31,8 +31,8 @@ pub(super) enum Pursued {
     Overtaken,
 }
 
-/// Brings the world nearer to what is desired. What is desired is decided once more when the world was read: who appeared meanwhile
-/// and shares it must not lose it, and who is gone must not keep it.
+/// Brings the world nearer to what is desired. What is desired is decided once more when the world was read and something is to be
+/// done: who appeared meanwhile and shares it must not lose it, and who is gone must not keep it. And again between the steps.
 pub(super) async fn pursue(
     object: &WorkloadIdentityBinding,
     ctx: &Context,
@@ -44,43 +44,29 @@ pub(super) async fn pursue(
         Ok(observed) => observed,
         Err(fault) => return Pursued::Outcome(unobserved(desired, fault)),
     };
+    let first = plan(&desired, &observed);
+    let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
+    if !first.has_steps() || suspended {
+        wake(ctx, case, &desired, (&observed, &first));
+        return Pursued::Outcome(reconciled(desired, observed, Vec::new()));
+    }
     let Some(desired) = decide_again(ctx, case, &desired) else {
         return Pursued::Overtaken;
     };
+    let footing = Footing::new(ctx, case, &desired);
     let plan = plan(&desired, &observed);
-    let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
-    if !plan.has_steps() || suspended {
-        wake(ctx, &desired, &observed, &plan);
-        return Pursued::Outcome(reconciled(desired, observed, Vec::new()));
-    }
     if let Err(fault) = status::announce(&ctx.clients.api, object, &plan, memory).await {
         return Pursued::Outcome(unobserved(desired, fault));
     }
     tell_denied_orphan(&desired);
     let before = (observed.clone(), plan.clone());
-    let executed = execute(&ctx.clients, &desired, plan, observed).await;
+    let executed = execute(&ctx.clients, footing, plan, observed, memory.seen_live).await;
     remember(&executed, memory);
-    // Also whoever came while it was carried out.
-    let since = decide_again(ctx, case, &desired);
-    wake(ctx, since.as_ref().unwrap_or(&desired), &before.0, &before.1);
+    wake(ctx, case, &desired, (&before.0, &before.1));
+    if executed.overtaken {
+        return Pursued::Overtaken;
+    }
     Pursued::Outcome(reconciled(desired, executed.observed, executed.faults))
-}
-
-/// What is desired by the case as it is now; none when that is something else than was decided.
-fn decide_again(ctx: &Context, case: &Case, desired: &Desired) -> Option<Desired> {
-    let again = dereference_again(&ctx.caches, &ctx.books.slots, case)?;
-    let Verdict::Pursue(now) = verdict(&again) else {
-        return None;
-    };
-    let holds = match (desired, &*now) {
-        (Desired::Bound(_), Desired::Bound(_)) => true,
-        // The guard was asked about the policies as they were.
-        (Desired::Denied(_), Desired::Denied(_)) | (Desired::Gone(_), Desired::Gone(_)) => {
-            again.rules.policies == case.rules.policies
-        }
-        (Desired::Bound(_) | Desired::Denied(_) | Desired::Gone(_), _) => false,
-    };
-    holds.then_some(*now)
 }
 
 /// The one who deleted it asked for its trust to stay.
@@ -92,8 +78,13 @@ fn tell_denied_orphan(desired: &Desired) {
     }
 }
 
-fn wake(ctx: &Context, desired: &Desired, observed: &Observed, plan: &Plan) {
-    let successors = successors(desired, observed, plan);
+/// Wakes the bindings that take over what a plan takes away or leaves, also those that came since it was decided.
+fn wake(ctx: &Context, case: &Case, desired: &Desired, (observed, plan): (&Observed, &Plan)) {
+    if !gives_up(desired, observed, plan) {
+        return;
+    }
+    let since = decide_again(ctx, case, desired);
+    let successors = successors(since.as_ref().unwrap_or(desired), observed, plan);
     ctx.books.wake(&desired.owner().namespace, &successors);
 }
 

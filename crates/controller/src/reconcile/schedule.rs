@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::reasons::Disposition;
+use wio_core::verdict::Verdict;
 
+use super::errand::Errand;
 use super::knowledge::{Failures, Memory};
 use crate::runtime::backoff::pause;
 use crate::runtime::jitter::jittered;
@@ -13,36 +15,49 @@ use crate::runtime::jitter::jittered;
 /// How long the cache is given to show our own write.
 const CACHE_LAG: Duration = Duration::from_millis(500);
 
-/// How long nothing can be done for a binding: an older copy of it must not be acted on, and Azure's word stands
-/// whatever happens in the cluster.
+/// How long nothing can be done for a binding: an older copy of it must not be acted on.
 pub(super) fn must_wait(object: &WorkloadIdentityBinding, memory: &Memory) -> Option<Duration> {
     let version = object.metadata.resource_version.as_deref();
-    if memory
-        .written
-        .as_ref()
-        .is_some_and(|write| write.is_missing_in(version))
-    {
-        return Some(jittered(CACHE_LAG));
-    }
-    let pause = memory.not_before?.saturating_duration_since(Instant::now());
+    let written = memory.written.as_ref();
+    let is_missing = written.is_some_and(|write| write.is_missing_in(version));
+    is_missing.then(|| jittered(CACHE_LAG))
+}
+
+/// How long Azure does not want to be asked for what follows from a verdict: its word stands whatever happens in the cluster.
+pub(super) fn too_early(verdict: &Verdict, memory: &Memory) -> Option<Duration> {
+    let errand = match verdict {
+        Verdict::Pursue(desired) => Errand::of(desired),
+        Verdict::Orphan(_) => Errand::Gives,
+        Verdict::Release | Verdict::Hold(_) => return None,
+    };
+    let pause = memory.not_before.of(errand)?.saturating_duration_since(Instant::now());
     (!pause.is_zero()).then_some(pause)
 }
 
 /// The pause before a pass that begins anew because something changed: short, and never none, so that what changes all the time
-/// keeps nobody else from his turn.
-pub(super) fn at_once() -> Duration {
-    jittered(CACHE_LAG / 5)
+/// keeps nobody else from his turn; and longer each time, for a cache that does not hear of the change.
+pub(super) fn overtaken(memory: &mut Memory) -> Duration {
+    const MOST: Duration = Duration::from_secs(30);
+    let doublings = memory.overtaken.saturating_sub(2).min(16);
+    memory.overtaken = memory.overtaken.saturating_add(1);
+    jittered((CACHE_LAG / 5).saturating_mul(1 << doublings).min(MOST))
 }
 
 /// When to look again: as the problems ask, and when the next drift check is due.
-pub(super) fn next(problems: &[Disposition], generation: i64, memory: &mut Memory) -> Option<Duration> {
+pub(super) fn next(
+    problems: &[Disposition],
+    generation: i64,
+    errand: Option<Errand>,
+    memory: &mut Memory,
+) -> Option<Duration> {
     if problems.is_empty() {
         memory.failures = Failures::default();
-        memory.not_before = None;
+        memory.not_before.set(errand, None);
         return memory.azure.next_check();
     }
     let failures = memory.failures.another(generation);
     let pause = pause(problems, failures)?;
-    memory.not_before = pause.retry_after.map(|retry_after| Instant::now() + retry_after);
+    let not_before = pause.retry_after.map(|retry_after| Instant::now() + retry_after);
+    memory.not_before.set(errand, not_before);
     Some(pause.before_retry)
 }

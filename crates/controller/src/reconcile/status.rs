@@ -13,6 +13,7 @@ use wio_core::plan::Plan;
 use wio_core::status::{Subject, announcing, status, transition};
 
 use super::context::Api as Kubernetes;
+use super::finalizer::is_as_seen;
 use super::knowledge::Memory;
 use crate::runtime::own_write::OwnWrite;
 use crate::runtime::request::{is_not_found, request};
@@ -65,6 +66,7 @@ pub(crate) async fn announce(
     };
     let written = put(&api.client, object, &next).await?;
     memory.written = OwnWrite::of(&written);
+    memory.seen_live |= is_as_seen(&written, object);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod health;
 mod issuer;
 mod kubernetes_faults;
 mod orphans;
+mod overtaken;
 mod policies;
 mod recreating;
 mod restarting;

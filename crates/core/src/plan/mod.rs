@@ -16,7 +16,7 @@ use crate::observed::Observed;
 pub use obstacles::Obstacles;
 pub(crate) use service_accounts::carries;
 pub use steps::{GrantStep, Plan, Revocation};
-pub use successors::successors;
+pub use successors::{gives_up, successors};
 
 /// The plan that leads from the observed to the desired.
 #[must_use]

@@ -10,17 +10,29 @@ use crate::sharing::{Claims, Sharer};
 /// The bindings that are to look at Azure at once, because this plan takes away or leaves what they want.
 #[must_use]
 pub fn successors<'a>(desired: &'a Desired, observed: &Observed, plan: &Plan) -> Vec<&'a Sharer> {
-    let kept = match desired {
-        Desired::Bound(binding) if binding.suspended => return Vec::new(),
-        Desired::Bound(binding) => binding.claims(),
-        Desired::Denied(_) | Desired::Gone(_) => Claims::default(),
-    };
-    let ends =
-        matches!(desired, Desired::Gone(_)) || !plan.revocations.is_empty() || leaves_label(observed, &kept, plan);
-    if ends {
-        desired.sharing().successors(&kept)
+    if gives_up(desired, observed, plan) {
+        desired.sharing().successors(&kept(desired))
     } else {
         Vec::new()
+    }
+}
+
+/// Whether a plan takes away or leaves what another binding may want.
+#[must_use]
+pub fn gives_up(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
+    match desired {
+        Desired::Bound(binding) if binding.suspended => false,
+        Desired::Gone(_) => true,
+        Desired::Bound(_) | Desired::Denied(_) => {
+            !plan.revocations.is_empty() || leaves_label(observed, &kept(desired), plan)
+        }
+    }
+}
+
+fn kept(desired: &Desired) -> Claims {
+    match desired {
+        Desired::Bound(binding) => binding.claims(),
+        Desired::Denied(_) | Desired::Gone(_) => Claims::default(),
     }
 }
 

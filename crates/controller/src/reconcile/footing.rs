@@ -1,0 +1,141 @@
+//! What a pass stands on: the decision, asked again right before something is given and between the steps.
+
+use std::sync::Arc;
+
+use kube::Api;
+use kube::runtime::reflector::ObjectRef;
+use wio_api::WorkloadIdentityBinding;
+use wio_core::case::Case;
+use wio_core::cluster::Cluster;
+use wio_core::desired::Desired;
+use wio_core::fault::Fault;
+use wio_core::owner::Owner;
+use wio_core::policy::Policies;
+use wio_core::verdict::{Verdict, verdict};
+
+use super::context::Context;
+use super::dereference::dereference_again;
+use crate::caches::stores::{Caches, NamespaceMeta};
+use crate::runtime::request::request;
+
+/// A decision, and what it rests on in the caches.
+pub(super) struct Footing<'a> {
+    ctx: &'a Context,
+    case: &'a Case,
+    desired: &'a Desired,
+    ground: Ground,
+}
+
+/// What a change of what a decision rests on is seen by, without deciding again.
+struct Ground {
+    binding: Option<(Option<i64>, bool)>,
+    policies: Option<Arc<Policies>>,
+    namespace: Option<Arc<NamespaceMeta>>,
+    cluster: Cluster,
+}
+
+// === impl Footing ===
+
+impl<'a> Footing<'a> {
+    /// What was decided just now.
+    pub(super) fn new(ctx: &'a Context, case: &'a Case, desired: &'a Desired) -> Self {
+        Self {
+            ctx,
+            case,
+            desired,
+            ground: Ground::of(&ctx.caches, &case.candidate.binding.owner),
+        }
+    }
+
+    /// What was decided.
+    pub(super) const fn desired(&self) -> &'a Desired {
+        self.desired
+    }
+
+    /// Whether the decision still holds, as the caches are now. A plan of twenty steps can take minutes, and what a policy ends
+    /// meanwhile is not given first and taken away then.
+    pub(super) fn holds(&mut self) -> bool {
+        let now = Ground::of(&self.ctx.caches, &self.case.candidate.binding.owner);
+        if now.is(&self.ground) {
+            return true;
+        }
+        self.ground = now;
+        decide_again(self.ctx, self.case, self.desired).as_ref() == Some(self.desired)
+    }
+
+    /// Whether the API server has the binding as it was decided about: the caches may be of any age, and those of an operator that is
+    /// cut off give back what another one took away.
+    pub(super) async fn is_live(&self) -> Result<bool, Fault> {
+        let binding = &self.case.candidate.binding;
+        let owner = &binding.owner;
+        let client = self.ctx.clients.api.client.clone();
+        let api: Api<WorkloadIdentityBinding> = Api::namespaced(client, owner.namespace.as_str());
+        let found = request(
+            || "read the binding".to_owned(),
+            api.get_metadata_opt(owner.name.as_str()),
+        )
+        .await?;
+        Ok(found.is_some_and(|live| {
+            let metadata = live.metadata;
+            metadata.uid.as_deref() == Some(owner.uid.as_str())
+                && metadata.generation.unwrap_or_default() == binding.lifecycle.generation
+                && metadata.deletion_timestamp.is_none()
+        }))
+    }
+}
+
+/// What is desired by the case as it is now; none when that is something else than was decided.
+pub(super) fn decide_again(ctx: &Context, case: &Case, desired: &Desired) -> Option<Desired> {
+    let again = dereference_again(&ctx.caches, &ctx.books.slots, case)?;
+    let Verdict::Pursue(now) = verdict(&again) else {
+        return None;
+    };
+    let holds = match (desired, &*now) {
+        (Desired::Bound(_), Desired::Bound(_)) => true,
+        // The guard was asked about the policies as they were.
+        (Desired::Denied(_), Desired::Denied(_)) | (Desired::Gone(_), Desired::Gone(_)) => {
+            again.rules.policies == case.rules.policies
+        }
+        (Desired::Bound(_) | Desired::Denied(_) | Desired::Gone(_), _) => false,
+    };
+    holds.then_some(*now)
+}
+
+// === impl Ground ===
+
+impl Ground {
+    fn of(caches: &Caches, owner: &Owner) -> Self {
+        let binding = caches.bindings.get(owner.namespace.as_str(), owner.name.as_str());
+        Self {
+            binding: binding
+                .filter(|binding| binding.metadata.uid.as_deref() == Some(owner.uid.as_str()))
+                .map(|binding| {
+                    (
+                        binding.metadata.generation,
+                        binding.metadata.deletion_timestamp.is_some(),
+                    )
+                }),
+            policies: caches.learned.policies.borrow().clone(),
+            namespace: caches
+                .surroundings
+                .namespaces
+                .get(&ObjectRef::new(owner.namespace.as_str())),
+            cluster: caches.learned.cluster(),
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.binding == other.binding
+            && same(self.policies.as_ref(), other.policies.as_ref())
+            && same(self.namespace.as_ref(), other.namespace.as_ref())
+            && self.cluster == other.cluster
+    }
+}
+
+/// Whether two are one and the same object; a changed one is another.
+fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}

@@ -1,0 +1,121 @@
+//! What changes while a plan is carried out, and what a cache does not tell.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+use wio_api::{Reason, WorkloadIdentityPolicy};
+use wio_azure_sim::{Fault, IdentityId, ResourceKind};
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
+
+use crate::world::*;
+
+fn elsewhere() -> String {
+    IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "billing").to_string()
+}
+
+/// A policy lets the namespace have an identity, and a binding asks for it.
+fn allowed(world: &World) -> BindingBuilder {
+    world.foreign_identity(OTHER_GROUP, "billing", vec![]);
+    let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
+    world.cluster.seed(payments.build());
+    binding(NAMESPACE, "orders").existing(&elsewhere())
+}
+
+fn end_policy(world: &World) {
+    world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+}
+
+fn puts(world: &World) -> usize {
+    world
+        .asked()
+        .iter()
+        .filter(|line| line.starts_with("PUT credential"))
+        .count()
+}
+
+fn credentials(world: &World) -> usize {
+    world.identity().credentials.len()
+}
+
+/// All twenty were given, each in half a minute, and taken away after the last one.
+#[tokio::test(start_paused = true)]
+async fn what_a_policy_ends_in_the_midst_of_a_plan_is_not_given_first() {
+    story(async |world| {
+        let slow = Fault::on("PUT")
+            .kind(ResourceKind::Credential)
+            .delay(Duration::from_secs(30));
+        world.azure.inject(slow.execute().forever());
+        let orders = allowed(world);
+        world.create((0..20).fold(orders, |built, n| built.service_account(&format!("account-{n}"))));
+        world
+            .until("the first is trusted", |world| credentials(world) > 0)
+            .await;
+        end_policy(world);
+        let ended = Instant::now();
+        world.says("orders", Reason::NotPermitted).await;
+        world.until("nobody is trusted", |world| credentials(world) == 0).await;
+        assert!(ended.elapsed() < Duration::from_secs(70), "{:?}", ended.elapsed());
+        assert!(puts(world) <= 2, "{:?}", world.asked());
+    })
+    .await;
+}
+
+/// The next account had to wait for ten minutes, and so did the end of the trust that stood.
+#[tokio::test(start_paused = true)]
+async fn azure_asking_to_wait_with_a_grant_holds_no_revocation_back() {
+    story(async |world| {
+        let orders = allowed(world);
+        world.create(orders.service_account("orders"));
+        world.ready("orders").await;
+        let busy = Fault::on("PUT")
+            .kind(ResourceKind::Credential)
+            .respond(429, "TooManyRequests");
+        world.azure.inject(busy.header("Retry-After", "600").forever());
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({ "name": "web" }));
+        });
+        world.says("orders", Reason::Throttled).await;
+        end_policy(world);
+        let ended = Instant::now();
+        world.until("nobody is trusted", |world| credentials(world) == 0).await;
+        assert!(ended.elapsed() < Duration::from_secs(10), "{:?}", ended.elapsed());
+        world.says("orders", Reason::NotPermitted).await;
+    })
+    .await;
+}
+
+/// An operator that was cut off from the cluster, and not from Azure, gave back at each drift look what another one had taken away.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_hear_of_an_edit_gives_nothing_back() {
+    story(async |world| {
+        let orders = binding(NAMESPACE, "orders").managed();
+        world.create(orders.service_account("orders").service_account("web"));
+        world.ready("orders").await;
+        world.cluster.hold_events("workloadidentitybindings");
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"].as_array_mut().unwrap().truncate(1);
+        });
+        world.change_azure(|azure| {
+            let credentials = &mut azure.identities[0].credentials;
+            credentials.retain(|credential| credential.subject.as_deref().unwrap().ends_with(":orders"));
+        });
+        world.forget_requests();
+        sleep(DRIFT * 4).await;
+        assert_eq!((credentials(world), puts(world)), (1, 0));
+        let reads = world
+            .cluster
+            .requests()
+            .iter()
+            .filter(|request| request.client == OPERATOR)
+            .count();
+        assert!(reads < 1000, "{reads} requests");
+        world.cluster.release_events("workloadidentitybindings");
+        world.ready("orders").await;
+        assert_eq!(credentials(world), 1);
+    })
+    .await;
+}
