@@ -1,7 +1,8 @@
 //! What the operator wrote down: the status of a binding, parsed once, and its inverse.
 //!
 //! Only the operator writes statuses. **What does not parse was not written by this operator: it is left out, its field is
-//! noted, and nothing is taken for known from a status with such a field.** What does parse is acted upon all the same.
+//! noted, and nothing is taken for known from a status with such a field.** What does parse is acted upon all the same. A credential or
+//! role that does not parse stays in the status: another version of the operator may have written it.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -191,6 +192,22 @@ impl Recorded {
         !self.role_assignments.is_empty() || self.progress.has_roles_condition
     }
 
+    /// Keeps in a status what does not parse in the one before: it may be all that tells of something that stands.
+    pub fn keep_unreadable(previous: &WorkloadIdentityBindingStatus, next: &mut WorkloadIdentityBindingStatus) {
+        keep(
+            &previous.federated_credentials,
+            &mut next.federated_credentials,
+            credential,
+        );
+        keep(&previous.role_assignments, &mut next.role_assignments, role_assignment);
+        let scope = |scope: &String| parsed::<Scope>(scope);
+        keep(
+            &previous.role_assignment_scopes,
+            &mut next.role_assignment_scopes,
+            scope,
+        );
+    }
+
     /// Writes what was observed into a status; the conditions stay as they are, and so does the generation.
     pub fn write(&self, status: &mut WorkloadIdentityBindingStatus) {
         status.identity = self.identity.as_ref().map(identity_status);
@@ -260,6 +277,12 @@ impl Notes {
 }
 
 // === from the wire and to it ===
+
+fn keep<W: Clone + PartialEq, T>(previous: &[W], next: &mut Vec<W>, parse: impl Fn(&W) -> Option<T>) {
+    let unreadable = previous.iter().filter(|written| parse(written).is_none());
+    let missing: Vec<W> = unreadable.filter(|written| !next.contains(written)).cloned().collect();
+    next.extend(missing);
+}
 
 fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()

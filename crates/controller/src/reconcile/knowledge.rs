@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use wio_core::names::{BindingUid, ServiceAccountName};
 use wio_core::observed::{AzureState, ObservedServiceAccount};
 
+use super::clean::Clean;
 use super::errand::NotBefore;
 use crate::runtime::jitter::{jittered, within};
 use crate::runtime::own_write::OwnWrite;
@@ -36,6 +37,8 @@ struct Slot {
 pub(crate) struct Memory {
     /// What is known of Azure.
     pub(crate) azure: Knowledge,
+    /// What is known of Azure while the binding may have nothing and has nothing.
+    pub(crate) clean: Option<Clean>,
     /// How many reconciles in a row did not come to an end, and for which generation.
     pub(crate) failures: Failures,
     /// Before this Azure does not want to be asked again.
@@ -118,6 +121,7 @@ impl Slots {
         let mut memory = std::mem::take(&mut slot.memory);
         if std::mem::take(&mut slot.invalidated) {
             memory.azure.invalidate();
+            memory.clean = None;
         }
         memory
     }

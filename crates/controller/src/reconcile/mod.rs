@@ -1,5 +1,6 @@
 //! One pass over one binding, from the caches to the status.
 
+mod clean;
 pub(crate) mod context;
 pub(crate) mod crd_guard;
 mod dereference;

@@ -16,6 +16,7 @@ use wio_core::plan::plan;
 use wio_core::reasons::{Disposition, disposition, facts};
 use wio_core::role_assignment_scopes::{self, Last, Need};
 
+use super::clean::Clean;
 use super::context::Context;
 use super::knowledge::{Knowledge, Memory, Read};
 use super::service_accounts;
@@ -29,8 +30,8 @@ enum Source {
 }
 
 /// Observes what a plan needs to know. For what is given, Azure is as remembered until the next drift check is due, as the
-/// status left it after a restart, taken for empty for a new binding with a derived name, and read otherwise. For what is taken
-/// away it is always read.
+/// status left it after a restart, taken for empty for a new binding with a derived name, and read otherwise. Nothing is taken away
+/// without a read.
 pub(crate) async fn observe(
     ctx: &Context,
     case: &Case,
@@ -42,10 +43,17 @@ pub(crate) async fn observe(
     let binding = &case.candidate.binding;
     let service_accounts = service_accounts::observe::observe(client, &ctx.caches, case, memory).await?;
     let source = match desired {
-        Desired::Bound(bound) => known_or_read(ctx, binding, bound, memory).await?,
+        Desired::Bound(bound) => {
+            memory.clean = None;
+            known_or_read(ctx, binding, bound, memory).await?
+        }
         Desired::Denied(denial) => {
             memory.azure = Knowledge::Unread;
-            Source::Read(read(azure, binding, denial.removal().revocable.identity(), Last::No).await?)
+            let id = denial.removal().revocable.identity();
+            match memory.clean.as_ref().and_then(|clean| clean.known(id)) {
+                Some(state) => Source::Known(state.clone()),
+                None => Source::Read(read(azure, binding, id, Last::No).await?),
+            }
         }
         Desired::Gone(removal) => Source::Read(read(azure, binding, removal.revocable.identity(), Last::Yes).await?),
     };
@@ -54,12 +62,42 @@ pub(crate) async fn observe(
         service_accounts: service_accounts.clone(),
         signed_in_as: azure.signed_in_as(),
     };
+    if let Desired::Denied(denial) = desired {
+        let id = denial.removal().revocable.identity();
+        return denied(ctx, case, (desired, id), (source, &observed), memory).await;
+    }
     match (source, desired) {
         (Source::Known(state), Desired::Bound(bound)) if !is_enough(desired, bound, &observed(state.clone())) => {
             Ok(observed(read_and_remember(ctx, binding, bound, memory).await?))
         }
         (Source::Known(state) | Source::Read(state), _) => Ok(observed(state)),
     }
+}
+
+/// What a denied binding has. Nothing is taken away from memory, and what has nothing is not read at each change of any policy.
+async fn denied(
+    ctx: &Context,
+    case: &Case,
+    (desired, id): (&Desired, &IdentityId),
+    (source, observed): (Source, &impl Fn(AzureState) -> Observed),
+    memory: &mut Memory,
+) -> Result<Observed, Fault> {
+    let state = match source {
+        Source::Known(state) => {
+            let known = observed(state);
+            if !plan(desired, &known).has_steps() {
+                return Ok(known);
+            }
+            read(&ctx.clients.azure, &case.candidate.binding, id, Last::No).await?
+        }
+        Source::Read(state) => state,
+    };
+    let seen = observed(state.clone());
+    let is_clean = state.role_assignments.complete().is_some() && !plan(desired, &seen).has_steps();
+    let interval = ctx.books.slots.drift_interval();
+    let before = memory.clean.take();
+    memory.clean = is_clean.then(|| Clean::seen(before.as_ref(), id, state, interval));
+    Ok(seen)
 }
 
 /// Whether what is known without a read is enough for what follows from it. A suspended binding writes nothing.

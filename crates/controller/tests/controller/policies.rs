@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use wio_api::{NamespaceSelector, Reason, WorkloadIdentityPolicy};
 use wio_azure_sim::IdentityId;
 use wio_testkit::fixtures::{binding, policy};
@@ -98,6 +101,35 @@ async fn a_policy_that_is_written_anew_leaves_the_service_accounts_standing() {
             world.account("orders").is_none(),
             "it goes with the binding that it was created for"
         );
+    })
+    .await;
+}
+
+/// It cost two reads for each change of any policy, and twelve an hour, for ever.
+#[tokio::test(start_paused = true)]
+async fn a_denied_binding_that_has_nothing_is_read_as_often_as_drift_is_checked() {
+    story(async |world| {
+        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
+        world.cluster.seed(payments.build());
+        bind_elsewhere(world);
+        world.ready("orders").await;
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        trust_is_gone(world).await;
+        sleep(DRIFT).await;
+        world.forget_requests();
+        for n in 0..10 {
+            world
+                .cluster
+                .seed(policy(&format!("other-{n}")).namespace("bank").build());
+            sleep(Duration::from_secs(10)).await;
+        }
+        sleep(DRIFT * 3).await;
+        let reads = world
+            .asked()
+            .iter()
+            .filter(|line| line.starts_with("GET identity"))
+            .count();
+        assert!((2..=5).contains(&reads), "{:?}", world.asked());
     })
     .await;
 }

@@ -98,6 +98,31 @@ async fn a_deleted_role_assignment_is_made_again() {
     .await;
 }
 
+/// The service account's condition said nothing about what it waited for.
+#[tokio::test(start_paused = true)]
+async fn a_service_account_says_that_it_waits_for_a_role_that_cannot_be_given() {
+    story(async |world| {
+        allow(world);
+        let refused = Fault::on("PUT").kind(ResourceKind::RoleAssignment);
+        world
+            .azure
+            .inject(refused.forever().respond(403, "AuthorizationFailed"));
+        world.create(orders());
+        let waiting = world.says("orders", Reason::RoleAccessDenied).await;
+        let accounts = condition(&waiting, "ServiceAccountsReady");
+        assert_eq!(accounts.reason, "RoleAccessDenied");
+        assert!(
+            accounts.message.ends_with("this waits for RoleAssignmentsReady."),
+            "{}",
+            accounts.message
+        );
+        assert_eq!(condition(&waiting, "FederatedCredentialsReady").status, "True");
+        world.azure.clear_faults();
+        world.ready("orders").await;
+    })
+    .await;
+}
+
 /// A lock on one credential kept everything that came after it in the plan: another credential, the role, the annotations.
 #[tokio::test(start_paused = true)]
 async fn a_lock_on_one_credential_keeps_nothing_else() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use wio_api::{DeletionPolicy, Reason, WorkloadIdentityPolicy, keys};
-use wio_azure_sim::IdentityId;
+use wio_azure_sim::{Fault, IdentityId, ResourceKind};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::world::*;
@@ -119,6 +119,37 @@ async fn the_first_to_go_leaves_the_trust_and_the_last_takes_it_away() {
         })
         .await;
     }
+}
+
+/// The credential is the first one's by name, and it was the second one's only as long as its status named the account: one
+/// throttled deletion, and it outlived both.
+#[tokio::test(start_paused = true)]
+async fn an_inherited_credential_is_not_forgotten_when_its_deletion_has_to_wait() {
+    story(async |world| {
+        two(world).await;
+        world.edit("second", |object| {
+            object["spec"]["serviceAccounts"] = json!([{ "name": "orders" }, { "name": "web" }]);
+        });
+        world.ready("second").await;
+        world.delete("first");
+        world.gone("first").await;
+        world.ready("second").await;
+        let busy = Fault::on("DELETE").kind(ResourceKind::Credential);
+        world
+            .azure
+            .inject(busy.respond(429, "TooManyRequests").header("Retry-After", "5"));
+        world.edit("second", |object| {
+            object["spec"]["serviceAccounts"] = json!([{ "name": "web" }]);
+        });
+        let subjects = |world: &World| {
+            let credentials = world.identity().credentials.into_iter();
+            credentials.map(|one| one.subject.unwrap()).collect::<Vec<_>>()
+        };
+        let web = vec![format!("system:serviceaccount:{NAMESPACE}:web")];
+        world.until("only web is trusted", |world| subjects(world) == web).await;
+        world.ready("second").await;
+    })
+    .await;
 }
 
 /// Even when the survivor had no time to put its own mark there.

@@ -6,7 +6,7 @@ use wio_api::{IdentityOrigin, ServiceAccountOrigin};
 
 use super::roles;
 use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRemoval};
-use crate::names::ServiceAccountName;
+use crate::names::{CredentialName, ServiceAccountName};
 use crate::observed::{
     BoundBy, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, PresentIdentity,
 };
@@ -14,6 +14,7 @@ use crate::outcome::Reconciled;
 use crate::owner::was_adopted;
 use crate::plan::carries;
 use crate::recorded::{CredentialUsage, Recorded, RecordedCredential, RecordedIdentity, RecordedServiceAccount};
+use crate::sharing::Sharing;
 
 /// What is recorded after a reconcile.
 pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded {
@@ -31,13 +32,17 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded
 
 fn bound(previous: &Recorded, desired: &DesiredBinding, observed: &Observed) -> Recorded {
     let present = usable(desired, &observed.azure.identity);
+    let wanted = desired.credentials.iter();
+    let wanted: Vec<RecordedCredential> = wanted
+        .filter_map(|wanted| credential(desired, wanted, present?))
+        .collect();
+    let names: BTreeSet<CredentialName> = wanted.iter().map(|credential| credential.name.clone()).collect();
+    let wanted = wanted.into_iter();
     Recorded {
         authorized_by: desired.granted.authorized_by().iter().cloned().collect(),
         identity: present.map(|present| identity(desired, present)),
-        credentials: desired
-            .credentials
-            .iter()
-            .filter_map(|wanted| credential(desired, wanted, present?))
+        credentials: wanted
+            .chain(left(previous, &desired.sharing, observed, &names))
             .collect(),
         credential_usage: present.map(|present| usage(desired, present)),
         service_accounts: accounts(observed, |name, seen| is_bound(desired, observed, name, seen)),
@@ -100,17 +105,42 @@ fn credential(
     })
 }
 
+/// The credentials that are still there to be taken away. **A record is never narrower than what stands**: one of an earlier binding, or
+/// of a sibling, is known as ours by the account that it is for, and only for as long as that is written down.
+fn left<'a>(
+    previous: &'a Recorded,
+    sharing: &'a Sharing,
+    observed: &'a Observed,
+    told: &'a BTreeSet<CredentialName>,
+) -> impl Iterator<Item = RecordedCredential> + 'a {
+    let present = observed.azure.identity.present();
+    let there = present.into_iter().flat_map(|present| &present.credentials);
+    there
+        .filter(|credential| sharing.takes(credential) && !told.contains(&credential.name))
+        .filter_map(|credential| {
+            let before = previous
+                .credentials
+                .iter()
+                .find(|before| before.name == credential.name);
+            before.cloned().or_else(|| inherited(sharing, credential))
+        })
+}
+
+/// The record of a credential that is ours because of the account that it is for.
+fn inherited(sharing: &Sharing, credential: &ObservedCredential) -> Option<RecordedCredential> {
+    Some(RecordedCredential {
+        name: credential.name.clone(),
+        account: sharing.account_of(credential)?.clone(),
+        subject: credential.subject.as_deref()?.parse().ok()?,
+        audience: credential.audiences.first()?.parse().ok()?,
+    })
+}
+
 fn gone(previous: &Recorded, desired: &DesiredRemoval, observed: &Observed) -> Recorded {
     let identity = &observed.azure.identity;
     let present = identity.present();
-    let left: BTreeSet<_> = present
-        .iter()
-        .flat_map(|present| &present.credentials)
-        .filter(|credential| desired.sharing.takes(credential))
-        .map(|credential| &credential.name)
-        .collect();
     let mut next = previous.clone();
-    next.credentials.retain(|credential| left.contains(&credential.name));
+    next.credentials = left(previous, &desired.sharing, observed, &BTreeSet::new()).collect();
     next.authorized_by = BTreeSet::new();
     next.credential_usage = None;
     next.service_accounts = accounts(observed, |name, seen| {

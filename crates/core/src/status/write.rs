@@ -38,6 +38,7 @@ pub fn status(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         let named_none = recorded.identity.is_none();
         recorded = facts::observed(&recorded, reconciled);
         recorded.write(&mut next);
+        Recorded::keep_unreadable(&previous, &mut next);
         let azure = &reconciled.observed().azure;
         // Not narrower than what stands: an identity that does not parse here may be all that tells of it.
         if named_none && next.identity.is_none() && azure.identity.present().is_some() {

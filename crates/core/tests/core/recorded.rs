@@ -279,6 +279,27 @@ fn an_identity_or_issuer_that_does_not_parse_is_none_and_noted_and_all_else_is_k
     assert!(!is_known(&status));
 }
 
+/// Another version of the operator may have written it, and it may be all that tells of a role that stands.
+#[test]
+fn a_credential_or_role_that_does_not_parse_stays_in_the_status() {
+    let mut before = settled(&bound());
+    before.federated_credentials[0].subject = "of a later version".to_owned();
+    before.role_assignments[0].role = "No Such Role".to_owned();
+    before.role_assignment_scopes.push("/".to_owned());
+    let mut next = settled(&bound());
+    Recorded::keep_unreadable(&before, &mut next);
+    let once = next.clone();
+    Recorded::keep_unreadable(&before, &mut next);
+    assert_eq!(next, once, "once");
+    assert!(next.federated_credentials.contains(&before.federated_credentials[0]));
+    assert!(next.role_assignments.contains(&before.role_assignments[0]));
+    assert!(next.role_assignment_scopes.contains(&"/".to_owned()));
+    let good = settled(&bound());
+    let mut same = good.clone();
+    Recorded::keep_unreadable(&good, &mut same);
+    assert_eq!(same, good);
+}
+
 #[test]
 fn how_the_last_pass_ended_is_read_from_the_conditions() {
     let status = settled(&bound());

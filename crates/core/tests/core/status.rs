@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
-use wio_api::{Condition, DeletionPolicy, Reason, WorkloadIdentityBindingStatus};
+use wio_api::{Condition, DeletionPolicy, FederatedCredentialStatus, Reason, WorkloadIdentityBindingStatus};
 use wio_core::authorize::NotPermitted;
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::fault::{
@@ -23,6 +23,34 @@ use crate::seeds::any_world;
 use crate::worlds::World;
 
 const GENERATION: i64 = 5;
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    /// One that an earlier binding made for an account is ours as long as the account is written down: the first deletion of it that was
+    /// throttled made it nobody's, and it was trusted for good.
+    #[test]
+    fn what_is_ours_and_stands_is_recorded_until_it_is_seen_gone(
+        object in any_binding(), seed in any_world(), steps in 0..6_usize, denies in any::<bool>(),
+    ) {
+        let bound = desired(&object);
+        let target = if denies { denied(&bound) } else { Desired::Bound(bound.clone()) };
+        let mut world = seed.lawful(&bound);
+        let named = accounts_of(&bound);
+        let first = wio_core::plan::plan(&target, &world.observe(&named));
+        world.run(&target, &first, steps).unwrap();
+        let seen = world.observe(&named);
+        let told = crate::plan_roles::made(&reconciled(target.clone(), seen, Vec::new()), None);
+        for credential in world.credentials() {
+            let sharing = target.sharing();
+            if let Some(account) = sharing.account_of(credential).filter(|_| sharing.takes(credential)) {
+                let same = |told: &&FederatedCredentialStatus| told.name.eq_ignore_ascii_case(credential.name.as_str());
+                let recorded = told.federated_credentials.iter().find(same);
+                prop_assert_eq!(recorded.map(|told| told.service_account.as_str()), Some(account.as_str()));
+            }
+        }
+    }
+}
 
 /// What others say: nothing, a word, many words, lines, marks at the end.
 fn any_words() -> BoxedStrategy<String> {
