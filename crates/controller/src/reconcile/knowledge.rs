@@ -45,6 +45,8 @@ pub(crate) struct Memory {
     pub(crate) not_before: NotBefore,
     /// How many passes in a row were overtaken by a change.
     pub(crate) overtaken: u32,
+    /// How long nothing may be given in this very pass.
+    pub(crate) grants_wait: Option<Duration>,
     /// Whether the API server showed the binding in this very pass, as it was decided about.
     pub(crate) seen_live: bool,
     /// The last write to the binding itself: its finalizer or its status.

@@ -34,7 +34,7 @@ use ending::{Ended, release, told};
 use errand::Errand;
 use knowledge::Memory;
 use pursue::{Pursued, pursue, withheld};
-use schedule::{must_wait, next, overtaken, too_early};
+use schedule::{must_wait, next, overtaken, takes_away_first, too_early};
 
 /// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait; and tells
 /// when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
@@ -118,10 +118,13 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     };
     let binding = &case.candidate.binding;
     let verdict = verdict(&case);
-    if let Some(pause) = too_early(&verdict, memory) {
+    memory.seen_live = false;
+    memory.grants_wait = too_early(&verdict, memory);
+    if let Some(pause) = memory.grants_wait
+        && !takes_away_first(&verdict)
+    {
         return Ok(Ended::Early(pause));
     }
-    memory.seen_live = false;
     let guard = &ctx.clients.crd_guard;
     let confirmed = guard.confirm(&api.client, &ctx.caches, &case, &verdict).await;
     finalizer::ensure(&api.client, object, binding, &verdict, memory).await?;
@@ -138,6 +141,7 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
         (Verdict::Pursue(desired), Ok(())) => match pursue(object, ctx, &case, *desired, memory).await {
             Pursued::Outcome(outcome) => outcome,
             Pursued::Overtaken => return Ok(Ended::Overtaken),
+            Pursued::Early(pause) => return Ok(Ended::Early(pause)),
         },
         (verdict, Err(fault)) => withheld(verdict, fault),
     };

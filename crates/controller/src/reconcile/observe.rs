@@ -67,7 +67,9 @@ pub(crate) async fn observe(
         return denied(ctx, case, (desired, id), (source, &observed), memory).await;
     }
     match (source, desired) {
-        (Source::Known(state), Desired::Bound(bound)) if !is_enough(desired, bound, &observed(state.clone())) => {
+        (Source::Known(state), Desired::Bound(bound))
+            if !is_enough(desired, bound, &observed(state.clone()), memory.grants_wait.is_some()) =>
+        {
             Ok(observed(read_and_remember(ctx, binding, bound, memory).await?))
         }
         (Source::Known(state) | Source::Read(state), _) => Ok(observed(state)),
@@ -101,9 +103,13 @@ async fn denied(
 }
 
 /// Whether what is known without a read is enough for what follows from it. A suspended binding writes nothing.
-fn is_enough(desired: &Desired, bound: &DesiredBinding, observed: &Observed) -> bool {
+fn is_enough(desired: &Desired, bound: &DesiredBinding, observed: &Observed, grants_wait: bool) -> bool {
     let signed_in = observed.signed_in_as.is_some();
-    bound.suspended || known_state::is_enough_for(&plan(desired, observed), bound, &observed.azure, signed_in)
+    let mut plan = plan(desired, observed);
+    if grants_wait {
+        plan.grants.clear();
+    }
+    bound.suspended || known_state::is_enough_for(&plan, bound, &observed.azure, signed_in)
 }
 
 async fn known_or_read(

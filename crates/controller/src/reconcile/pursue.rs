@@ -23,12 +23,17 @@ use super::status;
 /// The longest that Azure was seen to take until a new identity was known everywhere is four minutes.
 const REPLICATION_MAX: Duration = Duration::from_mins(5);
 
+/// The pause before a revocation is tried again while grants have to wait.
+const TAKE_AGAIN: Duration = Duration::from_secs(30);
+
 /// The end of a pursuit.
 pub(super) enum Pursued {
     /// It came to this.
     Outcome(Outcome),
     /// What was decided does not hold any more: it is to be decided anew, at once.
     Overtaken,
+    /// Azure does not want to be asked to give anything for so long; what was to be taken away is.
+    Early(Duration),
 }
 
 /// Brings the world nearer to what is desired. What is desired is decided once more when the world was read and something is to be
@@ -40,12 +45,16 @@ pub(super) async fn pursue(
     desired: Desired,
     memory: &mut Memory,
 ) -> Pursued {
-    let observed = match observe(ctx, case, &desired, memory).await {
-        Ok(observed) => observed,
-        Err(fault) => return Pursued::Outcome(unobserved(desired, fault)),
+    let observed = match (observe(ctx, case, &desired, memory).await, too_early(&desired, memory)) {
+        (Ok(observed), _) => observed,
+        (Err(_), Some(pause)) => return Pursued::Early(pause),
+        (Err(fault), None) => return Pursued::Outcome(unobserved(desired, fault)),
     };
-    let first = plan(&desired, &observed);
+    let first = plan_for_now(&desired, &observed, memory);
     let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
+    if let (true, Some(pause)) = (first.revocations.is_empty(), too_early(&desired, memory)) {
+        return Pursued::Early(pause);
+    }
     if !first.has_steps() || suspended {
         wake(ctx, case, &desired, (&observed, &first));
         return Pursued::Outcome(reconciled(desired, observed, Vec::new()));
@@ -54,7 +63,7 @@ pub(super) async fn pursue(
         return Pursued::Overtaken;
     };
     let footing = Footing::new(ctx, case, &desired);
-    let plan = plan(&desired, &observed);
+    let plan = plan_for_now(&desired, &observed, memory);
     if let Err(fault) = status::announce(&ctx.clients.api, object, &plan, memory).await {
         return Pursued::Outcome(unobserved(desired, fault));
     }
@@ -63,10 +72,30 @@ pub(super) async fn pursue(
     let executed = execute(&ctx.clients, footing, plan, observed, memory.seen_live).await;
     remember(&executed, memory);
     wake(ctx, case, &desired, (&before.0, &before.1));
-    if executed.overtaken {
-        return Pursued::Overtaken;
+    match too_early(&desired, memory) {
+        _ if executed.overtaken => Pursued::Overtaken,
+        // What could not be taken away is tried again before that.
+        Some(pause) if executed.faults.is_empty() => Pursued::Early(pause),
+        Some(pause) => Pursued::Early(pause.min(TAKE_AGAIN)),
+        None => Pursued::Outcome(reconciled(desired, executed.observed, executed.faults)),
     }
-    Pursued::Outcome(reconciled(desired, executed.observed, executed.faults))
+}
+
+/// How long nothing may be given for a binding; none when something may, or nothing is to be given.
+fn too_early(desired: &Desired, memory: &Memory) -> Option<Duration> {
+    match desired {
+        Desired::Bound(_) => memory.grants_wait,
+        Desired::Denied(_) | Desired::Gone(_) => None,
+    }
+}
+
+/// The plan, without what is not to be asked of Azure yet.
+fn plan_for_now(desired: &Desired, observed: &Observed, memory: &Memory) -> Plan {
+    let mut plan = plan(desired, observed);
+    if too_early(desired, memory).is_some() {
+        plan.grants.clear();
+    }
+    plan
 }
 
 /// The one who deleted it asked for its trust to stay.

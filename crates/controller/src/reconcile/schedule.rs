@@ -34,6 +34,11 @@ pub(super) fn too_early(verdict: &Verdict, memory: &Memory) -> Option<Duration> 
     (!pause.is_zero()).then_some(pause)
 }
 
+/// Whether a pass that may give nothing yet has something to do all the same: what it takes away is counted apart.
+pub(super) fn takes_away_first(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Pursue(desired) if Errand::of(desired) == Errand::Gives)
+}
+
 /// The pause before a pass that begins anew because something changed: short, and never none, so that what changes all the time
 /// keeps nobody else from his turn; and longer each time, for a cache that does not hear of the change.
 pub(super) fn overtaken(memory: &mut Memory) -> Duration {

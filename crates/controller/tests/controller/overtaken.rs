@@ -88,6 +88,40 @@ async fn azure_asking_to_wait_with_a_grant_holds_no_revocation_back() {
     .await;
 }
 
+/// The same within one binding: an account that leaves the spec does not stay trusted because another one has to wait.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_leaves_the_spec_does_not_wait_for_one_that_comes() {
+    story(async |world| {
+        let orders = allowed(world);
+        world.create(orders.service_account("orders").service_account("web"));
+        world.ready("orders").await;
+        let busy = Fault::on("PUT")
+            .kind(ResourceKind::Credential)
+            .respond(429, "TooManyRequests");
+        world.azure.inject(busy.header("Retry-After", "600"));
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({ "name": "invoices" }));
+        });
+        world.says("orders", Reason::Throttled).await;
+        let tried = puts(world);
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"].as_array_mut().unwrap().remove(0);
+        });
+        let edited = Instant::now();
+        world
+            .until("orders is not trusted", |world| credentials(world) == 1)
+            .await;
+        assert!(edited.elapsed() < Duration::from_secs(10), "{:?}", edited.elapsed());
+        assert_eq!(puts(world), tried, "Azure is not asked to give before it wants to be");
+        world.ready("orders").await;
+        assert!(edited.elapsed() > Duration::from_secs(500));
+    })
+    .await;
+}
+
 /// An operator that was cut off from the cluster, and not from Azure, gave back at each drift look what another one had taken away.
 #[tokio::test(start_paused = true)]
 async fn who_does_not_hear_of_an_edit_gives_nothing_back() {
