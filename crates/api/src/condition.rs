@@ -72,7 +72,8 @@ names! {
     InvalidSpec,
     /// No policy allows what the binding asks, or the operator's configuration protects it.
     NotPermitted,
-    /// The namespace or the policies are not known yet, so what the binding may have is not decided.
+    /// The namespace or the policies are not known, or nothing was heard of them for minutes, so what the binding may have is not
+    /// decided.
     NotDecided,
     /// The definition of bindings or policies is gone or being deleted, or no policy is left where several stood. That is taken
     /// for an accident: nothing is taken away until somebody says that it is meant.

@@ -28,6 +28,7 @@ use crate::reconcile::reconcile;
 use crate::runtime::events::Events;
 use crate::runtime::health::{self, Check, Readiness, SignIn};
 use crate::runtime::metrics::Metrics;
+use crate::runtime::pulse::{self, Pulse};
 use crate::settings::Settings;
 
 /// How long reconciles that are under way may take to end after a shutdown was asked for. Kubernetes kills a pod 30 s
@@ -96,7 +97,7 @@ pub async fn run(
             index: Arc::default(),
         };
         let (ctx, sources, feeds) = wire(
-            Clients::new(client, azure, &settings),
+            Clients::new(pulse::listening(client), azure, &settings),
             settings,
             (cluster, signed_in),
             (bindings, writer),
@@ -170,11 +171,12 @@ fn wire(
 }
 
 impl Clients {
-    fn new(client: Client, azure: Azure, settings: &Settings) -> Self {
+    fn new((client, pulse): (Client, Arc<Pulse>), azure: Azure, settings: &Settings) -> Self {
         Self {
             api: Api {
                 events: Events::new(client.clone(), settings.instance.clone()),
                 client,
+                pulse,
             },
             azure,
             crd_guard: CrdGuard::default(),

@@ -15,6 +15,7 @@ use super::knowledge::Slots;
 use crate::caches::stores::Caches;
 use crate::runtime::events::Events;
 use crate::runtime::metrics::Metrics;
+use crate::runtime::pulse::Pulse;
 
 /// What a reconcile works with.
 pub(crate) struct Context {
@@ -35,6 +36,8 @@ pub(crate) struct Clients {
 /// The Kubernetes API.
 pub(crate) struct Api {
     pub(crate) client: Client,
+    /// When the watches that grants rest on were last heard of.
+    pub(crate) pulse: Arc<Pulse>,
     pub(crate) events: Events,
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn execute(
     if let Desired::Bound(binding) = desired
         && goes_on
         && !plan.grants.is_empty()
-        && (seen_live || executed.is_live(&footing).await)
+        && executed.is_live(&footing, seen_live).await
     {
         give_all(clients, (binding, &mut footing), plan.grants, &mut executed).await;
     }
@@ -136,8 +136,8 @@ impl Executed {
     }
 
     /// Whether the binding is as it was decided about, before anything is given.
-    async fn is_live(&mut self, footing: &Footing<'_>) -> bool {
-        match footing.is_live().await {
+    async fn is_live(&mut self, footing: &Footing<'_>, shown: bool) -> bool {
+        match footing.is_live(shown).await {
             Ok(true) => return true,
             Ok(false) => self.overtaken = true,
             Err(fault) => self.faults.push(fault),

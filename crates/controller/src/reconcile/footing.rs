@@ -63,9 +63,13 @@ impl<'a> Footing<'a> {
         decide_again(self.ctx, self.case, self.desired).as_ref() == Some(self.desired)
     }
 
-    /// Whether the API server has the binding as it was decided about: the caches may be of any age, and those of an operator that is
-    /// cut off give back what another one took away.
-    pub(super) async fn is_live(&self) -> Result<bool, Fault> {
+    /// Whether the API server has the binding as it was decided about, unless it has just shown it, and is heard of through the watches
+    /// of the rest: the caches may be of any age, and those of an operator that is cut off give back what another one took away.
+    pub(super) async fn is_live(&self, shown: bool) -> Result<bool, Fault> {
+        self.ctx.clients.api.pulse.confirm()?;
+        if shown {
+            return Ok(true);
+        }
         let binding = &self.case.candidate.binding;
         let owner = &binding.owner;
         let client = self.ctx.clients.api.client.clone();

@@ -6,4 +6,5 @@ pub(crate) mod health;
 pub(crate) mod jitter;
 pub(crate) mod metrics;
 pub(crate) mod own_write;
+pub(crate) mod pulse;
 pub(crate) mod request;

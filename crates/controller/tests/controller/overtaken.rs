@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 use wio_api::{Reason, WorkloadIdentityPolicy};
 use wio_azure_sim::{Fault, IdentityId, ResourceKind};
+use wio_testkit::Effect;
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::world::*;
@@ -118,6 +119,30 @@ async fn an_account_that_leaves_the_spec_does_not_wait_for_one_that_comes() {
         assert_eq!(puts(world), tried, "Azure is not asked to give before it wants to be");
         world.ready("orders").await;
         assert!(edited.elapsed() > Duration::from_secs(500));
+    })
+    .await;
+}
+
+/// Its watch of policies failed for a long time, and at each drift look it gave back what a policy had ended.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_hear_of_policies_gives_nothing_back() {
+    story(async |world| {
+        let orders = allowed(world);
+        world.create(orders.service_account("orders"));
+        world.ready("orders").await;
+        let policies = by_operator().resource("workloadidentitypolicies");
+        world.cluster.inject(policies, Effect::unavailable());
+        world.cluster.break_watches();
+        sleep(Duration::from_mins(10)).await;
+        end_policy(world);
+        world.change_azure(|azure| azure.identities[0].credentials.clear());
+        world.forget_requests();
+        world.says("orders", Reason::NotDecided).await;
+        sleep(DRIFT * 3).await;
+        assert_eq!((credentials(world), puts(world)), (0, 0));
+        world.cluster.clear_faults();
+        world.says("orders", Reason::NotPermitted).await;
+        assert_eq!(puts(world), 0);
     })
     .await;
 }

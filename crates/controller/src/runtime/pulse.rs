@@ -1,0 +1,83 @@
+//! The pulse of the watches that grants rest on: how long ago the API server was last heard of through each.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Request;
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use tokio::time::Instant;
+use wio_api::Reason;
+use wio_core::fault::{Blocked, Fault};
+
+/// A watch that was heard of longer ago is one of an operator that is cut off. Each is begun anew within five minutes, and a server
+/// sends bookmarks in between.
+const MOST: Duration = Duration::from_mins(6);
+
+/// What grants rest on besides the binding, which is read.
+const RESTED_ON: [&str; 2] = [
+    "/apis/workloadidentity.dev/v1alpha1/workloadidentitypolicies",
+    "/api/v1/namespaces",
+];
+
+/// When each watch was last heard of, in their order; none before the first list.
+#[derive(Debug, Default)]
+pub(crate) struct Pulse([Mutex<Option<Instant>>; RESTED_ON.len()]);
+
+// === impl Pulse ===
+
+impl Pulse {
+    /// Why nothing may be given by what these watches told; none when they were heard of lately.
+    pub(crate) fn confirm(&self) -> Result<(), Fault> {
+        let is_old = |last: &Mutex<Option<Instant>>| {
+            let last = *last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.is_none_or(|last| last.elapsed() > MOST)
+        };
+        let old = RESTED_ON.iter().zip(&self.0).find(|(_, last)| is_old(last));
+        old.map_or(Ok(()), |(path, _)| {
+            Err(Fault::Blocked(Blocked {
+                reason: Reason::NotDecided,
+                message: format!(
+                    "the API server has told nothing of {} for minutes, so nothing is given by what was known before",
+                    path.rsplit('/').next().unwrap_or(path)
+                ),
+            }))
+        })
+    }
+
+    fn heard(&self, watch: usize) {
+        if let Some(last) = self.0.get(watch) {
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+    }
+}
+
+/// The same client, whose lists and watches are heard.
+pub(crate) fn listening(client: Client) -> (Client, Arc<Pulse>) {
+    let pulse = Arc::new(Pulse::default());
+    let hearing = Arc::clone(&pulse);
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (client, pulse) = (client.clone(), Arc::clone(&hearing));
+        let watch = RESTED_ON.iter().position(|path| request.uri().path() == *path);
+        async move {
+            let response = client.send(request).await?;
+            let watch = watch.filter(|_| response.status().is_success());
+            let heard = move || {
+                if let Some(watch) = watch {
+                    pulse.heard(watch);
+                }
+            };
+            heard();
+            // Each part of an answer is a sign of life: an event, a bookmark, a page of a list.
+            Ok::<_, kube::Error>(response.map(|body| {
+                body.map_frame(move |frame| {
+                    heard();
+                    frame
+                })
+            }))
+        }
+    });
+    (Client::new(service, namespace), pulse)
+}
