@@ -30,6 +30,33 @@ pub struct Namespace<'w> {
 
 // === impl Namespace ===
 
+/// The identity that a status names, with the ids that Azure gave it.
+#[derive(Clone, Debug)]
+pub struct KnownIdentity {
+    /// Its resource id.
+    pub resource_id: String,
+    /// Its name.
+    pub name: String,
+    /// Its client id.
+    pub client_id: String,
+    /// Its principal id.
+    pub principal_id: String,
+    /// Its tenant.
+    pub tenant_id: String,
+}
+
+impl KnownIdentity {
+    fn of(status: IdentityStatus) -> Option<Self> {
+        Some(Self {
+            resource_id: status.resource_id,
+            name: status.name,
+            client_id: status.client_id?,
+            principal_id: status.principal_id?,
+            tenant_id: status.tenant_id?,
+        })
+    }
+}
+
 impl<'w> Namespace<'w> {
     /// A namespace that exists.
     #[must_use]
@@ -133,11 +160,12 @@ impl<'w> Namespace<'w> {
     }
 
     /// What the status of a binding says of its identity.
-    pub async fn identity(&self, name: &str) -> Result<IdentityStatus> {
+    pub async fn identity(&self, name: &str) -> Result<KnownIdentity> {
         let status = self.binding(name).await?.status.unwrap_or_default();
         status
             .identity
-            .with_context(|| format!("the status of {name} names no identity"))
+            .and_then(KnownIdentity::of)
+            .with_context(|| format!("the status of {name} names no identity with its ids"))
     }
 
     /// Waits until a condition of a binding has this status and reason. Returns its message.

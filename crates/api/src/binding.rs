@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
+use crate::reading::{self, Fields, UnreadableField};
 use crate::status::WorkloadIdentityBindingStatus;
 use crate::{limits, rules};
 
 /// What is wanted: an identity and the service accounts whose pods get its tokens.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize)]
 #[kube(
     group = "workloadidentity.dev",
     version = "v1alpha1",
@@ -98,6 +100,40 @@ pub struct WorkloadIdentityBindingSpec {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub suspend: bool,
+
+    /// What stands in the spec and this version cannot read: a newer schema let it in.
+    #[serde(skip_serializing_if = "reading::is_a_note")]
+    #[schemars(skip)]
+    pub unreadable: Vec<UnreadableField>,
+}
+
+/// It succeeds for every spec that any version's schema let in: one object that this version cannot read must not hide all others.
+impl<'de> Deserialize<'de> for WorkloadIdentityBindingSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::of(Value::deserialize(deserializer)?);
+        Ok(Self {
+            identity: fields.take("identity"),
+            service_accounts: fields.list("serviceAccounts", BoundServiceAccount::named),
+            role_assignments: fields.list("roleAssignments", |_| None),
+            audience: fields.take("audience"),
+            // What was to become of it is not known: its trust ends with it, and nothing else is destroyed.
+            deletion_policy: fields.take_or("deletionPolicy", || DeletionPolicy::RetainIdentity),
+            suspend: fields.take("suspend"),
+            unreadable: fields.unreadable(),
+        })
+    }
+}
+
+impl BoundServiceAccount {
+    /// The service account that is named, when nothing else of it can be read: it may be trusted already.
+    fn named(item: &Value) -> Option<Self> {
+        Some(Self {
+            name: item.get("name")?.as_str()?.to_owned(),
+            create: false,
+            token_expiration_seconds: None,
+            conflict_policy: ConflictPolicy::Report,
+        })
+    }
 }
 
 /// Where the identity comes from: exactly one field is set.
@@ -130,10 +166,10 @@ pub struct IdentitySource {
 )]
 pub struct ManagedIdentity {
     /// The identity's name in Azure. When it is left out, it is derived from namespace and name of the binding, with a hash that
-    /// also covers the cluster. Cannot be changed.
+    /// also covers the cluster. Names that begin with wib- are derived ones and cannot be chosen. Cannot be changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::IDENTITY_NAME_CHARS_MAX))]
-    #[x_kube(validation = rules::identity_name())]
+    #[x_kube(validation = rules::identity_name(), validation = rules::name_not_reserved())]
     pub name: Option<String>,
 
     /// The subscription of the identity, a GUID. When it is left out, the operator's. Cannot be changed.
@@ -154,7 +190,8 @@ pub struct ManagedIdentity {
     #[x_kube(validation = rules::location())]
     pub location: Option<String>,
 
-    /// Tags that are put on the identity beside the operator's own, at most 15.
+    /// Tags that are put on the identity beside the operator's own, at most 15. One that is taken out of here stays on the identity:
+    /// others may have come to rely on it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 15, "additionalProperties" = {"type": "string", "maxLength": 256}))]
     #[x_kube(validation = rules::tag_names(), validation = rules::tags_not_reserved())]
@@ -188,7 +225,8 @@ pub struct BoundServiceAccount {
     #[x_kube(validation = rules::service_account_name())]
     pub name: String,
 
-    /// Whether the operator creates the service account when it is missing. False means that Helm or Git owns it and it must exist.
+    /// Whether the operator creates the service account when it is missing, which it does when this is left out. False means that Helm or
+    /// Git owns it and it must exist.
     #[serde(default = "yes")]
     pub create: bool,
 
@@ -198,8 +236,8 @@ pub struct BoundServiceAccount {
     #[schemars(range(min = 3600, max = 86400))]
     pub token_expiration_seconds: Option<i64>,
 
-    /// What to do when another field manager holds a different value of one of the operator's annotations. Report stalls
-    /// the binding with reason ServiceAccountConflict and names the manager and the field. Force takes the field over.
+    /// What to do when another field manager holds a different value of one of the operator's annotations. Report, which it is when this
+    /// is left out, stalls the binding with reason ServiceAccountConflict and names the manager and the field. Force takes the field over.
     #[serde(default)]
     pub conflict_policy: ConflictPolicy,
 }

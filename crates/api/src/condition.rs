@@ -70,18 +70,24 @@ names! {
     Deleting,
     /// A field of the spec cannot be used; the message names it.
     InvalidSpec,
-    /// No policy allows what the binding asks, or the operator's configuration protects it.
+    /// No policy allows what the binding asks, the operator's configuration protects it, or another binding has the identity of the name that it
+    /// chooses.
     NotPermitted,
     /// The namespace or the policies are not known, or nothing was heard of them for minutes, so what the binding may have is not
     /// decided.
     NotDecided,
-    /// The definition of bindings or policies is gone or being deleted, or no policy is left where several stood. That is taken
+    /// The definition of bindings or policies is gone or being deleted, or several policies disappeared together. That is taken
     /// for an accident: nothing is taken away until somebody says that it is meant.
     MassDisappearance,
+    /// The API server says another issuer than the one that is recorded, and it is not believed yet. A binding that is ready stays
+    /// so.
+    IssuerUnconfirmed,
     /// An identity of this name exists and is not ours.
     IdentityNotOwned,
     /// The existing identity that the binding names does not exist.
     IdentityNotFound,
+    /// The identity has another client id than before: pods that run have the old one. Of Events alone.
+    ClientIdChanged,
     /// The identity went away between the operator's read and its write.
     IdentityVanished,
     /// The identity that this binding made stands elsewhere than the spec and the operator's defaults now say.
@@ -100,8 +106,12 @@ names! {
     DeletionBlocked,
     /// Azure answered that the operator may not do this.
     AuthorizationFailed,
+    /// A deny assignment forbids the request, whatever roles the operator has.
+    DeniedByAssignment,
     /// The operator could not get a token for Azure.
     CredentialUnavailable,
+    /// The operator's token is for another Azure cloud.
+    WrongCloud,
     /// An Azure Policy forbids the request.
     DisallowedByPolicy,
     /// A management lock forbids the request.
@@ -116,8 +126,20 @@ names! {
     AzureUnavailable,
     /// Azure refused the request; repeating it would not help.
     AzureRejected,
-    /// The resource group or subscription does not exist.
+    /// What reached Azure is not what the operator sent: something in between took the request's content type away.
+    RequestAltered,
+    /// The resource group does not exist.
     ResourceGroupNotFound,
+    /// The resource group is being deleted, and everything in it.
+    ResourceGroupBeingDeleted,
+    /// The subscription does not exist, or the operator does not see it.
+    SubscriptionNotFound,
+    /// The subscription is disabled: Azure lets it be read and not written.
+    SubscriptionDisabled,
+    /// The subscription belongs to another Entra tenant than the operator.
+    ForeignTenant,
+    /// The subscription is not registered to use managed identities.
+    ProviderNotRegistered,
     /// Azure answered that the request conflicts with another one or with the state of what it is about.
     AzureConflict,
     /// Federated credentials are not available in the identity's region.

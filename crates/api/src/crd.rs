@@ -14,6 +14,8 @@ use crate::policy::WorkloadIdentityPolicy;
 /// - `status` defaults to `observedGeneration: -1`, so that tools which follow kstatus do not take an object that the
 ///   operator has not seen yet for a ready one;
 /// - no field is nullable: the API server drops an explicit null, and a rule needs to ask only whether a field is there;
+/// - no field of a list's items has a default: `kubectl apply` does not see that the API server filled it in, and says `configured`
+///   whenever nothing has changed. Whoever reads such an object supplies them, and its description tells them;
 /// - integers have formats that Kubernetes knows;
 /// - a description's lines are joined, because `kubectl explain` wraps them itself.
 #[must_use]
@@ -43,6 +45,7 @@ fn installed(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
             continue;
         };
         conform(root);
+        without_defaults_in_items(root);
         if let Some(status) = root.properties.as_mut().and_then(|fields| fields.get_mut("status")) {
             status.default = Some(JSON(json!({"observedGeneration": -1})));
         }
@@ -68,6 +71,28 @@ fn conform(schema: &mut JSONSchemaProps) {
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
         conform(values);
+    }
+}
+
+fn without_defaults_in_items(schema: &mut JSONSchemaProps) {
+    each_below(schema, &mut |below| {
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut below.items {
+            each_below(items, &mut |field| field.default = None);
+        }
+    });
+}
+
+/// Visits a schema and all that is below it.
+fn each_below(schema: &mut JSONSchemaProps, visit: &mut dyn FnMut(&mut JSONSchemaProps)) {
+    visit(schema);
+    for field in schema.properties.iter_mut().flat_map(|fields| fields.values_mut()) {
+        each_below(field, visit);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        each_below(items, visit);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
+        each_below(values, visit);
     }
 }
 

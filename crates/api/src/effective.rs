@@ -75,17 +75,31 @@ pub struct WorkloadIdentityEffectivePolicySpec {
     /// The operator's own region, where managed identities are created unless a binding says otherwise.
     pub location: String,
 
+    /// Whether a managed identity there needs a policy as well.
+    pub require_policy: bool,
+
     /// The identities that no policy can give, as regular expressions over whole resource ids.
     pub protected: Vec<String>,
 
     /// The roles that no policy can give, by GUID and by name.
     pub locked_roles: Vec<String>,
 
+    /// The roles that no policy can give where they reach identity scopes, by GUID and by name.
+    pub roles_locked_at_identities: Vec<String>,
+
+    /// Where those roles reach identities that nobody may have by a role, as regular expressions over scopes. Every management group is
+    /// one as well.
+    pub identity_scopes: Vec<String>,
+
     /// The policies, by name. One that gives nothing to anybody is not among them.
     pub policies: Vec<EffectivePolicy>,
 
     /// The parts of policies that cannot be used and so give nothing, and why.
     pub problems: Vec<String>,
+
+    /// The policies that disappeared and whose end is not acted upon yet: what they allowed stands, and nothing new is allowed by them.
+    #[serde(default)]
+    pub vanished: Vec<String>,
 }
 
 /// A policy, with all that cannot be used left out.
@@ -118,6 +132,14 @@ pub struct EffectivePolicy {
     /// The most federated credentials of a namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_federated_credentials: Option<i64>,
+
+    /// The most managed identities of a namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_managed_identities: Option<i64>,
+
+    /// The most role assignments of a namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_role_assignments: Option<i64>,
 
     /// Whether a binding may leave what it made when it is deleted.
     pub allow_orphan: bool,

@@ -10,14 +10,22 @@ pub const STATUS_FIELD_MANAGER: &str = "workload-identity-operator-status";
 /// The finalizer on bindings; set before the first Azure write, removed when Azure confirmed the deletion.
 pub const FINALIZER: &str = "workloadidentity.dev/azure";
 
-/// The annotation on a binding by which a managed identity is deleted though others still use it, when its value is `true`.
+/// The annotation on a binding by which a managed identity is deleted though others of the binding's namespace still use it, or it has
+/// roles of others, when its value is `true`. Whoever writes bindings may write it, so it never ends trust outside the namespace.
 pub const DELETE_DESPITE_USERS_ANNOTATION: &str = "workloadidentity.dev/delete-despite-users";
+
+/// The annotation on a binding by which somebody asks for a look at Azure: any value that it did not have before, for example the time.
+pub const RECONCILE_AT_ANNOTATION: &str = "workloadidentity.dev/reconcile-at";
 
 /// The annotation on a CustomResourceDefinition of ours that says, when its value is `true`, that its deletion and that of all its
 /// objects is meant.
 pub const ALLOW_DELETION_ANNOTATION: &str = "workloadidentity.dev/allow-deletion";
 
-/// The label on bound service accounts; the operator watches only those that carry it. Its value is the binding's UID.
+/// The annotation on the effective policy that says that the end of policies which vanished together is meant. Its value is the word that the
+/// message names; another one says nothing.
+pub const CONFIRM_LOSS_ANNOTATION: &str = "workloadidentity.dev/confirm-loss";
+
+/// The label on bound service accounts; the operator keeps only those that carry it. Its value is the binding's UID.
 pub const BOUND_BY_LABEL: &str = "workloadidentity.dev/bound-by";
 
 /// The annotation on bound service accounts that names the binding.
@@ -31,6 +39,10 @@ pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";
 pub const TENANT_ID_ANNOTATION: &str = "azure.workload.identity/tenant-id";
 /// The annotation from which the pod webhook takes the token's lifetime in seconds.
 pub const TOKEN_EXPIRATION_ANNOTATION: &str = "azure.workload.identity/service-account-token-expiration";
+
+/// How the names begin that the operator derives for Azure objects, whatever their case. They are reserved: whoever could choose
+/// one would have another binding's identity.
+pub const DERIVED_NAME_PREFIX: &str = "wib-";
 
 /// The tag on managed identities that names the cluster (the UID of namespace kube-system).
 pub const CLUSTER_TAG: &str = "workloadidentity.dev-cluster";

@@ -9,6 +9,7 @@ mod effective;
 pub mod keys;
 pub mod limits;
 mod policy;
+mod reading;
 mod rules;
 mod status;
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use policy::{
     ManagedIdentityPermission, NamespaceRequirement, NamespaceSelector, PolicyNamespaces, RolePermission,
     SelectorOperator, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
 };
+pub use reading::UnreadableField;
 pub use status::{
     FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, RoleAssignmentStatus,
     ServiceAccountOrigin, ServiceAccountStatus, WorkloadIdentityBindingStatus,

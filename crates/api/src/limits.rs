@@ -5,6 +5,8 @@
 pub const SERVICE_ACCOUNTS_MAX: usize = 20;
 /// The most role assignments of a binding.
 pub const ROLE_ASSIGNMENTS_MAX: usize = 20;
+/// The most bytes of the annotation that asks for a look at Azure which count: enough for any time or UUID.
+pub const RECONCILE_AT_MAX: usize = 64;
 /// The longest DNS subdomain. <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/>
 pub const SUBDOMAIN_CHARS_MAX: usize = 253;
 /// The longest audience that Entra stores in a federated credential.

@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use kube::core::Rule;
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
+use crate::reading::{self, Fields, UnreadableField};
 use crate::{limits, rules};
 
 /// What the bindings of the selected namespaces may have. Policies add up: none takes away what another one allows, except
-/// that maxFederatedCredentials limits a namespace that had no limit.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// that maxFederatedCredentials, maxManagedIdentities and maxRoleAssignments limit a namespace that had no limit.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Serialize)]
 #[kube(
     group = "workloadidentity.dev",
     version = "v1alpha1",
@@ -100,11 +102,7 @@ pub struct WorkloadIdentityPolicySpec {
     /// Where bindings may have identities created, beside the operator's own resource group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = limits::MANAGED_PERMISSIONS_MAX))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec![
-        "subscriptionId".to_owned(),
-        "resourceGroup".to_owned(),
-        "namePrefix".to_owned()
-    ]))]
+    // A list by keys would need a default for the prefix, which may be left out, and items have none (see crd()).
     pub managed_identities: Vec<ManagedIdentityPermission>,
 
     /// The Azure roles that identities of bindings may be given.
@@ -120,11 +118,47 @@ pub struct WorkloadIdentityPolicySpec {
     #[schemars(range(min = 0, max = 100_000))]
     pub max_federated_credentials: Option<i64>,
 
+    /// The most managed identities, one for each binding that asks for one, that all bindings of a namespace may have together. As with
+    /// federated credentials, older bindings come first, and of several policies the highest limit holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max_managed_identities: Option<i64>,
+
+    /// The most role assignments that all bindings of a namespace may have together. As with federated credentials, older bindings come
+    /// first, and of several policies the highest limit holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub max_role_assignments: Option<i64>,
+
     /// Whether a binding may have deletionPolicy Orphan. What is then left behind, trust and roles, no policy takes away any more.
     /// Without this only a binding that needs no policy at all may have it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     #[schemars(extend("default" = false))]
     pub allow_orphan: bool,
+
+    /// What stands in the policy and this version cannot read: a newer schema let it in.
+    #[serde(skip_serializing_if = "reading::is_a_note")]
+    #[schemars(skip)]
+    pub unreadable: Vec<UnreadableField>,
+}
+
+/// It succeeds for every policy that any version's schema let in: one that this version cannot read must not hide all others.
+impl<'de> Deserialize<'de> for WorkloadIdentityPolicySpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::of(Value::deserialize(deserializer)?);
+        Ok(Self {
+            namespaces: fields.take("namespaces"),
+            service_accounts: fields.take("serviceAccounts"),
+            existing_identities: fields.take("existingIdentities"),
+            managed_identities: fields.take("managedIdentities"),
+            roles: fields.take("roles"),
+            max_federated_credentials: fields.take("maxFederatedCredentials"),
+            max_managed_identities: fields.take("maxManagedIdentities"),
+            max_role_assignments: fields.take("maxRoleAssignments"),
+            allow_orphan: fields.take("allowOrphan"),
+            unreadable: fields.unreadable(),
+        })
+    }
 }
 
 /// Namespaces: those that are named and those that the selector selects, at least one of both.
@@ -207,9 +241,9 @@ pub struct ManagedIdentityPermission {
     #[x_kube(validation = rules::resource_group())]
     pub resource_group: String,
 
-    /// How a name must begin that a binding chooses for its identity. When it is left out, any name may be chosen. A derived
-    /// name, which no other binding can have, is always allowed.
-    #[serde(default)]
+    /// How a name must begin that a binding chooses for its identity. When it is left out, any name may be chosen but one that begins
+    /// with wib-. A derived name, which no other binding can have, is always allowed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = limits::IDENTITY_NAME_CHARS_MAX))]
     #[x_kube(validation = rules::name_prefix())]
     pub name_prefix: String,
@@ -220,9 +254,9 @@ pub struct ManagedIdentityPermission {
     pub locations: Option<Vec<String>>,
 
     /// Whether a binding may take over an identity that stands here under its name and belongs to no binding, with
-    /// spec.identity.managed.adopt. Such an identity may have roles already, and deleting the binding deletes it.
+    /// spec.identity.managed.adopt. Such an identity may have roles already, and deleting the binding deletes it. When it is left
+    /// out, no.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    #[schemars(extend("default" = false))]
     pub adopt: bool,
 }
 

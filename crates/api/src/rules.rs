@@ -5,7 +5,7 @@
 
 use kube::core::{Reason, Rule};
 
-use crate::keys::GROUP;
+use crate::keys::{DERIVED_NAME_PREFIX, GROUP};
 use crate::limits::LABEL_KEY_CHARS_MAX;
 
 const GUID: &str = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
@@ -70,6 +70,19 @@ pub(crate) fn identity_name() -> Rule {
         IDENTITY_NAME,
         "a managed identity's name has 3 to 128 letters, digits, '-' or '_', and begins with a letter or digit",
     )
+}
+
+/// A name that is chosen is none that the operator derives.
+pub(crate) fn name_not_reserved() -> Rule {
+    Rule::new(format!("!self.lowerAscii().startsWith('{DERIVED_NAME_PREFIX}')"))
+        .message(
+            format!(
+                "names that begin with {DERIVED_NAME_PREFIX} are the operator's own: leave the name out and it is derived, or choose \
+                 another one"
+            )
+            .as_str(),
+        )
+        .reason(Reason::FieldValueForbidden)
 }
 
 /// A GUID that is not all zeros.

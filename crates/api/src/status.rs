@@ -3,15 +3,22 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::reading::Fields;
 
 /// What was observed and done.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadIdentityBindingStatus {
     /// The generation of the spec that this status speaks of, or -1 before the operator saw the binding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+
+    /// The value of the annotation workloadidentity.dev/reconcile-at, its first 64 bytes, for which Azure was last looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
 
     /// Ready, Reconciling, Stalled, Authorized, IdentityReady, FederatedCredentialsReady, ServiceAccountsReady and
     /// RoleAssignmentsReady. Reconciling and Stalled are absent when they are not true, RoleAssignmentsReady when no role is
@@ -58,9 +65,46 @@ pub struct WorkloadIdentityBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub role_assignment_scopes: Vec<String>,
+
+    /// The fields that this version cannot read, as they stand: a newer one wrote them, and may read them again.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub unreadable: Map<String, Value>,
 }
 
-/// The identity as Azure knows it.
+/// It succeeds for every status that any version wrote.
+impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Fields::of(Value::deserialize(deserializer)?);
+        Ok(Self {
+            observed_generation: fields.take("observedGeneration"),
+            last_handled_reconcile_at: fields.take("lastHandledReconcileAt"),
+            conditions: fields.take("conditions"),
+            authorized_by: fields.take("authorizedBy"),
+            identity: fields.take("identity"),
+            issuer: fields.take("issuer"),
+            federated_credentials: fields.take("federatedCredentials"),
+            federated_credential_usage: fields.take("federatedCredentialUsage"),
+            service_accounts: fields.take("serviceAccounts"),
+            role_assignments: fields.take("roleAssignments"),
+            role_assignment_scopes: fields.take("roleAssignmentScopes"),
+            unreadable: fields.into_what_stands(),
+        })
+    }
+}
+
+impl WorkloadIdentityBindingStatus {
+    /// Lets go of what could not be read where it is known anew.
+    pub fn replace_unreadable(&mut self) {
+        let mut unreadable = std::mem::take(&mut self.unreadable);
+        let written = json!(self);
+        unreadable.retain(|field, _| written.get(field).is_none());
+        self.unreadable = unreadable;
+    }
+}
+
+/// The identity as Azure knows it. It stands here with its resource id alone from before it is created until it is certain that it is
+/// this binding's.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IdentityStatus {
@@ -69,11 +113,14 @@ pub struct IdentityStatus {
     /// The identity's name in Azure.
     pub name: String,
     /// The client id, also called application id, which the service accounts carry.
-    pub client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
     /// The object id of the service principal: claim oid of its tokens and the principal of role assignments.
-    pub principal_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
     /// The Entra tenant.
-    pub tenant_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant_id: Option<String>,
     /// Created when the operator created the identity and owns it, Adopted when it took over one that was there before,
     /// Referenced when someone else owns it.
     pub origin: IdentityOrigin,
@@ -126,6 +173,10 @@ pub struct ServiceAccountStatus {
     pub uid: String,
     /// Created when the operator created it, Adopted when it was there before.
     pub origin: ServiceAccountOrigin,
+    /// The federated credential of somebody else on which Entra's trust in this service account rests. Absent when it rests on the
+    /// operator's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign_credential: Option<String>,
 }
 
 /// How the service account came to be.

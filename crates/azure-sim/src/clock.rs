@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::fmt::temporal::DateTimePrinter;
 use tokio::time::Instant;
 
 /// Wall-clock time counted on from the start by tokio's clock, so that a test under paused time can advance the
@@ -29,6 +30,11 @@ impl Clock {
 /// `moment` plus `duration`, or the end of time.
 pub(crate) fn after(moment: Timestamp, duration: Duration) -> Timestamp {
     moment.checked_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// A time as Azure writes it: with seven digits after the second.
+pub(crate) fn shown(moment: Timestamp) -> String {
+    DateTimePrinter::new().precision(Some(7)).timestamp_to_string(&moment)
 }
 
 /// Seconds from `earlier` to `later`, never negative.

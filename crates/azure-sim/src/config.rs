@@ -32,6 +32,13 @@ pub struct Config {
     /// After a federated credential was written or deleted, how long Entra goes on deciding by what was before.
     #[serde(rename = "credentialPropagationMs", with = "millis")]
     pub credential_propagation: Duration,
+    /// How much later than that a second region of Entra hears of it; the two answer token requests in turn.
+    #[serde(rename = "slowRegionMs", with = "millis")]
+    pub slow_region: Duration,
+    /// How long Entra goes on with the keys that it read of a token issuer: so long a new key, and every key of an issuer
+    /// that it meets for the first time, is AADSTS7000272.
+    #[serde(rename = "issuerKeysMs", with = "millis")]
+    pub issuer_keys: Duration,
     /// After an identity was created, how long Entra answers AADSTS700016 for its client id.
     #[serde(rename = "identityPropagationMs", with = "millis")]
     pub identity_propagation: Duration,
@@ -176,6 +183,8 @@ impl Default for Config {
             list_lag: Duration::ZERO,
             read_lag: Duration::ZERO,
             credential_propagation: Duration::ZERO,
+            slow_region: Duration::ZERO,
+            issuer_keys: Duration::ZERO,
             identity_propagation: Duration::ZERO,
             parent_replication: Duration::ZERO,
             principal_replication: Duration::ZERO,

@@ -16,6 +16,8 @@ pub(crate) enum Service {
     /// The segments of the path, lower-case.
     Entra(Vec<String>),
     InstanceMetadata,
+    /// Where the parts of the cloud are.
+    CloudMetadata,
     Admin,
 }
 
@@ -69,7 +71,7 @@ impl Incoming {
         match &self.service {
             Service::Arm(target) => target.kind(),
             Service::Entra(path) if path.last().is_some_and(|last| last == "token") => ResourceKind::Token,
-            Service::Entra(_) => ResourceKind::Discovery,
+            Service::Entra(_) | Service::CloudMetadata => ResourceKind::Discovery,
             Service::InstanceMetadata => ResourceKind::InstanceMetadata,
             Service::Admin => ResourceKind::Other,
         }
@@ -131,6 +133,7 @@ impl Service {
         let segments: Vec<String> = segments(path).iter().map(|segment| segment.to_lowercase()).collect();
         match segments.first().map(String::as_str) {
             Some("_sim") => Self::Admin,
+            Some("metadata") if segments.get(1).is_some_and(|second| second == "endpoints") => Self::CloudMetadata,
             Some("metadata") => Self::InstanceMetadata,
             Some("subscriptions" | "providers") | None => Self::Arm(Target::parse(path)),
             Some(_) => Self::Entra(segments),

@@ -8,7 +8,8 @@
 //!
 //! | path | part |
 //! |---|---|
-//! | `/subscriptions/…`, `/providers/…` | Azure Resource Manager: resource groups, user-assigned managed identities, their federated credentials, role assignments and definitions |
+//! | `/subscriptions/…`, `/providers/…` | Azure Resource Manager: subscriptions, resource groups, user-assigned managed identities, their federated credentials, role assignments and definitions, locks, tags |
+//! | `/metadata/endpoints` | where the parts of the cloud are |
 //! | `/{tenant}/oauth2/v2.0/token`, `/{tenant}/v2.0/.well-known/openid-configuration`, `/{tenant}/discovery/v2.0/keys`, `/common/discovery/instance` | Entra |
 //! | `/metadata/identity/oauth2/token` | the managed-identity endpoint of a virtual machine |
 //! | `/_sim/…` | the simulator itself: state, faults, log and settings |
@@ -19,6 +20,7 @@ mod answer;
 mod arm;
 mod clock;
 mod cloud;
+mod cloud_metadata;
 mod config;
 mod entra;
 mod faults;

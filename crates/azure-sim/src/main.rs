@@ -19,7 +19,7 @@ Try it:
 In another terminal:
   export CURL_CA_BUNDLE=/tmp/azure-sim/ca.pem
   sub=https://localhost:8443/subscriptions/00000000-0000-0000-0000-000000000001
-  curl -X PUT -H 'Authorization: Bearer me' -d '{\"location\": \"westeurope\"}' \\
+  curl -X PUT -H 'Authorization: Bearer me' -H 'Content-Type: application/json' -d '{\"location\": \"westeurope\"}' \\
     \"$sub/resourceGroups/shop?api-version=2021-04-01\"
   curl https://localhost:8443/_sim/snapshot
 
@@ -28,6 +28,12 @@ Point a client at it:
   SSL_CERT_FILE=/tmp/azure-sim/ca.pem
   Azure Resource Manager: https://localhost:8443
   instance metadata service: https://localhost:8443/metadata
+
+The Azure CLI, signed in as a managed identity that exists, by its client id:
+  export REQUESTS_CA_BUNDLE=/tmp/azure-sim/ca.pem AZURE_POD_IDENTITY_AUTHORITY_HOST=https://localhost:8443
+  az cloud register --name simulated --endpoint-resource-manager https://localhost:8443
+  az cloud set --name simulated
+  az login --identity --client-id CLIENT_ID
 
 Its own API, for tests and for people:
   curl https://localhost:8443/_sim

@@ -151,7 +151,7 @@ pub struct RoleDefinition {
     pub role_name: String,
     /// Free text.
     #[serde(default)]
-    pub description: String,
+    pub description: Option<String>,
     /// Whether somebody of the tenant wrote it; the others are Azure's own.
     #[serde(default)]
     pub custom: bool,
@@ -161,6 +161,18 @@ pub struct RoleDefinition {
     /// The scopes at and below which it can be assigned.
     #[serde(default)]
     pub assignable_scopes: Vec<String>,
+    /// When it was created.
+    #[serde(default)]
+    pub created_on: Option<Timestamp>,
+    /// When it was last written.
+    #[serde(default)]
+    pub updated_on: Option<Timestamp>,
+    /// The object id of the principal that created it; Azure's own have none.
+    #[serde(default)]
+    pub created_by: Option<String>,
+    /// The object id of the principal that wrote it last.
+    #[serde(default)]
+    pub updated_by: Option<String>,
 }
 
 /// What a role allows: the actions less the excluded ones. A `*` stands for any text.
@@ -200,6 +212,22 @@ pub enum LockLevel {
     CanNotDelete,
     /// Deletions and changes.
     ReadOnly,
+}
+
+// === impl Permission ===
+
+impl Permission {
+    /// All that it names, allowed or taken out.
+    pub(crate) fn patterns(&self) -> impl Iterator<Item = &str> {
+        let Self {
+            actions,
+            not_actions,
+            data_actions,
+            not_data_actions,
+        } = self;
+        let all = [actions, not_actions, data_actions, not_data_actions];
+        all.into_iter().flatten().map(String::as_str)
+    }
 }
 
 // === impl Snapshot ===

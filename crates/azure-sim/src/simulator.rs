@@ -17,7 +17,7 @@ use crate::faults::{Effect, Fault};
 use crate::incoming::{Incoming, Service};
 use crate::log::LoggedRequest;
 use crate::model::Snapshot;
-use crate::{admin, arm, entra, instance_metadata};
+use crate::{admin, arm, cloud_metadata, entra, instance_metadata};
 
 /// A simulated cloud. Cloning is cheap; the clones are one cloud.
 #[derive(Clone)]
@@ -152,6 +152,7 @@ impl Simulator {
             }
             Service::Entra(path) => entra::serve(&self.cloud, incoming, path).await,
             Service::InstanceMetadata => instance_metadata::serve(&self.cloud, incoming),
+            Service::CloudMetadata => cloud_metadata::serve(incoming, self.cloud.settings().tenant_id),
             Service::Admin => admin::serve(&self.cloud, incoming),
         }
     }
@@ -227,6 +228,8 @@ impl fmt::Debug for Simulator {
 fn scripted(incoming: &Incoming, status: StatusCode, code: &str, message: String, now: Timestamp) -> Answer {
     match incoming.service {
         Service::Entra(_) | Service::InstanceMetadata => entra::errors::scripted(incoming, status, code, &message, now),
-        Service::Arm(_) | Service::Admin => arm::headers::complete(incoming, Answer::error(status, code, message), now),
+        Service::Arm(_) | Service::CloudMetadata | Service::Admin => {
+            arm::headers::complete(incoming, Answer::error(status, code, message), now)
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::model::IdentityId;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ResourceKind {
-    /// A subscription.
+    /// Subscriptions.
     Subscription,
     /// Resource groups.
     ResourceGroup,
@@ -22,6 +22,12 @@ pub enum ResourceKind {
     RoleAssignment,
     /// Role definitions.
     RoleDefinition,
+    /// Management locks.
+    Lock,
+    /// Tags as a resource of their own.
+    Tags,
+    /// Resources of whatever type.
+    Resource,
     /// The progress of a long-running operation.
     Operation,
     /// Entra's token endpoint.
@@ -37,7 +43,9 @@ pub enum ResourceKind {
 /// What an ARM path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
+    Subscriptions,
     Subscription(String),
+    Resources(String),
     Groups(String),
     Group {
         subscription: String,
@@ -68,6 +76,16 @@ pub(crate) enum Target {
     RoleDefinition {
         scope: String,
         name: String,
+    },
+    Locks {
+        scope: String,
+    },
+    Lock {
+        scope: String,
+        name: String,
+    },
+    Tags {
+        scope: String,
     },
     Unknown,
 }
@@ -106,6 +124,9 @@ impl Target {
         };
         match rest {
             ["providers", "microsoft.authorization", kind, ..] => Self::authorization(kind, scope, rest_names),
+            ["providers", "microsoft.resources", "tags", "default"] => Self::Tags {
+                scope: format!("/{}", scope.join("/")),
+            },
             ["providers", "microsoft.managedidentity", "userassignedidentities", ..] => {
                 Self::managed_identity(fixed.get(..split).unwrap_or_default(), scope, rest, rest_names)
             }
@@ -115,7 +136,9 @@ impl Target {
 
     fn without_provider(fixed: &[&str], names: &[&str]) -> Self {
         match (fixed, names) {
+            (["subscriptions"], _) => Self::Subscriptions,
             (["subscriptions", _], [_, subscription]) => Self::Subscription((*subscription).to_owned()),
+            (["subscriptions", _, "resources"], [_, subscription, _]) => Self::Resources((*subscription).to_owned()),
             (["subscriptions", _, "resourcegroups"], [_, subscription, _]) => Self::Groups((*subscription).to_owned()),
             (["subscriptions", _, "resourcegroups", _], [_, subscription, _, name]) => Self::Group {
                 subscription: (*subscription).to_owned(),
@@ -139,6 +162,11 @@ impl Target {
             },
             ("roledefinitions", [_, _, _]) => Self::RoleDefinitions { scope },
             ("roledefinitions", [_, _, _, name]) => Self::RoleDefinition {
+                scope,
+                name: (*name).to_owned(),
+            },
+            ("locks", [_, _, _]) => Self::Locks { scope },
+            ("locks", [_, _, _, name]) => Self::Lock {
                 scope,
                 name: (*name).to_owned(),
             },
@@ -171,7 +199,10 @@ impl Target {
 
     pub(crate) fn kind(&self) -> ResourceKind {
         match self {
-            Self::Subscription(_) => ResourceKind::Subscription,
+            Self::Subscriptions | Self::Subscription(_) => ResourceKind::Subscription,
+            Self::Resources(_) => ResourceKind::Resource,
+            Self::Locks { .. } | Self::Lock { .. } => ResourceKind::Lock,
+            Self::Tags { .. } => ResourceKind::Tags,
             Self::Groups(_) | Self::Group { .. } => ResourceKind::ResourceGroup,
             Self::Operation { .. } => ResourceKind::Operation,
             Self::Identities { .. } | Self::Identity(_) | Self::IdentityAction(..) => ResourceKind::Identity,
@@ -186,6 +217,7 @@ impl Target {
     pub(crate) fn subscription(&self) -> Option<&str> {
         match self {
             Self::Subscription(subscription)
+            | Self::Resources(subscription)
             | Self::Groups(subscription)
             | Self::Group { subscription, .. }
             | Self::Operation { subscription, .. }
@@ -196,8 +228,11 @@ impl Target {
             Self::RoleAssignments { scope }
             | Self::RoleAssignment { scope, .. }
             | Self::RoleDefinitions { scope }
-            | Self::RoleDefinition { scope, .. } => subscription_of(scope),
-            Self::Unknown => None,
+            | Self::RoleDefinition { scope, .. }
+            | Self::Locks { scope }
+            | Self::Lock { scope, .. }
+            | Self::Tags { scope } => subscription_of(scope),
+            Self::Subscriptions | Self::Unknown => None,
         }
     }
 
@@ -227,7 +262,11 @@ impl Target {
             }
             Self::RoleAssignments { .. } | Self::RoleAssignment { .. } => "Microsoft.Authorization/roleAssignments",
             Self::RoleDefinitions { .. } | Self::RoleDefinition { .. } => "Microsoft.Authorization/roleDefinitions",
-            Self::Unknown => return None,
+            Self::Locks { .. } | Self::Lock { .. } => "Microsoft.Authorization/locks",
+            Self::Tags { .. } => "Microsoft.Resources/tags",
+            Self::Resources(_) => "Microsoft.Resources/subscriptions/resources",
+            // Everybody sees those in which there is something for him.
+            Self::Subscriptions | Self::Unknown => return None,
         };
         let verb = match *method {
             Method::GET | Method::HEAD => "read",

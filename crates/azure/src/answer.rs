@@ -84,13 +84,6 @@ impl Answer {
     }
 }
 
-/// Whether an answer says that the resource, or the one it would be in, does not exist. Not every 404 does: one from
-/// a proxy has no code, and a subscription that cannot be found may be one that cannot be seen.
-pub(crate) fn says_absent(cause: &AzureCause) -> bool {
-    matches!(cause, AzureCause::Answer(answer)
-        if answer.status == 404 && !matches!(answer.code.as_str(), "" | "SubscriptionNotFound"))
-}
-
 #[cfg(test)]
 mod tests {
     use azure_core::http::StatusCode;
@@ -131,23 +124,5 @@ mod tests {
     fn an_errors_message_is_bounded() {
         let body = format!(r#"{{"error":{{"code":"X","message":"{}"}}}}"#, "ä".repeat(50_000));
         assert_eq!(error(400, &body).message.chars().count(), MESSAGE_CHARS);
-    }
-
-    #[test]
-    fn only_a_404_that_names_its_reason_says_that_something_is_absent() {
-        let absent = |status, code: &str| {
-            says_absent(&AzureCause::Answer(AzureAnswer {
-                status,
-                code: code.to_owned(),
-                ..AzureAnswer::default()
-            }))
-        };
-        for code in ["ResourceNotFound", "ParentResourceNotFound", "ResourceGroupNotFound"] {
-            assert!(absent(404, code), "{code}");
-        }
-        assert!(!absent(404, ""), "a proxy's page");
-        assert!(!absent(404, "SubscriptionNotFound"), "it may only be invisible");
-        assert!(!absent(403, "ResourceNotFound"));
-        assert!(!says_absent(&AzureCause::Timeout));
     }
 }

@@ -119,12 +119,12 @@ impl Pipeline {
             operation = operation.as_str(),
             outcome = label(&outcome),
             status = outcome.as_ref().ok().map(|answer| answer.status),
-            correlation_id,
+            correlation_id = correlation_id.as_str(),
             request_id = outcome.as_ref().ok().and_then(|answer| answer.request_id.as_deref()),
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             "request to Azure"
         );
-        self.telemetry.record(operation, &outcome, duration);
+        self.telemetry.record((operation, correlation_id), &outcome, duration);
         outcome
     }
 }

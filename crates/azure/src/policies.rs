@@ -7,9 +7,12 @@ use azure_core::Error;
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{AUTHORIZATION, USER_AGENT};
 use azure_core::http::policies::{Policy, PolicyResult};
-use azure_core::http::{Context, Request, StatusCode};
+use azure_core::http::{AsyncRawResponse, Context, Request, StatusCode};
 use url::Origin;
+use wio_core::fault::AzureCause;
+use wio_core::reasons::refuses_token;
 
+use crate::answer::Answer;
 use crate::tokens::Tokens;
 
 const PRODUCT: &str = concat!("workload-identity-operator/", env!("CARGO_PKG_VERSION"));
@@ -57,10 +60,18 @@ impl Policy for Authorize {
         let token = self.0.get().await.map_err(credential_error)?;
         request.insert_header(AUTHORIZATION, format!("Bearer {}", token.secret()));
         let response = pass_on(ctx, request, next).await?;
-        if response.status() == StatusCode::Unauthorized {
+        if response.status() != StatusCode::Unauthorized {
+            return Ok(response);
+        }
+        // Only the code tells whether it is the token that is refused.
+        let response = response.try_into_raw_response().await?;
+        if let AzureCause::Answer(answer) = Answer::new(response.clone()).error()
+            && refuses_token(&answer)
+        {
             self.0.rejected(&token);
         }
-        Ok(response)
+        let (status, headers, body) = response.deconstruct();
+        Ok(AsyncRawResponse::from_bytes(status, headers, body))
     }
 }
 

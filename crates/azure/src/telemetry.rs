@@ -48,6 +48,10 @@ pub struct Exchange {
     pub duration: Duration,
     /// What the answer said is left.
     pub budgets: Budgets,
+    /// The id that we gave it, by which Azure's activity log knows it.
+    pub correlation_id: String,
+    /// The id that Azure gave it.
+    pub request_id: Option<String>,
 }
 
 type Callback = Arc<dyn Fn(&Exchange) + Send + Sync>;
@@ -85,12 +89,15 @@ impl Telemetry {
         Self(Some(Arc::new(callback)))
     }
 
-    pub(crate) fn record(&self, operation: Operation, outcome: &Result<Answer, SendError>, duration: Duration) {
+    pub(crate) fn record(&self, asked: (Operation, String), outcome: &Result<Answer, SendError>, duration: Duration) {
         let Some(callback) = &self.0 else {
             return;
         };
+        let (operation, correlation_id) = asked;
         callback(&Exchange {
             operation,
+            correlation_id,
+            request_id: outcome.as_ref().ok().and_then(|answer| answer.request_id.clone()),
             outcome: label(outcome),
             duration,
             budgets: outcome.as_ref().map(|answer| answer.budgets).unwrap_or_default(),

@@ -1,7 +1,8 @@
 //! The operator's life: from the first question to the API server to the last reconcile.
 
 use std::collections::HashSet;
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use futures::{Stream, StreamExt, stream};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
-use kube::runtime::{Config, Controller, controller, reflector};
+use kube::runtime::{Config, Controller, controller, reflector, watcher};
 use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -17,16 +18,19 @@ use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::Azure;
 use wio_core::cluster::Cluster;
 
-use crate::background::{merged_policy, orphans};
+use crate::background::{merged_policy, named_accounts, orphans};
 use crate::caches::policies::{self, Parsed};
 use crate::caches::stores::{AccountMeta, Bindings, Caches, Learned, NamespaceMeta, Surroundings};
 use crate::caches::{cluster, watches};
+use crate::reconcile::audit;
 use crate::reconcile::context::{Api, Books, Clients, Context};
 use crate::reconcile::crd_guard::CrdGuard;
 use crate::reconcile::knowledge::Slots;
-use crate::reconcile::reconcile;
+use crate::reconcile::lanes::Lanes;
+use crate::reconcile::{dereference, reconcile};
 use crate::runtime::events::Events;
 use crate::runtime::health::{self, Check, Readiness, SignIn};
+use crate::runtime::heartbeat::{self, Heartbeat};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pulse::{self, Pulse};
 use crate::settings::Settings;
@@ -81,10 +85,19 @@ pub async fn run(
     let (bindings, writer) = reflector::store();
     let metrics = Arc::new(Metrics::new(bindings.clone()));
     let observed = Arc::clone(&metrics);
-    let azure = azure.on_exchange(move |exchange| observed.exchanged(exchange));
+    let azure = azure.on_exchange(move |exchange| {
+        observed.exchanged(exchange);
+        audit::note(exchange);
+    });
     let readiness = Readiness::new();
     let (stop, stopped) = watch::channel(false);
-    let serve = health::serve(listener, readiness.clone(), Arc::clone(&metrics));
+    let heartbeat = Heartbeat::default();
+    let shown = health::Shown {
+        readiness: readiness.clone(),
+        heartbeat: heartbeat.clone(),
+        metrics: Arc::clone(&metrics),
+    };
+    let serve = health::serve(listener, shown);
     let (signing_in, signed_in) = watch::channel(SignIn::NotTried);
     let probe = health::probe(azure.clone(), readiness.clone(), signing_in);
     let work = async {
@@ -101,7 +114,7 @@ pub async fn run(
             settings,
             (cluster, signed_in),
             (bindings, writer),
-            metrics,
+            (metrics, heartbeat),
         );
         Box::pin(work(&Arc::new(ctx), sources, feeds, &readiness, stopped)).await
     };
@@ -125,7 +138,7 @@ fn wire(
     settings: Settings,
     (cluster, signed_in): (Cluster, watch::Receiver<SignIn>),
     (bindings, bindings_writer): (Bindings, Writer<WorkloadIdentityBinding>),
-    metrics: Arc<Metrics>,
+    (metrics, heartbeat): (Arc<Metrics>, Heartbeat),
 ) -> (Context, Sources, Feeds) {
     let (accounts, accounts_writer) = reflector::store();
     let (policy_cache, policies_writer) = reflector::store();
@@ -149,8 +162,10 @@ fn wire(
         clients,
         books: Books {
             slots: Slots::new(settings.drift_interval),
+            lanes: Lanes::new(settings.concurrency, wake.clone()),
             wake,
             metrics,
+            heartbeat,
         },
         concurrency: settings.concurrency,
     };
@@ -174,9 +189,10 @@ impl Clients {
     fn new((client, pulse): (Client, Arc<Pulse>), azure: Azure, settings: &Settings) -> Self {
         Self {
             api: Api {
-                events: Events::new(client.clone(), settings.instance.clone()),
+                events: Events::new(client.clone(), settings.clock.clone(), settings.instance.clone()),
                 client,
                 pulse,
+                clock: settings.clock.clone(),
             },
             azure,
             crd_guard: CrdGuard::default(),
@@ -193,19 +209,21 @@ async fn work(
     stopped: watch::Receiver<bool>,
 ) -> Result<(), Ended> {
     let client = &ctx.clients.api.client;
-    let learned = &ctx.caches.learned;
     let changes = watches::policies(client.clone(), feeds.policies);
     tokio::select! {
         () = Box::pin(control(Arc::clone(ctx), sources, asked(stopped))) => Ok(()),
         () = policies::keep_parsed(changes, feeds.policy_cache, feeds.parsed, &ctx.books.metrics) => {
             Err(Ended::Part("the parsing of policies"))
         }
-        () = Box::pin(merged_policy::keep(client, &learned.config, learned.policies.clone(), readiness)) => {
+        () = Box::pin(merged_policy::keep(ctx, readiness)) => {
             Err(Ended::Part("the writing of the merged policy"))
         }
-        () = cluster::refresh(client, feeds.cluster) => Err(Ended::Part("the refresh of the cluster's issuer")),
+        () = Box::pin(named_accounts::follow(ctx)) => Err(Ended::Part("the watch of named service accounts")),
         () = Box::pin(orphans::keep(ctx)) => Err(Ended::Part("the sweep for orphans")),
-        () = filled(&ctx.caches, readiness, &feeds.filled) => Err(Ended::Part("the wait for the caches")),
+        () = heartbeat::keep(&ctx.books.wake) => Err(Ended::Part("the heartbeat")),
+        () = Box::pin(learn(ctx, readiness, &feeds.filled, feeds.cluster)) => {
+            Err(Ended::Part("the refresh of the cluster's issuer"))
+        }
     }
 }
 
@@ -217,14 +235,24 @@ async fn asked(mut stopped: watch::Receiver<bool>) {
 async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output = ()> + Send + Sync + 'static) {
     let client = ctx.clients.api.client.clone();
     let caches = &ctx.caches;
-    let forgetful = Arc::clone(&ctx);
-    let on_event = move |event: &Event<WorkloadIdentityBinding>| forget_what_is_gone(&forgetful, event);
-    let bindings = watches::bindings(client.clone(), sources.bindings, caches.bindings.clone(), on_event);
+    let (limited, forgetful) = (Arc::clone(&ctx), Arc::clone(&ctx));
+    let limits = move |namespace: &str| dereference::limits(&limited.caches, namespace);
+    let on_event = move |event: &Event<WorkloadIdentityBinding>, turned| {
+        forget_what_is_gone(&forgetful, event);
+        forgetful.books.decide_again(turned);
+    };
+    let bindings = watches::bindings(
+        client.clone(),
+        sources.bindings,
+        caches.bindings.clone(),
+        limits,
+        on_event,
+    );
     let accounts = watches::accounts(client.clone(), sources.accounts);
     let namespaces = watches::namespaces(client, sources.namespaces);
     let (of_account, of_namespace) = (caches.bindings.clone(), caches.bindings.clone());
     Controller::for_stream(bindings, caches.bindings.store.clone())
-        .with_config(Config::default().concurrency(ctx.concurrency))
+        .with_config(Config::default().concurrency(Lanes::passes(ctx.concurrency)))
         .watches_stream(accounts, move |account| watches::binding_of(&account, &of_account))
         .watches_stream(namespaces, move |namespace| {
             watches::bindings_in(&namespace, &of_namespace)
@@ -240,16 +268,24 @@ async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output =
             woken.recv().await.map(|binding| (binding, woken))
         }))
         .graceful_shutdown_on(stop)
-        .run(reconcile, |_, never, _| match *never {}, ctx)
-        .for_each(|result| async move {
-            // A requeue of a binding that is gone by then is no fault.
-            if let Err(error) = result
-                && !matches!(error, controller::Error::ObjectNotFound(_))
-            {
-                tracing::warn!(%error, "watching the API server failed; trying again");
-            }
+        .run(reconcile, |_, never, _| match *never {}, Arc::clone(&ctx))
+        .for_each(|result| {
+            tell_failed(&ctx, result.err());
+            ready(())
         })
         .await;
+}
+
+/// A requeue of a binding that is gone by then is no fault, and needs no place.
+fn tell_failed(ctx: &Context, error: Option<controller::Error<Infallible, watcher::Error>>) {
+    match error {
+        Some(controller::Error::ObjectNotFound(gone)) => {
+            ctx.books.heartbeat.came_round(&gone.name, gone.namespace.as_deref());
+            ctx.books.lanes.hand_on();
+        }
+        Some(error) => tracing::warn!(%error, "watching the API server failed; trying again"),
+        None => {}
+    }
 }
 
 /// One item for each change.
@@ -282,8 +318,23 @@ fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
     }
 }
 
-/// Reports when all caches are filled; never returns.
-async fn filled(caches: &Caches, readiness: &Readiness, filling: &watch::Sender<bool>) {
+/// Reports when all caches are filled and it is known what to believe of the cluster's issuer, and then goes on looking at that;
+/// never returns.
+async fn learn(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<bool>, known: watch::Sender<Cluster>) {
+    let caches = &ctx.caches;
+    if !filled(caches).await {
+        std::future::pending::<()>().await;
+    }
+    // What was believed before a restart stands in the bindings.
+    let watched = cluster::begin(&caches.bindings.store, &known);
+    filling.send_replace(true);
+    readiness.passed(Check::Caches);
+    tell_filled(caches);
+    cluster::refresh(&ctx.clients.api.client, watched, known, &ctx.books.metrics).await;
+}
+
+/// Waits until all caches are filled, and tells whether they are.
+async fn filled(caches: &Caches) -> bool {
     let all = [
         caches.bindings.store.wait_until_ready().await,
         caches.surroundings.accounts.wait_until_ready().await,
@@ -293,15 +344,14 @@ async fn filled(caches: &Caches, readiness: &Readiness, filling: &watch::Sender<
     // Whose identity is the operator's own is known before the first decision, unless Entra is away.
     let mut signed_in = caches.learned.signed_in.clone();
     let _ = tokio::time::timeout(SIGN_IN, signed_in.wait_for(|tried| *tried != SignIn::NotTried)).await;
-    if parsed && all.iter().all(Result::is_ok) {
-        filling.send_replace(true);
-        readiness.passed(Check::Caches);
-        tracing::info!(
-            bindings = caches.bindings.store.len(),
-            service_accounts = caches.surroundings.accounts.len(),
-            namespaces = caches.surroundings.namespaces.len(),
-            "the caches are filled"
-        );
-    }
-    std::future::pending::<()>().await;
+    parsed && all.iter().all(Result::is_ok)
+}
+
+fn tell_filled(caches: &Caches) {
+    tracing::info!(
+        bindings = caches.bindings.store.len(),
+        service_accounts = caches.surroundings.accounts.len(),
+        namespaces = caches.surroundings.namespaces.len(),
+        "the caches are filled"
+    );
 }

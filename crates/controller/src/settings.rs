@@ -1,7 +1,11 @@
 //! What the operator was told at start.
 
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use wio_core::config::OperatorConfig;
 
 /// What the operator was told at start.
@@ -11,8 +15,44 @@ pub struct Settings {
     pub config: OperatorConfig,
     /// How often Azure is looked at for a binding that is ready, give or take a fifth.
     pub drift_interval: Duration,
-    /// The most bindings that are reconciled at once.
+    /// The most bindings of one namespace that are reconciled at once.
     pub concurrency: u16,
     /// The pod's name, for Events.
     pub instance: Option<String>,
+    /// The time that stands in statuses.
+    pub clock: Clock,
+}
+
+/// What tells the time of day.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+
+// === impl Clock ===
+
+impl Clock {
+    /// A clock that tells what this function returns.
+    #[must_use]
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(Timestamp::now)
+    }
+}
+
+impl Deref for Clock {
+    type Target = dyn Fn() -> Timestamp + Send + Sync;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
 }

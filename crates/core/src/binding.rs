@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use wio_api::limits::RECONCILE_AT_MAX;
 use wio_api::{DeletionPolicy, WorkloadIdentityBinding, keys};
 
 use crate::names::{ClusterId, InvalidName, ServiceAccountName};
@@ -43,7 +44,9 @@ pub struct Lifecycle {
     pub suspended: bool,
     /// What is to be left in Azure.
     pub deletion_policy: DeletionPolicy,
-    /// Whether its managed identity is deleted though others still use it ([`keys::DELETE_DESPITE_USERS_ANNOTATION`]).
+    /// The value by which a look at Azure is asked for ([`keys::RECONCILE_AT_ANNOTATION`]), as far as it counts.
+    pub look_asked: Option<String>,
+    /// Whether its managed identity is deleted though others of its namespace still use it ([`keys::DELETE_DESPITE_USERS_ANNOTATION`]).
     pub despite_users: bool,
 }
 
@@ -89,11 +92,19 @@ impl Binding {
                 },
                 suspended: object.spec.suspend,
                 deletion_policy: object.spec.deletion_policy,
+                look_asked: annotations.and_then(|all| look_asked(all.get(keys::RECONCILE_AT_ANNOTATION)?)),
                 despite_users: despite_users.is_some_and(|value| value == "true"),
             },
             owner,
             recorded,
         })
+    }
+
+    /// The value by which a look at Azure is asked for that was not heeded yet.
+    #[must_use]
+    pub fn asks_for_look(&self) -> Option<&str> {
+        let asked = self.lifecycle.look_asked.as_deref()?;
+        (self.recorded.heeded.as_deref() != Some(asked)).then_some(asked)
     }
 
     /// Whether something may have been made for it: it has our finalizer, or had it, as an identity in its status says.
@@ -108,6 +119,12 @@ impl Binding {
     pub fn lost_finalizer(&self) -> bool {
         self.lifecycle.finalizer == Finalizer::Missing && self.recorded.names_identity()
     }
+}
+
+fn look_asked(value: &str) -> Option<String> {
+    let end = value.floor_char_boundary(RECONCILE_AT_MAX);
+    let beginning = value.get(..end)?;
+    (!beginning.is_empty()).then(|| beginning.to_owned())
 }
 
 fn has_finalizer(object: &WorkloadIdentityBinding) -> bool {

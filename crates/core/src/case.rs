@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::binding::Binding;
 use crate::names::ServiceAccountName;
+use crate::policy::Usage;
 use crate::rules::Rules;
 
 /// A case: everything that a decision about one binding rests on. It is owned, and all of it was read from the caches at one moment.
@@ -15,6 +16,17 @@ pub struct Case {
     pub labelled: BTreeSet<ServiceAccountName>,
     /// The other bindings of the namespace that claim something of what this one claims, or have the same identity.
     pub neighbours: Vec<Candidate>,
+    /// The other bindings of any namespace that name the same managed identity.
+    pub rivals: Vec<Rival>,
+    /// By what it is decided.
+    pub rules: Rules,
+}
+
+/// Another binding that names the same managed identity, with the rules of its own namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    /// The binding.
+    pub candidate: Candidate,
     /// By what it is decided.
     pub rules: Rules,
 }
@@ -24,7 +36,6 @@ pub struct Case {
 pub struct Candidate {
     /// The binding.
     pub binding: Binding,
-    /// How many federated credentials of the namespace come before its own ([`crate::policy::Tally`]); not counted where the
-    /// namespace has no limit.
-    pub credentials_before: usize,
+    /// How much of the namespace comes before what it asks for ([`crate::policy::Tally`]); what has no limit is not counted.
+    pub used_before: Usage,
 }

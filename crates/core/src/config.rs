@@ -12,6 +12,17 @@ pub const LOCKED_ROLES: [RoleDefinitionGuid; 3] = [
     RoleDefinitionGuid::RBAC_ADMINISTRATOR,
 ];
 
+/// The roles with which one gets the tokens of identities, or assigns roles, where these hold: they write federated credentials, give
+/// identities to virtual machines, or assign roles on data. No policy allows them at a scope that holds the operator's own resource group, a
+/// protected one, or that of a protected identity.
+pub const ROLES_LOCKED_AT_IDENTITIES: [RoleDefinitionGuid; 5] = [
+    RoleDefinitionGuid::CONTRIBUTOR,
+    RoleDefinitionGuid::MANAGED_IDENTITY_CONTRIBUTOR,
+    RoleDefinitionGuid::MANAGED_IDENTITY_OPERATOR,
+    RoleDefinitionGuid::KEY_VAULT_DATA_ACCESS_ADMINISTRATOR,
+    RoleDefinitionGuid::VIRTUAL_MACHINE_DATA_ACCESS_ADMINISTRATOR,
+];
+
 /// The operator's configuration: defaults of bindings, and what no policy can allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperatorConfig {
@@ -19,14 +30,15 @@ pub struct OperatorConfig {
     pub group: ResourceGroupId,
     /// The region of managed identities.
     pub location: Location,
+    /// Whether a managed identity there needs a policy as well, as everything else does.
+    pub require_policy: bool,
     /// The audience of bindings that name none.
     pub audience: Audience,
     /// Identities that no binding may have, whatever a policy says: those by which the cluster itself acts on Azure.
     pub protected_identities: Vec<IdentityId>,
     /// Resource groups whose identities no binding may have, whatever a policy says: the cluster's node resource group.
     pub protected_groups: Vec<ResourceGroupId>,
-    /// Of the roles by which one could give oneself any other ([`LOCKED_ROLES`]), those that policies may
-    /// allow all the same.
+    /// Of [`LOCKED_ROLES`] and [`ROLES_LOCKED_AT_IDENTITIES`], those that policies may allow all the same.
     pub unlocked_roles: BTreeSet<RoleDefinitionGuid>,
 }
 
@@ -34,5 +46,21 @@ impl OperatorConfig {
     /// The roles that no policy can allow.
     pub fn locked_roles(&self) -> impl Iterator<Item = &'static RoleDefinitionGuid> {
         LOCKED_ROLES.iter().filter(|role| !self.unlocked_roles.contains(role))
+    }
+
+    /// The roles that no policy can allow where they reach [`Self::identity_groups`].
+    pub fn roles_locked_at_identities(&self) -> impl Iterator<Item = &'static RoleDefinitionGuid> {
+        ROLES_LOCKED_AT_IDENTITIES
+            .iter()
+            .filter(|role| !self.unlocked_roles.contains(role))
+    }
+
+    /// The resource groups with identities that nobody may have by a role: where the operator makes them for everybody, and where protected
+    /// ones are.
+    pub fn identity_groups(&self) -> impl Iterator<Item = &ResourceGroupId> {
+        let of_identities = self.protected_identities.iter().map(|identity| &identity.group);
+        std::iter::once(&self.group)
+            .chain(&self.protected_groups)
+            .chain(of_identities)
     }
 }

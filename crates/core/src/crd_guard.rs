@@ -1,6 +1,8 @@
 //! The CRD guard: whether what is to be taken away was wished, or disappeared by accident. A deleted CRD takes all objects of its kind
 //! with it, and to the operator that looks like the wish to end every trust in the cluster. In doubt trust stands.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use wio_api::{Reason, keys};
 
@@ -8,6 +10,7 @@ use crate::authorize::NotPermitted;
 use crate::binding::Binding;
 use crate::fault::Blocked;
 use crate::names::PolicyName;
+use crate::policy::Vanished;
 
 /// The state of one of our CRDs, as the API server has it now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +40,11 @@ pub struct Crds {
 
 /// What is left of the policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PoliciesLeft {
-    /// At least one. Policies that go one by one are meant to go.
-    Some,
-    /// None.
-    None {
-        /// Two policies of different names by which bindings have what they have, if there are two: they stood at the same time.
-        stood: Option<[PolicyName; 2]>,
-    },
+pub struct PoliciesLeft {
+    /// Whether there is one at all.
+    pub any: bool,
+    /// What became of those that stood before.
+    pub vanished: Vanished,
 }
 
 // === impl CrdState ===
@@ -143,84 +143,63 @@ impl Crds {
     /// Why it may be an accident, and what to do.
     pub fn confirm_denial(&self, binding: &Binding, left: &PoliciesLeft, why: &NotPermitted) -> Result<(), Blocked> {
         self.confirm()?;
-        match self.vanished(binding, left) {
-            Some(gone) => Err(blocked(format!("{gone}. What would be taken away then: {why}"))),
-            None => Ok(()),
-        }
+        self.confirm_end_of_policies(binding, &binding.recorded.authorized_by, left)
+            .map_err(|blocked| with(blocked, &format!("What would be taken away then: {why}")))
     }
 
-    /// Whether a binding that is being deleted may take away what it shares with others of its namespace. As long as the others
-    /// wait for policies that vanished, they have to keep what they have.
+    /// Whether a binding that is being deleted may take away what it shares with others of its namespace, which have it by these policies. As
+    /// long as the others wait for policies that vanished, they have to keep what they have.
     ///
     /// # Errors
     /// Why it may be an accident, and what to do.
-    pub fn confirm_deletion_of_shared(&self, binding: &Binding, left: &PoliciesLeft) -> Result<(), Blocked> {
+    pub fn confirm_deletion_of_shared(
+        &self,
+        binding: &Binding,
+        others_by: &BTreeSet<PolicyName>,
+        left: &PoliciesLeft,
+    ) -> Result<(), Blocked> {
+        const SHARED: &str = "Other bindings of the namespace have the same identity, and would lose it with this one";
         self.confirm()?;
-        match self.vanished(binding, left) {
-            Some(gone) => Err(blocked(format!(
-                "{gone}. Other bindings of the namespace have the same identity, and would lose it with this one"
-            ))),
-            None => Ok(()),
-        }
+        self.confirm_end_of_policies(binding, others_by, left)
+            .map_err(|blocked| with(blocked, SHARED))
     }
 
-    /// The message that the policies did not go one by one, and what to do; none when they may have.
-    fn vanished(&self, binding: &Binding, left: &PoliciesLeft) -> Option<String> {
-        const MEANT: &str =
-            "Create them again; if their end is meant, create one WorkloadIdentityPolicy, which may allow nothing";
-        let PoliciesLeft::None { stood } = left else {
-            return None;
-        };
+    /// Whether policies that are gone were meant to go.
+    fn confirm_end_of_policies(
+        &self,
+        binding: &Binding,
+        relied_on: &BTreeSet<PolicyName>,
+        left: &PoliciesLeft,
+    ) -> Result<(), Blocked> {
         // It was said on the definition that the end of all is meant.
         if matches!(self.policies, CrdState::Going { .. }) {
-            return None;
+            return Ok(());
         }
-        let how = match stood {
-            Some([one, other]) => format!("though {one}, {other} or more stood at the same time"),
-            None if self.policies.is_younger_than(binding) => {
-                format!(
-                    "and their definition {} was created anew after the binding",
-                    POLICIES.definition
-                )
-            }
-            None => return None,
-        };
-        Some(format!(
-            "no WorkloadIdentityPolicy is left, {how}. That is taken for an accident and nothing is taken away. {MEANT}"
-        ))
+        if !left.any && !relied_on.is_empty() && self.policies.is_younger_than(binding) {
+            return Err(blocked(format!(
+                "no WorkloadIdentityPolicy is left, and their definition {} was created anew after the binding. That is taken for an \
+                 accident and nothing is taken away. Create them again; if their end is meant, create one WorkloadIdentityPolicy, \
+                 which may allow nothing",
+                POLICIES.definition
+            )));
+        }
+        left.vanished.confirm(relied_on)
     }
 }
 
+fn with(mut blocked: Blocked, more: &str) -> Blocked {
+    blocked.message = format!("{}. {more}", blocked.message);
+    blocked
+}
+
 impl CrdState {
-    /// Whether it was created after a binding that has something by a policy: then there was another one before it, which took
-    /// its policies with it.
+    /// Whether it was created after a binding: then there was another one before it, which took its policies with it.
     fn is_younger_than(&self, binding: &Binding) -> bool {
         let Self::Stands { since: Some(since) } = self else {
             return false;
         };
         let created = binding.lifecycle.seniority.created();
-        !binding.recorded.authorized_by.is_empty() && created.is_some_and(|created| created < *since)
-    }
-}
-
-// === impl PoliciesLeft ===
-
-impl PoliciesLeft {
-    /// What is left when no policy is, by the names of the policies by which bindings have what they have, each as often as it is
-    /// recorded. Names are compared before they are parsed: there may be ten thousand of one.
-    pub fn none<'a>(recorded: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut names = recorded.into_iter();
-        let Some(one) = names.next() else {
-            return Self::None { stood: None };
-        };
-        let other = names.find(|other| *other != one);
-        let both = other.and_then(|other| Some([one.parse().ok()?, other.parse().ok()?]));
-        Self::None {
-            stood: both.map(|mut both: [PolicyName; 2]| {
-                both.sort();
-                both
-            }),
-        }
+        created.is_some_and(|created| created < *since)
     }
 }
 

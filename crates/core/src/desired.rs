@@ -1,5 +1,6 @@
 //! The desired state of the world for one binding. Only the verdict makes one, and it knows from the start who shares it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use wio_api::ConflictPolicy;
@@ -11,8 +12,9 @@ use crate::names::{
     Audience, CredentialName, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope, ServiceAccountName, Subject,
     credential_name,
 };
-use crate::observed::{ObservedRoleAssignment, Tags};
-use crate::owner::{Owner, deletion_policy_tag, was_adopted};
+use crate::observed::{ObservedRoleAssignment, Tags, tag};
+use crate::owner::{Owner, deletion_policy_tag};
+use crate::recorded::RecordedIds;
 use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
@@ -38,6 +40,8 @@ pub struct DesiredBinding {
     pub owner: Owner,
     /// The identity.
     pub identity: DesiredIdentity,
+    /// The ids that were recorded of this very identity, each none when it was only announced; none when nothing was recorded.
+    pub recorded: Option<RecordedIds>,
     /// One federated credential for each service account.
     pub credentials: Vec<DesiredCredential>,
     /// The roles of the identity.
@@ -48,6 +52,8 @@ pub struct DesiredBinding {
     pub suspended: bool,
     /// What it shares with other bindings.
     pub(crate) sharing: Sharing,
+    /// The tags that it does not insist on: Azure keeps other values.
+    pub(crate) overruled: BTreeSet<String>,
 }
 
 /// The identity of a binding.
@@ -116,6 +122,8 @@ pub struct DesiredRemoval {
     pub owner: Owner,
     /// Whether the identity is one that we manage.
     pub managed: bool,
+    /// The ids that were recorded of this very identity, each none when it was only announced; none when nothing was recorded.
+    pub recorded: Option<RecordedIds>,
     /// What becomes of the identity.
     pub ending: Ending,
     /// Why the trust ends with the binding though its spec says Orphan; none when the spec does not say so.
@@ -134,7 +142,8 @@ pub enum Ending {
     Retain,
     /// The binding goes, and the identity is deleted when it is exactly this binding's and nobody else uses it.
     Delete,
-    /// The binding goes, and the identity is deleted when it is exactly this binding's, though others still use it.
+    /// The binding goes, and the identity is deleted when it is exactly this binding's, though others of its namespace still use it, or it has roles of others. Trust that
+    /// somebody outside the namespace has through it is not the namespace's to end.
     DeleteDespiteUsers,
 }
 
@@ -255,6 +264,7 @@ impl DesiredBinding {
         let permitted = |asked| DesiredRole::permitted(asked, &granted);
         Self {
             identity: DesiredIdentity::new(spec, binding, &rules.config),
+            recorded: binding.recorded.ids_of(granted.identity()),
             credentials: credentials(spec, owner, rules),
             roles: spec.role_assignments.iter().filter_map(permitted).collect(),
             service_accounts: spec.service_accounts.iter().map(DesiredServiceAccount::from).collect(),
@@ -262,6 +272,25 @@ impl DesiredBinding {
             owner: owner.clone(),
             granted,
             sharing,
+            overruled: BTreeSet::new(),
+        }
+    }
+
+    /// The tags that were written and that Azure keeps at other values: an Azure Policy of effect modify has the last word.
+    #[must_use]
+    pub fn overruled_by(&self, present: &Tags) -> BTreeSet<String> {
+        let DesiredIdentity::Managed { tags, .. } = &self.identity else {
+            return BTreeSet::new();
+        };
+        let differing = tags.iter().filter(|(name, value)| tag(present, name) != Some(value));
+        differing.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Does not insist on these tags. Whose an identity is, its tags say all the same.
+    pub fn tolerate(&mut self, overruled: &BTreeSet<String>) {
+        if let DesiredIdentity::Managed { tags, .. } = &mut self.identity {
+            tags.retain(|name, _| !overruled.contains(name));
+            self.overruled.extend(overruled.iter().cloned());
         }
     }
 
@@ -269,18 +298,6 @@ impl DesiredBinding {
     #[must_use]
     pub const fn sharing(&self) -> &Sharing {
         &self.sharing
-    }
-
-    /// Whether an identity with these tags is this binding's to use. One that it took over may have roles that no policy gave:
-    /// it is, as long as a policy allows to take it over.
-    #[must_use]
-    pub fn may_use(&self, tags: &Tags) -> bool {
-        match self.identity {
-            DesiredIdentity::Existing => true,
-            DesiredIdentity::Managed { .. } => {
-                self.owner.owns(tags) && (!was_adopted(tags) || self.granted.may_adopt())
-            }
-        }
     }
 
     /// Whether a service account is among those that are to be trusted.

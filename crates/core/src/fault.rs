@@ -139,7 +139,9 @@ impl fmt::Display for AzureFault {
             AzureCause::Credential(why) => because(f, "no token for Azure could be had", why),
             AzureCause::Refused(why) => because(f, "the operator refused to send it", why),
             AzureCause::Malformed(why) => because(f, "Azure's answer could not be read", why),
-            AzureCause::RoleAccessDenied { action, scope } => write!(f, "the operator may not {action} at {scope}"),
+            AzureCause::RoleAccessDenied { action, scope } => {
+                write!(f, "the operator's own role does not allow {action} at {scope}")
+            }
             AzureCause::RoleScopeNotFound(scope) => write!(f, "{scope} does not exist"),
         }
     }

@@ -1,30 +1,16 @@
-//! The state of Azure that is known without a read, so that a restart with many bindings costs no reads and a new binding none
-//! but its writes.
+//! The state of Azure that is known without a read, so that a restart with many bindings costs no reads.
 
 use wio_api::{IdentityOrigin, keys};
 
 use crate::binding::Binding;
 use crate::desired::{DesiredBinding, DesiredIdentity, DesiredRole};
-use crate::names::{Issuer, PrincipalId, is_credential_name};
+use crate::names::{Issuer, PrincipalId, Subject, is_credential_name};
 use crate::observed::{
     AzureState, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity,
     Tags,
 };
 use crate::plan::{GrantStep, Plan, Revocation};
 use crate::recorded::{Recorded, RecordedCredential, RecordedRoleAssignment};
-
-/// The state of Azure for a binding that was never reconciled and whose identity's name is derived: the identity cannot be there,
-/// because the name carries this cluster and this binding. Should it be there after all (a binding that was deleted
-/// and restored, a crash between the first write and the status), the first write is answered 200 instead of 201 and
-/// the shell looks.
-#[must_use]
-pub fn new_binding(desired: &DesiredBinding, recorded: &Recorded) -> Option<AzureState> {
-    (desired.identity.name_is_derived() && recorded.is_untouched()).then(|| AzureState {
-        identity: ObservedIdentity::Absent,
-        // Who is not there has no roles.
-        role_assignments: ObservedRoleAssignments::read(Vec::new()),
-    })
-}
 
 /// The state of Azure as a status of this generation with Ready=True left it: what a restart begins with until the next
 /// drift check.
@@ -38,8 +24,11 @@ pub fn from_status(desired: &DesiredBinding, binding: &Binding) -> Option<AzureS
     }
     let issuer = recorded.issuer.as_ref()?;
     let identity = recorded.identity.as_ref()?;
-    // Foreign credentials are counted in the status and not named: a read is due when there are any.
+    // Foreign credentials are counted in the status and not named. On an identity of somebody else they are as it should be, and
+    // are named again by the next drift check; on a managed one a read is due.
     let foreign = recorded.credential_usage.map_or(0, |usage| usage.foreign);
+    // Trust that is not recorded as ours rests on one of them, as it was.
+    let unexpected = foreign > 0 && (identity_is_ours(desired) || !all_recorded(desired, recorded));
     // What is not wanted any more (of an issuer that has changed) would be taken away, and nothing is taken away from
     // memory: a read is due.
     let as_wanted = desired.credentials.iter().all(|wanted| wanted.issuer == *issuer)
@@ -47,7 +36,7 @@ pub fn from_status(desired: &DesiredBinding, binding: &Binding) -> Option<AzureS
             .credentials
             .iter()
             .all(|credential| is_wanted(desired, credential));
-    if identity.id != *desired.granted.identity() || foreign > 0 || !as_wanted {
+    if identity.id != *desired.granted.identity() || unexpected || !as_wanted {
         return None;
     }
     let facts = identity.facts()?;
@@ -60,9 +49,20 @@ pub fn from_status(desired: &DesiredBinding, binding: &Binding) -> Option<AzureS
                 .credentials
                 .iter()
                 .map(|credential| observed(credential, issuer))
+                .chain((0..foreign).filter_map(ObservedCredential::counted))
                 .collect(),
         }),
     })
+}
+
+fn all_recorded(desired: &DesiredBinding, recorded: &Recorded) -> bool {
+    let credentials = &recorded.credentials;
+    let is_recorded = |subject: &Subject| credentials.iter().any(|credential| credential.subject == *subject);
+    desired.credentials.iter().all(|wanted| is_recorded(&wanted.subject))
+}
+
+const fn identity_is_ours(desired: &DesiredBinding) -> bool {
+    matches!(desired.identity, DesiredIdentity::Managed { .. })
 }
 
 fn is_wanted(desired: &DesiredBinding, credential: &RecordedCredential) -> bool {
@@ -114,21 +114,24 @@ fn roles_from_status(
 }
 
 /// Whether a plan may be carried out that was made from what is known without a read. Nothing is taken away from
-/// Azure and nothing that others may have changed is overwritten without a look at it: their tags on an identity, or
-/// an identity of a name that somebody chose. And nothing is given through an identity that stands while it is not known whether
+/// Azure, no identity is created and no tags are replaced without a look at what stands there: the request that creates one replaces the
+/// tags of one that is there. And nothing is given through an identity that stands while it is not known whether
 /// it is the operator's own.
 #[must_use]
-pub fn is_enough_for(plan: &Plan, desired: &DesiredBinding, state: &AzureState, signed_in: bool) -> bool {
+pub fn is_enough_for(plan: &Plan, state: &AzureState, signed_in: bool) -> bool {
     let takes = |step: &Revocation| match step {
         Revocation::DeleteCredential(_) | Revocation::DeleteRoleAssignment { .. } | Revocation::DeleteIdentity => true,
         // It is read again by whoever releases it.
         Revocation::ReleaseServiceAccount { .. } => false,
     };
-    let may_be_own = !signed_in && state.identity.present().is_some();
+    let present = state.identity.present();
+    let may_be_own = !signed_in && present.is_some();
+    // One that is only counted may trust what a new one would.
+    let unnamed = present.is_some_and(|present| present.credentials.iter().any(ObservedCredential::is_only_counted));
     let overwrites = |step: &GrantStep| match step {
-        GrantStep::CreateIdentity { .. } => !desired.identity.name_is_derived(),
-        GrantStep::TagIdentity { .. } => true,
-        GrantStep::PutCredential(_) | GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) => may_be_own,
+        GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } => true,
+        GrantStep::PutCredential(_) => may_be_own || unnamed,
+        GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) => may_be_own,
     };
     !plan.revocations.iter().any(takes) && !plan.grants.iter().any(overwrites)
 }

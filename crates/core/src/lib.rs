@@ -6,6 +6,7 @@
 //!                   Observed ──┘
 //! ```
 
+pub mod absence;
 pub mod authorize;
 pub mod binding;
 pub mod case;
@@ -16,12 +17,14 @@ pub mod desired;
 pub mod fault;
 pub mod known_state;
 pub mod names;
+mod next_steps;
 pub mod observed;
 mod observed_roles;
 pub mod orphaned;
 pub mod orphans;
 pub mod outcome;
 pub mod owner;
+mod ownership;
 pub mod plan;
 pub mod policy;
 pub mod reasons;

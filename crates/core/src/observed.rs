@@ -112,6 +112,18 @@ pub struct ObservedServiceAccount {
     pub bound_by: BoundBy,
     /// Whether the operator created it for this binding.
     pub created_by_us: bool,
+    /// What other field managers hold of the labels and annotations that the operator writes, by key. Known only of a service account
+    /// that does not carry the label of a binding that exists: it is read for that.
+    pub held: BTreeMap<&'static str, Held>,
+}
+
+/// A label or annotation that another field manager holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The field manager.
+    pub manager: String,
+    /// The value, as written.
+    pub value: String,
 }
 
 /// The binding whose label a service account carries.
@@ -146,7 +158,26 @@ impl ObservedIdentity {
     }
 }
 
+/// How the names of credentials begin that are only counted. Azure never shows one without an issuer.
+const COUNTED: &str = "not-looked-at-";
+
 impl ObservedCredential {
+    /// One of somebody else of which a status tells only that it is there: it has a place among those that Azure allows, and trusts
+    /// nobody that is known.
+    pub(crate) fn counted(number: u32) -> Option<Self> {
+        Some(Self {
+            name: format!("{COUNTED}{number}").parse().ok()?,
+            issuer: String::new(),
+            subject: None,
+            audiences: Vec::new(),
+        })
+    }
+
+    /// Whether it is only counted.
+    pub(crate) fn is_only_counted(&self) -> bool {
+        self.issuer.is_empty() && self.name.as_str().starts_with(COUNTED)
+    }
+
     /// Whether Entra would accept a token with exactly these claims by this credential.
     #[must_use]
     pub fn trusts(&self, issuer: &str, subject: &str) -> bool {

@@ -1,12 +1,14 @@
 //! The outcome of a reconcile. A status can only be made from one.
 
+use std::fmt::Write as _;
+
 use wio_api::Reason;
 
 use crate::desired::Desired;
 use crate::fault::{Blocked, Fault};
 use crate::observed::Observed;
 use crate::orphaned::EndMark;
-use crate::plan::{Plan, plan};
+use crate::plan::{GrantStep, Plan, Revocation, plan};
 use crate::reasons::{Disposition, disposition, facts};
 
 /// The outcome of a reconcile.
@@ -173,14 +175,21 @@ impl Reconciled {
 }
 
 fn suspended(rest: &Plan) -> Problem {
-    let steps = rest.revocations.len() + rest.grants.len();
+    const TOLD: usize = 6;
+    let revocations = rest.revocations.iter().map(Revocation::change);
+    let steps: Vec<String> = revocations.chain(rest.grants.iter().map(GrantStep::change)).collect();
+    let more = steps.len().saturating_sub(TOLD);
+    let mut which = steps.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        let _ = write!(which, " and {more} more");
+    }
+    let (wait, them) = match steps.len() {
+        1 => ("1 change waits".to_owned(), "it"),
+        n => (format!("{n} changes wait"), "them"),
+    };
     Problem {
         disposition: Disposition::of(Reason::Suspended, None),
-        message: if steps == 1 {
-            "spec.suspend is true and 1 change waits; set it to false to have it made".to_owned()
-        } else {
-            format!("spec.suspend is true and {steps} changes wait; set it to false to have them made")
-        },
+        message: format!("spec.suspend is true and {wait}: {which}; set it to false to have {them} made"),
     }
 }
 

@@ -75,6 +75,14 @@ impl Owner {
         self.tags().all(|(name, value)| tag(tags, &name) == Some(&value))
     }
 
+    /// Whether tags name another binding or another cluster. A later or earlier binding of the same name is not another one, and tags
+    /// that are missing name nobody.
+    pub(crate) fn is_contradicted_by(&self, tags: &Tags) -> bool {
+        self.tags()
+            .filter(|(name, _)| name != keys::BINDING_UID_TAG)
+            .any(|(name, value)| tag(tags, &name).is_some_and(|found| found != value))
+    }
+
     /// The binding that the tags of an identity name. None when not all of it can be told: a tag is missing, or names something
     /// that no binding is called, or is so long that it may have been shortened.
     pub(crate) fn named_by(tags: &Tags) -> Option<Self> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wio_api::{ConditionType, Reason};
 
 use crate::fault::{AzureAnswer, AzureCause, Fault, KubernetesCause};
+use crate::next_steps as next;
 
 /// The disposition of a fault: what the operator does about it. The reason is the condition's reason, the Event's reason and the
 /// metric label.
@@ -52,9 +53,14 @@ pub struct ReasonFacts {
     pub doubt: Doubt,
     /// What other requests would meet it as well.
     pub reach: Reach,
-    /// Whether a read that failed for it, and was due only because time went by, can be put off: that Azure is busy or away says
-    /// nothing about a binding whose pods go on getting tokens.
+    /// Whether a read that failed for it, and was due only because time went by, can be put off: that Azure is busy or away, or lets the
+    /// operator not in, says nothing about a binding whose pods go on getting tokens.
     pub defers_read: bool,
+    /// Whether it is about something that is not there and that others may still be creating: then a binding that is new waits
+    /// for it before it stalls.
+    pub awaits_others: bool,
+    /// Whether a binding that is ready stays so while it is held for this: it says nothing about pods that get tokens.
+    pub keeps_ready: bool,
 }
 
 /// Whether to try again.
@@ -129,6 +135,25 @@ impl Disposition {
         }
     }
 
+    /// The disposition for a binding that is new: what it misses, others may still be creating.
+    #[must_use]
+    pub const fn of_new_binding(self) -> Self {
+        match self {
+            Self::Stalled { reason } if facts(reason).awaits_others => Self::Wait { reason },
+            Self::Retry { .. } | Self::Wait { .. } | Self::Stalled { .. } => self,
+        }
+    }
+
+    /// How the pauses before the next try grow.
+    #[must_use]
+    pub const fn backoff(self) -> Backoff {
+        match self {
+            // Whoever creates it is at work.
+            Self::Wait { reason } if facts(reason).awaits_others => Backoff::Replication,
+            Self::Retry { reason, .. } | Self::Wait { reason } | Self::Stalled { reason } => facts(reason).backoff,
+        }
+    }
+
     /// The reason, whatever there is to do.
     #[must_use]
     pub const fn reason(self) -> Reason {
@@ -140,13 +165,15 @@ impl Disposition {
 
 /// The facts that follow from a reason: the table. It has no row for "everything else", so a new reason does not compile without one.
 #[must_use]
+#[allow(clippy::too_many_lines, reason = "a table has a row for each reason")]
 pub const fn facts(reason: Reason) -> ReasonFacts {
     use ConditionType::{FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady};
     match reason {
         Reason::Succeeded | Reason::ProgressingWithRetry | Reason::NotDecided => WAIT,
         Reason::Progressing | Reason::Deleting => WAIT.voice(Voice::Quiet),
         Reason::Suspended => STALLED.voice(Voice::Quiet),
-        Reason::MassDisappearance => WAIT.voice(Voice::Alarm),
+        Reason::MassDisappearance | Reason::ClientIdChanged => WAIT.voice(Voice::Alarm),
+        Reason::IssuerUnconfirmed => WAIT.keeps_ready(),
         Reason::InvalidSpec | Reason::NotPermitted | Reason::DeletionBlocked => STALLED,
 
         Reason::Throttled => RETRY
@@ -158,17 +185,28 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
         Reason::AzureConflict => RETRY.next(next::BY_ITSELF),
         Reason::AzureRejected => STALLED.next(next::CHANGE_SPEC),
         Reason::AuthorizationFailed => STALLED.next(next::GIVE_ROLE),
+        Reason::DeniedByAssignment => STALLED.next(next::DENY_ASSIGNMENT),
         Reason::CredentialUnavailable => RETRY
             .next(next::CHECK_CREDENTIALS)
             .doubt(Doubt::None)
-            .reach(Reach::Azure),
+            .reach(Reach::Azure)
+            .defers_read(),
+        Reason::WrongCloud => STALLED.next(next::OTHER_CLOUD).doubt(Doubt::None),
+        Reason::RequestAltered => STALLED.next(next::CHECK_PROXIES).doubt(Doubt::None),
         Reason::DisallowedByPolicy => STALLED.next(next::AZURE_POLICY),
         Reason::ScopeLocked => STALLED.next(next::LOCK),
-        Reason::ResourceGroupNotFound => STALLED.next(next::CREATE_GROUP),
+        Reason::ResourceGroupNotFound => STALLED.next(next::CREATE_GROUP).awaits_others(),
+        // What was in it may be gone already.
+        Reason::ResourceGroupBeingDeleted => WAIT.next(next::GROUP_GOES).doubt(Doubt::Now),
+        Reason::SubscriptionNotFound => STALLED.next(next::CHECK_SUBSCRIPTION),
+        Reason::SubscriptionDisabled => STALLED.next(next::ENABLE_SUBSCRIPTION).doubt(Doubt::None),
+        Reason::ForeignTenant => STALLED.next(next::OTHER_TENANT).doubt(Doubt::None),
+        Reason::ProviderNotRegistered => STALLED.next(next::REGISTER_PROVIDER).doubt(Doubt::None),
         Reason::RegionUnsupported => STALLED.next(next::OTHER_REGION),
         Reason::RequestRefused => STALLED.doubt(Doubt::None),
 
-        Reason::IdentityNotOwned | Reason::IdentityNotFound | Reason::IdentityMoved => STALLED.part(IdentityReady),
+        Reason::IdentityNotOwned | Reason::IdentityMoved => STALLED.part(IdentityReady),
+        Reason::IdentityNotFound => STALLED.part(IdentityReady).awaits_others(),
         Reason::IdentityVanished => RETRY.part(IdentityReady).next(next::LOOKS_AGAIN),
 
         Reason::FederatedCredentialConflict | Reason::FederatedCredentialQuotaExceeded => {
@@ -185,7 +223,10 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
         Reason::RoleAssignmentExists => WAIT.part(RoleAssignmentsReady).next(next::ROLE_EXISTS),
         Reason::PrincipalNotFound => WAIT.part(RoleAssignmentsReady).next(next::PRINCIPAL),
         Reason::RoleAccessDenied => STALLED.part(RoleAssignmentsReady).next(next::ROLE_ACCESS),
-        Reason::RoleScopeNotFound => STALLED.part(RoleAssignmentsReady).next(next::ROLE_SCOPE),
+        Reason::RoleScopeNotFound => STALLED
+            .part(RoleAssignmentsReady)
+            .next(next::ROLE_SCOPE)
+            .awaits_others(),
 
         Reason::ServiceAccountNotFound | Reason::NamespaceTerminating => WAIT.part(ServiceAccountsReady),
         Reason::ServiceAccountConflict => STALLED.part(ServiceAccountsReady),
@@ -206,6 +247,8 @@ const RETRY: ReasonFacts = ReasonFacts {
     doubt: Doubt::Now,
     reach: Reach::Object,
     defers_read: false,
+    awaits_others: false,
+    keeps_ready: false,
 };
 const WAIT: ReasonFacts = ReasonFacts {
     kind: Kind::Wait,
@@ -250,42 +293,26 @@ impl ReasonFacts {
         Self { reach, ..self }
     }
 
+    const fn keeps_ready(self) -> Self {
+        Self {
+            keeps_ready: true,
+            ..self
+        }
+    }
+
     const fn defers_read(self) -> Self {
         Self {
             defers_read: true,
             ..self
         }
     }
-}
 
-/// Next steps, in the imperative.
-mod next {
-    pub(super) const BY_ITSELF: &str = "The operator tries again by itself";
-    pub(super) const GIVE_ROLE: &str =
-        "Give the operator's own identity a role that allows it; the operator tries again by itself";
-    pub(super) const CHECK_CREDENTIALS: &str = "Check the operator's own credentials; it tries again by itself";
-    pub(super) const AZURE_POLICY: &str = "Make the spec agree with that Azure Policy, or have an exemption made";
-    pub(super) const LOCK: &str = "Have the lock removed; the operator tries again by itself";
-    pub(super) const CREATE_GROUP: &str = "Create it, or correct the operator's configuration or the spec";
-    pub(super) const OTHER_REGION: &str = "Federated credentials need an identity in another region";
-    pub(super) const CHANGE_SPEC: &str = "Change what Azure objects to in the spec or in the operator's configuration";
-    pub(super) const LOOKS_AGAIN: &str = "The operator looks again";
-    pub(super) const REPLICATION: &str =
-        "Azure can take four minutes to know a new identity everywhere; the operator tries again by itself";
-    pub(super) const OTHER_WRITER: &str = "Somebody else changes the same identity; the operator tries again by itself";
-    pub(super) const PRINCIPAL: &str = "Azure can take some minutes to know a new identity as one that can have roles; \
-                                        the operator tries again by itself";
-    pub(super) const ROLE_ACCESS: &str = "Give the operator's own identity a role that allows it, and whose condition \
-                                          allows this role; the operator tries again by itself";
-    pub(super) const ROLE_EXISTS: &str =
-        "Somebody else assigned the same role; the operator leaves it as it is and looks again";
-    pub(super) const ROLE_NAME: &str = "Another assignment has the name that is derived for this one; find out who made \
-                                        it, and delete it";
-    pub(super) const ROLE_LIMIT: &str = "Azure allows 4000 role assignments in a subscription; have some removed, or \
-                                         assign the role at a wider scope";
-    pub(super) const ROLE_SCOPE: &str = "Create it, or correct the scope in spec.roleAssignments";
-    pub(super) const CHECK_RBAC: &str =
-        "Check the operator's RBAC, quotas and admission webhooks; the operator tries again by itself";
+    const fn awaits_others(self) -> Self {
+        Self {
+            awaits_others: true,
+            ..self
+        }
+    }
 }
 
 /// The disposition of a fault. Total: what is not known is retried when it may pass and stalls when Azure refused it.
@@ -328,9 +355,26 @@ fn azure_answer(answer: &AzureAnswer) -> Reason {
         "RequestDisallowedByPolicy" => Reason::DisallowedByPolicy,
         "RoleAssignmentLimitExceeded" => Reason::RoleAssignmentLimitExceeded,
         "RoleAssignmentUpdateNotPermitted" => Reason::RoleAssignmentConflict,
-        "ResourceGroupNotFound" | "SubscriptionNotFound" => Reason::ResourceGroupNotFound,
+        "ResourceGroupNotFound" => Reason::ResourceGroupNotFound,
+        "ResourceGroupBeingDeleted" => Reason::ResourceGroupBeingDeleted,
+        "SubscriptionNotFound" => Reason::SubscriptionNotFound,
+        "ReadOnlyDisabledSubscription" => Reason::SubscriptionDisabled,
+        "MissingSubscriptionRegistration" => Reason::ProviderNotRegistered,
+        // A resource of this name stands in another region, in Azure's words.
+        "InvalidResourceLocation" => Reason::AzureRejected,
+        "InvalidAuthenticationTokenTenant" => Reason::ForeignTenant,
+        "InvalidAuthenticationTokenAudience" => Reason::WrongCloud,
+        "DenyAssignmentAuthorizationFailed" => Reason::DeniedByAssignment,
+        "UnsupportedMediaType" => Reason::RequestAltered,
         _ => azure_status(answer.status),
     }
+}
+
+/// Whether an answer says that the operator's token is of no use: then it is replaced. One that is refused for the tenant or the
+/// audience that was asked is good for every other request, and another one would be refused alike.
+#[must_use]
+pub fn refuses_token(answer: &AzureAnswer) -> bool {
+    azure_answer(answer) == Reason::CredentialUnavailable
 }
 
 const fn azure_status(status: u16) -> Reason {

@@ -10,7 +10,8 @@ use std::str::FromStr;
 use wio_api::limits::FEDERATED_CREDENTIALS_MAX;
 use wio_api::{
     ConditionType, FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus,
-    RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus, WorkloadIdentityBindingStatus,
+    RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus,
 };
 
 use crate::names::{
@@ -40,6 +41,8 @@ pub struct Recorded {
     pub authorized_by: BTreeSet<PolicyName>,
     /// How the last pass ended.
     pub progress: Progress,
+    /// The value of the annotation [`wio_api::keys::RECONCILE_AT_ANNOTATION`] that was last heeded.
+    pub heeded: Option<String>,
     /// The fields with something that does not parse.
     pub unreadable: BTreeSet<&'static str>,
 }
@@ -49,7 +52,7 @@ pub struct Recorded {
 pub struct RecordedIdentity {
     /// Its id.
     pub id: IdentityId,
-    /// The ids that Azure gave it; each none when it does not parse.
+    /// The ids that Azure gave it; each none when it was only announced, or does not parse.
     pub ids: RecordedIds,
     /// How it came to be.
     pub origin: IdentityOrigin,
@@ -97,6 +100,8 @@ pub struct RecordedServiceAccount {
     pub uid: ServiceAccountUid,
     /// How it came to be.
     pub origin: ServiceAccountOrigin,
+    /// The credential of somebody else on which its trust rests.
+    pub foreign_credential: Option<CredentialName>,
 }
 
 /// A role assignment in a status.
@@ -125,6 +130,8 @@ pub struct Progress {
     pub has_conditions: bool,
     /// Whether it has a condition about roles.
     pub has_roles_condition: bool,
+    /// Whether every service account is as it should be.
+    pub accounts_ready: bool,
 }
 
 /// The fields of a status, by their names there.
@@ -136,6 +143,22 @@ mod field {
     pub(super) const ROLE_ASSIGNMENTS: &str = "roleAssignments";
     pub(super) const SCOPES: &str = "roleAssignmentScopes";
     pub(super) const AUTHORIZED_BY: &str = "authorizedBy";
+    pub(super) const CONDITIONS: &str = "conditions";
+    pub(super) const USAGE: &str = "federatedCredentialUsage";
+    pub(super) const GENERATION: &str = "observedGeneration";
+
+    pub(super) const ALL: [&str; 10] = [
+        IDENTITY,
+        ISSUER,
+        CREDENTIALS,
+        SERVICE_ACCOUNTS,
+        ROLE_ASSIGNMENTS,
+        SCOPES,
+        AUTHORIZED_BY,
+        CONDITIONS,
+        USAGE,
+        GENERATION,
+    ];
 }
 
 // === impl Recorded ===
@@ -152,6 +175,10 @@ impl From<&WorkloadIdentityBindingStatus> for Recorded {
         if status.identity.as_ref().is_some_and(|identity| !has_all_ids(identity)) {
             note.0.insert(field::IDENTITY);
         }
+        let unreadable = field::ALL
+            .iter()
+            .filter(|field| status.unreadable.contains_key(**field));
+        note.0.extend(unreadable);
         Self {
             identity: note.one(field::IDENTITY, status.identity.as_ref(), identity),
             issuer: note.one(field::ISSUER, status.issuer.as_ref(), |issuer| issuer.parse().ok()),
@@ -165,6 +192,7 @@ impl From<&WorkloadIdentityBindingStatus> for Recorded {
             role_assignment_scopes: note.all(field::SCOPES, &status.role_assignment_scopes, |scope| parsed(scope)),
             authorized_by: note.all(field::AUTHORIZED_BY, &status.authorized_by, |policy| parsed(policy)),
             progress: Progress::of(status),
+            heeded: status.last_handled_reconcile_at.clone(),
             unreadable: note.0,
         }
     }
@@ -177,13 +205,17 @@ impl Recorded {
         self.identity.is_some() || self.unreadable.contains(field::IDENTITY)
     }
 
-    /// Whether nothing was ever made or about to be made, as far as the status says.
+    /// The issuer that stands in the status of a binding: the one that was believed when it was written.
     #[must_use]
-    pub fn is_untouched(&self) -> bool {
-        !self.names_identity()
-            && !self.progress.has_conditions
-            && self.role_assignment_scopes.is_empty()
-            && self.unreadable.is_empty()
+    pub fn issuer_of(object: &WorkloadIdentityBinding) -> Option<Issuer> {
+        object.status.as_ref()?.issuer.as_deref()?.parse().ok()
+    }
+
+    /// The ids that were recorded of an identity; none when it is not the one that was recorded.
+    #[must_use]
+    pub fn ids_of(&self, id: &IdentityId) -> Option<RecordedIds> {
+        let recorded = self.identity.as_ref().filter(|recorded| recorded.id == *id);
+        recorded.map(|recorded| recorded.ids)
     }
 
     /// Whether roles were given once: a condition speaks of them for as long as any is left.
@@ -221,6 +253,7 @@ impl Recorded {
         status.role_assignments = self.role_assignments.iter().map(role_assignment_status).collect();
         status.role_assignment_scopes = self.role_assignment_scopes.iter().map(ToString::to_string).collect();
         status.authorized_by = self.authorized_by.iter().map(ToString::to_string).collect();
+        status.last_handled_reconcile_at.clone_from(&self.heeded);
         if let Some(issuer) = &self.issuer {
             status.issuer = Some(issuer.to_string());
         }
@@ -288,17 +321,20 @@ fn parsed<T: FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
+/// Whether the ids of an identity are as they were written: all of them, or none of one that was only announced.
 fn has_all_ids(identity: &IdentityStatus) -> bool {
+    let written = [&identity.client_id, &identity.principal_id, &identity.tenant_id];
     let ids = RecordedIds::of(identity);
-    ids.client.is_some() && ids.principal.is_some() && ids.tenant.is_some()
+    let all = ids.client.is_some() && ids.principal.is_some() && ids.tenant.is_some();
+    all || written.iter().all(|id| id.is_none())
 }
 
 impl RecordedIds {
     fn of(identity: &IdentityStatus) -> Self {
         Self {
-            client: parsed(&identity.client_id),
-            principal: parsed(&identity.principal_id),
-            tenant: parsed(&identity.tenant_id),
+            client: identity.client_id.as_deref().and_then(parsed),
+            principal: identity.principal_id.as_deref().and_then(parsed),
+            tenant: identity.tenant_id.as_deref().and_then(parsed),
         }
     }
 }
@@ -315,15 +351,11 @@ fn identity_status(identity: &RecordedIdentity) -> IdentityStatus {
     IdentityStatus {
         resource_id: identity.id.to_string(),
         name: identity.id.name.to_string(),
-        client_id: text(identity.ids.client),
-        principal_id: text(identity.ids.principal),
-        tenant_id: text(identity.ids.tenant),
+        client_id: identity.ids.client.map(|id| id.to_string()),
+        principal_id: identity.ids.principal.map(|id| id.to_string()),
+        tenant_id: identity.ids.tenant.map(|id| id.to_string()),
         origin: identity.origin,
     }
-}
-
-fn text(id: Option<impl ToString>) -> String {
-    id.map(|id| id.to_string()).unwrap_or_default()
 }
 
 fn credential(status: &FederatedCredentialStatus) -> Option<RecordedCredential> {
@@ -349,6 +381,10 @@ fn service_account(status: &ServiceAccountStatus) -> Option<RecordedServiceAccou
         name: status.name.parse().ok()?,
         uid: status.uid.parse().ok()?,
         origin: status.origin,
+        foreign_credential: match &status.foreign_credential {
+            Some(name) => Some(name.parse().ok()?),
+            None => None,
+        },
     })
 }
 
@@ -357,6 +393,7 @@ fn service_account_status(account: &RecordedServiceAccount) -> ServiceAccountSta
         name: account.name.to_string(),
         uid: account.uid.to_string(),
         origin: account.origin,
+        foreign_credential: account.foreign_credential.as_ref().map(ToString::to_string),
     }
 }
 
@@ -379,7 +416,8 @@ fn role_assignment_status(assignment: &RecordedRoleAssignment) -> RoleAssignment
 }
 
 impl Progress {
-    fn of(status: &WorkloadIdentityBindingStatus) -> Self {
+    /// How the pass ended that left this status.
+    pub(crate) fn of(status: &WorkloadIdentityBindingStatus) -> Self {
         let ready = status
             .conditions
             .iter()
@@ -392,6 +430,9 @@ impl Progress {
                 .conditions
                 .iter()
                 .any(|condition| condition.type_ == ConditionType::RoleAssignmentsReady.as_str()),
+            accounts_ready: status.conditions.iter().any(|condition| {
+                condition.type_ == ConditionType::ServiceAccountsReady.as_str() && condition.status == "True"
+            }),
         }
     }
 }

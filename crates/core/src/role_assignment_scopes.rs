@@ -39,8 +39,8 @@ pub fn principals(now: Option<PrincipalId>, recorded: &Recorded) -> Vec<Principa
 }
 
 /// The places to read: wherever the binding claims a role or the status remembers one. Where neither does, nothing is read, so
-/// that a binding without roles costs no reads and needs no permission for them. Before a managed identity is deleted,
-/// its own subscription is looked at as well, for those that others gave it.
+/// that a binding without roles costs no reads and needs no permission for them. Before a managed identity is deleted, and as long as
+/// it is only announced, its own subscription is looked at as well, for those that others gave it.
 #[must_use]
 pub fn to_read(identity: &IdentityId, binding: &Binding, last: Last) -> BTreeMap<Scope, Need> {
     let recorded = &binding.recorded;
@@ -51,7 +51,8 @@ pub fn to_read(identity: &IdentityId, binding: &Binding, last: Last) -> BTreeMap
     let mut places: BTreeMap<Scope, Need> = asked
         .chain(remembered.map(|scope| (scope.root(), Need::Remembered)))
         .collect();
-    if last == Last::Yes {
+    let announced = recorded.ids_of(identity).is_some_and(|ids| ids.principal.is_none());
+    if last == Last::Yes || announced {
         places
             .entry(identity.group.subscription.into())
             .or_insert(Need::Optional);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cluster::Cluster;
 use crate::config::OperatorConfig;
-use crate::policy::{NamespaceFacts, Policies};
+use crate::policy::{Limits, NamespaceFacts, Policies};
 
 /// Everything but the bindings themselves that a decision in one namespace rests on, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +20,9 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// How many federated credentials the namespace may hold; none when it may hold any number.
+    /// How much the namespace may have.
     #[must_use]
-    pub fn credential_limit(&self) -> Option<usize> {
-        self.policies.limit(&self.namespace)
+    pub fn limits(&self) -> Limits {
+        self.policies.limits(&self.namespace)
     }
 }

@@ -1,15 +1,21 @@
 //! The verdict: the one decision about a binding, and, by the same function, about each binding that shares with it.
 
+use std::borrow::Cow;
+
 use wio_api::{DeletionPolicy, IdentityOrigin, Reason};
 
-use crate::authorize::{Granted, NotPermitted, Revocable, authorize, authorize_orphan, authorize_recorded};
+use crate::authorize::{
+    Granted, NotPermitted, Revocable, authorize, authorize_orphan, authorize_recorded, is_protected,
+};
 use crate::binding::{Binding, Finalizer};
 use crate::case::{Candidate, Case};
+use crate::cluster::{Belief, Cluster};
 use crate::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, Ending};
 use crate::fault::Blocked;
-use crate::names::IdentityId;
+use crate::names::{IdentityId, Namespace};
 use crate::orphaned::Orphaned;
-use crate::recorded::RecordedCredential;
+use crate::policy::Seniority;
+use crate::recorded::{Recorded, RecordedCredential, RecordedIdentity};
 use crate::rules::Rules;
 use crate::sharing::{Claim, Sharer, Sharing};
 use crate::spec::{IdentityRef, InvalidField, Spec};
@@ -44,7 +50,14 @@ pub fn verdict(case: &Case) -> Verdict {
     if binding.lifecycle.deleting {
         return deletion(case);
     }
-    match standing(&case.candidate, &case.rules) {
+    let standing = match standing(&case.candidate, &case.rules) {
+        Standing::Granted(spec, granted) => match outranked(case, granted.identity()) {
+            Some(why) => Standing::Denied(why),
+            None => Standing::Granted(spec, granted),
+        },
+        other @ (Standing::Recorded(_) | Standing::Denied(_)) => other,
+    };
+    match standing {
         Standing::Granted(spec, granted) => {
             let sharing = sharing(case, granted.identity());
             let desired = DesiredBinding::new(binding, spec, granted, &case.rules, sharing);
@@ -79,6 +92,7 @@ fn deletion(case: &Case) -> Verdict {
             owner: removal.owner,
             sharing: removal.sharing,
         })),
+        Err(_) if let Some(blocked) = not_told(binding, &case.rules) => Verdict::Hold(blocked),
         Err(why) => Verdict::Pursue(Box::new(Desired::Gone(DesiredRemoval {
             orphan_denied: Some(why),
             ..removal
@@ -95,29 +109,96 @@ fn unmarked(binding: &Binding, removal: &DesiredRemoval) -> Option<IdentityId> {
     (removal.managed && !marked).then(|| removal.revocable.identity().clone())
 }
 
+/// Whether a binding may have a managed identity, or has it by what was recorded.
+fn may_have(candidate: &Candidate, rules: &Rules, identity: &IdentityId) -> bool {
+    match standing(candidate, rules) {
+        Standing::Granted(spec, granted) => {
+            matches!(spec.identity, IdentityRef::Managed(_)) && granted.identity() == identity
+        }
+        Standing::Recorded(_) => candidate.binding.recorded.ids_of(identity).is_some(),
+        Standing::Denied(_) => false,
+    }
+}
+
+/// The other binding of the cluster that has the identity before this one; none when this one does. Asked before Azure is: two that
+/// look at the same moment both find the name free.
+fn outranked(case: &Case, identity: &IdentityId) -> Option<NotPermitted> {
+    let own = rank(&case.candidate.binding, identity);
+    let first = case
+        .rivals
+        .iter()
+        .filter(|rival| rank(&rival.candidate.binding, identity) < own)
+        .find(|rival| may_have(&rival.candidate, &rival.rules, identity))?;
+    let other = &first.candidate.binding.owner;
+    Some(NotPermitted {
+        field: "spec.identity.managed.name".to_owned(),
+        message: format!(
+            "WorkloadIdentityBinding {}/{} has the identity {identity}, by a spec that is older or was carried out before; create this \
+             binding anew with another name",
+            other.namespace, other.name
+        ),
+    })
+}
+
+/// The rank of a binding among those that name one identity: the one that has it, and before it is anybody's the eldest.
+fn rank<'a>(binding: &'a Binding, identity: &IdentityId) -> (bool, &'a Seniority, &'a Namespace) {
+    let has_it = binding
+        .recorded
+        .ids_of(identity)
+        .is_some_and(|ids| ids.principal.is_some());
+    (!has_it, &binding.lifecycle.seniority, &binding.owner.namespace)
+}
+
 /// The one decision: what a binding may have by these rules.
 fn standing<'a>(candidate: &'a Candidate, rules: &Rules) -> Standing<'a> {
     let binding = &candidate.binding;
     let spec = match &binding.spec {
         Ok(spec) => spec,
-        Err(invalid) => return recorded_standing(binding, rules, invalid_spec(invalid)),
+        Err(invalid) => return recorded_standing(binding, &binding.recorded, rules, invalid_spec(invalid)),
     };
-    match authorize(spec, binding, candidate.credentials_before, rules) {
-        Err(why) => Standing::Denied(why),
+    match authorize(spec, binding, &candidate.used_before, rules) {
+        Err(why) => denied(binding, rules, why),
         Ok(granted) => match moved(binding, granted.identity()) {
-            Some(moved) => recorded_standing(binding, rules, moved),
-            None => Standing::Granted(spec, granted),
+            Some(moved) => recorded_standing(binding, &elsewhere(binding, spec, granted.identity()), rules, moved),
+            None => match unusable_issuer(&rules.cluster) {
+                Some(blocked) => recorded_standing(binding, &binding.recorded, rules, blocked),
+                None => Standing::Granted(spec, granted),
+            },
         },
     }
 }
 
 /// The standing by what was recorded. Whoever makes a spec unusable must not keep what a policy takes away.
-fn recorded_standing<'a>(binding: &'a Binding, rules: &Rules, blocked: Blocked) -> Standing<'a> {
+fn recorded_standing<'a>(binding: &Binding, recorded: &Recorded, rules: &Rules, blocked: Blocked) -> Standing<'a> {
     let policy = binding.lifecycle.deletion_policy;
-    match authorize_recorded(&binding.owner, &binding.recorded, policy, rules) {
+    match authorize_recorded(&binding.owner, recorded, policy, rules) {
         Ok(()) => Standing::Recorded(blocked),
-        Err(why) => Standing::Denied(why),
+        Err(why) => denied(binding, rules, why),
     }
+}
+
+/// The standing of what no policy allows that can be read.
+fn denied<'a>(binding: &Binding, rules: &Rules, why: NotPermitted) -> Standing<'a> {
+    match not_told(binding, rules) {
+        Some(blocked) => Standing::Recorded(blocked),
+        None => Standing::Denied(why),
+    }
+}
+
+/// Why it cannot be told that what a binding has is not permitted any more: a policy by which it has it stands and cannot be read.
+/// That is nobody's wish to end its trust.
+fn not_told(binding: &Binding, rules: &Rules) -> Option<Blocked> {
+    let recorded = &binding.recorded;
+    let name = rules.policies.unreadable(recorded.authorized_by.iter())?;
+    let identity = recorded.identity.as_ref()?;
+    (!is_protected(&identity.id, &rules.config)).then(|| Blocked {
+        reason: Reason::NotDecided,
+        message: format!(
+            "it has what it has by WorkloadIdentityPolicy {name}, which this version of the operator cannot read: whether it may go on is \
+             not known, so nothing is given and nothing is taken away. Change what cannot be read there (the operator's log names the \
+             field), or run an operator that can read it"
+        ),
+    })
 }
 
 fn invalid_spec(fields: &[InvalidField]) -> Blocked {
@@ -142,6 +223,39 @@ fn moved(binding: &Binding, now: &IdentityId) -> Option<Blocked> {
     })
 }
 
+/// A binding with its record as if its identity stood where it would be made now. Where the spec leaves the place to the operator's
+/// defaults, the place is the operator's doing and not the binding's: a default that was changed takes nothing away.
+fn elsewhere<'a>(binding: &'a Binding, spec: &Spec, now: &IdentityId) -> Cow<'a, Recorded> {
+    let recorded = &binding.recorded;
+    let by_default = matches!(&spec.identity, IdentityRef::Managed(managed)
+        if managed.subscription.is_none() || managed.resource_group.is_none());
+    match &recorded.identity {
+        Some(identity) if by_default && identity.origin != IdentityOrigin::Referenced => Cow::Owned(Recorded {
+            identity: Some(RecordedIdentity {
+                id: now.clone(),
+                ..identity.clone()
+            }),
+            ..recorded.clone()
+        }),
+        _ => Cow::Borrowed(recorded),
+    }
+}
+
+/// Why nothing may be given to the tokens of the cluster's issuer.
+fn unusable_issuer(cluster: &Cluster) -> Option<Blocked> {
+    match cluster.belief {
+        Belief::Believed => None,
+        Belief::Unconfirmed => Some(Blocked {
+            reason: Reason::IssuerUnconfirmed,
+            message: format!(
+                "the API server says that {} issues its tokens, and no binding was made for that issuer; it is believed when it \
+                 was seen for some minutes",
+                cluster.issuer
+            ),
+        }),
+    }
+}
+
 /// The removal of what a binding has: what was recorded, and for a binding without a record what its spec means.
 fn removal(case: &Case) -> Option<DesiredRemoval> {
     let binding = &case.candidate.binding;
@@ -156,6 +270,7 @@ fn removal(case: &Case) -> Option<DesiredRemoval> {
     let lifecycle = &binding.lifecycle;
     Some(DesiredRemoval {
         sharing: sharing(case, &identity),
+        recorded: binding.recorded.ids_of(&identity),
         revocable: Revocable::new(identity),
         owner: binding.owner.clone(),
         managed,

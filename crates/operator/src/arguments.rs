@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::{ArgAction, Parser, ValueEnum};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
-use wio_controller::Settings;
+use wio_controller::{Clock, Settings};
 use wio_core::config::OperatorConfig;
 use wio_core::names::{
     Audience, IdentityId, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, SubscriptionId,
@@ -68,6 +68,21 @@ pub(crate) struct Arguments {
     )]
     location: Location,
 
+    /// Ask for a WorkloadIdentityPolicy also for a managed identity in the operator's own resource group, which needs none otherwise. With an
+    /// identity one gets tokens, also for applications of the tenant that ask for no assignment.
+    #[arg(
+        long,
+        env = "WIO_REQUIRE_POLICY",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = false,
+        default_missing_value = "true",
+        action = ArgAction::Set,
+        help_heading = "Where identities live"
+    )]
+    require_policy: bool,
+
     /// An identity that no binding may have, as its resource id: those by which the cluster itself acts on Azure (of its
     /// control plane, kubelets and add-ons). The operator's own is one without being named. May be given
     /// several times, or as a list with commas.
@@ -91,8 +106,8 @@ pub(crate) struct Arguments {
     )]
     protected_groups: Vec<ResourceGroupId>,
 
-    /// A role that policies may allow all the same, though whoever has it can give himself any other: Owner, User Access
-    /// Administrator or Role Based Access Control Administrator, by name or GUID.
+    /// A role that policies may allow all the same, by name or GUID: Owner, User Access Administrator or Role Based Access Control
+    /// Administrator, with which one can give oneself any other, or one that is locked where identities stand, such as Contributor.
     #[arg(
         long = "unlocked-role",
         env = "WIO_UNLOCKED_ROLES",
@@ -135,7 +150,7 @@ pub(crate) struct Arguments {
     )]
     drift_interval: Duration,
 
-    /// The most bindings that are reconciled at once.
+    /// The most bindings of one namespace that are reconciled at once.
     #[arg(
         long,
         env = "WIO_CONCURRENCY",
@@ -231,6 +246,7 @@ impl Arguments {
                     name: self.resource_group,
                 },
                 location: self.location,
+                require_policy: self.require_policy,
                 audience: self.audience,
                 protected_identities: self.protected_identities,
                 protected_groups: self.protected_groups,
@@ -239,6 +255,7 @@ impl Arguments {
             drift_interval: self.drift_interval,
             concurrency: self.concurrency,
             instance: self.pod_name,
+            clock: Clock::default(),
         }
     }
 }
@@ -246,7 +263,13 @@ impl Arguments {
 /// A duration such as 90s, 30m or 1h: a whole number and a unit.
 fn duration(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_hours(7 * 24);
-    const RULE: &str = "write a whole number and a unit, such as 90s, 30m or 1h, from 1s to 168h";
+    const RULE: &str = "write a whole number and a unit, such as 90s, 30m or 1h, from 1m to 168h";
+    // Tests cannot wait for a minute. For anybody else a look a second at each binding uses Azure's budget up.
+    let least = if std::env::var_os("WIO_TEST_PACE").is_some() {
+        1
+    } else {
+        60
+    };
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit: Option<u64> = match text.strip_prefix(digits) {
         Some("s") => Some(1),
@@ -261,7 +284,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         .and_then(|(number, unit): (u64, u64)| number.checked_mul(unit));
     let duration = seconds
         .map(Duration::from_secs)
-        .filter(|duration| (1..=LONGEST.as_secs()).contains(&duration.as_secs()));
+        .filter(|duration| (least..=LONGEST.as_secs()).contains(&duration.as_secs()));
     duration.ok_or_else(|| RULE.to_owned())
 }
 

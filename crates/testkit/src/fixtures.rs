@@ -222,6 +222,18 @@ impl PolicyBuilder {
         self
     }
 
+    /// The most managed identities of a namespace.
+    pub const fn max_managed_identities(mut self, max: i64) -> Self {
+        self.0.spec.max_managed_identities = Some(max);
+        self
+    }
+
+    /// The most role assignments of a namespace.
+    pub const fn max_role_assignments(mut self, max: i64) -> Self {
+        self.0.spec.max_role_assignments = Some(max);
+        self
+    }
+
     /// What was built.
     #[must_use]
     pub fn build(self) -> WorkloadIdentityPolicy {

@@ -24,8 +24,21 @@ pub(crate) fn markdown(crds: &[CustomResourceDefinition]) -> anyhow::Result<Stri
     for reason in Reason::ALL {
         let _ = writeln!(text, "| `{reason}` | {} |", cell(reason.description()));
     }
+    text += ANNOTATIONS;
     Ok(text)
 }
+
+const ANNOTATIONS: &str = "
+## Annotations
+On a `WorkloadIdentityBinding`.
+
+| annotation | meaning |
+|---|---|
+| `workloadidentity.dev/reconcile-at` | Asks for a look at Azure, whatever the operator knows and however long the next try is off. Any value that it did \
+not have before does, for example the time: `kubectl annotate wib orders --overwrite workloadidentity.dev/reconcile-at=\"$(date +%s)\"`. Its first 64 bytes count. \
+`status.lastHandledReconcileAt` has the value when the look was taken. A binding gets one such look in ten seconds. |
+| `workloadidentity.dev/delete-despite-users` | `\"true\"`: a managed identity is deleted with the binding though others still use it. |
+";
 
 fn resource(text: &mut String, crd: &CustomResourceDefinition) -> anyhow::Result<()> {
     let names = &crd.spec.names;
@@ -234,6 +247,7 @@ mod tests {
             "| `status.conditions[].type` | string |",
             "| `Ready` | Every part works",
             "| `ServiceAccountConflict` | Another field manager",
+            "| `workloadidentity.dev/reconcile-at` | Asks for a look at Azure",
             "`workloadidentity.dev/v1alpha1`, cluster-scoped, short name `wip`",
             "| `spec.roles[].scopes` | list of string |  | required; 1 to 16 items; each once; each of at most 512 characters; must be the Azure",
         ] {

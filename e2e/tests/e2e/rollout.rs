@@ -84,7 +84,7 @@ impl<'w> Rollout<'w> {
             let status = self.namespace.binding(name).await?.status.unwrap_or_default();
             let told = status.identity.with_context(|| format!("{name} has no identity"))?;
             ensure!(
-                told.principal_id == identity.principal_id.to_string(),
+                told.principal_id == Some(identity.principal_id.to_string()),
                 "{told:?}, {identity:?}"
             );
             let [credential] = identity.credentials.as_slice() else {

@@ -104,6 +104,21 @@ fn an_identity_name_is_one_that_azure_takes() {
 }
 
 #[test]
+fn a_derived_name_cannot_be_chosen() {
+    for good in ["wib", "wibs-orders", "wib_orders", "my-wib-orders"] {
+        accepted(&managed("name", &json!(good)));
+    }
+    for bad in ["wib-shop-orders-5v47tcb6dry2gzmb", "WIB-orders", "Wib-"] {
+        refused(
+            &managed("name", &json!(bad)),
+            None,
+            "spec.identity.managed.name",
+            "names that begin with wib- are the operator's own",
+        );
+    }
+}
+
+#[test]
 fn a_subscription_is_a_guid() {
     accepted(&managed(
         "subscriptionId",

@@ -1,6 +1,7 @@
 //! [Conditions](https://learn.microsoft.com/azure/role-based-access-control/conditions-format) of role assignments, as far
 //! as they are about which roles may be assigned to whom.
 
+use crate::access::condition_tokens::{Source, Token, tokens};
 use crate::access::patterns::covers;
 
 /// What a condition is evaluated over. An attribute that is not there has no value, and no comparison with it holds.
@@ -15,12 +16,18 @@ pub(crate) struct Attempt<'a> {
 
 /// Whether the condition holds. One in words that are not known here never does.
 pub(crate) fn holds(condition: &str, attempt: &Attempt<'_>) -> bool {
-    let tokens = tokens(condition);
-    let parsed = tokens.as_deref().and_then(|tokens| {
-        let (expression, rest) = any(tokens)?;
-        rest.is_empty().then_some(expression)
-    });
-    parsed.is_some_and(|expression| expression.holds(attempt))
+    let holds = |expression: &Expression<'_>| expression.is_known() && expression.holds(attempt);
+    tokens(condition).is_some_and(|tokens| parsed(&tokens).is_some_and(|expression| holds(&expression)))
+}
+
+/// Whether Azure takes the condition, also one that is about more than is known here.
+pub(crate) fn is_well_formed(condition: &str) -> bool {
+    tokens(condition).is_some_and(|tokens| parsed(&tokens).is_some())
+}
+
+fn parsed<'a>(tokens: &[Token<'a>]) -> Option<Expression<'a>> {
+    let (expression, rest) = any(tokens)?;
+    rest.is_empty().then_some(expression)
 }
 
 #[derive(Debug)]
@@ -36,12 +43,8 @@ enum Expression<'a> {
         every: bool,
         values: Vec<&'a str>,
     },
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Request,
-    Resource,
+    /// What Azure evaluates and is not simulated.
+    Other,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,59 +53,6 @@ enum Operator {
     EqualsIgnoreCase,
     NotEquals,
     NotEqualsIgnoreCase,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    Open,
-    Close,
-    Not,
-    Word(&'a str),
-    Attribute(Source, &'a str),
-    Values(Vec<&'a str>),
-}
-
-fn tokens(condition: &str) -> Option<Vec<Token<'_>>> {
-    let mut tokens = Vec::new();
-    let mut left = condition.trim_start();
-    while let Some(first) = left.chars().next() {
-        let (token, rest) = match first {
-            '(' => (Token::Open, left.get(1..)?),
-            ')' => (Token::Close, left.get(1..)?),
-            '!' => (Token::Not, left.get(1..)?),
-            '\'' => {
-                let (text, rest) = left.get(1..)?.split_once('\'')?;
-                (Token::Values(vec![text]), rest)
-            }
-            '{' => {
-                let (list, rest) = left.get(1..)?.split_once('}')?;
-                let values = list.split(',').map(|value| value.trim().trim_matches('\''));
-                (Token::Values(values.collect()), rest)
-            }
-            '@' => {
-                let (source, rest) = left.get(1..)?.split_once('[')?;
-                let (attribute, rest) = rest.split_once(']')?;
-                let source = match source {
-                    "Request" => Source::Request,
-                    "Resource" => Source::Resource,
-                    _ => return None,
-                };
-                (Token::Attribute(source, attribute), rest)
-            }
-            _ => {
-                let end = left.find(|c: char| c.is_whitespace() || "()!'{}@".contains(c));
-                let (word, rest) = left.split_at(end.unwrap_or(left.len()));
-                (Token::Word(word), rest)
-            }
-        };
-        // A character that begins nothing would be looked at for ever.
-        if rest.len() == left.len() {
-            return None;
-        }
-        tokens.push(token);
-        left = rest.trim_start();
-    }
-    Some(tokens)
 }
 
 type Parsed<'a, 't> = Option<(Expression<'a>, &'t [Token<'a>])>;
@@ -148,13 +98,17 @@ fn term<'a, 't>(tokens: &'t [Token<'a>]) -> Parsed<'a, 't> {
             [pattern] => Some((Expression::Action(pattern), rest)),
             _ => None,
         },
+        [Token::Word("SubOperationMatches"), Token::Values(_), rest @ ..]
+        | [Token::Word("Exists" | "NotExists"), Token::Attribute(..), rest @ ..] => Some((Expression::Other, rest)),
         [
             Token::Attribute(source, attribute),
             Token::Word(word),
             Token::Values(values),
             rest @ ..,
         ] => {
-            let (operator, every) = Operator::parse(word)?;
+            let Some((operator, every)) = Operator::parse(word) else {
+                return Operator::is_other(word).then_some((Expression::Other, rest));
+            };
             let comparison = Expression::Comparison {
                 source: *source,
                 attribute,
@@ -164,6 +118,12 @@ fn term<'a, 't>(tokens: &'t [Token<'a>]) -> Parsed<'a, 't> {
             };
             Some((comparison, rest))
         }
+        [
+            Token::Attribute(..),
+            Token::Word(word),
+            Token::Attribute(..) | Token::Word(_),
+            rest @ ..,
+        ] if Operator::parse(word).is_some() || Operator::is_other(word) => Some((Expression::Other, rest)),
         _ => None,
     }
 }
@@ -189,6 +149,29 @@ impl Operator {
         Some((operator, every))
     }
 
+    /// Whether it is an operator of Azure's that is not simulated.
+    fn is_other(word: &str) -> bool {
+        let (quantifier, operator) = word.split_once(':').unwrap_or(("ForAnyOfAnyValues", word));
+        let with_quantifier = [
+            "ForAnyOfAnyValues",
+            "ForAllOfAnyValues",
+            "ForAnyOfAllValues",
+            "ForAllOfAllValues",
+        ];
+        let kinds = [
+            "String",
+            "Numeric",
+            "DateTime",
+            "TimeOfDay",
+            "Bool",
+            "Guid",
+            "IpMatch",
+            "IpNotMatch",
+            "IpIn",
+        ];
+        with_quantifier.contains(&quantifier) && kinds.iter().any(|kind| operator.starts_with(kind))
+    }
+
     fn holds(self, left: &str, right: &str) -> bool {
         match self {
             Self::Equals => left == right,
@@ -202,12 +185,23 @@ impl Operator {
 // === impl Expression ===
 
 impl Expression<'_> {
+    fn is_known(&self) -> bool {
+        match self {
+            Self::Any(terms) | Self::All(terms) => terms.iter().all(Self::is_known),
+            Self::Not(term) => term.is_known(),
+            Self::Action(_) => true,
+            Self::Comparison { source, .. } => *source != Source::Other,
+            Self::Other => false,
+        }
+    }
+
     fn holds(&self, attempt: &Attempt<'_>) -> bool {
         match self {
             Self::Any(terms) => terms.iter().any(|term| term.holds(attempt)),
             Self::All(terms) => terms.iter().all(|term| term.holds(attempt)),
             Self::Not(term) => !term.holds(attempt),
             Self::Action(pattern) => covers(pattern, attempt.action),
+            Self::Other => false,
             Self::Comparison {
                 source,
                 attribute,
@@ -218,6 +212,7 @@ impl Expression<'_> {
                 let of = match source {
                     Source::Request => &attempt.request,
                     Source::Resource => &attempt.resource,
+                    Source::Other => return false,
                 };
                 let found = of.iter().find(|(name, _)| name.eq_ignore_ascii_case(attribute));
                 found.is_some_and(|(_, left)| {
@@ -334,6 +329,28 @@ AND
         assert!(holds(&format!("{yes} OR {no} AND {no}"), &attempt));
         assert!(!holds(&format!("({yes} || {no}) && {no}"), &attempt));
         assert!(holds(&format!("!({no})"), &attempt) && !holds(&format!("!{yes}"), &attempt));
+    }
+
+    #[test]
+    fn what_is_not_simulated_is_well_formed_and_never_holds() {
+        for other in [
+            "@Resource[Microsoft.Storage/x:name] StringLike 'logs*'",
+            "!(@Environment[Microsoft.Network/subnets] StringEqualsIgnoreCase 'x')",
+            "SubOperationMatches{'Blob.List'} OR Exists @Request[Microsoft.Storage/x:prefix]",
+            "@Principal[Microsoft.Directory/x:Project] StringEquals @Resource[Microsoft.Storage/x:Project]",
+            "@Environment[isPrivateLink] BoolEquals true",
+        ] {
+            assert!(is_well_formed(other) && !holds(other, &asks(PULL, "yes")), "{other}");
+        }
+        for broken in [
+            "",
+            "(",
+            "@Request[x] stringEquals 'foo'",
+            "x",
+            "@Request[x] StringEquals",
+        ] {
+            assert!(!is_well_formed(broken), "{broken}");
+        }
     }
 
     #[test]

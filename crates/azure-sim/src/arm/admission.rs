@@ -64,6 +64,22 @@ fn other_tenant(config: &Config, subscription: Uuid) -> Answer {
     gateway(StatusCode::UNAUTHORIZED, "InvalidAuthenticationTokenTenant", message)
 }
 
+/// A body must be said to be JSON.
+pub(super) fn content_type(incoming: &Incoming) -> Outcome<()> {
+    let said = incoming.header("content-type");
+    let media_type = said.and_then(|said| said.split(';').next()).map(str::trim);
+    if incoming.body.is_empty() || media_type.is_some_and(|said| said.eq_ignore_ascii_case("application/json")) {
+        return Ok(());
+    }
+    let said = media_type.unwrap_or("<null>");
+    let message = format!("The content media type '{said}' is not supported. Only 'application/json' is supported.");
+    Err(gateway(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "UnsupportedMediaType",
+        message,
+    ))
+}
+
 /// Draws the call on the budgets; gives the headers that say what is left.
 pub(super) fn throttle(state: &mut State, applicant: Applicant<'_>, now: Timestamp) -> Outcome<Vec<(String, String)>> {
     let Applicant {

@@ -34,7 +34,7 @@ pub(super) fn get(call: &Call<'_>, state: &State, id: &IdentityId, name: &str) -
     let identity = parent(state, id, &Method::GET)?;
     let seen = call.read(state).identities.get(&id.key());
     let credential = seen.and_then(|seen| seen.credential(name)).ok_or_else(|| {
-        let message = format!("The Federated Identity Credential '{name}' was not found in the identity '{id}'.");
+        let message = format!("Resource '{id}/federatedIdentityCredentials/{name}' was not found.");
         Answer::error(StatusCode::NOT_FOUND, "NotFound", message)
     })?;
     Ok(Answer::ok(rendered(identity, credential)))

@@ -2,12 +2,15 @@
 
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
+use crate::access::actions::is_supported;
 use crate::access::built_in_roles::built_in_roles;
 use crate::access::rights::role;
 use crate::answer::{Answer, Outcome};
 use crate::arm::call::Call;
 use crate::arm::tags::malformed;
+use crate::clock::shown;
 use crate::model::{Permission, RoleDefinition};
 use crate::names::guid;
 use crate::state::State;
@@ -82,14 +85,21 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
         let message = "A custom role with the same name already exists in this directory. Use a different name.";
         return Err(Answer::conflict("RoleDefinitionWithSameNameExists", message));
     }
-    let description = text("description").unwrap_or_default();
+    supported(&permissions)?;
+    let before = state.live.definitions.get(&name);
     let role = RoleDefinition {
         name,
         role_name,
-        description,
+        description: text("description"),
         custom: true,
         permissions,
         assignable_scopes,
+        created_on: before.and_then(|before| before.created_on).or(Some(call.now)),
+        updated_on: Some(call.now),
+        created_by: before
+            .and_then(|before| before.created_by.clone())
+            .or_else(|| Some(call.caller.principal.clone())),
+        updated_by: Some(call.caller.principal.clone()),
     };
     let answer = Answer::json(StatusCode::CREATED, rendered(&role, scope));
     state.live.definitions.insert(name, role);
@@ -116,6 +126,18 @@ pub(super) fn delete(state: &mut State, scope: &str, name: &str) -> Outcome<Answ
     ))
 }
 
+/// A definition with one action that no provider has is refused whole.
+fn supported(permissions: &[Permission]) -> Outcome<()> {
+    let patterns = permissions.iter().flat_map(Permission::patterns);
+    for pattern in patterns {
+        if !is_supported(pattern) {
+            let message = format!("'{pattern}' does not match any of the actions supported by the providers.");
+            return Err(Answer::bad_request("InvalidActionOrNotAction", message));
+        }
+    }
+    Ok(())
+}
+
 fn assignable(role: &RoleDefinition, scope: &str) -> bool {
     role.assignable_scopes
         .iter()
@@ -126,9 +148,14 @@ fn kind_of(role: &RoleDefinition) -> &'static str {
     if role.custom { "CustomRole" } else { "BuiltInRole" }
 }
 
-fn rendered(role: &RoleDefinition, scope: &str) -> Value {
+/// The id of a role as a request at this scope shows it: with the subscription of the request, whatever was sent.
+pub(super) fn definition_id(name: Uuid, scope: &str) -> String {
     let within = subscription_of(scope).map(|subscription| format!("/subscriptions/{subscription}"));
     let within = within.unwrap_or_default();
+    format!("{within}/providers/Microsoft.Authorization/roleDefinitions/{name}")
+}
+
+fn rendered(role: &RoleDefinition, scope: &str) -> Value {
     json!({
         "properties": {
             "roleName": role.role_name,
@@ -136,8 +163,12 @@ fn rendered(role: &RoleDefinition, scope: &str) -> Value {
             "description": role.description,
             "assignableScopes": role.assignable_scopes,
             "permissions": role.permissions,
+            "createdOn": role.created_on.map(shown),
+            "updatedOn": role.updated_on.map(shown),
+            "createdBy": role.created_by,
+            "updatedBy": role.updated_by,
         },
-        "id": format!("{within}/providers/Microsoft.Authorization/roleDefinitions/{}", role.name),
+        "id": definition_id(role.name, scope),
         "type": "Microsoft.Authorization/roleDefinitions",
         "name": role.name,
     })

@@ -1,4 +1,4 @@
-//! Subscriptions, resource groups, and the operation that deletes one.
+//! Resource groups, and the operation that deletes one.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,16 +15,6 @@ use crate::state::State;
 
 /// How long Azure asks to wait between two looks at a deletion.
 const RETRY_AFTER_SECONDS: &str = "15";
-
-pub(super) fn subscription(call: &Call<'_>, id: &str) -> Answer {
-    Answer::ok(json!({
-        "id": format!("/subscriptions/{id}"),
-        "subscriptionId": id,
-        "displayName": "Simulated",
-        "state": "Enabled",
-        "tenantId": call.config.tenant_id,
-    }))
-}
 
 pub(super) fn list(call: &Call<'_>, state: &State, subscription: &str) -> Outcome<Answer> {
     let groups = call

@@ -9,8 +9,11 @@ pub(crate) mod headers;
 mod identities;
 mod locks;
 mod paging;
+mod resources;
 mod role_assignments;
+mod subscriptions;
 mod tags;
+mod tags_of;
 mod versions;
 
 use http::Method;
@@ -52,6 +55,7 @@ async fn admitted(cloud: &Cloud, applicant: Applicant<'_>, remaining: &mut Vec<(
         caller,
     } = applicant;
     let version = versions::check(target, incoming)?;
+    admission::content_type(incoming)?;
     admission::subscription(config, incoming, target)?;
     let _writing = cloud.with_state(|state, now| {
         remaining.extend(admission::throttle(state, applicant, now)?);
@@ -85,7 +89,6 @@ impl Call<'_> {
     fn dispatch(&self, state: &mut State, target: &Target) -> Outcome<Answer> {
         let method = &self.incoming.method;
         match target {
-            Target::Subscription(id) if *method == Method::GET => Ok(groups::subscription(self, id)),
             Target::Groups(subscription) if *method == Method::GET => groups::list(self, state, subscription),
             Target::Group { subscription, name } => match *method {
                 Method::GET => groups::get(self, state, subscription, name),
@@ -116,7 +119,34 @@ impl Call<'_> {
                 Method::DELETE => credentials::delete(self, state, id, name),
                 _ => Err(self.not_allowed()),
             },
-            _ => self.dispatch_access(state, target),
+            Target::RoleAssignments { .. }
+            | Target::RoleAssignment { .. }
+            | Target::RoleDefinitions { .. }
+            | Target::RoleDefinition { .. } => self.dispatch_access(state, target),
+            _ => self.dispatch_common(state, target),
+        }
+    }
+
+    /// What Azure Resource Manager knows of every resource: subscriptions, lists, tags and locks.
+    fn dispatch_common(&self, state: &mut State, target: &Target) -> Outcome<Answer> {
+        let method = &self.incoming.method;
+        match target {
+            Target::Subscriptions if *method == Method::GET => subscriptions::list(self, state),
+            Target::Subscription(id) if *method == Method::GET => Ok(subscriptions::get(self, id)),
+            Target::Resources(subscription) if *method == Method::GET => resources::list(self, state, subscription),
+            Target::Tags { scope } => match *method {
+                Method::GET => tags_of::get(state, scope),
+                Method::PUT | Method::PATCH => tags_of::write(self, state, scope),
+                _ => Err(self.not_allowed()),
+            },
+            Target::Locks { scope } if *method == Method::GET => locks::list(self, state, scope),
+            Target::Lock { scope, name } => match *method {
+                Method::GET => locks::get(self, state, scope, name),
+                Method::PUT => locks::put(self, state, scope, name),
+                Method::DELETE => Ok(locks::delete(state, scope, name)),
+                _ => Err(self.not_allowed()),
+            },
+            _ => Err(self.not_allowed()),
         }
     }
 
@@ -128,7 +158,7 @@ impl Call<'_> {
             Target::RoleAssignment { scope, name } => match *method {
                 Method::GET => role_assignments::get(self, state, scope, name),
                 Method::PUT => role_assignments::put(self, state, scope, name),
-                Method::DELETE => Ok(role_assignments::delete(state, scope, name)),
+                Method::DELETE => role_assignments::delete(state, scope, name),
                 _ => Err(self.not_allowed()),
             },
             Target::RoleDefinitions { scope } if *method == Method::GET => definitions::list(self, state, scope),

@@ -4,10 +4,12 @@ use http::StatusCode;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::access::conditions::is_well_formed;
 use crate::access::rights::role;
 use crate::answer::{Answer, Outcome};
 use crate::arm::call::Call;
-use crate::clock::after;
+use crate::arm::definitions::definition_id;
+use crate::clock::{after, shown};
 use crate::incoming::Incoming;
 use crate::model::{IdentityId, RoleAssignment};
 use crate::names::guid;
@@ -41,7 +43,7 @@ pub(super) fn list(call: &Call<'_>, state: &State, scope: &str) -> Outcome<Answe
         .assignments
         .values()
         .filter(|assignment| filter.holds(assignment, scope))
-        .map(|assignment| (assignment.id().to_lowercase(), rendered(assignment)))
+        .map(|assignment| (assignment.id().to_lowercase(), rendered(assignment, scope)))
         .collect();
     matching.sort_by(|(a, _), (b, _)| a.cmp(b));
     call.page(matching.into_iter())
@@ -52,24 +54,22 @@ pub(super) fn get(call: &Call<'_>, state: &State, scope: &str, name: &str) -> Ou
         let message = format!("The role assignment '{name}' is not found.");
         Answer::error(StatusCode::NOT_FOUND, "RoleAssignmentNotFound", message)
     })?;
-    Ok(Answer::ok(rendered(found)))
+    Ok(Answer::ok(rendered(found, scope)))
 }
 
-pub(super) fn delete(state: &mut State, scope: &str, name: &str) -> Answer {
+pub(super) fn delete(state: &mut State, scope: &str, name: &str) -> Outcome<Answer> {
+    assignment_name(name)?;
     let found = find(&state.live, scope, name).map(|found| found.name);
     let removed = found.and_then(|found| state.live.assignments.remove(&found));
-    removed.map_or_else(
+    Ok(removed.map_or_else(
         || Answer::empty(StatusCode::NO_CONTENT),
-        |removed| Answer::ok(rendered(&removed)),
-    )
+        |removed| Answer::ok(rendered(&removed, scope)),
+    ))
 }
 
 /// Creates an assignment, or changes the description and the condition of the one with this name.
 pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -> Outcome<Answer> {
-    let name = guid(name).ok_or_else(|| {
-        let message = format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.");
-        Answer::bad_request("InvalidRoleAssignmentId", message)
-    })?;
+    let name = assignment_name(name)?;
     exists(state, scope)?;
     if let Some((subscription, group)) = group_of(scope) {
         state.live.writable_group(&subscription, &group)?;
@@ -95,13 +95,14 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
         existing.condition = wish.condition;
         existing.condition_version = wish.condition_version;
         existing.updated_on = call.now;
-        return Ok(Answer::ok(rendered(existing)));
+        return Ok(Answer::ok(as_written(existing, scope)));
     }
-    if state.live.assignments.values().any(same) {
-        return Err(Answer::conflict(
-            "RoleAssignmentExists",
-            "The role assignment already exists.",
-        ));
+    if let Some(existing) = state.live.assignments.values().find(|other| same(other)) {
+        let message = format!(
+            "The role assignment already exists. The ID of the existing role assignment is {}.",
+            existing.name.simple()
+        );
+        return Err(Answer::conflict("RoleAssignmentExists", message));
     }
     has_room(call, state, scope)?;
     let assignment = RoleAssignment {
@@ -117,9 +118,16 @@ pub(super) fn put(call: &Call<'_>, state: &mut State, scope: &str, name: &str) -
         updated_on: call.now,
         created_by: call.caller.principal.clone(),
     };
-    let answer = Answer::json(StatusCode::CREATED, rendered(&assignment));
+    let answer = Answer::json(StatusCode::CREATED, as_written(&assignment, scope));
     state.insert_assignment(assignment, after(call.now, call.config.role_propagation));
     Ok(answer)
+}
+
+fn assignment_name(name: &str) -> Outcome<Uuid> {
+    guid(name).ok_or_else(|| {
+        let message = format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.");
+        Answer::bad_request("InvalidRoleAssignmentId", message)
+    })
 }
 
 /// A subscription holds only so many assignments.
@@ -240,18 +248,27 @@ fn same_scope(one: &str, other: &str) -> bool {
     lies_within(one, other) && lies_within(other, one)
 }
 
-fn rendered(assignment: &RoleAssignment) -> Value {
+/// The answer to a write, which does not know yet who created it.
+fn as_written(assignment: &RoleAssignment, scope: &str) -> Value {
+    let mut body = rendered(assignment, scope);
+    if let Some(created_by) = body.pointer_mut("/properties/createdBy") {
+        *created_by = Value::Null;
+    }
+    body
+}
+
+/// The assignment as a request at this scope shows it.
+fn rendered(assignment: &RoleAssignment, scope: &str) -> Value {
     json!({
         "properties": {
-            // Without the subscription, whatever was sent.
-            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", assignment.role_definition_id),
+            "roleDefinitionId": definition_id(assignment.role_definition_id, scope),
             "principalId": assignment.principal_id,
             "principalType": assignment.principal_type,
             "scope": assignment.scope,
             "condition": assignment.condition,
             "conditionVersion": assignment.condition_version,
-            "createdOn": assignment.created_on,
-            "updatedOn": assignment.updated_on,
+            "createdOn": shown(assignment.created_on),
+            "updatedOn": shown(assignment.updated_on),
             "createdBy": assignment.created_by,
             "updatedBy": assignment.created_by,
             "delegatedManagedIdentityResourceId": null,
@@ -292,13 +309,21 @@ impl Wish {
             let message = format!("The principal type '{said}' is not valid.");
             return Err(Answer::bad_request("InvalidPrincipalType", message));
         }
+        let (condition, condition_version) = (owned("condition"), owned("conditionVersion"));
+        if let Some(condition) = &condition
+            && !(condition_version.as_deref() == Some("2.0") && is_well_formed(condition))
+        {
+            // The message is as quoted; its code is in no quotation.
+            let message = "The given role assignment condition is invalid.";
+            return Err(Answer::bad_request("InvalidRoleAssignmentCondition", message));
+        }
         Ok(Self {
             role_definition_id,
             principal_id,
             principal_type,
             description: owned("description"),
-            condition: owned("condition"),
-            condition_version: owned("conditionVersion"),
+            condition,
+            condition_version,
         })
     }
 }

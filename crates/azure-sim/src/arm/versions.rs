@@ -1,6 +1,6 @@
 //! The api-versions of each resource type.
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use crate::answer::{Answer, Outcome};
 use crate::incoming::Incoming;
@@ -35,6 +35,7 @@ const RESOURCES: [&str; 14] = [
     "2025-03-01",
     "2025-04-01",
 ];
+const LOCKS: [&str; 3] = ["2016-09-01", "2017-04-01", "2020-05-01"];
 const IDENTITIES: [&str; 11] = [
     "2015-08-31-preview",
     "2018-11-30",
@@ -81,9 +82,14 @@ pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a 
             gateway("MissingApiVersionParameter", message.to_owned())
         })?;
     let (resource_type, supported): (&str, &[&str]) = match target {
-        Target::Subscription(_) | Target::Groups(_) | Target::Group { .. } | Target::Operation { .. } => {
-            ("", &RESOURCES)
-        }
+        Target::Subscriptions
+        | Target::Subscription(_)
+        | Target::Resources(_)
+        | Target::Groups(_)
+        | Target::Group { .. }
+        | Target::Operation { .. }
+        | Target::Tags { .. } => ("", &RESOURCES),
+        Target::Locks { .. } | Target::Lock { .. } => ("Microsoft.Authorization/locks", &LOCKS),
         Target::Identities { .. } | Target::Identity(_) | Target::IdentityAction(..) => {
             ("Microsoft.ManagedIdentity/userAssignedIdentities", &IDENTITIES)
         }
@@ -107,7 +113,13 @@ pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a 
         .iter()
         .any(|others| others.contains(&version));
     match resource_type.split_once('/') {
-        // A version that exists, but not for this type.
+        // A version that exists, but not for this type. Both answers were seen in Azure.
+        Some((_, resource_type)) if known && incoming.method == Method::GET => {
+            let message = format!(
+                "No registered resource provider found for location 'westeurope' and API version '{version}' for type '{resource_type}'. The supported api-versions are '{all}'. The supported locations are 'westeurope'."
+            );
+            Err(gateway("NoRegisteredProviderFound", message))
+        }
         Some((namespace, resource_type)) if known => {
             let message = format!(
                 "The resource type '{resource_type}' could not be found in the namespace '{namespace}' for api version '{version}'. The supported api-versions are '{all}'."

@@ -89,7 +89,17 @@ impl Assertion {
             shown(self.not_before.unwrap_or_default()),
             shown(self.expires)
         );
-        Err(EntraError::invalid_client(700_024, message).unauthorized())
+        Err(EntraError::invalid_client(700_024, message))
+    }
+
+    /// A token of Entra itself is no assertion of somebody else.
+    pub(super) fn require_foreign(&self) -> Result<(), EntraError> {
+        let own = ["https://login.microsoftonline.com/", "https://sts.windows.net/"];
+        if own.iter().any(|own| self.issuer.starts_with(own)) {
+            let message = "AAD-issued tokens may not be used for federated identity flows.";
+            return Err(EntraError::invalid_client(700_222, message));
+        }
+        Ok(())
     }
 
     /// Proves the assertion with its issuer's key.
@@ -98,14 +108,16 @@ impl Assertion {
         if proven {
             return Ok(());
         }
-        let reason = if key.is_some() {
-            "the signature is wrong"
-        } else {
-            "the issuer publishes no such key"
-        };
         let key_id = self.key_id.as_deref().unwrap_or_default();
-        let message = format!("Client assertion failed signature validation: {reason}. Key id: '{key_id}'.");
-        Err(EntraError::invalid_client(700_027, message).unauthorized())
+        if key.is_none() {
+            let message = format!(
+                "The certificate with identifier {key_id} used to sign the federated credential could not be found in the metadata of identity provider {}. Please validate that your Identity Provider's metadata exposes the key used to sign the incoming token.",
+                self.issuer
+            );
+            return Err(EntraError::invalid_client(7_000_272, message));
+        }
+        let message = format!("Client assertion failed signature validation. Key id: '{key_id}'.");
+        Err(EntraError::invalid_client(700_027, message))
     }
 }
 

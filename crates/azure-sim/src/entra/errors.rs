@@ -42,15 +42,12 @@ impl EntraError {
         }
     }
 
-    /// A refusal of the client's credential. A wrong secret gets 401; a federated credential that does not match was
-    /// seen with 400.
+    /// A refusal of the client's credential: 401 since 2023, 400 before.
     pub(super) fn invalid_client(code: u32, message: impl Into<String>) -> Self {
-        Self::new("invalid_client", code, message)
-    }
-
-    pub(super) fn unauthorized(mut self) -> Self {
-        self.status = StatusCode::UNAUTHORIZED;
-        self
+        Self {
+            status: StatusCode::UNAUTHORIZED,
+            ..Self::new("invalid_client", code, message)
+        }
     }
 
     pub(super) fn answer(self, incoming: &Incoming, now: Timestamp) -> Answer {

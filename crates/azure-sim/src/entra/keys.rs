@@ -2,17 +2,26 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jsonwebtoken::DecodingKey;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::issuers::{IssuerDocuments, Unreachable, discovery_url};
 
-/// Reads the key sets of issuers, and keeps them until a token names a key that is not among them.
+/// Reads the key sets of issuers, and keeps them until a token names a key that is not among them and their time is over.
 #[derive(Debug)]
 pub(crate) struct IssuerKeys {
     documents: Arc<dyn IssuerDocuments>,
-    kept: Mutex<HashMap<String, Vec<PublicKey>>>,
+    kept: Mutex<HashMap<String, Kept>>,
+}
+
+/// The keys of an issuer, none at first, and since when they are kept.
+#[derive(Debug, Clone)]
+struct Kept {
+    keys: Vec<PublicKey>,
+    since: Instant,
 }
 
 /// An RSA key as a key set holds it.
@@ -33,16 +42,33 @@ impl IssuerKeys {
         }
     }
 
-    /// The issuer's key with this id; without an id, its only key. `None` when it publishes no such RSA key.
-    pub(super) async fn find(&self, issuer: &str, id: Option<&str>) -> Result<Option<DecodingKey>, Unreachable> {
-        let kept = self.lock().get(issuer).and_then(|keys| pick(keys, id));
-        if kept.is_some() {
-            return Ok(kept);
+    /// The issuer's key with this id; without an id, its only key. `None` when it publishes no such RSA key, or did not
+    /// when its keys were last read and that is less than `keep` ago.
+    pub(super) async fn find(
+        &self,
+        issuer: &str,
+        id: Option<&str>,
+        keep: Duration,
+    ) -> Result<Option<DecodingKey>, Unreachable> {
+        let kept = self.kept(issuer);
+        let found = pick(&kept.keys, id);
+        if found.is_some() || kept.since.elapsed() < keep {
+            return Ok(found);
         }
         let keys = self.read(issuer).await?;
         let found = pick(&keys, id);
-        self.lock().insert(issuer.to_owned(), keys);
+        let since = Instant::now();
+        self.lock().insert(issuer.to_owned(), Kept { keys, since });
         Ok(found)
+    }
+
+    /// What is kept of the issuer, which may be met for the first time.
+    fn kept(&self, issuer: &str) -> Kept {
+        let met = || Kept {
+            keys: Vec::new(),
+            since: Instant::now(),
+        };
+        self.lock().entry(issuer.to_owned()).or_insert_with(met).clone()
     }
 
     async fn read(&self, issuer: &str) -> Result<Vec<PublicKey>, Unreachable> {
@@ -68,7 +94,7 @@ impl IssuerKeys {
         Ok(keys.iter().filter_map(PublicKey::read).collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<PublicKey>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,14 +15,18 @@ pub(super) struct Presented<'a> {
 
 /// Finds the credential that trusts it, or says what keeps the nearest one from it. A flexible credential, which has no
 /// subject, never matches: managed identities have no such feature.
-pub(super) fn find_match(credentials: &[Credential], client: &str, presented: Presented<'_>) -> Result<(), EntraError> {
+pub(super) fn find_match(
+    credentials: &[Credential],
+    display_name: &str,
+    presented: Presented<'_>,
+) -> Result<(), EntraError> {
     let Presented {
         issuer,
         subject,
         audiences,
     } = presented;
     if credentials.is_empty() {
-        let message = format!("The client '{client}' has no configured federated identity credentials.");
+        let message = format!("The client '{display_name}' has no configured federated identity credentials.");
         return Err(EntraError::invalid_client(70_025, message));
     }
     let of_issuer: Vec<&Credential> = credentials

@@ -31,6 +31,11 @@ pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, path: &[String]) -
         }
         (&Method::GET, [_, "discovery", "v2.0", "keys"] | [_, "discovery", "keys"]) => Ok(discovery::keys()),
         (&Method::GET, ["common", "discovery", "instance"]) => Ok(discovery::instance(incoming)),
+        // Microsoft Graph, to which nobody here has a right: clients that ask it for a name go on with the object id.
+        (_, ["v1.0", ..]) => {
+            let message = "Insufficient privileges to complete the operation.";
+            return Answer::error(StatusCode::FORBIDDEN, "Authorization_RequestDenied", message);
+        }
         _ => return Answer::empty(StatusCode::NOT_FOUND),
     };
     answer.unwrap_or_else(|error| error.answer(incoming, cloud.now()))

@@ -10,6 +10,11 @@ pub(super) fn require_tenant(config: &Config, tenant: &str) -> Result<(), EntraE
     if tenant == config.tenant_id.to_string() {
         return Ok(());
     }
+    if tenant == "common" || tenant == "organizations" {
+        let message =
+            "No tenant-identifying information found in either the request or implied by any provided credentials.";
+        return Err(EntraError::invalid_request(50_059, message));
+    }
     if Uuid::try_parse(tenant).is_err() && !tenant.contains('.') {
         let message =
             format!("Specified tenant identifier '{tenant}' is neither a valid DNS name, nor a valid external domain.");

@@ -35,9 +35,11 @@ pub(super) async fn issue(cloud: &Cloud, incoming: &Incoming) -> Result<Answer, 
     } = Wanted::read(&incoming.form())?;
     let identity = trusting_identity(cloud, &client, &assertion)?;
     assertion.require_usable(cloud.now())?;
+    assertion.require_foreign()?;
+    let keep = cloud.settings().issuer_keys;
     let key = cloud
         .issuer_keys()
-        .find(&assertion.issuer, assertion.key_id.as_deref())
+        .find(&assertion.issuer, assertion.key_id.as_deref(), keep)
         .await;
     let key = key.map_err(|unreachable| {
         let message = format!("Request to External OIDC endpoint failed: {unreachable}.");
@@ -75,9 +77,12 @@ fn trusting_identity(cloud: &Cloud, client: &str, assertion: &Assertion) -> Resu
             );
             EntraError::new("unauthorized_client", 700_016, message)
         })?;
-        let heard = now.checked_sub(config.credential_propagation).unwrap_or(now);
-        find_match(state.trusted_at(identity.client_id, heard), client, assertion.presented())?;
-        Ok(identity.clone())
+        let identity = identity.clone();
+        let lag = config.credential_propagation + state.next_region_lag(config.slow_region);
+        let heard = now.checked_sub(lag).unwrap_or(now);
+        let trusted = state.trusted_at(identity.client_id, heard);
+        find_match(trusted, &identity.id.name, assertion.presented())?;
+        Ok(identity)
     })
 }
 
@@ -99,19 +104,26 @@ impl Wanted {
         }
         let client = needed("client_id")?.to_owned();
         let scope = needed("scope")?;
-        let audience = scope.split(' ').find_map(|scope| scope.strip_suffix("/.default")).ok_or_else(|| {
+        let mut audiences = scope.split(' ').filter_map(|scope| scope.strip_suffix("/.default"));
+        let audience = audiences.next().ok_or_else(|| {
             let message = format!(
                 "The provided value for scope {scope} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
             );
             EntraError::new("invalid_scope", 1_002_012, message)
         })?;
+        if audiences.any(|other| other != audience) {
+            let message = format!(
+                "Provided value for the input parameter scope '{scope}' is not valid because it contains more than one resource."
+            );
+            return Err(EntraError::invalid_request(28_000, message));
+        }
         let Some(assertion) = field("client_assertion") else {
             return Err(if field("client_secret").is_some() {
                 let message = format!("Invalid client secret provided for the app '{client}': it has no secrets.");
-                EntraError::invalid_client(7_000_215, message).unauthorized()
+                EntraError::invalid_client(7_000_215, message)
             } else {
                 let message = "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.";
-                EntraError::invalid_request(7_000_216, message)
+                EntraError::invalid_client(7_000_216, message)
             });
         };
         let assertion_type = needed("client_assertion_type")?;

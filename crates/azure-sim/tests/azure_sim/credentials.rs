@@ -93,6 +93,7 @@ async fn a_condition_does_not_keep_a_write_from_overwriting() {
     let request = Request::put(format!("{}?api-version=2024-11-30", credential("ide", "fic")))
         .header("host", "management.azure.com")
         .header("authorization", format!("Bearer {TOKEN}"))
+        .header("content-type", "application/json")
         .header("if-none-match", "*")
         .body(Bytes::from(trust(ISSUER, "b", AUDIENCE).to_string()))
         .unwrap();

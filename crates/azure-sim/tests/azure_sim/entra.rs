@@ -110,6 +110,96 @@ async fn every_documented_code_comes_about_as_documented() {
     exchange(cluster.token(SUBJECT)).await.expect_aadsts(90_061);
 }
 
+#[tokio::test]
+async fn a_refused_assertion_is_unauthorized() {
+    let (entra, orders) = trusting(Config::default()).await;
+    let client = orders.property("clientId");
+    let bare = entra.cloud.put_identity("bare").await.property("clientId");
+    let none = entra.exchange(&bare, &entra.cluster.token(SUBJECT)).await;
+    assert_says(
+        &none,
+        "The client 'bare' has no configured federated identity credentials.",
+    );
+    let other = entra
+        .exchange(&client, &entra.cluster.token("system:serviceaccount:shop:carts"))
+        .await;
+    let mut form = form(&client, "");
+    form.remove("client_assertion");
+    let silent = entra.ask(&entra.tenant(), &pairs(&form)).await.expect_aadsts(7_000_216);
+    for answer in [none, other, silent] {
+        assert_eq!(
+            (answer.status.as_u16(), &answer.body["error"]),
+            (401, &json!("invalid_client"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_entra_itself_is_no_assertion() {
+    let (entra, orders) = trusting(Config::default()).await;
+    let issuer = "https://sts.windows.net/7e4a9d30-5b1f-4c26-8f0e-2d6c91ab3e57/";
+    let body = trust(issuer, SUBJECT, AUDIENCE);
+    entra
+        .cloud
+        .put(&credential("orders", "own"), &body)
+        .await
+        .expect_status(201);
+    let assertion = entra.cluster.token_with(SUBJECT, &json!({"iss": issuer}));
+    let refused = entra.exchange(&orders.property("clientId"), &assertion).await;
+    refused.expect_aadsts(700_222);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_issuer_and_a_new_key_are_unknown_until_entra_reads_the_keys_again() {
+    let kept = Duration::from_mins(30);
+    let (entra, orders) = trusting(Config {
+        issuer_keys: kept,
+        ..Config::default()
+    })
+    .await;
+    let client = orders.property("clientId");
+    let refused = entra
+        .exchange(&client, &entra.cluster.token(SUBJECT))
+        .await
+        .expect_aadsts(7_000_272);
+    assert_says(
+        &refused,
+        "The certificate with identifier cluster-1 used to sign the federated credential",
+    );
+    tokio::time::advance(kept).await;
+    entra
+        .exchange(&client, &entra.cluster.token(SUBJECT))
+        .await
+        .access_token();
+    entra.cluster.issuers.publish(ISSUER, Key::Stranger.public());
+    let signed_anew = || sign(Key::Stranger, "stranger-1", &entra.cluster.claims(SUBJECT));
+    entra.exchange(&client, &signed_anew()).await.expect_aadsts(7_000_272);
+    entra
+        .exchange(&client, &entra.cluster.token(SUBJECT))
+        .await
+        .access_token();
+    tokio::time::advance(kept).await;
+    entra.exchange(&client, &signed_anew()).await.access_token();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_region_of_entra_refuses_what_the_first_has_let_pass() {
+    let later = Duration::from_mins(2);
+    let (entra, orders) = trusting(Config {
+        slow_region: later,
+        ..Config::default()
+    })
+    .await;
+    let client = orders.property("clientId");
+    let exchange = async || entra.exchange(&client, &entra.cluster.token(SUBJECT)).await;
+    exchange().await.access_token();
+    exchange().await.expect_aadsts(70_025);
+    exchange().await.access_token();
+    tokio::time::advance(later).await;
+    exchange().await.access_token();
+    exchange().await.access_token();
+}
+
 /// Two codes need what the simulator has no model of: the general code that Entra gave before it had one for each part of
 /// an assertion, and a tenant's policy. They are scripted, and come in Entra's form.
 #[tokio::test]
@@ -196,6 +286,14 @@ async fn a_request_that_is_no_exchange_is_refused_in_entras_form() {
         .ask(&uuid::Uuid::nil().to_string(), &pairs(&form(&client, &assertion)))
         .await;
     other_tenant.expect_aadsts(90_002);
+    let shared = entra.ask("common", &pairs(&form(&client, &assertion))).await;
+    shared.expect_aadsts(50_059);
+    let mut two = form(&client, &assertion);
+    two.insert(
+        "scope",
+        "https://management.azure.com/.default https://vault.azure.net/.default",
+    );
+    entra.ask(&entra.tenant(), &pairs(&two)).await.expect_aadsts(28_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -416,7 +416,23 @@ impl Example {
             Some(subscription) => text.replace("/subscriptions/subid/", &format!("/subscriptions/{subscription}/")),
             None => text,
         };
-        serde_json::from_str(&text).unwrap()
+        let mut body = serde_json::from_str(&text).unwrap();
+        self.in_the_subscription(&mut body);
+        body
+    }
+
+    /// The authors write the ids of roles without the subscription of the request, which every recording has.
+    fn in_the_subscription(&self, body: &mut Value) {
+        let scope = self.content["parameters"]["scope"].as_str().unwrap_or_default();
+        let Some(subscription) = scope
+            .strip_prefix("subscriptions/")
+            .and_then(|rest| rest.split('/').next())
+        else {
+            return;
+        };
+        let alone = "\"/providers/Microsoft.Authorization/roleDefinitions/";
+        let within = alone.replace("/providers", &format!("/subscriptions/{subscription}/providers"));
+        *body = serde_json::from_str(&body.to_string().replace(alone, &within)).unwrap();
     }
 
     #[track_caller]

@@ -238,6 +238,7 @@ async fn a_body_that_is_no_json_is_refused() {
     let request = Request::put(format!("{}?api-version=2024-11-30", identity("ide")))
         .header("host", "management.azure.com")
         .header("authorization", format!("Bearer {}", crate::cloud::TOKEN))
+        .header("content-type", "application/json")
         .body(Bytes::from_static(b"{\"location\": "))
         .unwrap();
     cloud

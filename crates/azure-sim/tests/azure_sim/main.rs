@@ -8,6 +8,7 @@
 )]
 
 mod cloud;
+mod common;
 mod credentials;
 mod entra;
 mod examples;

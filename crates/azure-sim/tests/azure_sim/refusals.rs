@@ -182,6 +182,41 @@ async fn a_policy_gives_a_tag_its_value_whatever_is_sent() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_said_to_be_json_is_refused() {
+    let (cloud, _) = cloud().await;
+    let request = |content_type: Option<&str>| {
+        let mut request = http::Request::put(format!("{}?api-version=2024-11-30", identity("ide")))
+            .header("authorization", format!("Bearer {}", crate::cloud::TOKEN));
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        request.body(r#"{"location": "westeurope"}"#.into()).unwrap()
+    };
+    let curl = "application/x-www-form-urlencoded";
+    for (content_type, said) in [(None, "<null>"), (Some(curl), curl)] {
+        let refused = cloud.handle(request(content_type)).await.unwrap();
+        let refused = refused.expect_error(415, "UnsupportedMediaType");
+        assert!(
+            refused
+                .message()
+                .starts_with(&format!("The content media type '{said}' is not supported."))
+        );
+    }
+    let json = Some("application/json; charset=utf-8");
+    cloud.handle(request(json)).await.unwrap().expect_status(200);
+}
+
+#[tokio::test]
+async fn an_api_version_that_a_type_lacks_is_refused_in_two_ways() {
+    let (cloud, _) = cloud().await;
+    let id = format!("{}?api-version=2022-04-01", credential("ide", "one"));
+    let answer = cloud.get(&id).await.expect_error(400, "NoRegisteredProviderFound");
+    assert!(answer.message().contains("2022-04-01"));
+    cloud.delete(&id).await.expect_error(404, "InvalidResourceType");
+    cloud.get(&credential("ide", "one")).await.expect_status(200);
+}
+
+#[tokio::test]
 async fn nothing_is_written_in_a_resource_group_that_goes() {
     let (cloud, grant) = cloud().await;
     cloud.delete(GROUP).await.expect_status(202);

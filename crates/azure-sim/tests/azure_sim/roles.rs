@@ -35,14 +35,23 @@ async fn cloud(config: Config) -> (Cloud, String) {
 }
 
 #[tokio::test]
-async fn an_assignment_comes_back_with_its_role_outside_of_the_subscription() {
+async fn an_assignment_comes_back_with_its_role_in_the_subscription_of_the_request_and_knows_its_creator_later() {
     let (cloud, principal) = cloud(Config::default()).await;
     let written = cloud
         .put(&assignment(GROUP, ONE), &grant(READER, &principal))
         .await
         .expect_status(201);
-    let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{READER}");
+    let role = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{READER}");
     assert_eq!(written.property("roleDefinitionId"), role);
+    assert_eq!(written.body["properties"]["createdBy"], Value::Null);
+    let read = cloud.get(&assignment(GROUP, ONE)).await.expect_status(200);
+    assert_eq!(read.property("roleDefinitionId"), role);
+    let creator = Config::static_principal(crate::cloud::TOKEN).to_string();
+    assert_eq!(read.property("createdBy"), creator);
+    let fraction = written.property("createdOn").split_once('.').unwrap().1.to_owned();
+    assert_eq!(fraction.len(), "1234567Z".len());
+    let (listed, _) = cloud.list(assignment(GROUP, "").trim_end_matches('/')).await;
+    assert_eq!(listed[0]["properties"]["roleDefinitionId"], role);
     assert_eq!(written.property("scope"), GROUP);
     assert_eq!(written.body["id"], assignment(GROUP, ONE));
     assert_eq!(written.property("createdOn"), written.property("updatedOn"));
@@ -61,7 +70,12 @@ async fn a_grant_that_exists_under_another_name_is_a_conflict() {
         .await
         .expect_status(201);
     let answer = cloud.put(&assignment(GROUP, TWO), &grant(READER, &principal)).await;
-    answer.expect_error(409, "RoleAssignmentExists");
+    let answer = answer.expect_error(409, "RoleAssignmentExists");
+    let existing = ONE.replace('-', "");
+    assert_eq!(
+        answer.message(),
+        format!("The role assignment already exists. The ID of the existing role assignment is {existing}.")
+    );
     cloud
         .put(&assignment(GROUP, TWO), &grant(OWNER, &principal))
         .await
@@ -89,7 +103,104 @@ async fn an_assignments_name_is_a_guid() {
     let answer = cloud
         .put(&assignment(GROUP, "reader-of-orders"), &grant(READER, &principal))
         .await;
-    assert_eq!(answer.status, 400, "{answer:#?}");
+    answer.expect_error(400, "InvalidRoleAssignmentId");
+    cloud
+        .delete(&assignment(GROUP, "reader-of-orders"))
+        .await
+        .expect_error(400, "InvalidRoleAssignmentId");
+}
+
+#[tokio::test]
+async fn a_condition_must_be_well_formed_and_of_the_second_version() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    let with = |condition: &str, version: &str| {
+        let mut body = grant(READER, &principal);
+        body["properties"]["condition"] = json!(condition);
+        body["properties"]["conditionVersion"] = json!(version);
+        body
+    };
+    let good = only(READER);
+    for (condition, version) in [(good.as_str(), "1.0"), ("@Resource[x] stringEquals 'foo'", "2.0")] {
+        let answer = cloud.put(&assignment(GROUP, ONE), &with(condition, version)).await;
+        assert_eq!(answer.status, 400, "{answer:#?}");
+        assert_eq!(answer.message(), "The given role assignment condition is invalid.");
+    }
+    cloud
+        .put(&assignment(GROUP, ONE), &with(&good, "2.0"))
+        .await
+        .expect_status(201);
+}
+
+/// What people are told to run must be taken by Azure: `config/azure`.
+#[tokio::test]
+async fn the_conditions_and_definitions_of_the_product_are_taken() {
+    let (cloud, principal) = cloud(Config::default()).await;
+    let root = crate::cloud::file("../../../config/azure");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let roles = std::fs::read_dir(root.join("roles")).unwrap();
+    let roles = roles.map(|entry| format!("roles/{}", entry.unwrap().file_name().into_string().unwrap()));
+    let definitions = roles.filter(|name| std::path::Path::new(name).extension().is_some_and(|it| it == "json"));
+    let definitions: Vec<String> = definitions.chain(["people/binding-editor.json".to_owned()]).collect();
+    assert_eq!(definitions.len(), 5);
+    for (number, path) in definitions.iter().enumerate() {
+        let role: Value = serde_json::from_str(&read(path)).unwrap();
+        let body = json!({"properties": {
+            "roleName": role["Name"],
+            "permissions": [{
+                "actions": role["Actions"],
+                "notActions": role["NotActions"],
+                "dataActions": role["DataActions"],
+                "notDataActions": role["NotDataActions"],
+            }],
+            "assignableScopes": role["AssignableScopes"],
+        }});
+        let id = format!(
+            "{GROUP}/providers/Microsoft.Authorization/roleDefinitions/{}",
+            uuid::Uuid::from_u128(number as u128)
+        );
+        cloud.put(&id, &body).await.expect_status(201);
+    }
+    for (name, path) in [
+        (ONE, "roles/role-assignments.condition"),
+        (TWO, "people/binding-editor.condition"),
+    ] {
+        let role = if name == ONE { READER } else { OWNER };
+        let mut body = grant(role, &principal);
+        body["properties"]["condition"] = json!(read(path).replace("ROLES", READER));
+        body["properties"]["conditionVersion"] = json!("2.0");
+        cloud.put(&assignment(GROUP, name), &body).await.expect_status(201);
+    }
+}
+
+#[tokio::test]
+async fn a_definition_with_one_unknown_action_is_refused_whole() {
+    let cloud = Cloud::new(Config::default()).await;
+    let id = format!("{GROUP}/providers/Microsoft.Authorization/roleDefinitions/{ONE}");
+    let role = |description: Option<&str>, action: &str| {
+        let permissions = json!([{"actions": ["*/read", action]}]);
+        json!({"properties": {"roleName": "mine", "description": description, "permissions": permissions}})
+    };
+    let typo = "Microsoft.ManagedIdentity/userAssignedIdentity/write";
+    let answer = cloud.put(&id, &role(None, typo)).await;
+    let answer = answer.expect_error(400, "InvalidActionOrNotAction");
+    assert_eq!(
+        answer.message(),
+        format!("'{typo}' does not match any of the actions supported by the providers.")
+    );
+    cloud.get(&id).await.expect_status(404);
+    let written = cloud
+        .put(&id, &role(None, "Microsoft.Authorization/roleAssignments/write"))
+        .await;
+    let written = written.expect_status(201);
+    assert_eq!(written.body["properties"]["description"], Value::Null);
+    let creator = Config::static_principal(crate::cloud::TOKEN).to_string();
+    for name in ["createdBy", "updatedBy"] {
+        assert_eq!(written.property(name), creator);
+    }
+    assert_eq!(written.property("createdOn"), written.property("updatedOn"));
+    let reader = format!("{GROUP}/providers/Microsoft.Authorization/roleDefinitions/{READER}");
+    let built_in = cloud.get(&reader).await.expect_status(200);
+    assert!(built_in.property("description").starts_with("View all resources"));
 }
 
 #[tokio::test]

@@ -4,13 +4,13 @@
 use azure_mgmt_msi::federated_identity_credentials::Client;
 use azure_mgmt_msi::models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties};
 use serde::Deserialize;
+use wio_core::absence::{Absence, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::desired::DesiredCredential;
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{CredentialName, IdentityId};
 use wio_core::observed::ObservedCredential;
 
-use crate::answer::says_absent;
 use crate::client::Azure;
 use crate::paging::list_all;
 use crate::telemetry::Operation;
@@ -95,7 +95,7 @@ impl Azure {
             .await
         {
             Ok(_) => Ok(()),
-            Err(cause) if says_absent(&cause) => Ok(()),
+            Err(cause) if Absence::proven(Kind::Credential, &cause).is_some() => Ok(()),
             Err(cause) => Err(fault("delete", id, name, cause)),
         }
     }

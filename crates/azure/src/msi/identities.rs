@@ -5,13 +5,13 @@ use azure_mgmt_msi::models::{Identity, IdentityUpdate, TrackedResource};
 use azure_mgmt_msi::user_assigned_identities::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use wio_core::absence::{Absence, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{IdentityId, Location, ResourceGroupId};
 use wio_core::observed::{IdentityFacts, Tags};
 use wio_core::orphaned::EndMark;
 
-use crate::answer::says_absent;
 use crate::client::Azure;
 use crate::paging::list_all;
 use crate::telemetry::Operation;
@@ -70,7 +70,7 @@ impl Azure {
         let read = call.run(client.get(subscription, group, name).into_future()).await;
         match read.and_then(|(_, identity)| view(id, identity)) {
             Ok(view) => Ok(Some(view)),
-            Err(cause) if says_absent(&cause) => Ok(None),
+            Err(cause) if Absence::proven(Kind::Identity, &cause).is_some() => Ok(None),
             Err(cause) => Err(fault("read", id, cause)),
         }
     }
@@ -133,7 +133,7 @@ impl Azure {
     pub async fn mark_end(&self, mark: &EndMark) -> Result<(), AzureFault> {
         match self.write_tags(mark.identity(), mark.tags()).await {
             Ok(_) => Ok(()),
-            Err(fault) if says_absent(&fault.cause) => Ok(()),
+            Err(fault) if Absence::proven(Kind::Identity, &fault.cause).is_some() => Ok(()),
             Err(fault) => Err(fault),
         }
     }
@@ -163,7 +163,7 @@ impl Azure {
         let [subscription, group, name] = names(id);
         match call.run(client.delete(subscription, group, name).send()).await {
             Ok(_) => Ok(()),
-            Err(cause) if says_absent(&cause) => Ok(()),
+            Err(cause) if Absence::proven(Kind::Identity, &cause).is_some() => Ok(()),
             Err(cause) => Err(fault("delete", id, cause)),
         }
     }

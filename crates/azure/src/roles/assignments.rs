@@ -2,6 +2,7 @@
 //! <https://learn.microsoft.com/rest/api/authorization/role-assignments>.
 
 use azure_core::http::{Method, Request, Url};
+use wio_core::absence::{Absence, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::desired::DesiredRole;
 use wio_core::fault::{AzureCause, AzureFault};
@@ -9,7 +10,6 @@ use wio_core::names::{PrincipalId, RoleAssignmentName, Scope};
 use wio_core::observed::ObservedRoleAssignment;
 use wio_core::owner::Owner;
 
-use crate::answer::says_absent;
 use crate::client::Azure;
 use crate::paging::list_all;
 use crate::telemetry::Operation;
@@ -37,7 +37,7 @@ impl Azure {
         principal: PrincipalId,
     ) -> Result<Vec<ObservedRoleAssignment>, AzureFault> {
         let listed = match self.role_pages(scope, principal).await {
-            Err(cause) if says_absent(&cause) => Ok(Vec::new()),
+            Err(cause) if Absence::proven(Kind::Scope, &cause).is_some() => Ok(Vec::new()),
             listed => listed,
         };
         listed.map_err(|cause| AzureFault {
@@ -100,7 +100,9 @@ impl Azure {
                 let seen = self.role_pages(scope, principal).await.unwrap_or_default();
                 seen.into_iter().find(equal).ok_or(AzureCause::Answer(answer))
             }
-            Err(cause) if says_scope_absent(&cause) => Err(AzureCause::RoleScopeNotFound(scope.clone())),
+            Err(cause) if Absence::proven(Kind::Scope, &cause).is_some() => {
+                Err(AzureCause::RoleScopeNotFound(scope.clone()))
+            }
             Err(cause) => Err(denied(cause, WRITE, scope)),
         }
     }
@@ -142,7 +144,7 @@ impl Azure {
             .await
         {
             Ok(_) => Ok(()),
-            Err(cause) if says_absent(&cause) => Ok(()),
+            Err(cause) if Absence::proven(Kind::RoleAssignment, &cause).is_some() => Ok(()),
             Err(cause) => Err(AzureFault {
                 operation: format!(
                     "delete the role assignment {name} at {scope} of the managed identity {}",
@@ -165,9 +167,4 @@ fn denied(cause: AzureCause, action: &'static str, scope: &Scope) -> AzureCause 
         }
         cause => cause,
     }
-}
-
-/// Whether what a role is to hold for is not there. An unknown role is another matter.
-fn says_scope_absent(cause: &AzureCause) -> bool {
-    says_absent(cause) && !matches!(cause, AzureCause::Answer(answer) if answer.code.starts_with("Role"))
 }

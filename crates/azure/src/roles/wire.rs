@@ -29,8 +29,8 @@ impl Assignment {
         let parsed = || {
             Some(ObservedRoleAssignment {
                 name: self.name.parse().ok()?,
-                // It comes back without the subscription, in whatever case, and a custom role of a management group with
-                // that: the GUID is what it means.
+                // It comes back with the subscription of the request, whatever was sent, and in whatever case: the GUID is
+                // what it means.
                 definition: self.properties.role_definition_id.rsplit('/').next()?.parse().ok()?,
                 principal: self.properties.principal_id.parse().ok()?,
                 scope: self.properties.scope.clone(),

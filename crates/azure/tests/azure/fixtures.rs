@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use azure_core::http::HttpClient;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use wio_api::ManagedIdentity;
+use wio_api::{ManagedIdentity, ManagedIdentityPermission};
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Simulator};
 use wio_core::authorize::Granted;
@@ -44,6 +44,7 @@ fn config() -> OperatorConfig {
     OperatorConfig {
         group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/operator")),
         location: name("westeurope"),
+        require_policy: false,
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
@@ -71,6 +72,15 @@ pub fn desired_with(identity: &str, roles: &[(&str, &str)]) -> DesiredBinding {
     asked(identity, &["orders"], roles)
 }
 
+/// Where a name need not say its namespace.
+fn anywhere() -> ManagedIdentityPermission {
+    ManagedIdentityPermission {
+        subscription_id: SUBSCRIPTION.to_owned(),
+        resource_group: "operator".to_owned(),
+        ..ManagedIdentityPermission::default()
+    }
+}
+
 fn asked(identity: &str, accounts: &[&str], roles: &[(&str, &str)]) -> DesiredBinding {
     let managed = ManagedIdentity {
         name: Some(identity.to_owned()),
@@ -87,15 +97,13 @@ fn asked(identity: &str, accounts: &[&str], roles: &[(&str, &str)]) -> DesiredBi
         .iter()
         .fold(start, |built, (role, scope)| built.role(role, scope))
         .build();
-    let cluster = Cluster {
-        id: name("0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01"),
-        issuer: name(ISSUER),
-    };
+    let cluster = Cluster::new(name("0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01"), name(ISSUER));
     let everything = roles
         .iter()
-        .fold(policy("everything").namespace("shop"), |built, (role, scope)| {
-            built.role(role, &[scope])
-        })
+        .fold(
+            policy("everything").namespace("shop").managed(anywhere()),
+            |built, (role, scope)| built.role(role, &[scope]),
+        )
         .build();
     let by_policy = Rules {
         config: Arc::new(config()),
@@ -109,10 +117,11 @@ fn asked(identity: &str, accounts: &[&str], roles: &[(&str, &str)]) -> DesiredBi
     let case = Case {
         candidate: Candidate {
             binding: Binding::parse(&object, &by_policy.cluster.id).unwrap(),
-            credentials_before: 0,
+            used_before: wio_core::policy::Usage::default(),
         },
         labelled: BTreeSet::new(),
         neighbours: Vec::new(),
+        rivals: Vec::new(),
         rules: by_policy,
     };
     match verdict(&case) {
@@ -149,6 +158,7 @@ pub async fn cloud(change: impl FnOnce(&mut Config)) -> (Azure, Simulator) {
         "https://management.azure.com/subscriptions/{SUBSCRIPTION}/resourceGroups/operator?api-version=2021-04-01"
     ))
     .header("authorization", format!("Bearer {TOKEN}"))
+    .header("content-type", "application/json")
     .body(r#"{"location":"westeurope"}"#.into())
     .unwrap();
     assert_eq!(simulator.handle(group).await.unwrap().status(), 201);

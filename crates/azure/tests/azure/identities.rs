@@ -72,6 +72,27 @@ async fn an_identity_is_read_and_its_absence_is_no_fault() {
     assert_eq!(azure.get_identity(&id("orders")).await.unwrap(), None);
 }
 
+/// A cloud answers so that lacks the api-version, and so do others about a subscription: it says nothing about what stands there.
+#[tokio::test]
+async fn a_404_about_something_else_is_no_absence_of_an_identity_or_a_credential() {
+    let binding = desired("orders", &["a"]);
+    let revocable = binding.granted.revocable();
+    for code in [
+        "InvalidResourceType",
+        "InvalidResourceNamespace",
+        "MissingSubscription",
+        "404",
+    ] {
+        let (azure, _) = answered((0..3).map(|_| error_response(404, code)).collect());
+        azure.get_identity(&id("orders")).await.unwrap_err();
+        azure.delete_identity(&revocable).await.unwrap_err();
+        azure
+            .delete_credential(&revocable, &binding.credentials[0].name)
+            .await
+            .unwrap_err();
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_identity_lives_from_its_creation_to_its_confirmed_end() {
     let (azure, simulator) = cloud(|config| config.page_size = 2).await;

@@ -46,6 +46,7 @@ async fn by_hand(simulator: &Simulator, method: &str, path: &str, body: &Value) 
         .method(method)
         .uri(format!("https://management.azure.com{path}?api-version=2022-04-01"))
         .header("authorization", format!("Bearer {TOKEN}"))
+        .header("content-type", "application/json")
         .body(
             if body.is_null() {
                 String::new()
@@ -230,7 +231,7 @@ async fn a_lost_permission_is_named_with_the_scope_where_it_is_missing() {
         ),
     ];
     for (verb, fault) in faults {
-        let missing = format!("may not Microsoft.Authorization/roleAssignments/{verb} at {VAULT}");
+        let missing = format!("does not allow Microsoft.Authorization/roleAssignments/{verb} at {VAULT}");
         assert!(fault.to_string().contains(&missing), "{fault}");
         assert_eq!(reason(fault), Reason::RoleAccessDenied);
     }
@@ -285,6 +286,7 @@ async fn deleting_what_is_not_there_is_done_and_what_may_only_be_invisible_is_no
     }
     for answer in [
         error_response(404, "SubscriptionNotFound"),
+        error_response(404, "InvalidResourceType"),
         response(404, &[("content-type", "text/html")], "<html>no such page</html>"),
         error_response(409, "ScopeLocked"),
     ] {

@@ -80,6 +80,23 @@ async fn a_token_that_azure_rejects_is_replaced_for_the_next_request() {
     assert_eq!(tokens, ["Bearer token-0", "Bearer token-0", "Bearer token-1"]);
 }
 
+/// One tenant's mistyped subscription cost everybody a token at each of its tries.
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_refused_for_what_was_asked_is_kept() {
+    for code in ["InvalidAuthenticationTokenTenant", "InvalidAuthenticationTokenAudience"] {
+        let good = || json_response(200, &identity_body("orders"));
+        let (carrier, seen) = carrier(vec![good(), error_response(401, code), good()]);
+        let azure = Azure::new(carrier, Arc::new(Flaky::default()), public());
+        azure.get_identity(&id("orders")).await.unwrap();
+        tokio::time::advance(Duration::from_mins(5)).await;
+        let fault = azure.get_identity(&id("orders")).await.unwrap_err();
+        assert!(fault.to_string().contains(code), "{fault}");
+        azure.get_identity(&id("orders")).await.unwrap();
+        let last = seen.all().last().unwrap().headers()["authorization"].clone();
+        assert_eq!(last, "Bearer token-0", "{code}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_token_that_the_cloud_does_not_know_is_refused() {
     let (azure, simulator) = cloud(|_| {}).await;

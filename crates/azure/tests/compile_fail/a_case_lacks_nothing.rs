@@ -10,7 +10,7 @@ fn alone(binding: Binding) -> Verdict {
     verdict(&Case {
         candidate: Candidate {
             binding,
-            credentials_before: 0,
+            used_before: wio_core::policy::Usage::default(),
         },
         labelled: BTreeSet::new(),
     })

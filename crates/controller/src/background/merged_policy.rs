@@ -2,23 +2,25 @@
 //! what the policies say, whoever made it differ.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures::StreamExt;
-use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
-use wio_api::{EFFECTIVE_POLICY_NAME, GROUP, WorkloadIdentityEffectivePolicy, keys};
+use tokio::time::{sleep, sleep_until};
+use wio_api::{
+    EFFECTIVE_POLICY_NAME, GROUP, WorkloadIdentityEffectivePolicy, WorkloadIdentityEffectivePolicySpec, keys,
+};
 use wio_core::config::OperatorConfig;
 use wio_core::fault::Fault;
-use wio_core::policy::merge;
+use wio_core::policy::{Policies, QUIET, Vanished, merge};
 
-use crate::caches::policies::Parsed;
 use crate::caches::watches;
-use crate::runtime::backoff::Backoff;
+use crate::reconcile::context::Context;
+use crate::reconcile::crd_guard::PolicyWatch;
 use crate::runtime::health::{Check, Readiness};
 use crate::runtime::own_write::OwnWrite;
+use crate::runtime::patience::Patience;
 use crate::runtime::request::request;
 
 /// The merged policy that stands in the cluster. It is kept as the API server sent it: what an older or newer operator wrote may lack fields.
@@ -49,35 +51,47 @@ fn step(standing: Option<&Value>, wanted: Option<&Value>) -> Step {
 }
 
 /// Keeps the merged policy what policies and configuration say; never returns.
-pub(crate) async fn keep(
-    client: &Client,
-    config: &OperatorConfig,
-    mut policies: watch::Receiver<Parsed>,
-    readiness: &Readiness,
-) {
+pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
+    let client = &ctx.clients.api.client;
+    let learned = &ctx.caches.learned;
+    let config = &*learned.config;
+    let metrics = &ctx.books.metrics;
+    let mut policies = learned.policies.clone();
+    let stood = &ctx.clients.crd_guard.policies;
     let api: Api<DynamicObject> = Api::all_with(
         client.clone(),
         &ApiResource::erase::<WorkloadIdentityEffectivePolicy>(&()),
     );
     let mut watched = pin!(watches::one("the effective policy", api.clone(), EFFECTIVE_POLICY_NAME));
     let mut standing = None;
-    let mut pace = Pace::new();
+    let mut patience = Patience::new(Duration::from_millis(500), Duration::from_secs(10));
+    let mut believed = stood.believed();
     loop {
-        let wanted = policies.borrow_and_update().clone();
-        let wanted = wanted.map(|policies| json!(merge(config, &policies)));
+        let parsed = policies.borrow_and_update().clone();
+        let vanished = parsed.as_ref().and_then(|policies| vanished(stood, policies));
+        believed.mark_unchanged();
+        let waits = vanished.as_ref().is_some_and(|names| !names.is_empty());
+        let wanted = parsed.zip(vanished);
+        let wanted = wanted.map(|(policies, vanished)| merged(config, &policies, vanished));
         match step(standing.as_ref().map(|there: &Standing| &there.spec), wanted.as_ref()) {
-            Step::Write if pace.is_due() => {
+            Step::Write if patience.is_due() => {
                 let wanted = wanted.unwrap_or_default();
                 match write(&api, &wanted).await {
-                    Ok(written) => standing = Some(written),
-                    Err(fault) => tell_stale(readiness, &fault),
+                    Ok(written) => {
+                        standing = Some(written);
+                        patience.wrote(wanted);
+                    }
+                    Err(fault) => {
+                        tell_stale(readiness, &fault);
+                        metrics.admission_is_stale(true);
+                        patience.failed();
+                    }
                 }
-                pace.tried(wanted, standing.as_ref().map(|there| &there.spec));
                 continue;
             }
             Step::Settled => {
                 readiness.passed(Check::Admission);
-                pace.backoff.start_over();
+                metrics.admission_is_stale(false);
             }
             Step::Write | Step::Wait => {}
         }
@@ -87,44 +101,56 @@ pub(crate) async fn keep(
                     return std::future::pending().await;
                 }
             }
-            Some(object) = watched.next() => see(&mut standing, object),
-            () = sleep_until(pace.not_before), if !pace.is_due() => {}
+            _ = believed.changed() => {}
+            () = sleep(QUIET), if waits => {}
+            Some(object) = watched.next() => {
+                learn(stood, object.as_ref());
+                see(&mut standing, object);
+            }
+            () = sleep_until(patience.not_before()), if !patience.is_due() => {}
         }
     }
+}
+
+fn merged(config: &OperatorConfig, policies: &Policies, vanished: Vec<String>) -> Value {
+    json!(WorkloadIdentityEffectivePolicySpec {
+        vanished,
+        ..merge(config, policies)
+    })
+}
+
+/// The policies whose end is not acted upon yet, by name; none before it is known which ones stood.
+fn vanished(stood: &PolicyWatch, policies: &Policies) -> Option<Vec<String>> {
+    match stood.see(policies) {
+        Vanished::None => Some(Vec::new()),
+        Vanished::Settling(names) | Vanished::Held(names, _) => Some(names.iter().map(ToString::to_string).collect()),
+        Vanished::Unknown => None,
+    }
+}
+
+/// Takes in which policies stood when the merged policy was last written, and whether somebody says that an end is meant.
+fn learn(stood: &PolicyWatch, object: Option<&DynamicObject>) {
+    let word = object.and_then(|object| object.metadata.annotations.as_ref()?.get(keys::CONFIRM_LOSS_ANNOTATION));
+    let spec = object
+        .and_then(|object| object.data.get("spec"))
+        .unwrap_or(&Value::Null);
+    let names = |list: &Value, name: fn(&Value) -> &Value| {
+        let all = list.as_array().into_iter().flatten();
+        all.filter_map(|one| name(one).as_str()?.parse().ok()).collect()
+    };
+    stood.learn(
+        names(&spec["policies"], |policy| &policy["name"]),
+        names(&spec["vanished"], |name| name),
+        word.cloned(),
+    );
 }
 
 fn tell_stale(readiness: &Readiness, fault: &Fault) {
     tracing::warn!(%fault, "admission goes on with the policies as they were");
-    readiness.delayed(Check::Admission, fault.to_string());
-}
-
-/// The pace of writes. Two writers that do not agree do not chase each other at full speed.
-struct Pace {
-    backoff: Backoff,
-    not_before: Instant,
-    last: Value,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self {
-            backoff: Backoff::of_watch(),
-            not_before: Instant::now(),
-            last: Value::Null,
-        }
-    }
-
-    fn is_due(&self) -> bool {
-        Instant::now() >= self.not_before
-    }
-
-    /// A write of the same again, or one that did not last, waits.
-    fn tried(&mut self, wanted: Value, standing: Option<&Value>) {
-        if self.last == wanted || standing != Some(&wanted) {
-            self.not_before = Instant::now() + self.backoff.pause();
-        }
-        self.last = wanted;
-    }
+    readiness.failed(
+        Check::Admission,
+        format!("admission goes on with the policies as they were: {fault}"),
+    );
 }
 
 /// Takes in what the watch shows, unless it is from before our own last write.
@@ -184,17 +210,5 @@ mod tests {
         let (one, other) = (json!(1), json!(2));
         assert_eq!(step(Some(&one), Some(&one)), Step::Settled);
         assert_eq!(step(Some(&one), Some(&other)), Step::Write);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_write_of_the_same_again_waits() {
-        let mut pace = Pace::new();
-        pace.tried(json!(1), Some(&json!(1)));
-        assert!(
-            pace.is_due(),
-            "a first write that lasts is followed by the next at once"
-        );
-        pace.tried(json!(1), Some(&json!(1)));
-        assert!(!pace.is_due(), "somebody changed it back");
     }
 }

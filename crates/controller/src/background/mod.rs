@@ -1,4 +1,5 @@
 //! What goes on beside the reconciles.
 
 pub(crate) mod merged_policy;
+pub(crate) mod named_accounts;
 pub(crate) mod orphans;

@@ -1,4 +1,4 @@
-//! An index of the bindings in the cache: which of a namespace may share what, and how many federated credentials they ask for.
+//! An index of the bindings in the cache: which of a namespace may share what, and how much they ask for of what policies limit.
 //!
 //! It is kept by the events of the watch, right after the cache, so that no pass looks at every binding there is.
 
@@ -9,12 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use wio_api::{WorkloadIdentityBinding, keys};
-use wio_core::names::{IdentityId, ServiceAccountName};
-use wio_core::policy::{Seniority, Tally};
+use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName};
+use wio_core::policy::{Limits, Seniority, Tally, Usage};
+
+use super::names::Names;
 
 /// An index of the bindings in the cache.
 #[derive(Debug, Default)]
-pub(crate) struct Index(Mutex<State>);
+pub(crate) struct Index {
+    state: Mutex<State>,
+    names: Names,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,12 +36,15 @@ struct Bindings {
     tally: Tally,
     /// The names of the bindings that may share a thing, by its hash. A hash that two things have costs one more comparison.
     claimed: HashMap<u64, BTreeSet<Arc<str>>>,
+    /// The names by the UIDs.
+    uids: HashMap<Box<str>, Arc<str>>,
     /// What is indexed for each binding.
     entries: HashMap<Arc<str>, Entry>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    uid: Option<Box<str>>,
     seniority: Option<Seniority>,
     claims: Box<[u64]>,
 }
@@ -44,16 +52,32 @@ struct Entry {
 // === impl Index ===
 
 impl Index {
-    /// Takes in an event of the watch.
-    pub(crate) fn take_in(&self, event: &Event<WorkloadIdentityBinding>) {
+    /// Takes in an event of the watch. Returns the other bindings that have no room in their namespace any more, or have it now, by the
+    /// limits of that namespace.
+    pub(crate) fn take_in(
+        &self,
+        event: &Event<WorkloadIdentityBinding>,
+        limits: impl Fn(&str) -> Limits,
+    ) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+        self.names.take_in(event);
         let mut state = self.lock();
         match event {
-            Event::Apply(binding) => insert(&mut state.now, binding),
-            Event::Delete(binding) => remove(&mut state.now, binding),
+            Event::Apply(binding) => return put(&mut state.now, binding, limits),
+            Event::Delete(binding) => return take(&mut state.now, binding, limits),
             Event::Init => state.listed = Namespaces::new(),
             Event::InitApply(binding) => insert(&mut state.listed, binding),
-            Event::InitDone => state.now = std::mem::take(&mut state.listed),
+            Event::InitDone => {
+                let listed = std::mem::take(&mut state.listed);
+                let before = std::mem::replace(&mut state.now, listed);
+                return recounted(&before, &state.now, limits);
+            }
         }
+        Vec::new()
+    }
+
+    /// The eldest bindings of any namespace that choose this name for their managed identity.
+    pub(crate) fn choosing(&self, name: &IdentityName) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+        self.names.choosing(name)
     }
 
     /// The bindings of a namespace.
@@ -61,6 +85,13 @@ impl Index {
         let state = self.lock();
         let entries = state.now.get(namespace).into_iter().flat_map(|all| all.entries.keys());
         entries.map(|name| ObjectRef::new(name).within(namespace)).collect()
+    }
+
+    /// The binding of a namespace that has this UID.
+    pub(crate) fn by_uid(&self, namespace: &str, uid: &str) -> Option<ObjectRef<WorkloadIdentityBinding>> {
+        let state = self.lock();
+        let name = state.now.get(namespace)?.uids.get(uid)?;
+        Some(ObjectRef::new(name).within(namespace))
     }
 
     /// The bindings of a namespace that may share something of this: a service account, or the identity, and with it roles.
@@ -88,16 +119,19 @@ impl Index {
             .collect()
     }
 
-    /// How many federated credentials of a namespace come before those of a binding, at most as many as the limit.
-    pub(crate) fn credentials_before(&self, namespace: &str, binding: &Seniority, limit: usize) -> usize {
+    /// How much of a namespace comes before what a binding asks for, at most as much as the limits.
+    pub(crate) fn used_before(&self, namespace: &str, binding: &Seniority, limits: &Limits) -> Usage {
+        if limits.is_none() {
+            return Usage::default();
+        }
         let state = self.lock();
         let bindings = state.now.get(namespace);
-        bindings.map_or(0, |bindings| bindings.tally.before(binding, limit))
+        bindings.map_or_else(Usage::default, |bindings| bindings.tally.before(binding, limits))
     }
 
     /// A panic elsewhere cannot leave an index half written in a way that matters: each event rewrites what it speaks of.
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,10 +139,9 @@ fn insert(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     remove(namespaces, binding);
     let Some((namespace, name)) = key(binding) else { return };
     let bindings = namespaces.entry(namespace.into()).or_default();
-    let created = binding.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let seniority = name.parse().ok().map(|name| Seniority::new(created, name));
+    let seniority = seniority(binding);
     if let Some(seniority) = seniority.clone() {
-        bindings.tally.count(seniority, binding.spec.service_accounts.len());
+        bindings.tally.count(seniority, usage(binding));
     }
     let name: Arc<str> = name.into();
     let claims: Box<[u64]> = if may_share(binding) {
@@ -119,7 +152,11 @@ fn insert(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     for claim in &claims {
         bindings.claimed.entry(*claim).or_default().insert(Arc::clone(&name));
     }
-    bindings.entries.insert(name, Entry { seniority, claims });
+    let uid: Option<Box<str>> = binding.metadata.uid.as_deref().map(Into::into);
+    if let Some(uid) = &uid {
+        bindings.uids.insert(uid.clone(), Arc::clone(&name));
+    }
+    bindings.entries.insert(name, Entry { uid, seniority, claims });
 }
 
 fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
@@ -133,6 +170,9 @@ fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     if let Some(seniority) = &entry.seniority {
         bindings.tally.forget(seniority);
     }
+    if let Some(uid) = &entry.uid {
+        bindings.uids.remove(uid);
+    }
     for claim in &entry.claims {
         if let Some(names) = bindings.claimed.get_mut(claim) {
             names.remove(name);
@@ -144,6 +184,100 @@ fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     if bindings.entries.is_empty() {
         namespaces.remove(namespace);
     }
+}
+
+fn seniority(binding: &WorkloadIdentityBinding) -> Option<Seniority> {
+    let created = binding.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let name = binding.metadata.name.as_deref()?.parse().ok()?;
+    Some(Seniority::new(created, name))
+}
+
+/// How much a binding asks for of what policies limit.
+fn usage(binding: &WorkloadIdentityBinding) -> Usage {
+    let spec = &binding.spec;
+    Usage {
+        federated_credentials: spec.service_accounts.len(),
+        managed_identities: usize::from(spec.identity.managed.is_some()),
+        role_assignments: spec.role_assignments.len(),
+    }
+}
+
+/// Indexes a binding as it is now. Returns the others to which that makes a difference.
+fn put(
+    namespaces: &mut Namespaces,
+    binding: &WorkloadIdentityBinding,
+    limits: impl Fn(&str) -> Limits,
+) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+    // One of the same name that was deleted meanwhile was another one, with another place among the bindings.
+    let is_another = entry(namespaces, binding).is_some_and(|entry| entry.seniority != seniority(binding));
+    let mut turned = if is_another {
+        take(namespaces, binding, &limits)
+    } else {
+        Vec::new()
+    };
+    if let Some(seniority) = seniority(binding) {
+        turned.extend(turned_by(
+            namespaces,
+            binding,
+            &seniority,
+            Some(&usage(binding)),
+            limits,
+        ));
+    }
+    insert(namespaces, binding);
+    turned
+}
+
+/// Indexes a binding no more. Returns the others to which that makes a difference.
+fn take(
+    namespaces: &mut Namespaces,
+    binding: &WorkloadIdentityBinding,
+    limits: impl Fn(&str) -> Limits,
+) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+    let seniority = entry(namespaces, binding).and_then(|entry| entry.seniority.clone());
+    let turned = seniority.map(|seniority| turned_by(namespaces, binding, &seniority, None, limits));
+    remove(namespaces, binding);
+    turned.unwrap_or_default()
+}
+
+fn entry<'a>(namespaces: &'a Namespaces, binding: &WorkloadIdentityBinding) -> Option<&'a Entry> {
+    let (namespace, name) = key(binding)?;
+    namespaces.get(namespace)?.entries.get(name)
+}
+
+/// The other bindings to which it makes a difference that one asks for this from now on.
+fn turned_by(
+    namespaces: &Namespaces,
+    binding: &WorkloadIdentityBinding,
+    seniority: &Seniority,
+    asks: Option<&Usage>,
+    limits: impl Fn(&str) -> Limits,
+) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+    let Some((namespace, bindings)) =
+        key(binding).and_then(|(namespace, _)| Some((namespace, namespaces.get(namespace)?)))
+    else {
+        return Vec::new();
+    };
+    let turned = bindings.tally.turned_by(seniority, asks, &limits(namespace));
+    let key = |name: BindingName| ObjectRef::new(name.as_str()).within(namespace);
+    turned.into_iter().map(key).collect()
+}
+
+/// The bindings of the limited namespaces in which a list that a watch began anew with counts otherwise than was counted before.
+fn recounted(
+    before: &Namespaces,
+    now: &Namespaces,
+    limits: impl Fn(&str) -> Limits,
+) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+    let differs = |namespace: &str, bindings: &Bindings| {
+        let before = before.get(namespace);
+        before.is_some_and(|before| before.tally != bindings.tally) && !limits(namespace).is_none()
+    };
+    let namespaces = now.iter().filter(|(namespace, bindings)| differs(namespace, bindings));
+    let names = namespaces.flat_map(|(namespace, bindings)| bindings.entries.keys().map(move |name| (namespace, name)));
+    names
+        .map(|(namespace, name)| ObjectRef::new(name).within(namespace))
+        .collect()
 }
 
 fn key(binding: &WorkloadIdentityBinding) -> Option<(&str, &str)> {
@@ -191,4 +325,86 @@ fn hash_of_identity(id: &str) -> u64 {
 
 fn hash(text: &str) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use wio_testkit::fixtures::binding;
+
+    use super::*;
+
+    fn of_accounts(name: &str, accounts: &[&str]) -> WorkloadIdentityBinding {
+        let start = binding("shop", name).managed();
+        accounts
+            .iter()
+            .fold(start, |built, account| built.service_account(account))
+            .build()
+    }
+
+    fn two(_: &str) -> Limits {
+        Limits {
+            federated_credentials: Some(2),
+            ..Limits::default()
+        }
+    }
+
+    fn listed(index: &Index, bindings: Vec<WorkloadIdentityBinding>) -> Vec<String> {
+        index.take_in(&Event::Init, two);
+        for binding in bindings {
+            index.take_in(&Event::InitApply(binding), two);
+        }
+        names(index.take_in(&Event::InitDone, two))
+    }
+
+    fn names(keys: Vec<ObjectRef<WorkloadIdentityBinding>>) -> Vec<String> {
+        let mut names: Vec<String> = keys.into_iter().map(|key| key.name).collect();
+        names.sort();
+        names
+    }
+
+    /// A watch that begins anew tells of no deletion, and whoever waited for that would wait for the next drift check.
+    #[test]
+    fn room_that_came_while_nothing_was_watched_is_noticed_with_the_next_list() {
+        let index = Index::default();
+        let [a, b] = [of_accounts("a", &["a", "b"]), of_accounts("b", &["c"])];
+        assert_eq!(listed(&index, vec![a.clone(), b.clone()]), Vec::<String>::new());
+        assert_eq!(
+            listed(&index, vec![a, b.clone()]),
+            Vec::<String>::new(),
+            "nothing is new"
+        );
+        assert_eq!(listed(&index, vec![b]), ["b"]);
+    }
+
+    #[test]
+    fn only_those_are_named_for_whom_a_change_makes_a_difference() {
+        let index = Index::default();
+        let each = [("a", &["a"][..]), ("b", &["b"]), ("c", &["c"])];
+        listed(&index, each.map(|(name, accounts)| of_accounts(name, accounts)).into());
+        let grown = Event::Apply(of_accounts("a", &["a", "x"]));
+        assert_eq!(names(index.take_in(&grown, two)), ["b"], "c had no room before either");
+        assert_eq!(names(index.take_in(&grown, two)), Vec::<String>::new());
+        let gone = Event::Delete(of_accounts("a", &["a", "x"]));
+        assert_eq!(names(index.take_in(&gone, two)), ["b", "c"]);
+        let unlimited = Event::Delete(of_accounts("b", &["b"]));
+        assert_eq!(
+            names(index.take_in(&unlimited, |_| Limits::default())),
+            Vec::<String>::new()
+        );
+    }
+
+    /// A label can be written by whoever may write service accounts: it must not have another namespace's binding reconciled.
+    #[test]
+    fn a_uid_is_looked_for_in_its_own_namespace_alone() {
+        let index = Index::default();
+        let object = binding("shop", "orders").uid("u").build();
+        index.take_in(&Event::Apply(object.clone()), two);
+        assert_eq!(index.by_uid("shop", "u"), Some(ObjectRef::from_obj(&object)));
+        assert_eq!(index.by_uid("evil", "u"), None);
+        let anew = binding("shop", "orders").uid("v").build();
+        index.take_in(&Event::Apply(anew.clone()), two);
+        assert_eq!(index.by_uid("shop", "u"), None, "the one that is gone");
+        index.take_in(&Event::Delete(anew), two);
+        assert_eq!(index.by_uid("shop", "v"), None);
+    }
 }

@@ -1,7 +1,10 @@
 //! The caches: what the watches and the cluster's own documents told, and an index of it.
 
+pub(crate) mod asked;
 pub(crate) mod cluster;
 pub(crate) mod index;
+pub(crate) mod kept;
+mod names;
 pub(crate) mod policies;
 pub(crate) mod stores;
 pub(crate) mod watches;

@@ -9,17 +9,21 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
+use wio_core::policy::Limits;
 
+use crate::caches::asked::Asked;
+use crate::caches::kept;
 use crate::caches::stores::{AccountMeta, Bindings, NamespaceMeta};
 use crate::runtime::backoff::Backoff;
 
-/// How many objects a page of a list holds. A page is in memory as text and as objects at once, with the bookkeeping that
-/// is dropped right after: the biggest page decides how much memory a start takes.
-const PAGE: u32 = 100;
+/// How many objects a page of a list holds. A page is in memory as text and as objects at once, with all that is dropped right
+/// after ([`kept`]): the biggest page, of objects of 1.5 MB each, decides how much memory a start takes.
+const PAGE: u32 = 20;
 
-/// The bindings that something was asked of. Fills the cache and its index, and hands each event on after that.
+/// The bindings that something was asked of. Fills the cache and its index, and hands each event on after that, with the other bindings
+/// for which it makes room in their namespace, or leaves none.
 ///
 /// Each watch has a backoff of its own, and keeps its errors to itself: kube's controller has one for all its streams, and
 /// while it pauses for the errors of one it listens to none. After an API server that was away for four seconds the
@@ -28,43 +32,23 @@ pub(crate) fn bindings(
     client: Client,
     writer: Writer<WorkloadIdentityBinding>,
     bindings: Bindings,
-    on_event: impl Fn(&Event<WorkloadIdentityBinding>) + Send + 'static,
+    limits: impl Fn(&str) -> Limits + Send + 'static,
+    on_event: impl Fn(&Event<WorkloadIdentityBinding>, Vec<ObjectRef<WorkloadIdentityBinding>>) + Send + 'static,
 ) -> impl Stream<Item = watcher::Result<WorkloadIdentityBinding>> + Send + 'static {
+    let mut asked = Asked::default();
     let events = watcher(
         Api::<WorkloadIdentityBinding>::all(client),
         watcher::Config::default().page_size(PAGE),
     )
     .backoff(Backoff::of_watch())
-    // Two thirds of an object are bookkeeping of field managers and kubectl's copy of what was applied.
-    .modify(|binding| {
-        binding.managed_fields_mut().clear();
-        binding
-            .annotations_mut()
-            .retain(|key, _| key == keys::DELETE_DESPITE_USERS_ANNOTATION);
-        binding.labels_mut().clear();
-    })
+    .modify(kept::binding)
     .reflect(writer)
     .inspect_ok(move |event| {
-        bindings.index.take_in(event);
-        on_event(event);
+        let turned = bindings.index.take_in(event, &limits);
+        on_event(event, turned);
     })
-    .applied_objects()
-    .predicate_filter(asked_for, PredicateConfig::default());
+    .filter_map(move |event| ready(event.map(|event| asked.take_in(event)).transpose()));
     without_errors("bindings", events)
-}
-
-/// What a reconcile can be asked for by a binding itself: a new spec, a deletion, the annotation that lets it go on, or a
-/// finalizer that is not as we left it. Our own status is not among them.
-#[expect(clippy::unnecessary_wraps, reason = "the shape of kube's predicates")]
-fn asked_for(binding: &WorkloadIdentityBinding) -> Option<u64> {
-    let metadata = &binding.metadata;
-    let deleting = metadata.deletion_timestamp.is_some();
-    Some(hash(&(
-        metadata.generation,
-        deleting,
-        &metadata.finalizers,
-        &metadata.annotations,
-    )))
 }
 
 /// The service accounts with a binding's label that changed. Fills the cache with them alone: a cluster has many others.
@@ -75,11 +59,7 @@ pub(crate) fn accounts(
     let of_bindings = watcher::Config::default().labels(keys::BOUND_BY_LABEL).page_size(PAGE);
     let events = watcher(Api::<AccountMeta>::all(client), of_bindings)
         .backoff(Backoff::of_watch())
-        .modify(|account| {
-            account.managed_fields_mut().clear();
-            account.labels_mut().retain(|key, _| is_ours(key));
-            account.annotations_mut().retain(|key, _| is_ours(key));
-        })
+        .modify(kept::account)
         .reflect(writer)
         .touched_objects()
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
@@ -96,10 +76,7 @@ pub(crate) fn policies(
         watcher::Config::default().page_size(PAGE),
     )
     .backoff(Backoff::of_watch())
-    .modify(|policy| {
-        policy.managed_fields_mut().clear();
-        policy.annotations_mut().clear();
-    })
+    .modify(kept::policy)
     .reflect(writer);
     without_errors("policies", events).filter_map(|event| {
         let changed = matches!(event, Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone));
@@ -127,10 +104,7 @@ pub(crate) fn namespaces(
         watcher::Config::default().page_size(PAGE),
     )
     .backoff(Backoff::of_watch())
-    .modify(|namespace| {
-        namespace.managed_fields_mut().clear();
-        namespace.annotations_mut().clear();
-    })
+    .modify(kept::namespace)
     .reflect(writer)
     .touched_objects()
     .predicate_filter(labelled, PredicateConfig::default());
@@ -165,33 +139,9 @@ fn without_errors<K: Send + 'static>(
     })
 }
 
-fn is_ours(key: &str) -> bool {
-    [
-        keys::BOUND_BY_LABEL,
-        keys::CREATED_LABEL,
-        keys::BINDING_ANNOTATION,
-        keys::CLIENT_ID_ANNOTATION,
-        keys::TENANT_ID_ANNOTATION,
-        keys::TOKEN_EXPIRATION_ANNOTATION,
-    ]
-    .contains(&key)
-}
-
-/// The binding whose label a service account carries. Its name stands on it too, but may have been edited by hand.
+/// The binding of its own namespace whose label a service account carries.
 pub(crate) fn binding_of(account: &AccountMeta, bindings: &Bindings) -> Option<ObjectRef<WorkloadIdentityBinding>> {
     let uid = account.metadata.labels.as_ref()?.get(keys::BOUND_BY_LABEL)?;
     let namespace = account.metadata.namespace.as_deref()?;
-    let is_meant = |binding: &WorkloadIdentityBinding| binding.metadata.uid.as_ref() == Some(uid);
-    let annotations = account.metadata.annotations.as_ref();
-    let named = annotations
-        .and_then(|all| all.get(keys::BINDING_ANNOTATION))
-        .and_then(|name| bindings.get(namespace, name))
-        .filter(|binding| is_meant(binding));
-    if let Some(named) = named {
-        return Some(ObjectRef::from_obj(&*named));
-    }
-    bindings.index.of_namespace(namespace).into_iter().find(|key| {
-        let binding = bindings.store.get(key);
-        binding.is_some_and(|binding| is_meant(&binding))
-    })
+    bindings.index.by_uid(namespace, uid)
 }

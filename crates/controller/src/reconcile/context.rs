@@ -12,17 +12,20 @@ use wio_core::sharing::Sharer;
 
 use super::crd_guard::CrdGuard;
 use super::knowledge::Slots;
+use super::lanes::Lanes;
 use crate::caches::stores::Caches;
 use crate::runtime::events::Events;
+use crate::runtime::heartbeat::Heartbeat;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pulse::Pulse;
+use crate::settings::Clock;
 
 /// What a reconcile works with.
 pub(crate) struct Context {
     pub(crate) caches: Caches,
     pub(crate) clients: Clients,
     pub(crate) books: Books,
-    /// The most bindings that are reconciled at once.
+    /// The most bindings of one namespace that are reconciled at once.
     pub(crate) concurrency: u16,
 }
 
@@ -36,6 +39,8 @@ pub(crate) struct Clients {
 /// The Kubernetes API.
 pub(crate) struct Api {
     pub(crate) client: Client,
+    /// The time that stands in statuses.
+    pub(crate) clock: Clock,
     /// When the watches that grants rest on were last heard of.
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) events: Events,
@@ -45,7 +50,9 @@ pub(crate) struct Api {
 pub(crate) struct Books {
     pub(crate) slots: Slots,
     pub(crate) wake: Wake,
+    pub(crate) lanes: Lanes,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) heartbeat: Heartbeat,
 }
 
 /// A sender of bindings that are to be reconciled at once.
@@ -62,11 +69,23 @@ impl Books {
         }
     }
 
+    /// Has bindings decided about again, because what is asked for beside them has changed.
+    pub(crate) fn decide_again(&self, bindings: Vec<ObjectRef<WorkloadIdentityBinding>>) {
+        for binding in bindings {
+            // Whoever listens ends with the operator.
+            let _ = self.wake.send(binding);
+        }
+    }
+
     /// Has one binding read Azure at once.
     pub(crate) fn wake_one(&self, namespace: &Namespace, name: &BindingName, uid: &BindingUid) {
         self.slots.invalidate(uid);
-        let key = ObjectRef::new(name.as_str()).within(namespace.as_str());
+        self.look_at(ObjectRef::new(name.as_str()).within(namespace.as_str()));
+    }
+
+    /// Has one binding reconciled at once, by what is known of Azure.
+    pub(crate) fn look_at(&self, binding: ObjectRef<WorkloadIdentityBinding>) {
         // Whoever listens ends with the operator.
-        let _ = self.wake.send(key);
+        let _ = self.wake.send(binding);
     }
 }

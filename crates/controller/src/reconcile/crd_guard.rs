@@ -1,30 +1,44 @@
 //! The guard on our own CRDs, which are read before anything is taken away: what disappears with its CRD was not wished away.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 use wio_api::keys;
-use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft, shares_identity};
 use wio_core::desired::Desired;
 use wio_core::fault::{Blocked, Fault};
+use wio_core::names::PolicyName;
+use wio_core::policy::{Policies, Vanished, Vanishing};
 use wio_core::verdict::Verdict;
 
-use crate::caches::stores::Caches;
 use crate::runtime::request::request;
 
 /// How long the answer that nothing may be taken away is believed. Believing it for too long takes nothing away, and in that
 /// state every binding of the cluster may ask again and again.
 const WITHHELD_FOR: Duration = Duration::from_secs(10);
 
-/// The guard on our CRDs, with what it read last.
-#[derive(Debug, Default)]
-pub(crate) struct CrdGuard(Mutex<Option<LastRead>>);
+/// The guard on our CRDs, with what it read last, and on the policies.
+#[derive(Debug)]
+pub(crate) struct CrdGuard {
+    last: Mutex<Option<LastRead>>,
+    pub(crate) policies: PolicyWatch,
+}
+
+/// The policies that stood, and those that vanished.
+#[derive(Debug)]
+pub(crate) struct PolicyWatch {
+    state: StdMutex<Vanishing>,
+    started: Instant,
+    /// What is to be kept in the cluster, for whoever keeps it.
+    believed: watch::Sender<Option<BTreeSet<PolicyName>>>,
+}
 
 #[derive(Debug)]
 struct LastRead {
@@ -39,13 +53,7 @@ impl CrdGuard {
     ///
     /// # Errors
     /// Why nothing may be taken away, or why that could not be found out.
-    pub(crate) async fn confirm(
-        &self,
-        client: &Client,
-        caches: &Caches,
-        case: &Case,
-        verdict: &Verdict,
-    ) -> Result<(), Fault> {
+    pub(crate) async fn confirm(&self, client: &Client, case: &Case, verdict: &Verdict) -> Result<(), Fault> {
         let binding = &case.candidate.binding;
         let confirmed = match verdict {
             Verdict::Hold(_) | Verdict::Release => Ok(()),
@@ -53,20 +61,43 @@ impl CrdGuard {
                 Desired::Bound(_) => Ok(()),
                 Desired::Denied(denial) => {
                     let crds = self.read(client).await?;
-                    crds.confirm_denial(binding, &left(caches, case), denial.why())
+                    crds.confirm_denial(binding, &self.left(case), denial.why())
                 }
                 Desired::Gone(removal) => {
                     let crds = self.read(client).await?;
-                    let deletion = confirm_deletion(&crds, caches, case);
+                    let deletion = self.confirm_deletion(&crds, case);
                     match &removal.orphan_denied {
-                        Some(why) => deletion.and_then(|()| crds.confirm_denial(binding, &left(caches, case), why)),
+                        Some(why) => deletion.and_then(|()| crds.confirm_denial(binding, &self.left(case), why)),
                         None => deletion,
                     }
                 }
             },
-            Verdict::Orphan(_) => confirm_deletion(&self.read(client).await?, caches, case),
+            Verdict::Orphan(_) => self.confirm_deletion(&self.read(client).await?, case),
         };
         confirmed.map_err(Fault::Blocked)
+    }
+
+    /// Asks about a deletion: it takes away what the binding shares, which those that wait for vanished policies have to keep.
+    fn confirm_deletion(&self, crds: &Crds, case: &Case) -> Result<(), Blocked> {
+        let binding = &case.candidate.binding;
+        let neighbours = case.neighbours.iter().map(|neighbour| &neighbour.binding);
+        let sharing = neighbours.filter(|neighbour| shares_identity(binding, neighbour));
+        let others_by: BTreeSet<PolicyName> = sharing
+            .flat_map(|neighbour| neighbour.recorded.authorized_by.iter().cloned())
+            .collect();
+        if others_by.is_empty() {
+            return crds.confirm();
+        }
+        crds.confirm_deletion_of_shared(binding, &others_by, &self.left(case))
+    }
+
+    /// What is left of the policies by which a case is decided.
+    fn left(&self, case: &Case) -> PoliciesLeft {
+        let policies = &case.rules.policies;
+        PoliciesLeft {
+            any: !policies.is_empty(),
+            vanished: self.policies.see(policies),
+        }
     }
 
     /// The state of the CRDs, from a read that began after it was asked for: a CRD that disappears does so before its objects.
@@ -76,7 +107,7 @@ impl CrdGuard {
     /// Why it cannot be told.
     pub(crate) async fn read(&self, client: &Client) -> Result<Crds, Fault> {
         let asked = Instant::now();
-        let mut last = self.0.lock().await;
+        let mut last = self.last.lock().await;
         if let Some(read) = last.as_ref().filter(|read| read.serves(asked)) {
             return read.found.clone();
         }
@@ -90,34 +121,49 @@ impl CrdGuard {
     }
 }
 
-/// Asks about a deletion: it takes away what the binding shares, which those that wait for vanished policies have to keep.
-fn confirm_deletion(crds: &Crds, caches: &Caches, case: &Case) -> Result<(), Blocked> {
-    let binding = &case.candidate.binding;
-    if case.rules.policies.is_empty() && is_shared(caches, binding) {
-        crds.confirm_deletion_of_shared(binding, &left(caches, case))
-    } else {
-        crds.confirm()
+// === impl PolicyWatch ===
+
+impl PolicyWatch {
+    /// Takes in what the cluster keeps of the policies that stood, and the word that their end is meant.
+    pub(crate) fn learn(&self, stood: BTreeSet<PolicyName>, vanished: BTreeSet<PolicyName>, word: Option<String>) {
+        self.change(|state| state.learn(stood, vanished, word));
+    }
+
+    /// Takes in the policies as they are now, and says what became of those that stood before.
+    pub(crate) fn see(&self, policies: &Policies) -> Vanished {
+        self.change(|state| state.see(policies, self.started.elapsed()))
+    }
+
+    /// What is to be kept in the cluster, as it changes.
+    pub(crate) fn believed(&self) -> watch::Receiver<Option<BTreeSet<PolicyName>>> {
+        self.believed.subscribe()
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Vanishing) -> T) -> T {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut state);
+        self.believed.send_if_modified(|kept| {
+            let differs = kept.as_ref() != state.believed();
+            if differs {
+                *kept = state.believed().cloned();
+            }
+            differs
+        });
+        changed
     }
 }
 
-fn is_shared(caches: &Caches, binding: &Binding) -> bool {
-    let bindings = &caches.bindings;
-    let others = bindings.index.of_namespace(binding.owner.namespace.as_str());
-    others.iter().any(|key| {
-        let other = bindings.store.get(key);
-        let other = other.and_then(|other| Binding::parse(&other, &binding.owner.cluster).ok());
-        other.is_some_and(|other| shares_identity(binding, &other))
-    })
-}
-
-/// The policies that are left. Only when none is, all bindings are asked which ones they relied on.
-fn left(caches: &Caches, case: &Case) -> PoliciesLeft {
-    if !case.rules.policies.is_empty() {
-        return PoliciesLeft::Some;
+impl Default for CrdGuard {
+    fn default() -> Self {
+        Self {
+            last: Mutex::default(),
+            policies: PolicyWatch {
+                state: StdMutex::default(),
+                started: Instant::now(),
+                believed: watch::Sender::new(None),
+            },
+        }
     }
-    let bindings = caches.bindings.store.state();
-    let statuses = bindings.iter().filter_map(|binding| binding.status.as_ref());
-    PoliciesLeft::none(statuses.flat_map(|status| status.authorized_by.iter().map(String::as_str)))
 }
 
 // === impl LastRead ===

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use kube::runtime::reflector::ObjectRef;
 use wio_api::{Reason, WorkloadIdentityBinding, keys};
 use wio_core::binding::{Binding, Finalizer};
-use wio_core::case::{Candidate, Case};
+use wio_core::case::{Candidate, Case, Rival};
 use wio_core::cluster::Cluster;
 use wio_core::fault::{Blocked, Fault};
 use wio_core::names::{IdentityId, Namespace, ServiceAccountName};
 use wio_core::owner::Owner;
-use wio_core::policy::NamespaceFacts;
+use wio_core::policy::{Limits, NamespaceFacts};
 use wio_core::rules::Rules;
+use wio_core::spec::IdentityRef;
 
 use super::knowledge::Slots;
 use crate::caches::stores::{AccountMeta, Caches};
@@ -43,14 +44,16 @@ pub(crate) fn dereference(caches: &Caches, cluster: &Cluster, binding: Binding) 
         policies,
         namespace: facts.ok_or_else(|| undecided("the labels of the binding's namespace are"))?,
     };
+    let rivals = rivals(caches, &rules, &binding);
     let labelled = labelled(caches, &binding.owner);
-    let limit = rules.credential_limit();
+    let limits = rules.limits();
     let neighbours = neighbours(caches, &rules, &binding, &labelled);
-    let candidate = |binding| candidate(caches, limit, binding);
+    let candidate = |binding| candidate(caches, &limits, binding);
     Ok(Case {
         neighbours: neighbours.into_iter().map(candidate).collect(),
         candidate: candidate(binding),
         labelled,
+        rivals,
         rules,
     })
 }
@@ -78,12 +81,43 @@ fn neighbours(
         .collect()
 }
 
-fn candidate(caches: &Caches, limit: Option<usize>, binding: Binding) -> Candidate {
-    let index = &caches.bindings.index;
+/// The other bindings of any namespace that name the managed identity which a binding chose the name of. A derived name no other
+/// binding can have.
+fn rivals(caches: &Caches, rules: &Rules, binding: &Binding) -> Vec<Rival> {
+    let Ok(spec) = &binding.spec else {
+        return Vec::new();
+    };
+    if spec.name_is_derived() || !matches!(spec.identity, IdentityRef::Managed(_)) {
+        return Vec::new();
+    }
+    let identity = spec.identity_id(&binding.owner, &rules.config);
+    let bindings = &caches.bindings;
+    let found = bindings.index.choosing(&identity.name);
+    let rival = |key: &ObjectRef<WorkloadIdentityBinding>| {
+        let rival = Binding::parse(&*bindings.store.get(key)?, &rules.cluster.id).ok()?;
+        let asked = rival.spec.as_ref().ok();
+        let asked = asked.map(|spec| spec.identity_id(&rival.owner, &rules.config));
+        let names_it = asked.as_ref() == Some(&identity) || rival.recorded.ids_of(&identity).is_some();
+        if rival.owner == binding.owner || !names_it {
+            return None;
+        }
+        let rules = Rules {
+            namespace: namespace(caches, &rival.owner.namespace)?,
+            ..rules.clone()
+        };
+        Some(Rival {
+            candidate: candidate(caches, &rules.limits(), rival),
+            rules,
+        })
+    };
+    found.iter().filter_map(rival).collect()
+}
+
+fn candidate(caches: &Caches, limits: &Limits, binding: Binding) -> Candidate {
     let namespace = binding.owner.namespace.as_str();
-    let before = |limit| index.credentials_before(namespace, &binding.lifecycle.seniority, limit);
+    let seniority = &binding.lifecycle.seniority;
     Candidate {
-        credentials_before: limit.map_or(0, before),
+        used_before: caches.bindings.index.used_before(namespace, seniority, limits),
         binding,
     }
 }
@@ -103,6 +137,16 @@ pub(crate) fn dereference_again(caches: &Caches, slots: &Slots, case: &Case) -> 
     }
     let again = dereference(caches, &cluster, now).ok()?;
     (again.labelled == case.labelled).then_some(again)
+}
+
+/// How much a namespace may have, as far as that is known.
+pub(crate) fn limits(caches: &Caches, namespace: &str) -> Limits {
+    let policies = caches.learned.policies.borrow().clone();
+    let facts = namespace.parse().ok().and_then(|name| self::namespace(caches, &name));
+    policies
+        .zip(facts)
+        .map(|(policies, facts)| policies.limits(&facts))
+        .unwrap_or_default()
 }
 
 fn namespace(caches: &Caches, name: &Namespace) -> Option<NamespaceFacts> {

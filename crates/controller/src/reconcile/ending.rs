@@ -5,7 +5,7 @@ use std::time::Duration;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::binding::{Binding, Finalizer};
 use wio_core::fault::Fault;
-use wio_core::outcome::Outcome;
+use wio_core::outcome::{Outcome, Problem};
 
 use super::context::{Api, Context};
 use super::knowledge::Memory;
@@ -13,12 +13,14 @@ use super::{finalizer, status};
 
 /// The end of a pass.
 pub(super) enum Ended {
-    /// The status says what it came to.
-    Told(Outcome),
+    /// The status says what it came to: these stand between the binding and being ready.
+    Told(Box<Outcome>, Vec<Problem>),
     /// Azure does not want to be asked yet; nothing was done.
     Early(Duration),
     /// The binding is let go.
     LetGo,
+    /// It waits for a place in its lane, and is begun anew then.
+    Queued,
     /// Something changed in the midst of it: it begins anew.
     Overtaken,
 }
@@ -30,8 +32,8 @@ pub(super) async fn told(
     outcome: Outcome,
     memory: &mut Memory,
 ) -> Result<Ended, Fault> {
-    status::write(api, target, &outcome, memory).await?;
-    Ok(Ended::Told(outcome))
+    let problems = status::write(api, target, &outcome, memory).await?;
+    Ok(Ended::Told(Box::new(outcome), problems))
 }
 
 /// Lets a binding go: nothing of it is left, or nothing was ever made, or it is to stay.

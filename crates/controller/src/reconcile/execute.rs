@@ -1,5 +1,7 @@
 //! Carrying out a plan. Every write to Azure is in this file.
 
+use std::time::Duration;
+
 use kube::Client;
 use wio_azure::Azure;
 use wio_core::authorize::Revocable;
@@ -11,10 +13,14 @@ use wio_core::orphaned::{EndMark, Orphaned};
 use wio_core::orphans::Removal;
 use wio_core::plan::{GrantStep, Obstacles, Plan, Revocation};
 
+use super::audit;
 use super::context::Clients;
 use super::footing::Footing;
 use super::knowledge::WrittenAccount;
 use super::service_accounts::{apply, release};
+
+/// How long after an identity of a chosen name was tagged it is looked at again: whoever wrote at the same moment has come to light.
+const SEEN_BY_ALL: Duration = Duration::from_secs(30);
 
 /// The result of carrying out a plan.
 pub(crate) struct Executed {
@@ -22,8 +28,8 @@ pub(crate) struct Executed {
     pub(crate) observed: Observed,
     /// What went wrong.
     pub(crate) faults: Vec<Fault>,
-    /// Whether the world was found to differ from what the plan was made from: it must be read before anything else.
-    pub(crate) plan_was_stale: bool,
+    /// When Azure must be read again because the world was found to differ from what the plan was made from, or may.
+    pub(crate) look_again: Option<Duration>,
     /// Whether what was decided does not hold any more: the steps that were left are not to be carried out.
     pub(crate) overtaken: bool,
     /// The service accounts that were written.
@@ -45,7 +51,7 @@ pub(super) async fn execute(
     let mut executed = Executed {
         observed,
         faults: Vec::new(),
-        plan_was_stale: false,
+        look_again: None,
         overtaken: false,
         written: Vec::new(),
     };
@@ -69,7 +75,9 @@ async fn take_all_away(
     executed: &mut Executed,
 ) -> bool {
     let desired = footing.desired();
-    let target = (&desired.revocable(), &desired.owner().namespace);
+    let revocable = desired.revocable();
+    let (_, reason) = audit::reason(desired);
+    let target = (&revocable, &desired.owner().namespace);
     let mut obstacles = Obstacles::default();
     let mut begun = false;
     for step in steps {
@@ -82,8 +90,16 @@ async fn take_all_away(
             break;
         }
         begun = true;
-        match revoke(clients, target, &step).await {
-            Ok(()) => step.fold(&mut executed.observed),
+        let (done, ids) = audit::carried(revoke(clients, target, &step)).await;
+        match done {
+            Ok(()) => {
+                let why = audit::Why {
+                    identity: revocable.identity(),
+                    reason: &reason,
+                };
+                audit::taken(&step.to_string(), why, &ids);
+                step.fold(&mut executed.observed);
+            }
             Err(fault) => obstacles.meet(&step, fault),
         }
     }
@@ -99,12 +115,21 @@ async fn give_all(
     steps: Vec<GrantStep>,
     executed: &mut Executed,
 ) {
+    let (reason, _) = audit::reason(footing.desired());
     for step in steps {
         if !footing.holds() {
             executed.overtaken = true;
             return;
         }
-        let done = grant(clients, binding, step, executed).await;
+        let what = step.to_string();
+        let (done, ids) = audit::carried(grant(clients, binding, step, executed)).await;
+        if matches!(done, Ok(Progress::Done)) {
+            let why = audit::Why {
+                identity: binding.granted.identity(),
+                reason: &reason,
+            };
+            audit::given(&what, why, &ids);
+        }
         if executed.ends_after(done) {
             return;
         }
@@ -124,7 +149,7 @@ impl Executed {
         match step {
             Ok(Progress::Done) => false,
             Ok(Progress::PlanIsStale) => {
-                self.plan_was_stale = true;
+                self.look_again = Some(Duration::ZERO);
                 true
             }
             Err(fault) => {
@@ -207,10 +232,19 @@ pub(crate) async fn take_away(
         if !is_orphan(step) {
             break;
         }
-        if obstacles.allow(step)
-            && let Err(fault) = revoke(clients, target, step).await
-        {
-            obstacles.meet(step, fault);
+        if !obstacles.allow(step) {
+            continue;
+        }
+        let (done, ids) = audit::carried(revoke(clients, target, step)).await;
+        match done {
+            Ok(()) => {
+                let why = audit::Why {
+                    identity: removal.revocable.identity(),
+                    reason: "its binding is gone without having been deleted",
+                };
+                audit::taken(&step.to_string(), why, &ids);
+            }
+            Err(fault) => obstacles.meet(step, fault),
         }
     }
     obstacles.into_faults()
@@ -230,14 +264,17 @@ async fn grant(
                 .put_identity(granted, &location, &tags)
                 .await
                 .map_err(Fault::Azure)?;
-            executed.observed.identity_written(put.view.facts, put.view.tags);
+            // It was not there when it was looked at, and somebody was faster: whose it is, is to be seen.
             if !put.created {
                 return Ok(Progress::PlanIsStale);
             }
+            executed.observed.identity_written(put.view.facts, put.view.tags);
+            return had(azure, desired, executed).await;
         }
         GrantStep::TagIdentity { tags } => {
             let view = azure.tag_identity(granted, &tags).await.map_err(Fault::Azure)?;
             executed.observed.identity_written(view.facts, view.tags);
+            return had(azure, desired, executed).await;
         }
         GrantStep::PutCredential(credential) => {
             let written = azure.put_credential(granted, &credential).await.map_err(Fault::Azure)?;
@@ -258,6 +295,21 @@ async fn grant(
         }
     }
     Ok(Progress::Done)
+}
+
+/// Makes sure that an identity whose name others may choose is had by this binding, after its tags were written: two that look and
+/// write at once both find it free. The last one to write has it.
+async fn had(azure: &Azure, desired: &DesiredBinding, executed: &mut Executed) -> Result<Progress, Fault> {
+    if desired.identity.name_is_derived() {
+        return Ok(Progress::Done);
+    }
+    executed.look_again = Some(SEEN_BY_ALL);
+    let found = azure.get_identity(desired.granted.identity()).await;
+    match found.map_err(Fault::Azure)? {
+        Some(view) if !desired.owner.owns(&view.tags) => Ok(Progress::PlanIsStale),
+        // What was written a moment ago may not be shown yet; it is looked at again.
+        Some(_) | None => Ok(Progress::Done),
+    }
 }
 
 async fn apply_account(

@@ -1,7 +1,8 @@
 //! Our finalizer: there before the first write to Azure, gone only when Azure confirmed the deletion.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, PartialObjectMeta, Patch, PatchParams};
 use serde_json::json;
 use wio_api::{WorkloadIdentityBinding, keys};
 use wio_core::binding::{Binding, Finalizer};
@@ -10,8 +11,9 @@ use wio_core::fault::Fault;
 use wio_core::verdict::Verdict;
 
 use super::knowledge::Memory;
+use crate::caches::kept::has_more_finalizers;
 use crate::runtime::own_write::OwnWrite;
-use crate::runtime::request::{is_not_found, request};
+use crate::runtime::request::{is_not_found, malformed, request};
 
 /// Sets the finalizer where it must be: before anything is made for a binding, and again when somebody took it off though
 /// something was.
@@ -25,17 +27,16 @@ pub(crate) async fn ensure(
     if !is_needed(binding, verdict) {
         return Ok(());
     }
-    let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-    finalizers.push(keys::FINALIZER.to_owned());
-    let written = write(client, object, &finalizers).await?;
+    let add = |finalizers: &mut Vec<String>| finalizers.push(keys::FINALIZER.to_owned());
+    let written = change(client, object, add).await?;
     memory.written = OwnWrite::of(&written);
-    memory.seen_live = is_as_seen(&written, object);
+    memory.seen_live = is_as_seen(&written.metadata, object);
     Ok(())
 }
 
 /// Whether the API server shows a binding as it was decided about.
-pub(super) fn is_as_seen(shown: &WorkloadIdentityBinding, seen: &WorkloadIdentityBinding) -> bool {
-    let (shown, seen) = (&shown.metadata, &seen.metadata);
+pub(super) fn is_as_seen(shown: &ObjectMeta, seen: &WorkloadIdentityBinding) -> bool {
+    let seen = &seen.metadata;
     shown.uid == seen.uid && shown.generation == seen.generation && shown.deletion_timestamp.is_none()
 }
 
@@ -52,34 +53,62 @@ fn is_needed(binding: &Binding, verdict: &Verdict) -> bool {
 
 /// Takes the finalizer off and lets the deletion go on.
 pub(crate) async fn release(client: &Client, object: &WorkloadIdentityBinding) -> Result<(), Fault> {
-    let mut finalizers = object.metadata.finalizers.clone().unwrap_or_default();
-    finalizers.retain(|finalizer| finalizer != keys::FINALIZER);
-    match write(client, object, &finalizers).await {
+    let remove = |finalizers: &mut Vec<String>| finalizers.retain(|finalizer| finalizer != keys::FINALIZER);
+    match change(client, object, remove).await {
         Err(fault) if is_not_found(&fault) => Ok(()),
         other => other.map(drop),
     }
+}
+
+/// Changes the finalizers: those in the cache, or, where it does not hold all of them, those that stand there now.
+async fn change(
+    client: &Client,
+    object: &WorkloadIdentityBinding,
+    change: impl Fn(&mut Vec<String>),
+) -> Result<PartialObjectMeta<WorkloadIdentityBinding>, Fault> {
+    if !has_more_finalizers(&object.metadata) {
+        return write(client, &object.metadata, change).await;
+    }
+    let live = live(client, &object.metadata).await?;
+    write(client, &live, change).await
+}
+
+/// The binding's metadata as it is now, by a list of it alone: so the operator needs no right that the caches do not need.
+async fn live(client: &Client, metadata: &ObjectMeta) -> Result<ObjectMeta, Fault> {
+    let this = format!("metadata.name={}", metadata.name.as_deref().unwrap_or_default());
+    let read = || "read the binding's finalizers".to_owned();
+    let this = ListParams::default().fields(&this);
+    let found = request(read, api(client, metadata).list_metadata(&this)).await?;
+    let live = found.items.into_iter().map(|found| found.metadata);
+    live.into_iter()
+        .find(|found| found.uid == metadata.uid)
+        .ok_or_else(|| malformed(read(), "it is gone by now"))
+}
+
+fn api(client: &Client, metadata: &ObjectMeta) -> Api<WorkloadIdentityBinding> {
+    Api::namespaced(client.clone(), metadata.namespace.as_deref().unwrap_or_default())
 }
 
 /// The resource version keeps us from writing over a finalizer that someone else set or removed in the meantime, and
 /// from writing to another object of the same name.
 async fn write(
     client: &Client,
-    object: &WorkloadIdentityBinding,
-    finalizers: &[String],
-) -> Result<WorkloadIdentityBinding, Fault> {
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let api: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), namespace);
+    metadata: &ObjectMeta,
+    change: impl Fn(&mut Vec<String>),
+) -> Result<PartialObjectMeta<WorkloadIdentityBinding>, Fault> {
+    let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
+    change(&mut finalizers);
     let patch = Patch::Merge(json!({
-        "metadata": { "resourceVersion": object.metadata.resource_version, "finalizers": finalizers }
+        "metadata": { "resourceVersion": metadata.resource_version, "finalizers": finalizers }
     }));
     let parameters = PatchParams {
         field_manager: Some(keys::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
+    let name = metadata.name.as_deref().unwrap_or_default();
     request(
         || "write the binding's finalizer".to_owned(),
-        api.patch(name, &parameters, &patch),
+        api(client, metadata).patch_metadata(name, &parameters, &patch),
     )
     .await
 }

@@ -1,16 +1,19 @@
 //! What is remembered of each binding between reconciles. All of it may be lost: it saves reads and repeated writes,
 //! and nothing is decided by it that a look at the world would not decide.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wio_core::desired::Desired;
 use wio_core::names::{BindingUid, ServiceAccountName};
-use wio_core::observed::{AzureState, ObservedServiceAccount};
+use wio_core::observed::{AzureState, ObservedServiceAccount, Tags};
 
 use super::clean::Clean;
 use super::errand::NotBefore;
+use super::looks::{Looks, Requests};
+use super::service_accounts::contested::Contested;
 use crate::runtime::jitter::{jittered, within};
 use crate::runtime::own_write::OwnWrite;
 
@@ -39,6 +42,10 @@ pub(crate) struct Memory {
     pub(crate) azure: Knowledge,
     /// What is known of Azure while the binding may have nothing and has nothing.
     pub(crate) clean: Option<Clean>,
+    /// How looks at Azure went.
+    pub(crate) looks: Looks,
+    /// What somebody asked for by an annotation.
+    pub(crate) requests: Requests,
     /// How many reconciles in a row did not come to an end, and for which generation.
     pub(crate) failures: Failures,
     /// Before this Azure does not want to be asked again.
@@ -53,6 +60,10 @@ pub(crate) struct Memory {
     pub(crate) written: Option<OwnWrite>,
     /// The service accounts that were last written, until the cache shows it.
     pub(crate) accounts: BTreeMap<ServiceAccountName, WrittenAccount>,
+    /// The tags that Azure keeps at other values than were written.
+    pub(crate) overruled: Overruled,
+    /// The service accounts that somebody else may change back.
+    pub(crate) contested: Contested,
 }
 
 /// What is known of Azure for one binding.
@@ -66,8 +77,6 @@ pub(crate) enum Knowledge {
     /// Azure as it was last seen or written.
     Known {
         state: AzureState,
-        /// When it was seen, or taken for known.
-        since: Instant,
         /// The next drift check.
         check_at: Instant,
     },
@@ -91,6 +100,13 @@ pub(crate) enum Read<'a> {
 pub(crate) struct Failures {
     generation: i64,
     count: u32,
+}
+
+/// The tags of an identity that Azure keeps at other values than were written, and how long they are not written again.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overruled {
+    tags: BTreeSet<String>,
+    until: Option<Instant>,
 }
 
 /// A service account as our write left it.
@@ -169,6 +185,17 @@ impl Slots {
     }
 }
 
+// === impl Memory ===
+
+impl Memory {
+    /// Hears what somebody asks for by an annotation: Azure is read in this pass, or when its turn comes.
+    pub(crate) fn hear(&mut self, asked: Option<&str>) {
+        if self.requests.heed(asked) {
+            self.azure.invalidate();
+        }
+    }
+}
+
 // === impl Knowledge ===
 
 impl Knowledge {
@@ -183,11 +210,9 @@ impl Knowledge {
     }
 
     fn known(state: AzureState, check_in: Duration) -> Self {
-        let now = Instant::now();
         Self::Known {
             state,
-            since: now,
-            check_at: now + check_in,
+            check_at: Instant::now() + check_in,
         }
     }
 
@@ -196,7 +221,7 @@ impl Knowledge {
         match self {
             Self::Unread => Read::UnlessRecorded,
             Self::Invalid => Read::Now,
-            Self::Known { state, check_at, .. } | Self::Suspect { state, check_at } => {
+            Self::Known { state, check_at } | Self::Suspect { state, check_at } => {
                 if now < *check_at {
                     Read::NotYet(state)
                 } else {
@@ -206,16 +231,14 @@ impl Knowledge {
         }
     }
 
-    /// Puts off a read that was due only because time went by: what is known, unless it is doubted or too old. Reads that fail
-    /// for longer than two intervals more are told.
+    /// Puts off a read that was due only because time went by: what is known, unless it is doubted.
     pub(crate) fn put_off(&mut self, drift_interval: Duration, retry_after: Option<Duration>) -> Option<AzureState> {
-        let Self::Known { state, since, check_at } = self else {
+        const MOST: Duration = Duration::from_mins(5);
+        let Self::Known { state, check_at } = self else {
             return None;
         };
-        if since.elapsed() > drift_interval * 3 {
-            return None;
-        }
-        *check_at = Instant::now() + jittered(drift_interval / 4).max(retry_after.unwrap_or_default());
+        let pause = jittered((drift_interval / 4).min(MOST));
+        *check_at = Instant::now() + pause.max(retry_after.unwrap_or_default());
         Some(state.clone())
     }
 
@@ -228,7 +251,7 @@ impl Knowledge {
     pub(crate) fn suspect(&mut self, time: Duration) {
         let by = Instant::now() + time;
         match std::mem::take(self) {
-            Self::Known { state, check_at, .. } | Self::Suspect { state, check_at } => {
+            Self::Known { state, check_at } | Self::Suspect { state, check_at } => {
                 *self = Self::Suspect {
                     state,
                     check_at: check_at.min(by),
@@ -253,6 +276,29 @@ impl Knowledge {
                 Some(check_at.saturating_duration_since(Instant::now()))
             }
             Self::Unread | Self::Invalid => None,
+        }
+    }
+}
+
+// === impl Overruled ===
+
+impl Overruled {
+    /// Has a binding not insist on them.
+    pub(crate) fn soften(&self, desired: &mut Desired) {
+        let holds = self.until.is_some_and(|until| Instant::now() < until);
+        if let Desired::Bound(bound) = desired
+            && holds
+        {
+            bound.tolerate(&self.tags);
+        }
+    }
+
+    /// Takes in the tags that stand after they were written.
+    pub(crate) fn wrote(&mut self, desired: &mut Desired, present: &Tags, drift_interval: Duration) {
+        if let Desired::Bound(bound) = desired {
+            self.tags = bound.overruled_by(present);
+            self.until = (!self.tags.is_empty()).then(|| Instant::now() + drift_interval);
+            bound.tolerate(&self.tags);
         }
     }
 }
@@ -316,12 +362,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_read_that_is_due_by_time_alone_is_put_off_for_some_intervals() {
+    async fn a_read_that_is_due_by_time_alone_is_put_off() {
         let mut known = Knowledge::read(state(), HOUR);
         tokio::time::advance(HOUR * 2).await;
         assert!(known.put_off(HOUR, None).is_some());
-        tokio::time::advance(HOUR * 2).await;
-        assert!(known.put_off(HOUR, None).is_none());
+        assert_eq!(known.to_read(Instant::now()), Read::NotYet(&state()));
+        assert_eq!(known.to_read(Instant::now() + HOUR / 4), Read::Now);
     }
 
     #[tokio::test(start_paused = true)]
@@ -330,6 +376,28 @@ mod tests {
         known.suspect(Duration::ZERO);
         assert_eq!(known.to_read(Instant::now()), Read::Now);
         assert!(known.put_off(HOUR, None).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn looks_that_are_asked_for_are_spaced_and_none_is_lost() {
+        let mut memory = Memory::default();
+        memory.hear(None);
+        assert_eq!((memory.requests.heeded(), memory.requests.turn()), (None, None));
+        memory.hear(Some("1"));
+        assert_eq!(memory.requests.heeded(), Some("1"));
+        assert!(matches!(memory.azure, Knowledge::Invalid));
+        memory.azure = Knowledge::read(state(), HOUR);
+        tokio::time::advance(Duration::from_secs(4)).await;
+        memory.hear(Some("2"));
+        assert_eq!(memory.requests.heeded(), None);
+        assert_eq!(memory.requests.turn(), Some(Duration::from_secs(6)));
+        assert!(
+            matches!(memory.azure, Knowledge::Known { .. }),
+            "the loop of one is nobody's cost"
+        );
+        tokio::time::advance(Duration::from_secs(6)).await;
+        memory.hear(Some("2"));
+        assert_eq!((memory.requests.heeded(), memory.requests.turn()), (Some("2"), None));
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! One pass over one binding, from the caches to the status.
 
+pub(crate) mod audit;
 mod clean;
 pub(crate) mod context;
 pub(crate) mod crd_guard;
-mod dereference;
+pub(crate) mod dereference;
 mod ending;
 mod errand;
 pub(crate) mod execute;
 mod finalizer;
 mod footing;
 pub(crate) mod knowledge;
+pub(crate) mod lanes;
+mod looks;
 pub(crate) mod observe;
 mod pursue;
 mod schedule;
@@ -20,10 +23,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 use wio_api::{Reason, WorkloadIdentityBinding};
 use wio_core::fault::Fault;
+use wio_core::orphaned::Orphaned;
 use wio_core::outcome::Outcome;
 use wio_core::reasons::{Disposition, disposition};
 use wio_core::verdict::{Verdict, verdict};
@@ -33,6 +38,7 @@ use dereference::{dereference, parse};
 use ending::{Ended, release, told};
 use errand::Errand;
 use knowledge::Memory;
+use lanes::Lane;
 use pursue::{Pursued, pursue, withheld};
 use schedule::{must_wait, next, overtaken, takes_away_first, too_early};
 
@@ -57,10 +63,10 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
             return Ok(Action::requeue(pause));
         }
         let mut errand = None;
-        let problems: Vec<Disposition> = match pass(&object, &ctx, &mut memory).await {
-            Ok(Ended::Told(outcome)) => {
+        let problems: Vec<Disposition> = match Box::pin(pass(&object, &ctx, &mut memory)).await {
+            Ok(Ended::Told(outcome, problems)) => {
                 errand = outcome.desired().map(Errand::of);
-                outcome.problems().iter().map(|problem| problem.disposition).collect()
+                problems.iter().map(|problem| problem.disposition).collect()
             }
             Ok(Ended::Early(pause)) => {
                 ctx.books.slots.put(&uid, memory);
@@ -68,6 +74,10 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
             }
             Ok(Ended::LetGo) => {
                 ctx.books.metrics.reconciled(Reason::Succeeded, started.elapsed());
+                return Ok(Action::await_change());
+            }
+            Ok(Ended::Queued) => {
+                ctx.books.slots.put(&uid, memory);
                 return Ok(Action::await_change());
             }
             Ok(Ended::Overtaken) => {
@@ -90,6 +100,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
     }
     .instrument(span)
     .await
+    .inspect(|_| ctx.books.lanes.hand_on())
 }
 
 /// Passes over a binding once.
@@ -105,13 +116,9 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     let api = &ctx.clients.api;
     let cluster = ctx.caches.learned.cluster();
     let binding = parse(object, &cluster, &ctx.books.slots)?;
+    memory.hear(binding.asks_for_look());
     let lifecycle = binding.lifecycle.clone();
-    let target = status::Target {
-        object,
-        lifecycle: &lifecycle,
-        cluster: &cluster,
-    };
-
+    let target = status::Target::new(object, &lifecycle, &cluster);
     let case = match dereference(&ctx.caches, &cluster, binding) {
         Ok(case) => case,
         Err(undecided) => return told(api, target, Outcome::Held(undecided), memory).await,
@@ -125,33 +132,50 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     {
         return Ok(Ended::Early(pause));
     }
-    let guard = &ctx.clients.crd_guard;
-    let confirmed = guard.confirm(&api.client, &ctx.caches, &case, &verdict).await;
+    let place = Lane::of(&verdict).map(|lane| ctx.books.lanes.enter(lane, &ObjectRef::from_obj(object)));
+    // It is held until the pass has ended.
+    let Some(_place) = place.map_or(Some(None), |place| place.map(Some)) else {
+        return Ok(Ended::Queued);
+    };
+    let confirmed = ctx.clients.crd_guard.confirm(&api.client, &case, &verdict).await;
     finalizer::ensure(&api.client, object, binding, &verdict, memory).await?;
+    let mut announced = None;
     let outcome = match (verdict, confirmed) {
         (Verdict::Hold(blocked), Ok(())) => Outcome::Held(blocked),
         (Verdict::Release, Ok(())) => return release(object, ctx, binding).await,
-        (Verdict::Orphan(orphaned), Ok(())) => match execute::mark_orphan(&ctx.clients.azure, &orphaned).await {
-            Ok(()) => {
-                ctx.books.wake(&orphaned.owner.namespace, &orphaned.successors());
-                return release(object, ctx, binding).await;
-            }
+        (Verdict::Orphan(orphaned), Ok(())) => match leave(ctx, &orphaned).await {
+            Ok(()) => return release(object, ctx, binding).await,
             Err(fault) => Outcome::Unobserved { desired: None, fault },
         },
-        (Verdict::Pursue(desired), Ok(())) => match pursue(object, ctx, &case, *desired, memory).await {
-            Pursued::Outcome(outcome) => outcome,
+        (Verdict::Pursue(desired), Ok(())) => match Box::pin(pursue(object, ctx, &case, *desired, memory)).await {
+            Pursued::Outcome {
+                outcome,
+                announced: written,
+            } => {
+                announced = written;
+                outcome
+            }
             Pursued::Overtaken => return Ok(Ended::Overtaken),
             Pursued::Early(pause) => return Ok(Ended::Early(pause)),
         },
         (verdict, Err(fault)) => withheld(verdict, fault),
     };
-    let outcome = if outcome.is_gone() {
-        match execute::mark_end(&ctx.clients.azure, outcome.mark()).await {
-            Ok(()) => return release(object, ctx, binding).await,
-            Err(fault) => Outcome::Unobserved { desired: None, fault },
-        }
-    } else {
-        outcome
+    if outcome.is_gone() {
+        return match execute::mark_end(&ctx.clients.azure, outcome.mark()).await {
+            Ok(()) => release(object, ctx, binding).await,
+            Err(fault) => told(api, target, Outcome::Unobserved { desired: None, fault }, memory).await,
+        };
+    }
+    let target = status::Target {
+        object: announced.as_deref().unwrap_or(object),
+        ..target
     };
     told(api, target, outcome, memory).await
+}
+
+/// Leaves what an orphaned binding has as it is, marked as left on purpose.
+async fn leave(ctx: &Context, orphaned: &Orphaned) -> Result<(), Fault> {
+    execute::mark_orphan(&ctx.clients.azure, orphaned).await?;
+    ctx.books.wake(&orphaned.owner.namespace, &orphaned.successors());
+    Ok(())
 }

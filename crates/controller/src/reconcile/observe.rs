@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use wio_azure::Azure;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
-use wio_core::desired::{Desired, DesiredBinding};
+use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
 use wio_core::fault::Fault;
 use wio_core::known_state;
 use wio_core::names::{IdentityId, PrincipalId};
@@ -15,6 +15,7 @@ use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAss
 use wio_core::plan::plan;
 use wio_core::reasons::{Disposition, disposition, facts};
 use wio_core::role_assignment_scopes::{self, Last, Need};
+use wio_core::status::FailedLooks;
 
 use super::clean::Clean;
 use super::context::Context;
@@ -30,8 +31,7 @@ enum Source {
 }
 
 /// Observes what a plan needs to know. For what is given, Azure is as remembered until the next drift check is due, as the
-/// status left it after a restart, taken for empty for a new binding with a derived name, and read otherwise. Nothing is taken away
-/// without a read.
+/// status left it after a restart, and read otherwise. Nothing is taken away without a read.
 pub(crate) async fn observe(
     ctx: &Context,
     case: &Case,
@@ -109,7 +109,7 @@ fn is_enough(desired: &Desired, bound: &DesiredBinding, observed: &Observed, gra
     if grants_wait {
         plan.grants.clear();
     }
-    bound.suspended || known_state::is_enough_for(&plan, bound, &observed.azure, signed_in)
+    bound.suspended || known_state::is_enough_for(&plan, &observed.azure, signed_in)
 }
 
 async fn known_or_read(
@@ -134,20 +134,19 @@ async fn known_or_read(
     }
 }
 
-/// The state of Azure that needs no read: of a new binding, or as the status says.
+/// The state of Azure that needs no read, because the status says it.
 fn recorded(ctx: &Context, binding: &Binding, desired: &DesiredBinding) -> Option<(AzureState, Knowledge)> {
-    let interval = ctx.books.slots.drift_interval();
-    if let Some(state) = known_state::new_binding(desired, &binding.recorded) {
-        return Some((state.clone(), Knowledge::read(state, interval)));
-    }
     let state = known_state::from_status(desired, binding)?;
-    Some((state.clone(), Knowledge::after_restart(state, interval)))
+    Some((
+        state.clone(),
+        Knowledge::after_restart(state, ctx.books.slots.drift_interval()),
+    ))
 }
 
-/// The state that is known, when a read that was due only because time went by could not be had.
+/// The state that is known, when a read that was due only because time went by could not be had, and others have not failed for long.
 fn put_off(ctx: &Context, fault: Fault, memory: &mut Memory) -> Result<AzureState, Fault> {
     let disposition = disposition(&fault);
-    if !facts(disposition.reason()).defers_read {
+    if !facts(disposition.reason()).defers_read || !memory.looks.failed().is_none_or(FailedLooks::may_go_on) {
         return Err(fault);
     }
     let retry_after = match disposition {
@@ -169,13 +168,48 @@ async fn read_and_remember(
     desired: &DesiredBinding,
     memory: &mut Memory,
 ) -> Result<AzureState, Fault> {
-    let state = read(&ctx.clients.azure, binding, desired.granted.identity(), Last::No).await?;
-    memory.azure = Knowledge::read(state.clone(), ctx.books.slots.drift_interval());
-    if state.role_assignments.complete().is_none() {
-        // It is looked for again at the next try, and not only when drift is.
-        memory.azure.suspect(Duration::ZERO);
+    let mut state = match read(&ctx.clients.azure, binding, desired.granted.identity(), Last::No).await {
+        Ok(state) => state,
+        Err(fault) => {
+            memory.looks.failed_for(disposition(&fault).reason());
+            return Err(fault);
+        }
+    };
+    let interval = ctx.books.slots.drift_interval();
+    let roles = roles_as_before(&state, memory);
+    if let Some(roles) = roles {
+        state.role_assignments = roles;
+        memory.azure = Knowledge::read(state.clone(), interval);
+        memory.azure.put_off(interval, None);
+    } else {
+        memory.looks.went_well();
+        memory.azure = Knowledge::read(state.clone(), interval);
+        // Somebody else may create it at any moment.
+        if state.identity == ObservedIdentity::Absent && desired.identity == DesiredIdentity::Existing {
+            memory.azure.suspect(Duration::ZERO);
+        }
+        if state.role_assignments.complete().is_none() {
+            // It is looked for again at the next try, and not only when drift is.
+            memory.azure.suspect(Duration::ZERO);
+        }
     }
     Ok(state)
+}
+
+/// The role assignments as they were seen before, where they could not be listed for a reason that puts a look off.
+fn roles_as_before(state: &AzureState, memory: &mut Memory) -> Option<ObservedRoleAssignments> {
+    let (_, unread) = state.role_assignments.unread().next()?;
+    let reason = disposition(&Fault::Azure(unread.why.clone())).reason();
+    let Knowledge::Known { state: before, .. } = &memory.azure else {
+        return None;
+    };
+    let known = before.role_assignments.complete().is_some();
+    if !known || !facts(reason).defers_read {
+        return None;
+    }
+    memory.looks.failed_for(reason);
+    let may_go_on = memory.looks.failed().is_some_and(FailedLooks::may_go_on);
+    may_go_on.then(|| before.role_assignments.clone())
 }
 
 /// The identity and its role assignments as Azure shows them now.

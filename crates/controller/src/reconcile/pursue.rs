@@ -9,7 +9,7 @@ use wio_core::desired::Desired;
 use wio_core::fault::Fault;
 use wio_core::observed::Observed;
 use wio_core::outcome::{Outcome, Reconciled};
-use wio_core::plan::{Plan, gives_up, plan, successors};
+use wio_core::plan::{GrantStep, Plan, gives_up, plan, successors};
 use wio_core::reasons::{Doubt, disposition, facts};
 use wio_core::verdict::Verdict;
 
@@ -29,7 +29,11 @@ const TAKE_AGAIN: Duration = Duration::from_secs(30);
 /// The end of a pursuit.
 pub(super) enum Pursued {
     /// It came to this.
-    Outcome(Outcome),
+    Outcome {
+        outcome: Outcome,
+        /// The binding with what was announced; none when nothing was.
+        announced: Option<Box<WorkloadIdentityBinding>>,
+    },
     /// What was decided does not hold any more: it is to be decided anew, at once.
     Overtaken,
     /// Azure does not want to be asked to give anything for so long; what was to be taken away is.
@@ -42,13 +46,14 @@ pub(super) async fn pursue(
     object: &WorkloadIdentityBinding,
     ctx: &Context,
     case: &Case,
-    desired: Desired,
+    mut desired: Desired,
     memory: &mut Memory,
 ) -> Pursued {
+    memory.overruled.soften(&mut desired);
     let observed = match (observe(ctx, case, &desired, memory).await, too_early(&desired, memory)) {
         (Ok(observed), _) => observed,
         (Err(_), Some(pause)) => return Pursued::Early(pause),
-        (Err(fault), None) => return Pursued::Outcome(unobserved(desired, fault)),
+        (Err(fault), None) => return unobserved(desired, fault).into(),
     };
     let first = plan_for_now(&desired, &observed, memory);
     let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
@@ -57,27 +62,70 @@ pub(super) async fn pursue(
     }
     if !first.has_steps() || suspended {
         wake(ctx, case, &desired, (&observed, &first));
-        return Pursued::Outcome(reconciled(desired, observed, Vec::new()));
+        return reconciled(desired, observed, Vec::new()).into();
     }
-    let Some(desired) = decide_again(ctx, case, &desired) else {
+    let Some(mut desired) = decide_again(ctx, case, &desired) else {
         return Pursued::Overtaken;
     };
-    let footing = Footing::new(ctx, case, &desired);
-    let plan = plan_for_now(&desired, &observed, memory);
-    if let Err(fault) = status::announce(&ctx.clients.api, object, &plan, memory).await {
-        return Pursued::Outcome(unobserved(desired, fault));
+    memory.overruled.soften(&mut desired);
+    let mut plan = plan_for_now(&desired, &observed, memory);
+    let mut contested = memory.contested.hold_back(&mut plan);
+    if !plan.has_steps() {
+        wake(ctx, case, &desired, (&observed, &plan));
+        return reconciled(desired, observed, contested).into();
     }
+    let announced = match status::announce(&ctx.clients.api, object, (&desired, &plan), memory).await {
+        Ok(announced) => announced.map(Box::new),
+        Err(fault) => return unobserved(desired, fault).into(),
+    };
     tell_denied_orphan(&desired);
+    let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
     let executed = execute(&ctx.clients, footing, plan, observed, memory.seen_live).await;
     remember(&executed, memory);
+    see_tags(ctx, &mut desired, (&before.1, &executed), memory);
     wake(ctx, case, &desired, (&before.0, &before.1));
+    let client = &ctx.clients.api.client;
+    let written = executed.written.iter();
+    let written = written.map(|(name, written)| (name, &written.result)).collect();
+    contested.extend(
+        memory
+            .contested
+            .wrote(client, &desired.owner().namespace, written)
+            .await,
+    );
     match too_early(&desired, memory) {
         _ if executed.overtaken => Pursued::Overtaken,
         // What could not be taken away is tried again before that.
         Some(pause) if executed.faults.is_empty() => Pursued::Early(pause),
         Some(pause) => Pursued::Early(pause.min(TAKE_AGAIN)),
-        None => Pursued::Outcome(reconciled(desired, executed.observed, executed.faults)),
+        None => {
+            let faults = executed.faults.into_iter().chain(contested).collect();
+            Pursued::Outcome {
+                outcome: reconciled(desired, executed.observed, faults),
+                announced,
+            }
+        }
+    }
+}
+
+/// Sees which tags Azure keeps at other values: where tags were written, those that stand now are its last word on them.
+fn see_tags(ctx: &Context, desired: &mut Desired, (plan, executed): (&Plan, &Executed), memory: &mut Memory) {
+    let tags = |step: &GrantStep| matches!(step, GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. });
+    let written =
+        plan.grants.iter().any(tags) && executed.faults.is_empty() && executed.look_again != Some(Duration::ZERO);
+    if let (true, Some(present)) = (written, executed.observed.azure.identity.present()) {
+        let interval = ctx.books.slots.drift_interval();
+        memory.overruled.wrote(desired, &present.tags, interval);
+    }
+}
+
+impl From<Outcome> for Pursued {
+    fn from(outcome: Outcome) -> Self {
+        Self::Outcome {
+            outcome,
+            announced: None,
+        }
     }
 }
 
@@ -144,10 +192,8 @@ fn unobserved(desired: Desired, fault: Fault) -> Outcome {
 fn remember(executed: &Executed, memory: &mut Memory) {
     memory.azure.written(&executed.observed.azure);
     memory.accounts.extend(executed.written.iter().cloned());
-    if executed.plan_was_stale {
-        memory.azure.suspect(Duration::ZERO);
-    }
-    for time in executed.faults.iter().filter_map(doubted_after) {
+    let faults = executed.faults.iter().filter_map(doubted_after);
+    for time in executed.look_again.into_iter().chain(faults) {
         memory.azure.suspect(time);
     }
 }

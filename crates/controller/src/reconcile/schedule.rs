@@ -48,13 +48,18 @@ pub(super) fn overtaken(memory: &mut Memory) -> Duration {
     jittered((CACHE_LAG / 5).saturating_mul(1 << doublings).min(MOST))
 }
 
-/// When to look again: as the problems ask, and when the next drift check is due.
+/// When to look again: as the problems ask, when the next drift check is due, and when it is the turn of a look that was asked for.
 pub(super) fn next(
     problems: &[Disposition],
     generation: i64,
     errand: Option<Errand>,
     memory: &mut Memory,
 ) -> Option<Duration> {
+    let due = due(problems, generation, errand, memory);
+    due.into_iter().chain(memory.requests.turn()).min()
+}
+
+fn due(problems: &[Disposition], generation: i64, errand: Option<Errand>, memory: &mut Memory) -> Option<Duration> {
     if problems.is_empty() {
         memory.failures = Failures::default();
         memory.not_before.set(errand, None);

@@ -1,16 +1,16 @@
 //! The one writer of status.
 
-use jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use wio_api::{GROUP, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
 use wio_core::binding::Lifecycle;
 use wio_core::cluster::Cluster;
+use wio_core::desired::Desired;
 use wio_core::fault::Fault;
-use wio_core::outcome::Outcome;
+use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
-use wio_core::status::{Subject, announcing, status, transition};
+use wio_core::status::{Subject, announcing, problems, status, transitions};
 
 use super::context::Api as Kubernetes;
 use super::finalizer::is_as_seen;
@@ -26,48 +26,68 @@ pub(crate) struct Target<'a> {
     pub(crate) cluster: &'a Cluster,
 }
 
-/// Writes the status that an outcome makes, and an Event when Ready changed; nothing when it is what stands there.
+impl<'a> Target<'a> {
+    pub(crate) const fn new(
+        object: &'a WorkloadIdentityBinding,
+        lifecycle: &'a Lifecycle,
+        cluster: &'a Cluster,
+    ) -> Self {
+        Self {
+            object,
+            lifecycle,
+            cluster,
+        }
+    }
+}
+
+/// Writes the status that an outcome makes, and Events of what people are to learn; nothing when it is what stands there. Returns what stands
+/// between the binding and being ready.
 pub(crate) async fn write(
     api: &Kubernetes,
     target: Target<'_>,
     outcome: &Outcome,
     memory: &mut Memory,
-) -> Result<(), Fault> {
+) -> Result<Vec<Problem>, Fault> {
     let previous = target.object.status.as_ref();
     let subject = Subject {
         previous,
         lifecycle: target.lifecycle,
         cluster: target.cluster,
+        heeded: memory.requests.heeded(),
+        failed_looks: memory.looks.failed(),
     };
-    let next = status(subject, outcome, Timestamp::now());
+    let now = (api.clock)();
+    let problems = problems(subject, outcome, now);
+    let next = status(subject, outcome, now);
     if previous == Some(&next) {
-        return Ok(());
+        return Ok(problems);
     }
     match put(&api.client, target.object, &next).await {
         Ok(written) => memory.written = OwnWrite::of(&written),
-        Err(fault) if is_not_found(&fault) => return Ok(()),
+        Err(fault) if is_not_found(&fault) => return Ok(problems),
         Err(fault) => return Err(fault),
     }
-    if let Some(transition) = transition(previous, &next) {
-        api.events.publish(target.object, transition).await;
+    for told in transitions(previous, &next) {
+        api.events.publish(target.object, told).await;
     }
-    Ok(())
+    Ok(problems)
 }
 
-/// Writes down where roles are about to be assigned, before they are, unless it is written down already.
+/// Writes down which identity is about to be created and where roles are about to be assigned, before they are, unless it is
+/// written down already. Returns the binding as it was written.
 pub(crate) async fn announce(
     api: &Kubernetes,
     object: &WorkloadIdentityBinding,
-    plan: &Plan,
+    (desired, plan): (&Desired, &Plan),
     memory: &mut Memory,
-) -> Result<(), Fault> {
-    let Some(next) = announcing(object.status.as_ref(), plan) else {
-        return Ok(());
+) -> Result<Option<WorkloadIdentityBinding>, Fault> {
+    let Some(next) = announcing(object.status.as_ref(), desired.revocable().identity(), plan) else {
+        return Ok(None);
     };
     let written = put(&api.client, object, &next).await?;
     memory.written = OwnWrite::of(&written);
-    memory.seen_live |= is_as_seen(&written, object);
-    Ok(())
+    memory.seen_live |= is_as_seen(&written.metadata, object);
+    Ok(Some(written))
 }
 
 async fn put(

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use wio_core::reasons::{self, Disposition, facts};
+use wio_core::reasons::{self, Disposition};
 
 use crate::runtime::jitter::{jittered, within};
 
@@ -91,7 +91,7 @@ pub(crate) fn pause(problems: &[Disposition], failures: u32) -> Option<Pause> {
     let retry_after = problems.iter().filter_map(asked_for).max();
     let shortest = problems
         .iter()
-        .map(|problem| Backoff::of_reason(facts(problem.reason()).backoff).after(failures))
+        .map(|problem| Backoff::of_reason(problem.backoff()).after(failures))
         .min()?;
     Some(Pause {
         before_retry: shortest.max(retry_after.unwrap_or_default()),

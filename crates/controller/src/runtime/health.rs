@@ -13,6 +13,7 @@ use wio_azure::Azure;
 use wio_core::fault::AzureFault;
 use wio_core::names::ClientId;
 
+use crate::runtime::heartbeat::Heartbeat;
 use crate::runtime::jitter::jittered;
 use crate::runtime::metrics::Metrics;
 
@@ -72,14 +73,6 @@ impl Readiness {
             .retain(|(other, _)| *other != check);
     }
 
-    /// Says why what did not pass yet did not. What passed once is not asked again.
-    pub(crate) fn delayed(&self, check: Check, why: String) {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, what)) = waiting.iter_mut().find(|(other, _)| *other == check) {
-            *what = why;
-        }
-    }
-
     pub(crate) fn failed(&self, check: Check, why: String) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|(other, _)| *other != check);
@@ -100,16 +93,39 @@ impl Readiness {
     }
 }
 
+/// What is served.
+pub(crate) struct Shown {
+    pub(crate) readiness: Readiness,
+    pub(crate) heartbeat: Heartbeat,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// Serves until the future is dropped.
-pub(crate) async fn serve(listener: TcpListener, readiness: Readiness, metrics: Arc<Metrics>) {
+pub(crate) async fn serve(listener: TcpListener, shown: Shown) {
+    let Shown {
+        readiness,
+        heartbeat,
+        metrics,
+    } = shown;
     let router = Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
+        .route("/livez", get(move || async move { liveness(&heartbeat) }))
         .route("/readyz", get(move || async move { readiness.answer() }))
         .route("/metrics", get(move || async move { exposition(&metrics) }));
     // It accepts again after a fault: there is none to return.
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "health and metrics are no longer served");
     }
+}
+
+fn liveness(heartbeat: &Heartbeat) -> Response {
+    if heartbeat.is_alive() {
+        return (StatusCode::OK, "alive\n").into_response();
+    }
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the controller does not come round any more\n",
+    )
+        .into_response()
 }
 
 fn exposition(metrics: &Metrics) -> Response {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::runtime::reflector::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -12,8 +13,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use wio_api::{ConditionType, Reason, WorkloadIdentityBinding};
+use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding, keys};
 use wio_azure::Exchange;
+use wio_core::cluster::IssuerState;
 
 /// The operator's metrics.
 pub(crate) struct Metrics {
@@ -23,6 +25,11 @@ pub(crate) struct Metrics {
     policies: Gauge,
     policy_problems: Gauge,
     orphans: Family<OrphanLabels, Gauge>,
+    pending_revocations: Gauge,
+    oldest_revocation: Gauge,
+    foreign_credentials: Gauge,
+    admission_stale: Gauge,
+    issuer: Family<IssuerLabels, Gauge>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
     requests: Family<RequestLabels, Counter>,
@@ -38,6 +45,11 @@ struct BindingLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OrphanLabels {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct IssuerLabels {
     state: &'static str,
 }
 
@@ -74,6 +86,11 @@ impl Metrics {
             policies: Gauge::default(),
             policy_problems: Gauge::default(),
             orphans: Family::default(),
+            pending_revocations: Gauge::default(),
+            oldest_revocation: Gauge::default(),
+            foreign_credentials: Gauge::default(),
+            admission_stale: Gauge::default(),
+            issuer: Family::default(),
             reconciles: Family::default(),
             // From 1 ms, a reconcile that changes nothing, to 4 minutes, one that waits for Azure's slowest answers.
             reconcile_duration: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
@@ -98,6 +115,32 @@ impl Metrics {
             "orphans",
             "What bindings left that are gone, by what is done about it",
             self.orphans.clone(),
+        );
+        registry.register(
+            "pending_revocations",
+            "Bindings that are deleted or denied and have something yet",
+            self.pending_revocations.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_revocation",
+            "How long the oldest of them has been waiting",
+            Unit::Seconds,
+            self.oldest_revocation.clone(),
+        );
+        registry.register(
+            "foreign_credentials",
+            "Federated credentials on managed identities that are not the operator's",
+            self.foreign_credentials.clone(),
+        );
+        registry.register(
+            "admission_stale",
+            "1 while admission decides by policies as they were, because the merged policy cannot be written",
+            self.admission_stale.clone(),
+        );
+        registry.register(
+            "issuer",
+            "1 for how sure the cluster's issuer is, by the last looks",
+            self.issuer.clone(),
         );
         registry.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
         let about = "How long a reconcile took";
@@ -126,11 +169,24 @@ impl Metrics {
         self.policy_problems.set(i64::try_from(problems).unwrap_or(i64::MAX));
     }
 
+    /// Whether admission decides by policies as they were.
+    pub(crate) fn admission_is_stale(&self, stale: bool) {
+        self.admission_stale.set(i64::from(stale));
+    }
+
     /// How many orphans a sweep left in each state.
     pub(crate) fn orphans(&self, counts: [(&'static str, usize); 3]) {
         for (state, count) in counts {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.orphans.get_or_create(&OrphanLabels { state }).set(count);
+        }
+    }
+
+    /// How sure the cluster's issuer is.
+    pub(crate) fn issuer(&self, now: IssuerState) {
+        for state in IssuerState::ALL {
+            let labels = IssuerLabels { state: state.as_str() };
+            self.issuer.get_or_create(&labels).set(i64::from(state == now));
         }
     }
 
@@ -179,9 +235,16 @@ impl Metrics {
 
     fn count_bindings(&self) {
         let mut counts: BTreeMap<BindingLabels, i64> = BTreeMap::new();
+        let mut revocations = Revocations::default();
+        let mut foreign = 0;
         for binding in self.cache.state() {
             *counts.entry(labels_of(&binding)).or_default() += 1;
+            revocations.count(&binding);
+            foreign += foreign_on_managed(&binding);
         }
+        self.pending_revocations.set(revocations.pending);
+        self.oldest_revocation.set(revocations.age(Timestamp::now()));
+        self.foreign_credentials.set(foreign);
         self.bindings.clear();
         for (labels, count) in counts {
             self.bindings.get_or_create(&labels).set(count);
@@ -213,4 +276,56 @@ fn labels_of(binding: &WorkloadIdentityBinding) -> BindingLabels {
             .find(known)
             .map_or(NOT_YET.reason, |reason| reason.as_str()),
     }
+}
+
+/// The revocations that are not done yet.
+#[derive(Debug, Default)]
+struct Revocations {
+    pending: i64,
+    oldest: Option<Timestamp>,
+}
+
+// === impl Revocations ===
+
+impl Revocations {
+    fn count(&mut self, binding: &WorkloadIdentityBinding) {
+        if let Some(since) = revoked_since(binding) {
+            self.pending += 1;
+            self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
+        }
+    }
+
+    /// How long the oldest has been waiting, in seconds.
+    fn age(&self, now: Timestamp) -> i64 {
+        self.oldest
+            .map_or(0, |oldest| now.duration_since(oldest).as_secs().max(0))
+    }
+}
+
+/// Since when something is to be taken away of what a binding still has.
+fn revoked_since(binding: &WorkloadIdentityBinding) -> Option<Timestamp> {
+    let metadata = &binding.metadata;
+    let status = binding.status.as_ref();
+    if let Some(deleted) = &metadata.deletion_timestamp {
+        let ours = metadata.finalizers.iter().flatten().any(|one| one == keys::FINALIZER);
+        return ours.then_some(deleted.0);
+    }
+    let status =
+        status.filter(|status| !status.federated_credentials.is_empty() || !status.role_assignments.is_empty())?;
+    let denied = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == ConditionType::Authorized.as_str() && condition.status == "False")?;
+    Some(denied.last_transition_time.0)
+}
+
+/// Credentials of anybody else on an identity that is the operator's.
+fn foreign_on_managed(binding: &WorkloadIdentityBinding) -> i64 {
+    let Some(status) = &binding.status else { return 0 };
+    let managed = status
+        .identity
+        .as_ref()
+        .is_some_and(|identity| identity.origin != IdentityOrigin::Referenced);
+    let usage = status.federated_credential_usage.as_ref().filter(|_| managed);
+    usage.map_or(0, |usage| usage.foreign.into())
 }

@@ -3,8 +3,10 @@
 pub(crate) mod backoff;
 pub(crate) mod events;
 pub(crate) mod health;
+pub(crate) mod heartbeat;
 pub(crate) mod jitter;
 pub(crate) mod metrics;
 pub(crate) mod own_write;
+pub(crate) mod patience;
 pub(crate) mod pulse;
 pub(crate) mod request;

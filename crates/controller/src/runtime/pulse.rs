@@ -63,12 +63,9 @@ pub(crate) fn listening(client: Client) -> (Client, Arc<Pulse>) {
         let watch = RESTED_ON.iter().position(|path| request.uri().path() == *path);
         async move {
             let response = client.send(request).await?;
+            // A list that is refused says nothing about what there is.
             let watch = watch.filter(|_| response.status().is_success());
-            let heard = move || {
-                if let Some(watch) = watch {
-                    pulse.heard(watch);
-                }
-            };
+            let heard = move || watch.into_iter().for_each(|watch| pulse.heard(watch));
             heard();
             // Each part of an answer is a sign of life: an event, a bookmark, a page of a list.
             Ok::<_, kube::Error>(response.map(|body| {

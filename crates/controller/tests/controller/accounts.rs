@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::{Instant, sleep};
 use wio_api::{Reason, ServiceAccountOrigin, keys};
 use wio_testkit::fixtures::{binding, service_account};
 
@@ -93,6 +96,40 @@ async fn an_annotation_edited_by_hand_is_reported_with_who_did_it() {
     .await;
 }
 
+/// A conflict was mended, another service account got one, and `kubectl describe` went on telling of the first.
+#[tokio::test(start_paused = true)]
+async fn each_event_names_the_service_account_that_it_is_about() {
+    story(async |world| {
+        let accounts = ["orders", "invoices"];
+        let both = binding(NAMESPACE, "orders").managed().service_account("orders");
+        world.create(both.service_account("invoices"));
+        world.ready("orders").await;
+        for account in accounts {
+            world.edit_account(account, |object| {
+                annotate(object, keys::CLIENT_ID_ANNOTATION, FOREIGN_CLIENT_ID);
+            });
+            world.says("orders", Reason::ServiceAccountConflict).await;
+            world.edit_account(account, |object| {
+                let annotations = object["metadata"]["annotations"].as_object_mut().unwrap();
+                annotations.remove(keys::CLIENT_ID_ANNOTATION);
+            });
+            world.ready("orders").await;
+        }
+        let named = |account: &str| {
+            let notes = world.notes("ServiceAccountConflict");
+            let name = format!("service account {account}:");
+            notes.iter().filter(|note| note.contains(&name)).count()
+        };
+        assert_eq!(
+            accounts.map(named),
+            [1, 1],
+            "{:?}",
+            world.notes("ServiceAccountConflict")
+        );
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_annotation_edited_by_hand_is_mended_when_the_spec_says_so() {
     story(async |world| {
@@ -128,10 +165,60 @@ async fn a_client_id_that_somebody_set_first_is_a_conflict_and_the_other_account
         let conflict = world.says("orders", Reason::ServiceAccountConflict).await;
         assert!(message(&conflict).contains("\"helm\""), "{}", message(&conflict));
         assert!(world.annotation("invoices", keys::CLIENT_ID_ANNOTATION).is_some());
+        let trusted: Vec<_> = world
+            .identity()
+            .credentials
+            .into_iter()
+            .filter_map(|one| one.subject)
+            .collect();
+        assert_eq!(trusted, ["system:serviceaccount:shop:invoices"]);
         world.edit("orders", |object| {
             object["spec"]["serviceAccounts"][0]["conflictPolicy"] = json!("Force");
         });
         world.ready("orders").await;
+    })
+    .await;
+}
+
+/// Whoever did what the message asks for was told the same for ten minutes: nothing that carries no label was watched.
+#[tokio::test(start_paused = true)]
+async fn a_conflict_that_is_given_up_is_noticed_at_once() {
+    story(async |world| {
+        let mine = || service_account(NAMESPACE, "orders").label("app", "orders");
+        let taken = mine().annotation(keys::CLIENT_ID_ANNOTATION, FOREIGN_CLIENT_ID);
+        world.cluster.apply_as("helm", taken.build(), false).unwrap();
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.says("orders", Reason::ServiceAccountConflict).await;
+        sleep(Duration::from_hours(1)).await;
+        world.cluster.apply_as("helm", mine().build(), false).unwrap();
+        let given_up = Instant::now();
+        world.ready("orders").await;
+        assert!(given_up.elapsed() < Duration::from_secs(5), "{:?}", given_up.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn service_accounts_that_no_binding_names_wake_nobody() {
+    story(async |world| {
+        let taken = service_account(NAMESPACE, "orders").annotation(keys::CLIENT_ID_ANNOTATION, FOREIGN_CLIENT_ID);
+        world.cluster.apply_as("helm", taken.build(), false).unwrap();
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.says("orders", Reason::ServiceAccountConflict).await;
+        sleep(Duration::from_hours(1)).await;
+        world.forget_requests();
+        for n in 0..100 {
+            world
+                .cluster
+                .seed(service_account(NAMESPACE, &format!("other-{n}")).build());
+        }
+        sleep(Duration::from_secs(30)).await;
+        let reads = world.cluster.requests();
+        let reads: Vec<_> = reads
+            .iter()
+            .filter(|request| request.path.ends_with("serviceaccounts/orders"))
+            .collect();
+        assert!(reads.len() <= 1, "{reads:#?}");
     })
     .await;
 }
@@ -270,9 +357,22 @@ async fn a_service_account_has_one_binding() {
             "{}",
             message(&refused)
         );
+        let trusted = |world: &World| {
+            let snapshot = world.azure.snapshot();
+            let credentials = snapshot.identities.iter().map(|identity| identity.credentials.len());
+            credentials.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            trusted(world).iter().sum::<usize>(),
+            1,
+            "what is stalled for it is not trusted"
+        );
+        let waits = &condition(&refused, "FederatedCredentialsReady").message;
+        assert!(waits.ends_with("this waits for ServiceAccountsReady."), "{waits}");
         world.delete("first");
         world.gone("first").await;
         world.ready("second").await;
+        assert_eq!(trusted(world), [1]);
     })
     .await;
 }
@@ -291,12 +391,87 @@ async fn a_mark_that_somebody_put_on_anothers_service_account_lets_go_of_nothing
         world.edit_account("orders", |object| {
             object["metadata"]["labels"][keys::BOUND_BY_LABEL] = json!(second);
         });
-        // Long before the first one's next look mends the mark.
         tokio::time::sleep(DRIFT / 3).await;
         assert_eq!(world.annotation("orders", keys::CLIENT_ID_ANNOTATION), client_id);
-        assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
+        let lets_go = |write: &wio_testkit::ApiRequest| {
+            write.resource == "serviceaccounts"
+                && write.body["metadata"]["annotations"][keys::CLIENT_ID_ANNOTATION].is_null()
+        };
+        assert!(
+            !world.cluster_writes().iter().any(lets_go),
+            "{:?}",
+            world.cluster_writes()
+        );
         tokio::time::sleep(DRIFT * 2).await;
         world.ready("first").await;
     })
     .await;
+}
+
+const LIFETIME: &str = "azure.workload.identity/service-account-token-expiration";
+
+/// Charts put it there by default. The operator wrote the service account anew at each look, and two bindings took the label
+/// from each other.
+#[tokio::test(start_paused = true)]
+async fn a_lifetime_of_tokens_that_somebody_else_wrote_is_not_ours_to_mend() {
+    story(async |world| {
+        let of_helm = || {
+            service_account(NAMESPACE, "orders")
+                .annotation(LIFETIME, "3600")
+                .build()
+        };
+        world.cluster.apply_as("helm", of_helm(), false).unwrap();
+        let id = world.foreign_identity(SHARED_GROUP, "payments", Vec::new());
+        for name in ["one", "two"] {
+            let bound = binding(NAMESPACE, name).existing(&id).service_account("orders");
+            world.create(bound.not_created());
+            world.ready(name).await;
+        }
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        world.forget_requests();
+        tokio::time::sleep(DRIFT * 2).await;
+        assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
+        world.delete("one");
+        world.gone("one").await;
+        world.ready("two").await;
+        assert_eq!(world.annotation("orders", LIFETIME).as_deref(), Some("3600"));
+        assert!(world.annotation("orders", keys::CLIENT_ID_ANNOTATION).is_some());
+    })
+    .await;
+}
+
+/// The two wrote as fast as the API server answers, and nobody was told.
+#[tokio::test(start_paused = true)]
+async fn a_writer_that_puts_its_own_back_each_time_meets_growing_pauses_and_is_named() {
+    let mut world = World::new();
+    world.start().await;
+    world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+    world.ready("orders").await;
+    world.forget_requests();
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed() < Duration::from_mins(1) {
+        if world.annotation("orders", keys::CLIENT_ID_ANNOTATION).is_some() {
+            world.edit_account("orders", |object| {
+                let annotations = object["metadata"]["annotations"].as_object_mut().unwrap();
+                annotations.remove(keys::CLIENT_ID_ANNOTATION);
+                annotations.insert("note".to_owned(), json!(begun.elapsed().as_millis().to_string()));
+            });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let is_of_accounts = |request: &&wio_testkit::ApiRequest| request.resource == "serviceaccounts";
+    let writes = world.cluster_writes();
+    let writes = writes.iter().filter(is_of_accounts).count();
+    assert!((3..10).contains(&writes), "{writes} writes in a minute");
+    let told = world.says("orders", Reason::ServiceAccountConflict).await;
+    for part in ["test-user", "service account orders", "back each time"] {
+        assert!(message(&told).contains(part), "{}", message(&told));
+    }
+    let warnings = |world: &World| {
+        let events = world.events();
+        events.iter().filter(|event| event.starts_with("Warning")).count()
+    };
+    assert_eq!(warnings(&world), 1, "{:?}", world.events());
+    world.ready("orders").await;
+    world.settle().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use wio_api::{Reason, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
 use wio_azure_sim::IdentityId;
 use wio_testkit::fixtures::{binding, policy};
@@ -186,4 +186,47 @@ async fn a_limit_of_credentials_counts_what_older_bindings_of_the_namespace_hold
         world.ready("invoices").await;
     })
     .await;
+}
+
+/// An older binding that grew left its namespace over the limit until the newer one's next drift check, and a freed place woke nobody.
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_room_in_the_namespace_is_decided_about_when_there_is_and_whoever_has_none_any_more_too() {
+    story(async |world| {
+        let limit = policy("limit").namespace(NAMESPACE).max_federated_credentials(2);
+        world.cluster.seed(limit.build());
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.ready("orders").await;
+        sleep(Duration::from_secs(2)).await;
+        world.create(binding(NAMESPACE, "invoices").managed().service_account("invoices"));
+        world.ready("invoices").await;
+        let soon = Instant::now() + Duration::from_secs(10);
+        let grow = |names: &'static [&'static str]| {
+            move |object: &mut Value| {
+                let accounts: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+                object["spec"]["serviceAccounts"] = json!(accounts);
+            }
+        };
+        world.edit("orders", grow(&["orders", "mails"]));
+        let full = world.says("invoices", Reason::NotPermitted).await;
+        assert!(
+            message(&full).contains("older bindings hold them all"),
+            "{}",
+            message(&full)
+        );
+        world.until("its trust is gone", |world| credentials(world) == 2).await;
+        world.edit("orders", grow(&["orders"]));
+        world.ready("invoices").await;
+        assert!(Instant::now() < soon, "nobody waited for a drift check");
+    })
+    .await;
+}
+
+fn credentials(world: &World) -> usize {
+    world
+        .azure
+        .snapshot()
+        .identities
+        .iter()
+        .map(|identity| identity.credentials.len())
+        .sum()
 }

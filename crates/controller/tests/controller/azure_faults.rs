@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use wio_api::Reason;
+use wio_api::{Reason, WorkloadIdentityBinding};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::binding;
 
@@ -47,6 +47,100 @@ async fn a_missing_permission_is_said_and_heals_when_it_is_granted() {
         world.azure.clear_faults();
         world.ready("orders").await;
         assert_whole(world);
+    })
+    .await;
+}
+
+fn ask_for_a_look(world: &World, value: &str) {
+    world.edit("orders", |object| {
+        object["metadata"]["annotations"] = serde_json::json!({ wio_api::keys::RECONCILE_AT_ANNOTATION: value });
+    });
+}
+
+/// Whoever had mended what the status asks for could only wait for ten minutes or have the operator restarted.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_asked_for_is_taken_at_once_also_of_what_is_stalled() {
+    story(async |world| {
+        world
+            .azure
+            .inject(Fault::any().forever().respond(403, "AuthorizationFailed"));
+        create_orders(world);
+        world.says("orders", Reason::AuthorizationFailed).await;
+        sleep(Duration::from_hours(1)).await;
+        world.azure.clear_faults();
+        let cured = Instant::now();
+        ask_for_a_look(world, "now");
+        let ready = world.ready("orders").await;
+        assert!(cured.elapsed() < Duration::from_secs(5), "{:?}", cured.elapsed());
+        assert_eq!(ready.status.unwrap().last_handled_reconcile_at.as_deref(), Some("now"));
+        assert_whole(world);
+    })
+    .await;
+}
+
+/// It is everybody's budget that is spent.
+#[tokio::test(start_paused = true)]
+async fn looks_that_are_asked_for_all_the_time_are_taken_now_and_then() {
+    story(async |world| {
+        create_orders(world);
+        world.ready("orders").await;
+        sleep(Duration::from_mins(1)).await;
+        world.forget_requests();
+        for n in 0..600 {
+            ask_for_a_look(world, &n.to_string());
+            sleep(Duration::from_millis(100)).await;
+        }
+        let looks = world
+            .asked()
+            .iter()
+            .filter(|line| line.starts_with("GET identity:"))
+            .count();
+        assert!((5..=8).contains(&looks), "{looks} in a minute");
+        let heeded = |world: &World| world.binding("orders").status.unwrap().last_handled_reconcile_at;
+        world
+            .until("the last one is taken", |world| heeded(world).as_deref() == Some("599"))
+            .await;
+        // A restart takes none again.
+        world.crash().await;
+        world.forget_requests();
+        world.start().await;
+        sleep(Duration::from_secs(20)).await;
+        let looks = world
+            .asked()
+            .iter()
+            .filter(|line| line.starts_with("GET identity:"))
+            .count();
+        assert_eq!(looks, 0, "{:?}", world.asked());
+    })
+    .await;
+}
+
+/// The operator's own finalizer had it try again within 30 ms.
+#[tokio::test(start_paused = true)]
+async fn the_first_failure_is_paused_after_like_any_other() {
+    story(async |world| {
+        world.azure.inject(
+            Fault::on("PUT")
+                .forever()
+                .respond(409, "MissingSubscriptionRegistration"),
+        );
+        create_orders(world);
+        let told = world.says("orders", Reason::ProviderNotRegistered).await;
+        assert_eq!(condition(&told, "Stalled").status, "True");
+        for kind in ["Ready", "IdentityReady"] {
+            let condition = condition(&told, kind);
+            assert_eq!(condition.reason, "ProviderNotRegistered", "{kind}");
+            assert!(
+                condition.message.contains("az provider register"),
+                "{}",
+                condition.message
+            );
+        }
+        sleep(Duration::from_secs(5)).await;
+        let tries = world.asked().iter().filter(|line| line.starts_with("PUT")).count();
+        assert_eq!(tries, 1, "{:?}", world.asked());
+        world.azure.clear_faults();
+        world.ready("orders").await;
     })
     .await;
 }
@@ -107,7 +201,7 @@ async fn another_writer_is_waited_for() {
         world.ready("orders").await;
         assert_whole(world);
         assert!(
-            world.asked().iter().all(|line| !line.starts_with("GET")),
+            world.asked()[1..].iter().all(|line| !line.starts_with("GET")),
             "{:?}",
             world.asked()
         );
@@ -205,4 +299,44 @@ async fn one_bindings_trouble_does_not_slow_another() {
         world.ready("sick").await;
     })
     .await;
+}
+
+/// Each hung for most of a minute in one of a few places for all, and another team's revocation did not happen in a day.
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_hangs_keeps_no_other_waiting() {
+    let mut world = World::new();
+    world.cluster.create_namespace("bank");
+    world.start().await;
+    let of_bank = |name: &str| binding("bank", name).managed().service_account(name);
+    let is_ready = |binding: &WorkloadIdentityBinding| {
+        find_condition(binding, "Ready").is_some_and(|ready| ready.status == "True")
+    };
+    world.create(of_bank("first"));
+    world.cluster.wait_for("bank", "first", is_ready).await;
+    let hanging = Fault::on("PUT").kind(ResourceKind::Identity).path("wib-shop-");
+    world.azure.inject(hanging.forever().hang());
+    for n in 0..200 {
+        world.create(
+            binding(NAMESPACE, &format!("b{n}"))
+                .managed()
+                .service_account(&format!("a{n}")),
+        );
+    }
+    sleep(Duration::from_secs(5)).await;
+    let begun = Instant::now();
+    world.cluster.delete::<WorkloadIdentityBinding>("bank", "first");
+    world
+        .cluster
+        .wait_gone::<WorkloadIdentityBinding>("bank", "first")
+        .await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "trust went after {took:?}");
+    world.create(of_bank("second"));
+    world.cluster.wait_for("bank", "second", is_ready).await;
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "a new one was ready after {took:?}");
+    world.azure.clear_faults();
+    for n in 0..200 {
+        world.ready(&format!("b{n}")).await;
+    }
 }

@@ -1,5 +1,6 @@
 use k8s_openapi::api::core::v1::Namespace;
-use wio_api::{DeletionPolicy, Reason, keys};
+use serde_json::json;
+use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBinding, keys};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::{binding, policy};
 use wio_testkit::{Effect, Verb};
@@ -117,8 +118,8 @@ async fn what_was_orphaned_is_taken_up_by_a_binding_of_the_same_name() {
     .await;
 }
 
-/// The identity of a new binding is presumed absent. When it is there after all, with the trust of an earlier binding,
-/// the first write shows it, and what nobody wants any more must not outlive Ready.
+/// The identity of a new binding may be there, with the trust of an earlier binding. What nobody wants any more must not outlive
+/// Ready.
 #[tokio::test(start_paused = true)]
 async fn trust_that_an_orphaned_binding_left_ends_before_its_successor_is_ready() {
     story(async |world| {
@@ -137,7 +138,7 @@ async fn trust_that_an_orphaned_binding_left_ends_before_its_successor_is_ready(
         assert_eq!(subjects, ["system:serviceaccount:shop:orders"]);
         assert_eq!(
             world.asked()[..3],
-            ["PUT identity: 200", "GET identity: 200", "GET credentials: 200"]
+            ["GET identity: 200", "GET credentials: 200", "DELETE credential: 200"]
         );
     })
     .await;
@@ -175,6 +176,27 @@ async fn a_deletion_that_azure_refuses_keeps_the_finalizer_and_says_why() {
             let left = if kind == ResourceKind::Credential { 2 } else { 0 };
             assert_eq!(world.identity().credentials.len(), left, "the identity goes last");
             assert!(world.account("orders").is_none(), "and nothing else waits for it");
+            world.azure.clear_faults();
+            world.gone("orders").await;
+            assert!(!world.has_identity());
+        })
+        .await;
+    }
+}
+
+/// A cloud that lacks the api-version answers every request with 404, and everything stands.
+#[tokio::test(start_paused = true)]
+async fn a_404_that_does_not_mean_gone_keeps_the_finalizer() {
+    for method in ["GET", "DELETE"] {
+        story(async |world| {
+            ready_orders(world, DeletionPolicy::Delete).await;
+            let lacking = Fault::on(method).forever().respond(404, "InvalidResourceType");
+            world.azure.inject(lacking);
+            world.delete("orders");
+            tokio::time::sleep(DRIFT).await;
+            let kept = world.binding("orders");
+            assert!(message(&kept).contains("InvalidResourceType"), "{}", message(&kept));
+            assert!(world.has_identity());
             world.azure.clear_faults();
             world.gone("orders").await;
             assert!(!world.has_identity());
@@ -311,7 +333,35 @@ async fn a_binding_that_was_never_bound_goes_at_once() {
         world.says("orders", Reason::Suspended).await;
         world.delete("orders");
         world.gone("orders").await;
-        assert_eq!(world.asked(), [""; 0]);
+        assert_eq!(
+            world.asked(),
+            ["GET identity: 404"],
+            "and nothing to look for at its end"
+        );
+    })
+    .await;
+}
+
+/// Such a list is not kept in memory, and must not be written over with what is.
+#[tokio::test(start_paused = true)]
+async fn the_finalizers_of_others_stay_however_long_they_are() {
+    story(async |world| {
+        let others: Vec<String> = (0..60).map(|n| format!("example.com/{n}-{}", "x".repeat(40))).collect();
+        let mut orders = binding(NAMESPACE, "orders").managed().service_account("orders");
+        for finalizer in &others {
+            orders = orders.finalizer(finalizer);
+        }
+        world.create(orders);
+        let ready = world.ready("orders").await;
+        let finalizers = |binding: &WorkloadIdentityBinding| binding.metadata.finalizers.clone().unwrap_or_default();
+        let with_ours = [others.clone(), vec![keys::FINALIZER.to_owned()]].concat();
+        assert_eq!(finalizers(&ready), with_ours);
+        world.delete("orders");
+        let is_released = |world: &World| finalizers(&world.binding("orders")) == others;
+        world.until("ours is taken off", is_released).await;
+        assert!(!world.has_identity());
+        world.edit("orders", |object| object["metadata"]["finalizers"] = json!([]));
+        world.gone("orders").await;
     })
     .await;
 }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use wio_api::{
+    EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy,
+    keys,
+};
 use wio_azure_sim::IdentityId;
 use wio_testkit::fixtures::{binding, policy};
 use wio_testkit::{Effect, Matcher, Verb, kstatus};
@@ -213,6 +216,71 @@ async fn a_deleted_definition_of_policies_takes_no_trust_away() {
     .await;
 }
 
+/// The word that a message asks for.
+fn word(message: &str) -> String {
+    let (_, rest) = message.split_once("confirm-loss=").expect(message);
+    rest.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+fn confirm_loss(world: &World, value: &str) {
+    world
+        .cluster
+        .edit::<WorkloadIdentityEffectivePolicy>("", EFFECTIVE_POLICY_NAME, |object| {
+            object["metadata"]["annotations"] = json!({ keys::CONFIRM_LOSS_ANNOTATION: value });
+        });
+}
+
+/// A tool that prunes deletes one by one, and a denial used to look at the policies of its beginning only.
+#[tokio::test(start_paused = true)]
+async fn policies_that_are_deleted_one_by_one_take_no_trust_away() {
+    for gap in [1, 20, 100, 300, 1000, 10_000] {
+        story(async |world| {
+            let count = 8;
+            for n in 0..count {
+                let id = world.foreign_identity(OTHER_GROUP, &format!("app-{n}"), Vec::new());
+                let policy = policy(&format!("app-{n}")).namespace(NAMESPACE);
+                world.cluster.seed(policy.existing(&id).build());
+                let name = format!("app-{n}");
+                world.create(binding(NAMESPACE, &name).existing(&id).service_account(&name));
+                world.ready(&name).await;
+            }
+            world.forget_requests();
+            for n in 0..count {
+                world.cluster.delete::<WorkloadIdentityPolicy>("", &format!("app-{n}"));
+                sleep(Duration::from_millis(gap)).await;
+            }
+            withheld(world, "app-0").await;
+            sleep(A_WHILE).await;
+            nothing_was_written_to_azure(world);
+            assert_eq!(credentials(world), count, "{gap} ms apart");
+        })
+        .await;
+    }
+}
+
+/// Deleted and created anew by a forced replacement or a re-install: minutes without a token for everybody who relied on it.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_replaced_takes_no_trust_away() {
+    story(async |world| {
+        two_bindings_by_two_policies(world).await;
+        let mut payments: WorkloadIdentityPolicy = world.cluster.get("", "payments").unwrap();
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        let undecided = world.says("payments", Reason::NotDecided).await;
+        assert!(
+            message(&undecided).contains("payments disappeared a moment ago"),
+            "{}",
+            message(&undecided)
+        );
+        payments.metadata.resource_version = None;
+        payments.metadata.uid = None;
+        world.cluster.seed(payments);
+        world.ready("payments").await;
+        sleep(A_WHILE).await;
+        nothing_was_written_to_azure(world);
+    })
+    .await;
+}
+
 /// An etcd that was restored from an old backup looks like this.
 #[tokio::test(start_paused = true)]
 async fn policies_that_vanish_together_take_no_trust_away_not_even_after_a_restart() {
@@ -223,11 +291,7 @@ async fn policies_that_vanish_together_take_no_trust_away_not_even_after_a_resta
         world.cluster.expire_watches();
         for name in ["orders", "payments"] {
             let message = withheld(world, name).await;
-            for part in [
-                "payments, shared",
-                "create one WorkloadIdentityPolicy",
-                "is not permitted",
-            ] {
+            for part in ["payments, shared", "confirm-loss=", "is not permitted"] {
                 assert!(message.contains(part), "{part}: {message}");
             }
         }
@@ -240,7 +304,12 @@ async fn policies_that_vanish_together_take_no_trust_away_not_even_after_a_resta
         nothing_was_written_to_azure(world);
         assert_eq!(credentials(world), 2);
 
+        // A new policy says nothing about the end of the others, and the word of another loss neither.
         world.cluster.seed(policy("none").build());
+        confirm_loss(world, "another");
+        sleep(A_WHILE).await;
+        nothing_was_written_to_azure(world);
+        confirm_loss(world, &word(&withheld(world, "orders").await));
         for name in ["orders", "payments"] {
             world.says(name, Reason::NotPermitted).await;
         }
@@ -344,6 +413,7 @@ async fn nothing_is_taken_away_while_the_definitions_cannot_be_read() {
         fault.remove();
         world.gone("orders").await;
         assert_eq!(credentials(world), 0);
+        world.says("payments", Reason::NotPermitted).await;
     })
     .await;
 }

@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use serde_json::json;
-use wio_api::{Reason, keys};
-use wio_azure_sim::Fault;
+use tokio::time::sleep;
+use wio_api::{ManagedIdentity, Reason, keys};
+use wio_azure_sim::{Fault, TagPolicy};
 use wio_testkit::fixtures::binding;
 
 use crate::world::*;
@@ -99,6 +102,13 @@ async fn an_identity_that_was_deleted_is_made_anew_and_the_service_accounts_foll
                 .all(|account| world.annotation(account, keys::CLIENT_ID_ANNOTATION).as_ref() == Some(&client_id))
         };
         world.until("the service accounts follow", follow).await;
+        let told = |world: &World| world.events().contains(&"Warning ClientIdChanged".to_owned());
+        world.until("whoever restarts pods learns of it", told).await;
+        let notes = world.notes("ClientIdChanged");
+        assert!(
+            notes.len() == 1 && notes[0].contains(&client_id) && notes[0].contains("restart"),
+            "{notes:?}"
+        );
     })
     .await;
 }
@@ -197,6 +207,8 @@ async fn a_look_that_azure_is_too_busy_for_is_put_off_and_the_binding_stays_read
             .count();
         assert_eq!(failed, 3, "{:?}", world.asked());
         assert_eq!(world.events().len(), 1, "Ready did not change: {:?}", world.events());
+        let said = |world: &World| message(&world.binding("orders")).contains("cannot be looked at");
+        world.until("a look went well", |world| !said(world)).await;
     })
     .await;
 }
@@ -208,9 +220,98 @@ async fn looks_that_fail_for_long_are_told() {
         world
             .azure
             .inject(Fault::on("GET").forever().respond(503, "ServerBusy"));
+        let said = |world: &World| message(&world.binding("orders")).contains("cannot be looked at");
+        world.until("Ready says so", said).await;
+        let begun = tokio::time::Instant::now();
+        assert_eq!(condition(&world.binding("orders"), "Ready").status, "True");
         world.says("orders", Reason::AzureUnavailable).await;
+        let lasted = begun.elapsed().as_secs() / 60;
+        assert!((28..45).contains(&lasted), "{lasted} minutes");
         world.azure.clear_faults();
         world.ready("orders").await;
+    })
+    .await;
+}
+
+fn tag_policy(world: &World, tag: &str, value: &str) {
+    world.azure.reconfigure(|config| {
+        config.tag_policies = vec![TagPolicy {
+            scope: format!("/subscriptions/{SUBSCRIPTION}"),
+            tag: tag.to_owned(),
+            value: Some(value.to_owned()),
+        }];
+    });
+}
+
+fn writes(world: &World) -> usize {
+    world.azure.requests().iter().filter(|request| request.writes).count()
+}
+
+/// It was written 120 times an hour, and the binding was never ready, though its tokens worked.
+#[tokio::test(start_paused = true)]
+async fn a_tag_that_an_azure_policy_sets_back_is_told_and_written_once_an_interval() {
+    let mut world = World::new();
+    world.start().await;
+    tag_policy(&world, "env", "prod");
+    let tags = BTreeMap::from([("env".to_owned(), "dev".to_owned())]);
+    let identity = ManagedIdentity {
+        tags,
+        ..ManagedIdentity::default()
+    };
+    world.create(
+        binding(NAMESPACE, "orders")
+            .managed_as(identity)
+            .service_account("orders"),
+    );
+    let ready = world.ready("orders").await;
+    let told = &condition(&ready, "IdentityReady").message;
+    assert!(told.contains("another value of tag env"), "{told}");
+    world.forget_requests();
+    sleep(DRIFT * 4).await;
+    assert!(
+        (1..=5).contains(&writes(&world)),
+        "{} writes in four intervals",
+        writes(&world)
+    );
+    world.ready("orders").await;
+    world.azure.reconfigure(|config| config.tag_policies.clear());
+    let is_dev = |world: &World| world.identity().tags.get("env").map(String::as_str) == Some("dev");
+    world.until("the tag is as it was asked for", is_dev).await;
+    world.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_by_which_an_identity_is_ours_and_that_an_azure_policy_rewrites_are_no_hot_loop() {
+    let mut world = World::new();
+    world.start().await;
+    tag_policy(&world, "workloadidentity.dev-binding", "somebody/else");
+    world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+    world.says("orders", Reason::IdentityNotOwned).await;
+    world.forget_requests();
+    sleep(DRIFT * 2).await;
+    assert!(writes(&world) <= 2, "{} writes in two intervals", writes(&world));
+    world.says("orders", Reason::IdentityNotOwned).await;
+}
+
+/// Its neighbour's credential keeps what the status says from being enough, so a look is due at the start, and Azure is away.
+#[tokio::test(start_paused = true)]
+async fn an_operator_that_starts_while_azure_is_away_turns_nothing_that_works_to_false() {
+    story(async |world| {
+        let foreign = vec![foreign_credential("github", "repo:contoso/orders:ref:refs/heads/main")];
+        let id = world.foreign_identity(SHARED_GROUP, "billing", foreign);
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        world.crash().await;
+        world
+            .azure
+            .inject(Fault::on("GET").forever().respond(503, "ServerBusy"));
+        world.start().await;
+        let said = |world: &World| message(&world.binding("orders")).contains("cannot be looked at");
+        world.until("Ready says so", said).await;
+        tokio::time::sleep(std::time::Duration::from_mins(20)).await;
+        assert_eq!(condition(&world.binding("orders"), "Ready").status, "True");
+        world.azure.clear_faults();
+        world.until("a look went well", |world| !said(world)).await;
     })
     .await;
 }

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 use wio_api::{IdentityOrigin, Reason};
 use wio_testkit::fixtures::binding;
 
@@ -45,13 +48,39 @@ async fn an_existing_identity_that_is_missing_is_waited_for() {
         world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
         let missing = world.says("orders", Reason::IdentityNotFound).await;
         assert!(message(&missing).contains("billing"), "{}", message(&missing));
+        assert_eq!(condition(&missing, "Reconciling").status, "True");
+        sleep(Duration::from_mins(2)).await;
+        assert!(find_condition(&world.binding("orders"), "Stalled").is_none());
         assert!(
             world.asked().iter().all(|line| line.starts_with("GET")),
             "{:?}",
             world.asked()
         );
         world.change_azure(|azure| azure.identities.push(identity));
+        let made = Instant::now();
         world.ready("orders").await;
+        assert!(made.elapsed() < Duration::from_secs(40), "{:?}", made.elapsed());
+    })
+    .await;
+}
+
+/// A restart does not begin the wait anew.
+#[tokio::test(start_paused = true)]
+async fn an_existing_identity_that_nobody_makes_stalls_its_binding_in_the_end() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        world.change_azure(|azure| azure.identities.clear());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.says("orders", Reason::IdentityNotFound).await;
+        let begun = Instant::now();
+        sleep(Duration::from_mins(3)).await;
+        world.crash().await;
+        world.start().await;
+        let stalled = |world: &World| find_condition(&world.binding("orders"), "Stalled").is_some();
+        world.until("the binding is stalled", stalled).await;
+        let waited = begun.elapsed().as_secs();
+        assert!((290..400).contains(&waited), "{waited} s");
+        assert_eq!(condition(&world.binding("orders"), "Ready").status, "False");
     })
     .await;
 }
@@ -59,10 +88,10 @@ async fn an_existing_identity_that_is_missing_is_waited_for() {
 #[tokio::test(start_paused = true)]
 async fn an_identity_of_the_wanted_name_that_is_not_ours_is_left_alone() {
     story(async |world| {
-        world.foreign_identity(GROUP, "orders", Vec::new());
+        world.foreign_identity(GROUP, "shop_orders", Vec::new());
         let before = world.identity();
         let identity = wio_api::ManagedIdentity {
-            name: Some("orders".to_owned()),
+            name: Some("shop_orders".to_owned()),
             ..Default::default()
         };
         world.create(

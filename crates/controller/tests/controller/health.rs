@@ -130,3 +130,27 @@ async fn metrics_count_by_few_labels() {
     }
     world.stop().await;
 }
+
+/// Admission was silently stale: what passed once was never asked again.
+#[tokio::test]
+async fn a_merged_policy_that_cannot_be_written_any_more_shows_in_readiness_and_metrics() {
+    let mut world = World::new();
+    world.start().await;
+    let ready = tokio::time::timeout(Duration::from_secs(30), until_ready(&world));
+    ready.await.unwrap();
+    let writes = Matcher::writes().resource("workloadidentityeffectivepolicies");
+    let fault = world.cluster.inject(writes, Effect::forbidden());
+    world.cluster.seed(policy("another").namespace(NAMESPACE).build());
+    world.until("it tried", |_| fault.hits() > 0).await;
+    world.until("it tried twice", |_| fault.hits() > 1).await;
+    let (status, why) = get(&world, "/readyz").await;
+    assert_eq!(status, 503);
+    assert!(why.contains("policies as they were"), "{why}");
+    assert!(get(&world, "/metrics").await.1.contains("wio_admission_stale 1"));
+    fault.remove();
+    tokio::time::timeout(Duration::from_secs(30), until_ready(&world))
+        .await
+        .unwrap();
+    assert!(get(&world, "/metrics").await.1.contains("wio_admission_stale 0"));
+    world.stop().await;
+}

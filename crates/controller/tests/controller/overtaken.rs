@@ -83,7 +83,8 @@ async fn azure_asking_to_wait_with_a_grant_holds_no_revocation_back() {
         end_policy(world);
         let ended = Instant::now();
         world.until("nobody is trusted", |world| credentials(world) == 0).await;
-        assert!(ended.elapsed() < Duration::from_secs(10), "{:?}", ended.elapsed());
+        // A policy that disappeared is acted upon after half a minute of quiet, and the pauses until then grow.
+        assert!(ended.elapsed() < Duration::from_secs(90), "{:?}", ended.elapsed());
         world.says("orders", Reason::NotPermitted).await;
     })
     .await;

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 use wio_api::keys;
+use wio_azure_sim::Fault;
 use wio_testkit::Verb;
 use wio_testkit::fixtures::binding;
 
@@ -62,7 +63,12 @@ async fn a_shutdown_ends_what_is_under_way_and_nothing_else_begins() {
         world.stop().await;
         assert_eq!(
             world.asked(),
-            ["PUT identity: 201", "PUT credential: 201", "PUT credential: 201"]
+            [
+                "GET identity: 404",
+                "PUT identity: 201",
+                "PUT credential: 201",
+                "PUT credential: 201"
+            ]
         );
         world.ready("orders").await;
         world
@@ -105,6 +111,45 @@ async fn a_binding_deleted_while_the_operator_was_away_is_removed() {
         world.start().await;
         world.gone("orders").await;
         assert!(!world.has_identity());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bindings_to_a_shared_identity_do_not_all_look_at_it_after_a_restart() {
+    story(async |world| {
+        let pipeline = foreign_credential("pipeline", "repo:shop/orders:ref:refs/heads/main");
+        let id = world.foreign_identity(SHARED_GROUP, "payments", vec![pipeline]);
+        for n in 0..10 {
+            let name = format!("b{n}");
+            world.create(binding(NAMESPACE, &name).existing(&id).service_account(&name));
+        }
+        for n in 0..10 {
+            world.ready(&format!("b{n}")).await;
+        }
+        // Each has seen the credentials of all others by then.
+        sleep(DRIFT * 2).await;
+        world.stop().await;
+        world.forget_requests();
+        world
+            .azure
+            .inject(Fault::any().forever().respond(429, "TooManyRequests"));
+        world.start().await;
+        sleep(Duration::from_secs(10)).await;
+        let looks = world.asked().len();
+        assert!(looks <= 4, "{looks} requests: the looks are spread over an interval");
+        sleep(DRIFT / 2).await;
+        for n in 0..10 {
+            world.ready(&format!("b{n}")).await;
+        }
+        let tells_only = |write: &wio_testkit::ApiRequest| write.subresource == "status";
+        assert!(
+            world.cluster_writes().iter().all(tells_only),
+            "{:?}",
+            world.cluster_writes()
+        );
+        world.azure.clear_faults();
+        sleep(DRIFT * 2).await;
     })
     .await;
 }

@@ -37,7 +37,12 @@ async fn a_role_that_a_policy_allows_is_given_with_one_request() {
         let ready = world.ready("orders").await;
         assert_eq!(
             world.asked(),
-            ["PUT identity: 201", "PUT credential: 201", "PUT roleassignment: 201"]
+            [
+                "GET identity: 404",
+                "PUT identity: 201",
+                "PUT credential: 201",
+                "PUT roleassignment: 201"
+            ]
         );
         let given = assignments(world);
         assert_eq!(given.len(), 1);

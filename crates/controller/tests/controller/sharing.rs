@@ -317,6 +317,11 @@ async fn an_audience_changes_when_both_bindings_say_so() {
             message(&refused)
         );
         assert_eq!(world.identity().credentials, before);
+        // Nothing changed for the other one, which works as before.
+        sleep(Duration::from_mins(1)).await;
+        let second = world.binding("second");
+        assert_eq!(condition(&second, "Ready").status, "True", "{}", message(&second));
+        assert_eq!(condition(&second, "ServiceAccountsReady").status, "True");
         world.edit("second", other);
         world.ready("second").await;
         world.ready("first").await;
@@ -337,7 +342,12 @@ async fn a_managed_identity_is_not_deleted_under_a_sibling() {
         world
             .cluster
             .seed(policy("own").namespace(NAMESPACE).existing(&here).build());
-        world.create(binding(NAMESPACE, "first").managed().service_account("orders"));
+        // A derived name would be the first one's alone.
+        let named = wio_api::ManagedIdentity {
+            name: Some(format!("{NAMESPACE}_orders")),
+            ..Default::default()
+        };
+        world.create(binding(NAMESPACE, "first").managed_as(named).service_account("orders"));
         world.ready("first").await;
         let id = world.identity().id.to_string();
         world.create(sharing("second", &id));

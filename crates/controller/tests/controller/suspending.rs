@@ -16,7 +16,8 @@ async fn a_suspended_binding_writes_nothing_and_says_what_waits() {
         let suspended = world.says("orders", Reason::Suspended).await;
         assert!(message(&suspended).contains("3 changes"), "{}", message(&suspended));
         assert_eq!(condition(&suspended, "Stalled").status, "True");
-        assert_eq!((world.asked(), world.account("orders")), (Vec::new(), None));
+        assert_eq!(world.asked(), ["GET identity: 404"]);
+        assert_eq!(world.account("orders"), None);
         let writes = world.cluster_writes();
         assert!(
             writes

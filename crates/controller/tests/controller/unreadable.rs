@@ -1,116 +1,119 @@
-//! Places that the operator cannot look at: what it knows it takes away, and it trusts nobody anew.
+//! Objects that this version cannot read: a newer schema let them in, as when the operator is rolled back and its CRDs are not.
 
-use serde_json::json;
-use tokio::time::sleep;
+use serde_json::{Value, json};
 use wio_api::{Reason, WorkloadIdentityPolicy};
-use wio_azure_sim::{Fault, ResourceKind};
+use wio_azure_sim::IdentityId;
 use wio_testkit::fixtures::{binding, policy};
 
 use crate::world::*;
 
-const ROLE: &str = "Key Vault Secrets User";
-const GUID: &str = "4633458b-17de-408a-b874-0445c86b69e6";
-const ELSEWHERE: &str = "/subscriptions/0b0b0b0b-0000-4000-8000-00000000000b";
-
-fn scope() -> String {
-    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{SHARED_GROUP}")
-}
-
-fn forbidden(method: &str, place: &str) -> Fault {
-    let fault = Fault::on(method).kind(ResourceKind::RoleAssignment).path(place);
-    fault.forever().respond(403, "AuthorizationFailed")
-}
-
-fn has_role(world: &World) -> bool {
-    let assignments = world.azure.snapshot().role_assignments;
-    assignments.iter().any(|one| one.role_definition_id.to_string() == GUID)
-}
-
-fn trusts(world: &World, account: &str) -> bool {
-    let subject = format!("system:serviceaccount:{NAMESPACE}:{account}");
-    let credentials = world.identity().credentials;
-    credentials.iter().any(|one| one.subject.as_deref() == Some(&subject))
-}
-
-/// One place that could not be read threw away what was read of all others: the role stayed for ever.
+/// A list fails as a whole when one of its objects cannot be read: after a restart nobody's binding was reconciled.
 #[tokio::test(start_paused = true)]
-async fn a_role_goes_though_another_place_cannot_be_read() {
+async fn a_binding_that_cannot_be_read_hides_no_other_and_keeps_its_trust() {
     story(async |world| {
-        let seed = |name: &str, role: &str, scope: &str| {
-            world
-                .cluster
-                .seed(policy(name).namespace(NAMESPACE).role(role, &[scope]).build());
-        };
-        seed("secrets", ROLE, &scope());
-        seed("reader", "Reader", ELSEWHERE);
-        world.azure.inject(forbidden("GET", ELSEWHERE));
-        world.azure.inject(forbidden("PUT", ELSEWHERE));
-        let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
-        world.create(orders.role(ROLE, &scope()));
-        world.ready("orders").await;
-        world.edit("orders", |object| {
-            object["spec"]["roleAssignments"] = json!([{ "role": "Reader", "scope": ELSEWHERE }]);
-        });
-        world.cluster.delete::<WorkloadIdentityPolicy>("", "secrets");
-        world.until("the role is taken away", |world| !has_role(world)).await;
-        let denied = world.says("orders", Reason::RoleAccessDenied).await;
-        assert!(message(&denied).contains(ELSEWHERE), "{}", message(&denied));
-        assert!(trusts(world, "orders"), "what stood goes on");
-    })
-    .await;
-}
-
-/// A policy gave the role to ci-* alone, and while the lists failed another service account got the identity with the role.
-#[tokio::test(start_paused = true)]
-async fn nobody_is_trusted_anew_while_a_role_may_stand_that_is_not_his() {
-    story(async |world| {
-        let role = policy("ci")
-            .namespace(NAMESPACE)
-            .service_account("ci-*")
-            .role(ROLE, &[&scope()]);
-        world.cluster.seed(role.build());
-        let orders = binding(NAMESPACE, "orders").managed().service_account("ci-1");
-        world.create(orders.role(ROLE, &scope()));
-        world.ready("orders").await;
-        world.azure.inject(forbidden("GET", "roleAssignments"));
-        world.azure.inject(forbidden("DELETE", "roleAssignments"));
-        world.edit("orders", |object| {
-            object["spec"]["serviceAccounts"] = json!([{ "name": "web" }]);
-            object["spec"]["roleAssignments"] = json!([]);
-        });
-        world.says("orders", Reason::RoleAccessDenied).await;
-        sleep(DRIFT * 4).await;
-        assert!(has_role(world) && !trusts(world, "ci-1") && !trusts(world, "web"));
-        assert_eq!(world.annotation("web", wio_api::keys::CLIENT_ID_ANNOTATION), None);
-        let waiting = world.binding("orders");
-        let trust = condition(&waiting, "FederatedCredentialsReady");
+        for name in ["orders", "odd"] {
+            world.create(binding(NAMESPACE, name).managed().service_account(name));
+            world.ready(name).await;
+        }
+        let newer = |object: &mut Value| object["spec"]["deletionPolicy"] = json!("RetainEverything");
+        world.edit("odd", newer);
+        world.says("odd", Reason::InvalidSpec).await;
+        world.stop().await;
+        world.start().await;
+        world.create(binding(NAMESPACE, "invoices").managed().service_account("invoices"));
+        world.ready("invoices").await;
+        world.delete("orders");
+        world.gone("orders").await;
+        let odd = world.says("odd", Reason::InvalidSpec).await;
+        for part in ["spec.deletionPolicy", "RetainEverything", "cannot read it"] {
+            assert!(message(&odd).contains(part), "{}", message(&odd));
+        }
+        assert_eq!(trusted(world, "odd"), 1, "nothing is taken away for it");
         assert!(
-            trust.message.contains("waits for RoleAssignmentsReady"),
-            "{}",
-            trust.message
+            world.events().contains(&"Warning InvalidSpec".to_owned()),
+            "{:?}",
+            world.events()
         );
-        world.azure.clear_faults();
-        world.ready("orders").await;
-        assert!(!has_role(world) && trusts(world, "web"));
+        world.delete("odd");
+        world.gone("odd").await;
+        assert_eq!(trusted(world, "odd"), 0, "trust ends with the binding");
+        let left = world.azure.snapshot().identities;
+        assert_eq!(
+            left.len(),
+            2,
+            "what else was to become of it is not known: its identity stays"
+        );
     })
     .await;
 }
 
-/// It is known by its name where nobody may look.
+fn trusted(world: &World, account: &str) -> usize {
+    let subject = format!("system:serviceaccount:{NAMESPACE}:{account}");
+    let identities = world.azure.snapshot().identities;
+    let credentials = identities.iter().flat_map(|identity| &identity.credentials);
+    credentials
+        .filter(|credential| credential.subject.as_deref() == Some(subject.as_str()))
+        .count()
+}
+
+fn edit_policy(world: &World, name: &str, change: impl FnOnce(&mut Value)) {
+    world.cluster.edit::<WorkloadIdentityPolicy>("", name, change);
+}
+
+/// Nobody wished its trust away, and nobody knows what it grants.
 #[tokio::test(start_paused = true)]
-async fn a_role_that_was_recorded_goes_though_nobody_may_list() {
+async fn a_policy_that_cannot_be_read_grants_nothing_and_takes_nothing_away() {
     story(async |world| {
-        let role = policy("ci").namespace(NAMESPACE).role(ROLE, &[&scope()]);
-        world.cluster.seed(role.build());
-        let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
-        world.create(orders.role(ROLE, &scope()));
+        let elsewhere = IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "*").to_string();
+        world
+            .cluster
+            .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere).build());
+        let id = world.foreign_identity(OTHER_GROUP, "payments", Vec::new());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
         world.ready("orders").await;
-        world.azure.inject(forbidden("GET", "roleAssignments"));
-        world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
-        world.until("the role is taken away", |world| !has_role(world)).await;
-        assert!(trusts(world, "orders"));
-        world.azure.clear_faults();
+        edit_policy(world, "payments", |object| {
+            object["spec"]["existingIdentities"] = json!([{ "pattern": elsewhere }]);
+        });
+        let held = world.says("orders", Reason::NotDecided).await;
+        assert!(
+            message(&held).contains("WorkloadIdentityPolicy payments"),
+            "{}",
+            message(&held)
+        );
+        world.stop().await;
+        world.start().await;
+        world.create(binding(NAMESPACE, "invoices").existing(&id).service_account("invoices"));
+        world.says("invoices", Reason::NotPermitted).await;
+        world.create(binding(NAMESPACE, "own").managed().service_account("own"));
+        world.ready("own").await;
+        assert_eq!([trusted(world, "orders"), trusted(world, "invoices")], [1, 0]);
+        edit_policy(world, "payments", |object| {
+            object["spec"]["existingIdentities"] = json!([elsewhere]);
+        });
         world.ready("orders").await;
+        world.ready("invoices").await;
+        // Each counts the credentials of the other at its next look.
+        tokio::time::sleep(DRIFT * 2).await;
+    })
+    .await;
+}
+
+/// Otherwise whoever has a policy that cannot be read would keep what it gave for ever.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_cannot_be_read_and_is_deleted_takes_its_trust_with_it() {
+    story(async |world| {
+        let elsewhere = IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "*").to_string();
+        world
+            .cluster
+            .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere).build());
+        let id = world.foreign_identity(OTHER_GROUP, "payments", Vec::new());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        edit_policy(world, "payments", |object| object["spec"]["roles"] = json!("all"));
+        world.says("orders", Reason::NotDecided).await;
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
+        world.says("orders", Reason::NotPermitted).await;
+        assert_eq!(trusted(world, "orders"), 0);
     })
     .await;
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::events::v1::Event;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 use wio_api::{Condition, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy};
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
-use wio_controller::Settings;
+use wio_controller::{Clock, Settings};
 use wio_core::config::OperatorConfig;
 use wio_testkit::azure::token_of;
 use wio_testkit::fixtures::{BindingBuilder, policy};
@@ -44,6 +45,8 @@ pub struct World {
     pub drift_interval: Duration,
     pub config: OperatorConfig,
     pub wire: Wire,
+    /// The time of day, which goes on as the story's own time does.
+    clock: Clock,
     /// The token by which the operator is signed in to Azure.
     token: String,
     operator: Option<Operator>,
@@ -119,12 +122,14 @@ impl World {
                     .parse()
                     .unwrap(),
                 location: "westeurope".parse().unwrap(),
+                require_policy: false,
                 audience: "api://AzureADTokenExchange".parse().unwrap(),
                 protected_identities: Vec::new(),
                 protected_groups: Vec::new(),
                 unlocked_roles: BTreeSet::new(),
             },
             wire: Wire::default(),
+            clock: clock(),
             token,
             operator: None,
         }
@@ -150,6 +155,7 @@ impl World {
             drift_interval: self.drift_interval,
             concurrency: 4,
             instance: Some("operator-0".to_owned()),
+            clock: self.clock.clone(),
         };
         let client = self.cluster.client_named(OPERATOR);
         let azure = client_of(&self.azure, &self.wire, &self.token);
@@ -241,6 +247,12 @@ impl World {
         self.cluster.clear_requests();
         self.azure.clear_requests();
     }
+}
+
+/// A clock that goes on as the paused time of a test does, from now.
+fn clock() -> Clock {
+    let (begun, started) = (Timestamp::now(), Instant::now());
+    Clock::new(move || begun + started.elapsed())
 }
 
 /// The operator's client, which has no network in between.
@@ -346,6 +358,17 @@ impl World {
             )
         };
         events.iter().map(line).collect()
+    }
+}
+
+impl World {
+    /// What the Events of a reason say, each text once for each Event.
+    pub fn notes(&self, reason: &str) -> Vec<String> {
+        let events = self.cluster.list::<Event>();
+        let of_reason = events
+            .into_iter()
+            .filter(|event| event.reason.as_deref() == Some(reason));
+        of_reason.filter_map(|event| event.note).collect()
     }
 }
 

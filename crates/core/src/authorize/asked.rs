@@ -3,9 +3,9 @@
 use wio_api::{DeletionPolicy, IdentityOrigin};
 
 use crate::config::OperatorConfig;
-use crate::names::{IdentityId, Location, ServiceAccountName};
+use crate::names::{IdentityId, Location, ServiceAccountName, is_identity_name};
 use crate::owner::Owner;
-use crate::policy::Policy;
+use crate::policy::{Policy, Usage};
 use crate::recorded::Recorded;
 use crate::spec::{IdentityRef, RoleRef, Spec};
 
@@ -15,8 +15,8 @@ pub(super) struct Asked {
     pub(super) kind: Kind,
     pub(super) accounts: Vec<ServiceAccountName>,
     pub(super) roles: Vec<RoleRef>,
-    /// How many federated credentials of the namespace come before these; none when they stand already.
-    pub(super) credentials_before: Option<usize>,
+    /// How much of the namespace comes before this; none when it stands already.
+    pub(super) used_before: Option<Usage>,
     /// Whether all of it is to stay when the binding goes.
     pub(super) orphan: bool,
 }
@@ -82,7 +82,7 @@ impl Asked {
                 .map(|account| account.name.clone())
                 .collect(),
             roles: spec.role_assignments.clone(),
-            credentials_before: None,
+            used_before: None,
             orphan: false,
         }
     }
@@ -91,7 +91,7 @@ impl Asked {
     pub(super) fn by_record(owner: &Owner, recorded: &Recorded) -> Option<Self> {
         let has = recorded.identity.as_ref()?;
         let managed = |adopt| Kind::Managed {
-            derived: has.id.name == owner.identity_name(),
+            derived: is_identity_name(&has.id.name, &owner.namespace, &owner.name),
             location: None,
             adopt,
         };
@@ -116,9 +116,23 @@ impl Asked {
                     scope: assignment.scope.clone(),
                 })
                 .collect(),
-            credentials_before: None,
+            used_before: None,
             orphan: false,
         })
+    }
+
+    /// How much it is of what policies limit.
+    pub(super) fn usage(&self) -> Usage {
+        Usage {
+            federated_credentials: self.accounts.len(),
+            managed_identities: usize::from(matches!(self.kind, Kind::Managed { .. })),
+            role_assignments: self.roles.len(),
+        }
+    }
+
+    /// Whether the identity has a name that only another binding may have.
+    pub(super) fn takes_a_reserved_name(&self) -> bool {
+        self.identity.name.is_reserved() && !matches!(self.kind, Kind::Managed { derived: true, .. })
     }
 
     /// The same, to be left in Azure when the binding goes or not.

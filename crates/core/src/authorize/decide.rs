@@ -7,9 +7,9 @@ use super::permission::{Granted, NotPermitted, PermittedRole};
 use super::refusal::Refusal;
 use crate::binding::Binding;
 use crate::config::OperatorConfig;
-use crate::names::{IdentityId, PolicyName, ResourceGroupId, ResourceGroupName, ServiceAccountName};
+use crate::names::{IdentityId, Namespace, PolicyName, ResourceGroupId, Scope, ServiceAccountName, is_named_for};
 use crate::owner::Owner;
-use crate::policy::{Place, Policy, limit_of};
+use crate::policy::{Place, Policy, Usage, limits_of};
 use crate::recorded::Recorded;
 use crate::rules::Rules;
 use crate::spec::{RoleRef, Spec};
@@ -22,19 +22,14 @@ struct Decision {
 
 /// Decides whether a binding may have what its spec asks for.
 ///
-/// Without a policy it may have a managed identity in the operator's own resource group, without roles: such an identity can
-/// do nothing yet. `credentials_before` are those of the namespace that come before its own ([`crate::policy::Tally`]).
+/// Without a policy it may have a managed identity in the operator's own resource group, without roles, under its derived name or one that
+/// says of which namespace it is, unless the configuration asks for a policy there too: such an identity has no rights in Azure yet. `used_before` is what comes before it in the namespace ([`crate::policy::Tally`]).
 ///
 /// # Errors
 /// The first thing that is asked and not allowed.
-pub fn authorize(
-    spec: &Spec,
-    binding: &Binding,
-    credentials_before: usize,
-    rules: &Rules,
-) -> Result<Granted, NotPermitted> {
+pub fn authorize(spec: &Spec, binding: &Binding, used_before: &Usage, rules: &Rules) -> Result<Granted, NotPermitted> {
     let asked = Asked {
-        credentials_before: Some(credentials_before),
+        used_before: Some(*used_before),
         ..Asked::by_spec(spec, &binding.owner, &binding.recorded, &rules.config)
             .ending(binding.lifecycle.deletion_policy)
     };
@@ -91,14 +86,8 @@ fn decide(asked: &Asked, rules: &Rules) -> Result<Decision, NotPermitted> {
         rules,
         matching: &matching,
     };
-    // What is protected comes first: no policy, and no hint at one, helps there.
-    if is_protected(&asked.identity, config) {
-        return Err(refusal.protected());
-    }
-    if let Some(locked) = asked.roles.iter().find(|role| is_locked(role, config)) {
-        return Err(Refusal::locked(locked));
-    }
-    let mut used = identity(asked, &matching, config, &refusal)?;
+    forbidden(asked, config, &refusal)?;
+    let mut used = identity(asked, &matching, rules, &refusal)?;
     let adopting = adopters(asked, &matching);
     if let Kind::Managed { adopt, .. } = asked.kind {
         match (adopt, &adopting) {
@@ -130,6 +119,24 @@ fn decide(asked: &Asked, rules: &Rules) -> Result<Decision, NotPermitted> {
     })
 }
 
+/// What no policy can allow comes first: no policy, and no hint at one, helps there.
+fn forbidden(asked: &Asked, config: &OperatorConfig, refusal: &Refusal<'_>) -> Result<(), NotPermitted> {
+    if is_protected(&asked.identity, config) {
+        return Err(refusal.protected());
+    }
+    if asked.takes_a_reserved_name() {
+        return Err(refusal.reserved());
+    }
+    if let Some(locked) = asked.roles.iter().find(|role| is_locked(role, config)) {
+        return Err(Refusal::locked(locked));
+    }
+    let near = |role| Some((role, group_within_reach(role, config)?));
+    match asked.roles.iter().find_map(near) {
+        Some((role, group)) => Err(Refusal::locked_at_identities(role, group)),
+        None => Ok(()),
+    }
+}
+
 /// The policies by which every service account has a permission.
 fn all_meant<'a>(
     accounts: &'a [ServiceAccountName],
@@ -155,24 +162,30 @@ fn all_meant<'a>(
 fn identity<'a>(
     asked: &'a Asked,
     matching: &[&'a Policy],
-    config: &OperatorConfig,
+    rules: &Rules,
     refusal: &Refusal<'_>,
 ) -> Result<Vec<&'a Policy>, NotPermitted> {
     let id = &asked.identity;
     let allowing = match &asked.kind {
         Kind::Existing => all_meant(&asked.accounts, matching, |policy| policy.allows_existing(id)),
-        Kind::Managed { location, .. } => {
-            let by_default =
-                id.group == config.group && location.as_ref().is_none_or(|location| *location == config.location);
-            if by_default {
-                return Ok(Vec::new());
-            }
-            all_meant(&asked.accounts, matching, |policy| {
-                places(policy, asked).next().is_some()
-            })
-        }
+        Kind::Managed { .. } if is_default(asked, &rules.namespace.name, &rules.config) => return Ok(Vec::new()),
+        Kind::Managed { .. } => all_meant(&asked.accounts, matching, |policy| {
+            places(policy, asked).next().is_some()
+        }),
     };
     allowing.map_err(|unmet| refusal.identity(&unmet))
+}
+
+/// Whether it is what needs no policy: a managed identity in the operator's own place, under a name that is nobody else's.
+fn is_default(asked: &Asked, namespace: &Namespace, config: &OperatorConfig) -> bool {
+    let Kind::Managed { derived, location, .. } = &asked.kind else {
+        return false;
+    };
+    let id = &asked.identity;
+    !config.require_policy
+        && id.group == config.group
+        && location.as_ref().is_none_or(|location| *location == config.location)
+        && (*derived || is_named_for(&id.name, namespace))
 }
 
 /// The policies by which the identity may be taken over.
@@ -195,12 +208,13 @@ fn places<'a>(policy: &'a Policy, asked: &Asked) -> impl Iterator<Item = &'a Pla
 }
 
 fn quota(asked: &Asked, matching: &[&Policy], refusal: &Refusal<'_>) -> Result<(), NotPermitted> {
-    let Some(before) = asked.credentials_before else {
+    let Some(before) = asked.used_before else {
         return Ok(());
     };
-    match limit_of(matching) {
-        Some(max) if before.saturating_add(asked.accounts.len()) > max => Err(refusal.quota(before, max)),
-        _ => Ok(()),
+    let limits = limits_of(matching);
+    match limits.exceeded(&before, &asked.usage()) {
+        Some(what) => Err(refusal.quota(what, before.of(what), limits.of(what).unwrap_or_default())),
+        None => Ok(()),
     }
 }
 
@@ -208,10 +222,31 @@ fn is_locked(role: &RoleRef, config: &OperatorConfig) -> bool {
     config.locked_roles().any(|locked| *locked == role.definition)
 }
 
+/// The resource group within reach of a role with which one gets the tokens of identities there.
+fn group_within_reach<'a>(role: &RoleRef, config: &'a OperatorConfig) -> Option<&'a ResourceGroupId> {
+    let locked = config
+        .roles_locked_at_identities()
+        .any(|locked| *locked == role.definition);
+    config
+        .identity_groups()
+        .find(|group| locked && reaches(&role.scope, group))
+}
+
+/// Whether a role at a scope holds in a resource group or in something of it. What a management group holds is not known: it may be all.
+fn reaches(scope: &Scope, group: &ResourceGroupId) -> bool {
+    let elsewhere = scope
+        .subscription()
+        .is_some_and(|subscription| subscription != group.subscription);
+    let in_group = scope
+        .resource_group()
+        .is_some_and(|name| may_be_same(name, group.name.as_str()));
+    !elsewhere && (scope.is_above_groups() || in_group)
+}
+
 /// Whether an identity is one that no binding may have, whatever a policy says.
 pub(crate) fn is_protected(id: &IdentityId, config: &OperatorConfig) -> bool {
     let in_group = |group: &ResourceGroupId| {
-        group.subscription == id.group.subscription && may_be_same(&group.name, &id.group.name)
+        group.subscription == id.group.subscription && may_be_same(group.name.as_str(), id.group.name.as_str())
     };
     config.protected_groups.iter().any(in_group)
         || config
@@ -222,7 +257,6 @@ pub(crate) fn is_protected(id: &IdentityId, config: &OperatorConfig) -> bool {
 
 /// Whether Azure may take two names for one. Names of resource groups have letters beyond ASCII, and how Azure compares those is
 /// not written down: in doubt they are one.
-fn may_be_same(a: &ResourceGroupName, b: &ResourceGroupName) -> bool {
-    let (a, b) = (a.as_str(), b.as_str());
+fn may_be_same(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase() || a.to_uppercase() == b.to_uppercase()
 }

@@ -1,9 +1,11 @@
 //! The words of a refusal: the field, what it asks, what is allowed, and what to ask the platform team for.
 
+use wio_api::keys::DERIVED_NAME_PREFIX;
+
 use super::asked::{Asked, Kind, Unmet};
 use super::permission::NotPermitted;
-use crate::names::{Location, ServiceAccountName};
-use crate::policy::{Place, Policy, RoleAt};
+use crate::names::{Location, ResourceGroupId, ServiceAccountName, name_prefix};
+use crate::policy::{Limited, Place, Policy, RoleAt};
 use crate::rules::Rules;
 use crate::spec::RoleRef;
 
@@ -31,6 +33,21 @@ impl Refusal<'_> {
         )
     }
 
+    /// It is another binding's, and no policy can allow it.
+    pub(super) fn reserved(&self) -> NotPermitted {
+        refused(
+            match self.asked.kind {
+                Kind::Existing => EXISTING,
+                Kind::Managed { .. } => "spec.identity.managed.name",
+            },
+            format!(
+                "{} has a name that begins with {DERIVED_NAME_PREFIX}, as the operator derives it for one binding, and no other binding \
+                 may have that binding's identity whatever a policy says; use another identity",
+                self.asked.identity
+            ),
+        )
+    }
+
     /// No policy can allow it unless the configuration does.
     pub(super) fn locked(role: &RoleRef) -> NotPermitted {
         refused(
@@ -39,6 +56,18 @@ impl Refusal<'_> {
                 "with role {:?} the identity could give itself any other, so the operator's configuration locks it whatever a \
                  policy says; ask for a role that does not manage access",
                 role.role
+            ),
+        )
+    }
+
+    /// No policy can allow it there unless the configuration does.
+    pub(super) fn locked_at_identities(role: &RoleRef, group: &ResourceGroupId) -> NotPermitted {
+        refused(
+            "spec.roleAssignments[].scope",
+            format!(
+                "with role {:?} at {} the identity could get the tokens of others or assign roles in {group}, so the operator's \
+                 configuration locks it there whatever a policy says; ask for it at a scope that does not reach there, or for another role",
+                role.role, role.scope
             ),
         )
     }
@@ -78,17 +107,30 @@ impl Refusal<'_> {
 
     /// The managed identity may not stand where it is asked for.
     fn place(&self, location: Option<&Location>) -> NotPermitted {
-        let (field, value) = self.odd_one(location);
         let config = &self.rules.config;
+        let namespace = &self.rules.namespace.name;
+        let allowed = self.allowed(|policy| policy.managed.iter().map(in_words).collect());
+        if config.require_policy {
+            return refused(
+                "spec.identity.managed",
+                format!(
+                    "{} {}{allowed}, and the operator's configuration asks for a policy for each managed identity; {ASK} its place to \
+                     spec.managedIdentities of a WorkloadIdentityPolicy for namespace {namespace}",
+                    self.no_policy_allows(),
+                    self.asked.identity
+                ),
+            );
+        }
+        let (field, value) = self.odd_one(location);
         refused(
             &format!("spec.identity.managed.{field}"),
             format!(
-                "it asks for {value}, and by default identities are created in {} in {}{}; leave it out, or have the \
-                 platform team add it to spec.managedIdentities of a WorkloadIdentityPolicy for namespace {}",
+                "it asks for {value}, and by default identities are created in {} in {} under a derived name or one that begins with \
+                 {}{allowed}; leave it out, or have the platform team add it to spec.managedIdentities of a WorkloadIdentityPolicy for \
+                 namespace {namespace}",
                 config.group,
                 config.location,
-                self.allowed(|policy| policy.managed.iter().map(in_words).collect()),
-                self.rules.namespace.name
+                name_prefix(namespace)
             ),
         )
     }
@@ -97,6 +139,7 @@ impl Refusal<'_> {
     fn odd_one(&self, location: Option<&Location>) -> (&'static str, String) {
         let id = &self.asked.identity;
         let own = &self.rules.config.group;
+        let own_location = |location: &Location| *own == id.group && *location == self.rules.config.location;
         let mut places: Vec<&Place> = self.matching.iter().flat_map(|policy| &policy.managed).collect();
         places.retain(|place| place.group.subscription == id.group.subscription);
         if places.is_empty() && own.subscription != id.group.subscription {
@@ -107,7 +150,9 @@ impl Refusal<'_> {
             return ("resourceGroup", id.group.name.to_string());
         }
         match location {
-            Some(location) if !places.iter().any(|place| place.has(location)) => ("location", location.to_string()),
+            Some(location) if !own_location(location) && !places.iter().any(|place| place.has(location)) => {
+                ("location", location.to_string())
+            }
             Some(_) | None => ("name", id.name.to_string()),
         }
     }
@@ -167,23 +212,44 @@ impl Refusal<'_> {
         )
     }
 
-    /// The namespace holds too many federated credentials.
-    pub(super) fn quota(&self, before: usize, max: usize) -> NotPermitted {
+    /// The namespace would have too much of something.
+    pub(super) fn quota(&self, what: Limited, before: usize, max: usize) -> NotPermitted {
+        let (field, (one, many), fewer, limit) = match what {
+            Limited::FederatedCredentials => (
+                "spec.serviceAccounts",
+                ("federated credential", "federated credentials"),
+                "bind fewer service accounts",
+                "maxFederatedCredentials",
+            ),
+            Limited::ManagedIdentities => (
+                "spec.identity.managed",
+                ("managed identity", "managed identities"),
+                "share the identity of another binding by more service accounts there",
+                "maxManagedIdentities",
+            ),
+            Limited::RoleAssignments => (
+                "spec.roleAssignments",
+                ("role assignment", "role assignments"),
+                "ask for fewer roles",
+                "maxRoleAssignments",
+            ),
+        };
         let held = if before >= max {
             "them all".to_owned()
         } else {
             before.to_string()
         };
-        let by = self.matching.iter().find(|policy| policy.max_credentials == Some(max));
+        let by = self.matching.iter().find(|policy| policy.limits.of(what) == Some(max));
+        let things = if max == 1 { one } else { many };
         refused(
-            "spec.serviceAccounts",
+            field,
             format!(
-                "namespace {} may hold {max} federated credentials{}, older bindings hold {held}, and this one asks for {}; \
-                 bind fewer service accounts, or have the platform team raise spec.maxFederatedCredentials",
+                "namespace {} may hold {max} {things}{}, older bindings hold {held}, and this one asks for {}; {fewer}, or have the \
+                 platform team raise spec.{limit}",
                 self.rules.namespace.name,
                 by.map(|policy| format!(" by WorkloadIdentityPolicy {}", policy.name))
                     .unwrap_or_default(),
-                self.asked.accounts.len()
+                self.asked.usage().of(what)
             ),
         )
     }

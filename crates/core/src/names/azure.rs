@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use uuid::Uuid;
+use wio_api::keys::DERIVED_NAME_PREFIX;
 use wio_api::limits::{CREDENTIAL_NAME_CHARS_MAX, IDENTITY_NAME_CHARS_MAX, RESOURCE_GROUP_CHARS_MAX};
 
 use super::text::{InvalidName, caseless_newtype};
@@ -95,6 +96,14 @@ caseless_newtype!(
 );
 
 caseless_newtype!(
+    /// A managed identity's name that somebody chose, which cannot be one that is derived for a binding.
+    ChosenIdentityName,
+    "name to choose for a managed identity",
+    "it must be 3 to 128 letters, digits, '-' or '_', begin with a letter or digit, and not begin with 'wib-', as derived names do",
+    |text| is_word(text, 3, IDENTITY_NAME_CHARS_MAX) && !is_reserved(text)
+);
+
+caseless_newtype!(
     /// A federated identity credential's name, which cannot change.
     CredentialName,
     "federated credential name",
@@ -116,7 +125,24 @@ fn is_word(text: &str, min: usize, max: usize) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
+fn is_reserved(text: &str) -> bool {
+    text.get(..DERIVED_NAME_PREFIX.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(DERIVED_NAME_PREFIX))
+}
+
+impl From<ChosenIdentityName> for IdentityName {
+    fn from(name: ChosenIdentityName) -> Self {
+        Self(name.0)
+    }
+}
+
 impl IdentityName {
+    /// Whether only the binding may have it for which it was derived ([`DERIVED_NAME_PREFIX`]).
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        is_reserved(&self.0)
+    }
+
     /// A name that `derive` built, which keeps the rule by construction; a property test holds it to that.
     pub(super) const fn from_derived(name: String) -> Self {
         Self(name)

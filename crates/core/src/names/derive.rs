@@ -6,6 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use uuid::{Uuid, uuid};
+use wio_api::keys::DERIVED_NAME_PREFIX;
 use wio_api::limits::{CREDENTIAL_NAME_CHARS_MAX, IDENTITY_NAME_CHARS_MAX, TAG_VALUE_CHARS_MAX};
 
 use super::azure::{CredentialName, IdentityName, PrincipalId};
@@ -19,18 +20,45 @@ const ALPHABET: [char; 32] = [
     'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w',
     'x', 'y', 'z', '2', '3', '4', '5', '6', '7',
 ];
-const MARK: &str = "wib";
 
 /// The name of the identity that a binding manages, when the spec does not name one:
 /// `wib-<namespace>-<binding>-<hash of cluster, namespace and binding>`.
 #[must_use]
 pub fn identity_name(cluster: &ClusterId, namespace: &Namespace, binding: &BindingName) -> IdentityName {
     let hash = hash(&[cluster.as_str(), namespace.as_str(), binding.as_str()]);
-    let room = IDENTITY_NAME_CHARS_MAX - MARK.len() - HASH_CHARS - 2;
-    IdentityName::from_derived(format!(
-        "{MARK}-{}-{hash}",
-        readable(&format!("{namespace}-{binding}"), room)
-    ))
+    IdentityName::from_derived(identity_prefix(namespace, binding) + &hash)
+}
+
+/// Whether a name is the one that is derived for a binding so called, of this or another cluster: the id of a cluster that was built
+/// anew is another one, and what its bindings have is still theirs.
+#[must_use]
+pub fn is_identity_name(name: &IdentityName, namespace: &Namespace, binding: &BindingName) -> bool {
+    let name = name.as_str().to_ascii_lowercase();
+    name.strip_prefix(&identity_prefix(namespace, binding))
+        .is_some_and(is_hash)
+}
+
+/// How the names begin that the bindings of a namespace may choose where every namespace's identities stand. No namespace has an
+/// underscore in its name, so no two of them have such a name in common.
+#[must_use]
+pub fn name_prefix(namespace: &Namespace) -> String {
+    format!("{namespace}_")
+}
+
+/// Whether a name that was chosen says of which namespace it is.
+#[must_use]
+pub fn is_named_for(name: &IdentityName, namespace: &Namespace) -> bool {
+    let of = name.as_str().split_once('_').map(|(namespace, _)| namespace);
+    of.is_some_and(|of| of.eq_ignore_ascii_case(namespace.as_str()))
+}
+
+/// How the derived name of a binding's identity begins: all but the hash.
+fn identity_prefix(namespace: &Namespace, binding: &BindingName) -> String {
+    const ROOM: usize = IDENTITY_NAME_CHARS_MAX - DERIVED_NAME_PREFIX.len() - HASH_CHARS - 1;
+    format!(
+        "{DERIVED_NAME_PREFIX}{}-",
+        readable(&format!("{namespace}-{binding}"), ROOM)
+    )
 }
 
 /// The value of the tag that names a binding: `<namespace>/<binding>`, and when that is longer than Azure's tags can be,
@@ -54,14 +82,14 @@ impl CredentialPrefix {
     #[must_use]
     pub fn of(cluster: &ClusterId, namespace: &Namespace, binding: &BindingName) -> Self {
         Self(format!(
-            "{MARK}-{}-",
+            "{DERIVED_NAME_PREFIX}{}-",
             hash(&[cluster.as_str(), namespace.as_str(), binding.as_str()])
         ))
     }
 
     /// The prefix of the binding, of whatever cluster, for which a credential's name was derived; none when it was for none.
     pub(crate) fn of_name(name: &CredentialName) -> Option<Self> {
-        let prefix = name.as_str().get(..MARK.len() + HASH_CHARS + 2)?;
+        let prefix = name.as_str().get(..DERIVED_NAME_PREFIX.len() + HASH_CHARS + 1)?;
         Some(Self(prefix.to_ascii_lowercase())).filter(Self::is_derived)
     }
 
@@ -75,9 +103,8 @@ impl CredentialPrefix {
 
     /// Whether some binding has this prefix.
     fn is_derived(&self) -> bool {
-        let hash = self.0.strip_prefix(MARK).and_then(|rest| rest.strip_prefix('-'));
-        hash.and_then(|rest| rest.strip_suffix('-'))
-            .is_some_and(|hash| hash.len() == HASH_CHARS && hash.chars().all(|c| ALPHABET.contains(&c)))
+        let hash = self.0.strip_prefix(DERIVED_NAME_PREFIX);
+        hash.and_then(|rest| rest.strip_suffix('-')).is_some_and(is_hash)
     }
 }
 
@@ -140,6 +167,10 @@ fn readable(text: &str, room: usize) -> String {
         .map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '-' })
         .take(room)
         .collect()
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == HASH_CHARS && text.chars().all(|c| ALPHABET.contains(&c))
 }
 
 /// A hash of parts that no other split of the same text has.

@@ -10,10 +10,12 @@ mod text;
 mod trust;
 
 pub use azure::{
-    ClientId, CredentialName, IdentityName, Location, PrincipalId, ResourceGroupName, SubscriptionId, TenantId,
+    ChosenIdentityName, ClientId, CredentialName, IdentityName, Location, PrincipalId, ResourceGroupName,
+    SubscriptionId, TenantId,
 };
 pub use derive::{
-    CredentialPrefix, binding_tag, credential_name, identity_name, is_credential_name, role_assignment_name,
+    CredentialPrefix, binding_tag, credential_name, identity_name, is_credential_name, is_identity_name, is_named_for,
+    name_prefix, role_assignment_name,
 };
 pub use identity_id::{IdentityId, ResourceGroupId};
 pub use kubernetes::{

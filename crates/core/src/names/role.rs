@@ -44,6 +44,18 @@ impl RoleDefinitionGuid {
     /// Manages everybody's access by roles.
     pub const RBAC_ADMINISTRATOR: Self = Self(uuid::uuid!("f58310d9-a9f6-439a-9e8d-f62e7b41a168"));
 
+    /// Manages everything but access, federated credentials among it.
+    pub const CONTRIBUTOR: Self = Self(uuid::uuid!("b24988ac-6180-42a0-ab88-20f7382dd24c"));
+    /// Manages managed identities and their federated credentials.
+    pub const MANAGED_IDENTITY_CONTRIBUTOR: Self = Self(uuid::uuid!("e40ec5ca-96e0-45a2-b4ff-59039f2c2b59"));
+    /// Gives managed identities to virtual machines and other resources, where anybody gets their tokens who runs something there.
+    pub const MANAGED_IDENTITY_OPERATOR: Self = Self(uuid::uuid!("f1a07417-d97a-45cb-824c-7a7467783830"));
+    /// Assigns roles on the data of key vaults.
+    pub const KEY_VAULT_DATA_ACCESS_ADMINISTRATOR: Self = Self(uuid::uuid!("8b54135c-b56d-4d72-a534-26097cfdc8d8"));
+    /// Assigns roles to sign in to virtual machines.
+    pub const VIRTUAL_MACHINE_DATA_ACCESS_ADMINISTRATOR: Self =
+        Self(uuid::uuid!("66f75aeb-eabe-4b70-9f1e-c350c4c9ad04"));
+
     /// The GUID itself.
     #[must_use]
     pub const fn as_uuid(&self) -> Uuid {
@@ -143,6 +155,25 @@ impl Scope {
             .next()
             .filter(|first| first.eq_ignore_ascii_case("subscriptions"))?;
         segments.next()?.parse().ok()
+    }
+
+    /// The name of the resource group that it is or lies in.
+    #[must_use]
+    pub fn resource_group(&self) -> Option<&str> {
+        const TYPE: usize = 2;
+        self.subscription()?;
+        let mut segments = self.segments().skip(TYPE);
+        segments
+            .next()
+            .filter(|kind| kind.eq_ignore_ascii_case("resourceGroups"))?;
+        segments.next()
+    }
+
+    /// Whether it is a management group or a subscription: what is assigned there holds in resource groups.
+    #[must_use]
+    pub fn is_above_groups(&self) -> bool {
+        const OF_SUBSCRIPTION: usize = 2;
+        self.subscription().is_none() || self.segments().count() == OF_SUBSCRIPTION
     }
 
     /// The subscription or management group that it is or lies in: a list of role assignments there has all below it.

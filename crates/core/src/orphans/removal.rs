@@ -103,6 +103,7 @@ impl Orphan {
         let sharers = sharers(&self.identity, &present.credentials, living);
         let issuer = &living.cluster.issuer;
         let removal = DesiredRemoval {
+            recorded: None,
             revocable: Revocable::new(self.identity.clone()),
             sharing: Sharing::new(&owner, &self.identity, issuer, Claims::default(), sharers),
             owner,

@@ -33,6 +33,7 @@ fn config() -> OperatorConfig {
     OperatorConfig {
         group: group("operator").parse().unwrap(),
         location: "westeurope".parse().unwrap(),
+        require_policy: false,
         audience: "api://AzureADTokenExchange".parse().unwrap(),
         protected_identities: vec![id("operator", "protected")],
         protected_groups: Vec::new(),
@@ -41,10 +42,7 @@ fn config() -> OperatorConfig {
 }
 
 fn cluster() -> Cluster {
-    Cluster {
-        id: "c1".parse().unwrap(),
-        issuer: "https://issuer.example/".parse().unwrap(),
-    }
+    Cluster::new("c1".parse().unwrap(), "https://issuer.example/".parse().unwrap())
 }
 
 fn namespace() -> Namespace {

@@ -1,19 +1,21 @@
 //! The plan for a binding whose service accounts are to be trusted.
 
+use std::collections::BTreeSet;
+
 use super::identity::{Identity, identity};
-use super::steps::{GrantStep, Plan};
+use super::steps::{GrantStep, Plan, Revocation};
 use super::{credentials, removal, roles, service_accounts};
 use crate::desired::{DesiredBinding, DesiredRemoval, Ending};
-use crate::observed::{BoundBy, Observed};
+use crate::names::ServiceAccountName;
+use crate::observed::{BoundBy, IdentityFacts, Observed, PresentIdentity};
 use crate::sharing::Sharing;
 
 pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
     let (facts, present) = match identity(desired, observed, &mut plan) {
         Identity::Usable { facts, credentials } => (facts, credentials),
-        // Nothing is given through an identity that is not the one meant, and nothing of it is touched.
-        Identity::Unusable => {
-            service_accounts::release_unwanted(desired, observed, &mut plan);
+        Identity::Unusable { present } => {
+            plan.revocations = unwanted(desired, present, observed);
             return plan;
         }
         Identity::Forfeited => {
@@ -25,7 +27,8 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
             return plan;
         }
     };
-    let trusted = credentials::plan(desired, present, &mut plan);
+    let others = others_accounts(desired, observed, facts);
+    let trusted = credentials::plan(desired, present, &others, &mut plan);
     // Before the service accounts, from which pods take the identity: one that starts then has its roles as early as can be.
     // Trust without a role does no harm, and a role without trust none either.
     let principal = facts.map(|facts| facts.principal_id);
@@ -47,6 +50,17 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     plan
 }
 
+/// What is the binding's by name and not wanted any more. It goes whatever the identity's tags say.
+fn unwanted(desired: &DesiredBinding, present: Option<&PresentIdentity>, observed: &Observed) -> Vec<Revocation> {
+    let mut plan = Plan::default();
+    let credentials = present.map_or(&[][..], |present| &present.credentials);
+    credentials::plan(desired, credentials, &BTreeSet::new(), &mut plan);
+    let principal = present.map(|present| present.facts.principal_id);
+    roles::assign(desired, principal, &observed.azure.role_assignments, &mut plan);
+    service_accounts::release_unwanted(desired, observed, &mut plan);
+    plan.revocations
+}
+
 /// Whether a step lets somebody be trusted who is not yet. Nobody is while a role may stand unseen that is not permitted any more.
 fn trusts_anew(step: &GrantStep, observed: &Observed) -> bool {
     match step {
@@ -59,11 +73,26 @@ fn trusts_anew(step: &GrantStep, observed: &Observed) -> bool {
     }
 }
 
+/// The service accounts that are not the binding's to mark: no trust is given for them. The pods of such a one take their client id from
+/// somebody else, and a binding that is stalled for it must not have it trusted all the same.
+fn others_accounts(
+    desired: &DesiredBinding,
+    observed: &Observed,
+    facts: Option<&IdentityFacts>,
+) -> BTreeSet<ServiceAccountName> {
+    let accounts = desired.service_accounts.iter();
+    accounts
+        .filter(|account| service_accounts::conflict(desired, account, observed, facts).is_some())
+        .map(|account| account.name.clone())
+        .collect()
+}
+
 /// The removal of all trust through an identity that may not be used; the identity stays.
 fn forfeit(desired: &DesiredBinding, sharing: Sharing) -> DesiredRemoval {
     DesiredRemoval {
         revocable: desired.granted.revocable(),
         owner: desired.owner.clone(),
+        recorded: desired.recorded,
         managed: true,
         ending: Ending::Stay,
         orphan_denied: None,

@@ -12,10 +12,12 @@ use crate::names::{CredentialName, ServiceAccountName};
 use crate::observed::ObservedCredential;
 use crate::sharing::Sharer;
 
-/// Plans the federated credentials and tells which service accounts are trusted when the plan is done.
+/// Plans the federated credentials and tells which service accounts are trusted when the plan is done. For the accounts of others
+/// nothing is written; what trusts them already stays until the binding's own edit ends it.
 pub(super) fn plan(
     desired: &DesiredBinding,
     present: &[ObservedCredential],
+    others: &BTreeSet<ServiceAccountName>,
     plan: &mut Plan,
 ) -> BTreeSet<ServiceAccountName> {
     let goes: BTreeSet<&CredentialName> = present
@@ -30,14 +32,23 @@ pub(super) fn plan(
 
     let mut room = FEDERATED_CREDENTIALS_MAX.saturating_sub(kept.len());
     let mut trusted = BTreeSet::new();
+    let mut without_room = Vec::new();
     for wanted in &desired.credentials {
         let step = match kept.iter().find(|credential| trusts_the_same(credential, wanted)) {
-            Some(credential) => mend(desired, credential, wanted),
+            Some(credential) if credential.has_audience(&wanted.audience) => Ok(None),
+            Some(credential) => match mend(desired, credential, wanted) {
+                Ok(_) if others.contains(&wanted.account) => continue,
+                mended => mended.map(Some),
+            },
+            None if others.contains(&wanted.account) => continue,
             None if room > 0 => {
                 room -= 1;
                 Ok(Some(wanted.clone()))
             }
-            None => Err(no_room(desired, wanted, &kept)),
+            None => {
+                without_room.push(wanted);
+                continue;
+            }
         };
         match step {
             Ok(put) => {
@@ -47,6 +58,7 @@ pub(super) fn plan(
             Err(blocked) => plan.blocked.push(blocked),
         }
     }
+    plan.blocked.extend(no_room(desired, &without_room, &kept));
     trusted
 }
 
@@ -61,22 +73,19 @@ fn stays(desired: &DesiredBinding, credential: &ObservedCredential) -> bool {
     !sharing.owns(credential) || wanted || sharing.relied_on_by(credential).is_some()
 }
 
-/// The write by which a credential that trusts the same subject trusts the same audience, too; none when it does.
+/// The write by which a credential that trusts the same subject and another audience trusts the same one.
 fn mend(
     desired: &DesiredBinding,
     credential: &ObservedCredential,
     wanted: &DesiredCredential,
-) -> Result<Option<DesiredCredential>, Blocked> {
-    if credential.has_audience(&wanted.audience) {
-        return Ok(None);
-    }
+) -> Result<DesiredCredential, Blocked> {
     if !desired.sharing.owns(credential) {
         return Err(conflicting(desired, credential, wanted));
     }
     match desired.sharing.relied_on_by(credential) {
         Some(sharer) => Err(shared(sharer, credential, wanted)),
         // Also one that another binding left: Azure allows one for a subject, and deleting it first would interrupt.
-        None => Ok(Some(named(wanted, &credential.name))),
+        None => Ok(named(wanted, &credential.name)),
     }
 }
 
@@ -122,18 +131,26 @@ fn shared(sharer: &Sharer, credential: &ObservedCredential, wanted: &DesiredCred
     }
 }
 
-fn no_room(desired: &DesiredBinding, wanted: &DesiredCredential, kept: &[&ObservedCredential]) -> Blocked {
+/// One sentence, however many service accounts have no room.
+fn no_room(desired: &DesiredBinding, wanted: &[&DesiredCredential], kept: &[&ObservedCredential]) -> Option<Blocked> {
+    let accounts: Vec<&str> = wanted.iter().map(|wanted| wanted.account.as_str()).collect();
+    let (credentials, of) = match accounts.len() {
+        0 => return None,
+        1 => ("credential", "account"),
+        _ => ("credentials", "accounts"),
+    };
     let foreign = kept
         .iter()
         .filter(|credential| !desired.sharing.owns(credential))
         .count();
-    Blocked {
+    Some(Blocked {
         reason: Reason::FederatedCredentialQuotaExceeded,
         message: format!(
-            "{} has no room for the federated credential of service account {}: Azure allows {FEDERATED_CREDENTIALS_MAX}, \
-             and {foreign} are not of this binding; remove some, or bind fewer service accounts to it",
+            "{} has no room for the federated {credentials} of service {of} {}: Azure allows {FEDERATED_CREDENTIALS_MAX}, \
+             and {foreign} {} not of this binding; remove some, or bind fewer service accounts to it",
             desired.granted.identity(),
-            wanted.account,
+            accounts.join(", "),
+            if foreign == 1 { "is" } else { "are" },
         ),
-    }
+    })
 }

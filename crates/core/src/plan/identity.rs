@@ -5,8 +5,10 @@ use wio_api::{Reason, keys};
 use super::steps::{GrantStep, Plan};
 use crate::desired::{DesiredBinding, DesiredIdentity};
 use crate::fault::Blocked;
-use crate::observed::{IdentityFacts, Observed, ObservedCredential, ObservedIdentity, Tags, tag, with_tags};
-use crate::owner::is_claimed;
+use crate::observed::{
+    IdentityFacts, Observed, ObservedCredential, ObservedIdentity, PresentIdentity, Tags, with_tags,
+};
+use crate::ownership::{Ownership, ownership};
 
 /// Whether the identity can be used.
 pub(super) enum Identity<'a> {
@@ -15,9 +17,9 @@ pub(super) enum Identity<'a> {
         facts: Option<&'a IdentityFacts>,
         credentials: &'a [ObservedCredential],
     },
-    /// It cannot be used; the plan says why.
-    Unusable,
-    /// It may not be used, or not any more, and what is ours on it goes; the plan says why.
+    /// It cannot be used; the plan says why. Nothing is given through it, and what is ours on it and not wanted any more goes.
+    Unusable { present: Option<&'a PresentIdentity> },
+    /// It may not be used, and what is ours on it goes; the plan says why.
     Forfeited,
     /// It is the operator's own, which no binding may use: what is ours on it goes, whoever relies on it; the plan says why.
     Own,
@@ -33,30 +35,31 @@ pub(super) fn identity<'a>(desired: &DesiredBinding, observed: &'a Observed, pla
         plan.blocked.push(own_identity(desired));
         return Identity::Own;
     }
-    if let DesiredIdentity::Managed { tags, .. } = &desired.identity {
-        match ownership(desired, &present.tags) {
-            Ownership::Ours => retag(tags, &present.tags, plan),
-            Ownership::Free => {
-                let adopted = (keys::ADOPTED_TAG.to_owned(), "true".to_owned());
-                retag(
-                    &tags.clone().into_iter().chain([adopted]).collect(),
-                    &present.tags,
-                    plan,
-                );
-            }
-            Ownership::Forfeited(blocked) => {
-                plan.blocked.push(blocked);
-                return Identity::Forfeited;
-            }
-            Ownership::NotOurs(blocked) => {
-                plan.blocked.push(blocked);
-                return Identity::Unusable;
-            }
+    let assignments = observed.azure.role_assignments.known();
+    let blocked = match ownership(desired, present, assignments) {
+        Ownership::Usable => {
+            retag(desired, present, None, plan);
+            return usable(present);
         }
-    }
+        Ownership::Free => {
+            let adopted = (keys::ADOPTED_TAG.to_owned(), "true".to_owned());
+            retag(desired, present, Some(adopted), plan);
+            return usable(present);
+        }
+        Ownership::Untagged(blocked) | Ownership::Foreign(blocked) => {
+            plan.blocked.push(blocked);
+            return Identity::Unusable { present: Some(present) };
+        }
+        Ownership::Forfeited(blocked) => blocked,
+    };
+    plan.blocked.push(blocked);
+    Identity::Forfeited
+}
+
+const fn usable(present: &PresentIdentity) -> Identity<'_> {
     Identity::Usable {
         facts: Some(&present.facts),
-        credentials: &present.credentials,
+        credentials: present.credentials.as_slice(),
     }
 }
 
@@ -80,7 +83,7 @@ fn absent(desired: &DesiredBinding, plan: &mut Plan) -> Identity<'static> {
                     desired.granted.identity()
                 ),
             });
-            Identity::Unusable
+            Identity::Unusable { present: None }
         }
     }
 }
@@ -95,59 +98,12 @@ fn own_identity(desired: &DesiredBinding) -> Blocked {
     }
 }
 
-/// Whose an identity is that stands under the name of a managed one.
-enum Ownership {
-    Ours,
-    /// It belongs to no binding and may be taken over.
-    Free,
-    /// It was taken over, which is not allowed any more.
-    Forfeited(Blocked),
-    NotOurs(Blocked),
-}
-
-fn ownership(desired: &DesiredBinding, tags: &Tags) -> Ownership {
-    const POLICY: &str = "adopt: true in spec.managedIdentities of a WorkloadIdentityPolicy for this namespace";
-    let id = desired.granted.identity();
-    if desired.may_use(tags) {
-        return Ownership::Ours;
-    }
-    let not_ours = |message| {
-        Ownership::NotOurs(Blocked {
-            reason: Reason::IdentityNotOwned,
-            message,
-        })
+/// Has a managed identity carry the tags that it should.
+fn retag(desired: &DesiredBinding, present: &PresentIdentity, more: Option<(String, String)>, plan: &mut Plan) {
+    let DesiredIdentity::Managed { tags, .. } = &desired.identity else {
+        return;
     };
-    if desired.owner.owns(tags) {
-        return Ownership::Forfeited(Blocked {
-            reason: Reason::NotPermitted,
-            message: format!(
-                "{id} was taken over by this binding, and no policy allows that any more; ask the platform team to set {POLICY}, \
-                 or delete the identity"
-            ),
-        });
-    }
-    if is_claimed(tags) {
-        let whose = tag(tags, keys::BINDING_TAG).map_or_else(String::new, |binding| format!(" ({binding})"));
-        return not_ours(format!(
-            "{id} exists and carries the tags of another binding{whose}; delete it, or give the binding another \
-             spec.identity.managed.name"
-        ));
-    }
-    let asks = matches!(desired.identity, DesiredIdentity::Managed { adopt: true, .. });
-    match (asks, desired.granted.may_adopt()) {
-        (true, true) => Ownership::Free,
-        (true, false) => not_ours(format!(
-            "{id} exists and does not carry this binding's tags, and no policy allows to take it over; ask the platform team to \
-             set {POLICY}, or give the binding another spec.identity.managed.name"
-        )),
-        (false, _) => not_ours(format!(
-            "{id} exists and does not carry this binding's tags; delete it, give the binding another \
-             spec.identity.managed.name, or take it over with spec.identity.managed.adopt: true, which needs {POLICY}"
-        )),
-    }
-}
-
-fn retag(wanted: &Tags, present: &Tags, plan: &mut Plan) {
-    let tags = with_tags(present, wanted);
+    let wanted: Tags = tags.clone().into_iter().chain(more).collect();
+    let tags = with_tags(&present.tags, &wanted);
     plan.grants.extend(tags.map(|tags| GrantStep::TagIdentity { tags }));
 }

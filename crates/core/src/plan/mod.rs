@@ -14,7 +14,7 @@ use crate::desired::Desired;
 use crate::observed::Observed;
 
 pub use obstacles::Obstacles;
-pub(crate) use service_accounts::carries;
+pub(crate) use service_accounts::{carries, conflict};
 pub use steps::{GrantStep, Plan, Revocation};
 pub use successors::{gives_up, successors};
 

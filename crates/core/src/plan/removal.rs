@@ -11,9 +11,10 @@ use crate::desired::{DesiredRemoval, Ending};
 use crate::fault::Blocked;
 use crate::names::{BindingUid, ServiceAccountName};
 use crate::observed::{
-    BoundBy, Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, ObservedServiceAccount,
-    PresentIdentity,
+    BoundBy, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments,
+    ObservedServiceAccount, PresentIdentity,
 };
+use crate::ownership::is_certain;
 
 pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
@@ -67,60 +68,86 @@ fn delete_identity(
     if !ours_to_delete {
         return;
     }
-    let users = match desired.ending {
-        Ending::DeleteDespiteUsers => Vec::new(),
-        Ending::Stay | Ending::Retain | Ending::Delete => users(desired, present, role_assignments),
+    let users = Users::of(desired, present, role_assignments);
+    let keep_it = match desired.ending {
+        Ending::DeleteDespiteUsers if is_certain(desired, present) => users.outside.clone(),
+        Ending::DeleteDespiteUsers | Ending::Stay | Ending::Retain | Ending::Delete => users.all(),
     };
-    if users.is_empty() {
+    if keep_it.is_empty() {
         plan.revocations.push(Revocation::DeleteIdentity);
         return;
     }
+    let way_out = if users.outside.is_empty() {
+        format!(
+            "set deletionPolicy: RetainIdentity, or delete it despite them by the annotation {}: \"true\" on the binding",
+            keys::DELETE_DESPITE_USERS_ANNOTATION
+        )
+    } else {
+        format!(
+            "or set deletionPolicy: RetainIdentity; the annotation {} takes nobody's trust but that of this namespace",
+            keys::DELETE_DESPITE_USERS_ANNOTATION
+        )
+    };
     plan.blocked.push(Blocked {
         reason: Reason::DeletionBlocked,
         message: format!(
-            "{} is still used through {}; delete them, set deletionPolicy: RetainIdentity, or delete it despite them by the \
-             annotation {}: \"true\" on the binding",
+            "{} is still used through {}; delete them, {way_out}",
             desired.revocable.identity(),
-            users.join(", and through "),
-            keys::DELETE_DESPITE_USERS_ANNOTATION
+            keep_it.join(", and through ")
         ),
     });
 }
 
 /// The others that use an identity, in words.
-fn users(
-    desired: &DesiredRemoval,
-    present: &PresentIdentity,
-    role_assignments: &[ObservedRoleAssignment],
-) -> Vec<String> {
-    let (shared, others): (Vec<_>, Vec<_>) = present
-        .credentials
-        .iter()
-        .filter(|credential| !desired.sharing.takes(credential))
-        .partition(|credential| desired.sharing.relied_on_by(credential).is_some());
-    let credentials = others.iter().map(|credential| credential.name.to_string());
-    let sharers = shared
-        .iter()
-        .filter_map(|credential| desired.sharing.relied_on_by(credential))
-        .map(|sharer| sharer.name.to_string());
-    let roles = role_assignments
-        .iter()
-        .filter(|assignment| {
-            assignment.principal == present.facts.principal_id && !desired.owner.owns_assignment(assignment)
-        })
-        .map(ToString::to_string);
-    [
-        ("WorkloadIdentityBindings of this namespace", list(sharers)),
-        ("federated credentials that are not of this binding", list(credentials)),
-        ("role assignments that are not of this binding", list(roles)),
-    ]
-    .into_iter()
-    .filter_map(|(what, list)| Some(format!("{what}: {}", list?)))
-    .collect()
+struct Users {
+    /// Those of the binding's namespace, and roles, which are nobody's trust.
+    inside: Vec<String>,
+    /// Those whose trust somebody outside the namespace has, and would lose.
+    outside: Vec<String>,
+}
+
+impl Users {
+    fn of(desired: &DesiredRemoval, present: &PresentIdentity, role_assignments: &[ObservedRoleAssignment]) -> Self {
+        let (shared, others): (Vec<_>, Vec<_>) = present
+            .credentials
+            .iter()
+            .filter(|credential| !desired.sharing.takes(credential))
+            .partition(|credential| desired.sharing.relied_on_by(credential).is_some());
+        let (own, outside): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|credential| desired.sharing.is_of_namespace(credential));
+        let names = |credentials: Vec<&ObservedCredential>| {
+            let names = credentials.into_iter().map(|credential| credential.name.to_string());
+            list("federated credentials that are not of this binding", names)
+        };
+        let sharers = shared
+            .iter()
+            .filter_map(|credential| desired.sharing.relied_on_by(credential))
+            .map(|sharer| sharer.name.to_string());
+        let roles = role_assignments
+            .iter()
+            .filter(|assignment| {
+                assignment.principal == present.facts.principal_id && !desired.owner.owns_assignment(assignment)
+            })
+            .map(ToString::to_string);
+        let inside = [
+            list("WorkloadIdentityBindings of this namespace", sharers),
+            names(own),
+            list("role assignments that are not of this binding", roles),
+        ];
+        Self {
+            inside: inside.into_iter().flatten().collect(),
+            outside: names(outside).into_iter().collect(),
+        }
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.outside.iter().chain(&self.inside).cloned().collect()
+    }
 }
 
 /// In whatever order Azure lists them, the message stays the same.
-fn list(names: impl Iterator<Item = String>) -> Option<String> {
+fn list(what: &str, names: impl Iterator<Item = String>) -> Option<String> {
     let names: BTreeSet<String> = names.collect();
-    (!names.is_empty()).then(|| names.into_iter().collect::<Vec<_>>().join(", "))
+    (!names.is_empty()).then(|| format!("{what}: {}", names.into_iter().collect::<Vec<_>>().join(", ")))
 }

@@ -1,5 +1,7 @@
 //! The steps of a plan, as data.
 
+use std::fmt;
+
 use crate::desired::{DesiredCredential, DesiredRole, DesiredServiceAccount};
 use crate::fault::Blocked;
 use crate::names::{
@@ -68,6 +70,31 @@ pub enum GrantStep {
     ApplyServiceAccount(DesiredServiceAccount),
 }
 
+impl fmt::Display for Revocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeleteCredential(name) => write!(f, "federated credential {name}"),
+            Self::DeleteRoleAssignment { scope, name } => write!(f, "role assignment {name} at {scope}"),
+            Self::ReleaseServiceAccount { name, .. } => write!(f, "annotations of service account {name}"),
+            Self::DeleteIdentity => f.write_str("identity"),
+        }
+    }
+}
+
+impl fmt::Display for GrantStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateIdentity { location, .. } => write!(f, "identity in {location}"),
+            Self::TagIdentity { .. } => f.write_str("tags of the identity"),
+            Self::PutCredential(credential) => {
+                write!(f, "federated credential {} for {}", credential.name, credential.subject)
+            }
+            Self::PutRoleAssignment(role) => write!(f, "role {} at {}", role.role, role.scope()),
+            Self::ApplyServiceAccount(account) => write!(f, "annotations of service account {}", account.name),
+        }
+    }
+}
+
 impl Plan {
     /// Whether everything is as it should be.
     #[must_use]
@@ -82,7 +109,30 @@ impl Plan {
     }
 }
 
+impl GrantStep {
+    /// What it does, in words that come after "to".
+    pub(crate) fn change(&self) -> String {
+        match self {
+            Self::CreateIdentity { .. } => "create the identity".to_owned(),
+            Self::TagIdentity { .. } => "tag the identity".to_owned(),
+            Self::PutCredential(credential) => format!("trust the service account {}", credential.account),
+            Self::PutRoleAssignment(role) => format!("assign {role}"),
+            Self::ApplyServiceAccount(account) => format!("annotate the service account {}", account.name),
+        }
+    }
+}
+
 impl Revocation {
+    /// What it does, in words that come after "to".
+    pub(crate) fn change(&self) -> String {
+        match self {
+            Self::DeleteCredential(name) => format!("delete the federated credential {name}"),
+            Self::DeleteRoleAssignment { scope, .. } => format!("take away a role at {scope}"),
+            Self::ReleaseServiceAccount { name, .. } => format!("release the service account {name}"),
+            Self::DeleteIdentity => "delete the identity".to_owned(),
+        }
+    }
+
     /// Takes out of what was observed what this step took out of the world.
     pub fn fold(&self, observed: &mut Observed) {
         match self {

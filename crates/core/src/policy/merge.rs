@@ -23,9 +23,13 @@ pub fn merge(config: &OperatorConfig, policies: &Policies) -> WorkloadIdentityEf
         subscription_id: config.group.subscription.to_string(),
         resource_group: lower(config.group.name.as_str()),
         location: lower(config.location.as_str()),
+        require_policy: config.require_policy,
         protected: groups.chain(identities).collect(),
         locked_roles: config.locked_roles().flat_map(names).collect(),
+        roles_locked_at_identities: config.roles_locked_at_identities().flat_map(names).collect(),
+        identity_scopes: config.identity_groups().map(reaching).collect(),
         policies: policies.all().iter().map(policy).collect(),
+        vanished: Vec::new(),
         problems: policies.problems().iter().map(ToString::to_string).collect(),
     }
 }
@@ -39,9 +43,15 @@ fn policy(policy: &Policy) -> EffectivePolicy {
         existing_identities: policy.existing.iter().map(identities).collect(),
         managed_identities: policy.managed.iter().map(place).collect(),
         roles: policy.roles.iter().map(role).collect(),
-        max_federated_credentials: policy.max_credentials.map(|max| i64::try_from(max).unwrap_or(i64::MAX)),
+        max_federated_credentials: limit(policy.limits.federated_credentials),
+        max_managed_identities: limit(policy.limits.managed_identities),
+        max_role_assignments: limit(policy.limits.role_assignments),
         allow_orphan: policy.allow_orphan,
     }
+}
+
+fn limit(max: Option<usize>) -> Option<i64> {
+    max.map(|max| i64::try_from(max).unwrap_or(i64::MAX))
 }
 
 fn accounts(patterns: &[ServiceAccountPattern]) -> EffectiveNames {
@@ -105,6 +115,15 @@ fn role(role: &RoleAt) -> EffectiveRole {
 fn names(role: &RoleDefinitionGuid) -> Vec<String> {
     let names = role.built_in_names().map(lower);
     std::iter::once(role.to_string()).chain(names).collect()
+}
+
+/// The subscription of a resource group, the group itself, and what is in it.
+fn reaching(group: &ResourceGroupId) -> String {
+    format!(
+        "(?i)^/subscriptions/{}(/resourceGroups/{}(/.*)?)?$",
+        group.subscription,
+        caseless::expression(group.name.as_str())
+    )
 }
 
 fn any_in(group: &ResourceGroupId) -> String {

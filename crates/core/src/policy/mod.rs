@@ -8,10 +8,12 @@ mod parse;
 mod patterns;
 mod policies;
 mod quota;
+mod vanished;
 
 pub use merge::merge;
 pub use namespaces::NamespaceFacts;
 pub use patterns::{IdentityPattern, ServiceAccountPattern};
-pub(crate) use policies::{Place, Policy, RoleAt, limit_of};
+pub(crate) use policies::{Place, Policy, RoleAt, limits_of};
 pub use policies::{Policies, PolicyProblem};
-pub use quota::{Seniority, Tally};
+pub use quota::{Each, Limited, Limits, Seniority, Tally, Usage};
+pub use vanished::{MASS, QUIET, Vanished, Vanishing};

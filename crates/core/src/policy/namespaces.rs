@@ -44,6 +44,14 @@ enum Is {
 }
 
 impl Namespaces {
+    /// No namespace.
+    pub(super) const fn none() -> Self {
+        Self {
+            names: BTreeSet::new(),
+            selector: None,
+        }
+    }
+
     /// Those that can be parsed; `tell` is told of every other one. A selector of which a part cannot be parsed selects
     /// nothing, because without that part it would select more.
     pub(super) fn parse(asked: &PolicyNamespaces, tell: &mut impl FnMut(String, String)) -> Self {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use wio_api::{ManagedIdentityPermission, RolePermission, WorkloadIdentityPolicy};
+use wio_api::{ManagedIdentityPermission, RolePermission, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec};
 
 use super::namespaces::Namespaces;
-use super::policies::{Place, Policies, Policy, PolicyProblem, RoleAt};
+use super::policies::{Legibility, Place, Policies, Policy, PolicyProblem, RoleAt};
+use super::quota::Limits;
 use crate::names::ResourceGroupId;
 
 impl Policies {
@@ -33,8 +34,23 @@ fn policy(object: &WorkloadIdentityPolicy, problems: &mut Vec<PolicyProblem>) ->
     };
     let name = one("metadata.name", &written, &mut tell)?;
     let spec = &object.spec;
+    if !spec.unreadable.is_empty() {
+        for unreadable in &spec.unreadable {
+            let field = format!("spec.{}", unreadable.field);
+            let problem = format!("this version of the operator cannot read it ({})", unreadable.problem);
+            tell(field.trim_end_matches('.').to_owned(), problem);
+        }
+        return Some(Policy {
+            legibility: Legibility::Unreadable,
+            // What it limits it still limits.
+            limits: limits(spec),
+            namespaces: Namespaces::parse(&spec.namespaces, &mut tell),
+            ..Policy::granting_nothing(name)
+        });
+    }
     Some(Policy {
         name,
+        legibility: Legibility::Legible,
         namespaces: Namespaces::parse(&spec.namespaces, &mut tell),
         service_accounts: spec
             .service_accounts
@@ -53,12 +69,22 @@ fn policy(object: &WorkloadIdentityPolicy, problems: &mut Vec<PolicyProblem>) ->
             .enumerate()
             .filter_map(|(index, asked)| role(&format!("spec.roles[{index}]"), asked, &mut tell))
             .collect(),
-        // Below zero nothing is left but zero.
-        max_credentials: spec
-            .max_federated_credentials
-            .map(|max| usize::try_from(max).unwrap_or_default()),
+        limits: limits(spec),
         allow_orphan: spec.allow_orphan,
     })
+}
+
+fn limits(spec: &WorkloadIdentityPolicySpec) -> Limits {
+    Limits {
+        federated_credentials: limit(spec.max_federated_credentials),
+        managed_identities: limit(spec.max_managed_identities),
+        role_assignments: limit(spec.max_role_assignments),
+    }
+}
+
+/// Below zero nothing is left but zero.
+fn limit(max: Option<i64>) -> Option<usize> {
+    max.map(|max| usize::try_from(max).unwrap_or_default())
 }
 
 fn place(field: &str, asked: &ManagedIdentityPermission, tell: &mut impl FnMut(String, String)) -> Option<Place> {

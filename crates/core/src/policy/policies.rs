@@ -9,6 +9,7 @@ use crate::names::{
 
 use super::namespaces::{NamespaceFacts, Namespaces};
 use super::patterns::{IdentityPattern, NamePrefix, ServiceAccountPattern};
+use super::quota::Limits;
 
 /// All policies of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,17 +18,27 @@ pub struct Policies {
     problems: Vec<PolicyProblem>,
 }
 
+/// Whether a policy can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Legibility {
+    /// All of it.
+    Legible,
+    /// Not by this version. It grants nothing, and nobody knows what it would grant: what stands by it is not taken away.
+    Unreadable,
+}
+
 /// A policy. Only [`Policies::parse`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     pub(crate) name: PolicyName,
+    pub(crate) legibility: Legibility,
     pub(super) namespaces: Namespaces,
     /// None when the permissions are for every service account.
     pub(crate) service_accounts: Option<Vec<ServiceAccountPattern>>,
     pub(crate) existing: Vec<IdentityPattern>,
     pub(crate) managed: Vec<Place>,
     pub(crate) roles: Vec<RoleAt>,
-    pub(crate) max_credentials: Option<usize>,
+    pub(crate) limits: Limits,
     /// Whether what a binding made may stay when it goes.
     pub(crate) allow_orphan: bool,
 }
@@ -97,10 +108,19 @@ impl Policies {
         self.policies.is_empty()
     }
 
-    /// How many federated credentials a namespace may hold; none when it may hold any number, so that counting is not worth it.
+    /// The first of these policies that stands and cannot be read: what it grants is not known.
+    pub(crate) fn unreadable<'a>(&self, mut names: impl Iterator<Item = &'a PolicyName>) -> Option<&'a PolicyName> {
+        let is_unreadable = |policy: &Policy| policy.legibility == Legibility::Unreadable;
+        names.find(|name| {
+            let found = self.policies.binary_search_by(|policy| policy.name.cmp(name));
+            found.is_ok_and(|at| self.policies.get(at).is_some_and(is_unreadable))
+        })
+    }
+
+    /// How much a namespace may have.
     #[must_use]
-    pub fn limit(&self, namespace: &NamespaceFacts) -> Option<usize> {
-        limit_of(&self.of(namespace))
+    pub fn limits(&self, namespace: &NamespaceFacts) -> Limits {
+        limits_of(&self.of(namespace))
     }
 
     /// The policies for a namespace, by name.
@@ -112,14 +132,34 @@ impl Policies {
     }
 }
 
-/// How many federated credentials these policies let a namespace hold: the highest number of them.
-pub(crate) fn limit_of(policies: &[&Policy]) -> Option<usize> {
-    policies.iter().filter_map(|policy| policy.max_credentials).max()
+/// How much these policies let a namespace have: of each thing the highest number of them.
+pub(crate) fn limits_of(policies: &[&Policy]) -> Limits {
+    let each = policies.iter().map(|policy| policy.limits);
+    each.fold(Limits::default(), |highest, limits| highest.zip(&limits, Option::max))
 }
 
 // === impl Policy ===
 
 impl Policy {
+    /// One that is for no namespace and grants nothing.
+    pub(super) const fn granting_nothing(name: PolicyName) -> Self {
+        Self {
+            name,
+            legibility: Legibility::Legible,
+            namespaces: Namespaces::none(),
+            service_accounts: Some(Vec::new()),
+            existing: Vec::new(),
+            managed: Vec::new(),
+            roles: Vec::new(),
+            limits: Limits {
+                federated_credentials: None,
+                managed_identities: None,
+                role_assignments: None,
+            },
+            allow_orphan: false,
+        }
+    }
+
     /// Whether its permissions are for this service account.
     pub(crate) fn means(&self, account: &ServiceAccountName) -> bool {
         match &self.service_accounts {

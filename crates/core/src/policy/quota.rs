@@ -1,6 +1,7 @@
-//! The quota of federated credentials: how many of a namespace come before those of a binding.
+//! What policies limit in a namespace, and how much of it comes before what a binding asks for.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use jiff::Timestamp;
 
@@ -16,10 +17,38 @@ pub struct Seniority {
     name: BindingName,
 }
 
-/// The federated credentials that the bindings of one namespace ask for, by seniority.
+/// A thing of which policies limit how much a namespace may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// Federated credentials: one for each bound service account.
+    FederatedCredentials,
+    /// Managed identities: one for each binding that asks for one.
+    ManagedIdentities,
+    /// Role assignments.
+    RoleAssignments,
+}
+
+/// A number for each limited thing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Each<T> {
+    /// That of federated credentials.
+    pub federated_credentials: T,
+    /// That of managed identities.
+    pub managed_identities: T,
+    /// That of role assignments.
+    pub role_assignments: T,
+}
+
+/// How much bindings ask for.
+pub type Usage = Each<usize>;
+
+/// How much a namespace may have; none when it may have any number.
+pub type Limits = Each<Option<usize>>;
+
+/// What the bindings of one namespace ask for, by seniority.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    credentials: BTreeMap<Seniority, usize>,
+    asked: BTreeMap<Seniority, Usage>,
 }
 
 // === impl Seniority ===
@@ -40,42 +69,140 @@ impl Seniority {
     pub const fn created(&self) -> Option<Timestamp> {
         self.created
     }
+
+    /// The binding's name.
+    #[must_use]
+    pub const fn name(&self) -> &BindingName {
+        &self.name
+    }
+}
+
+// === impl Limited ===
+
+impl Limited {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::FederatedCredentials,
+        Self::ManagedIdentities,
+        Self::RoleAssignments,
+    ];
+}
+
+// === impl Each ===
+
+impl<T: Copy> Each<T> {
+    /// The number of one thing.
+    #[must_use]
+    pub const fn of(&self, what: Limited) -> T {
+        match what {
+            Limited::FederatedCredentials => self.federated_credentials,
+            Limited::ManagedIdentities => self.managed_identities,
+            Limited::RoleAssignments => self.role_assignments,
+        }
+    }
+
+    /// Both, thing by thing.
+    #[must_use]
+    pub fn zip<U: Copy, V>(&self, other: &Each<U>, with: impl Fn(T, U) -> V) -> Each<V> {
+        let both = |what| with(self.of(what), other.of(what));
+        Each {
+            federated_credentials: both(Limited::FederatedCredentials),
+            managed_identities: both(Limited::ManagedIdentities),
+            role_assignments: both(Limited::RoleAssignments),
+        }
+    }
+}
+
+impl Usage {
+    /// Both together.
+    #[must_use]
+    pub fn and(&self, more: &Self) -> Self {
+        self.zip(more, usize::saturating_add)
+    }
+}
+
+impl Limits {
+    /// Whether nothing is limited, so that counting is not worth it.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        Limited::ALL.into_iter().all(|what| self.of(what).is_none())
+    }
+
+    /// The first thing of which there would be too much when this is asked for after that. What is not asked for is no reason to refuse
+    /// anything, however much of it there is.
+    #[must_use]
+    pub fn exceeded(&self, before: &Usage, asks: &Usage) -> Option<Limited> {
+        let exceeds = |max, what| asks.of(what) > 0 && before.of(what).saturating_add(asks.of(what)) > max;
+        Limited::ALL
+            .into_iter()
+            .find(|what| self.of(*what).is_some_and(|max| exceeds(max, *what)))
+    }
+
+    /// The usage as far as it matters: nothing of what is not limited, and no more than the limit.
+    fn cut(&self, usage: &Usage) -> Usage {
+        usage.zip(self, |used, max| max.map_or(0, |max| used.min(max)))
+    }
+
+    /// Whether each limit is reached.
+    fn are_reached(&self, usage: &Usage) -> bool {
+        Limited::ALL
+            .into_iter()
+            .all(|what| self.of(what).is_none_or(|max| usage.of(what) >= max))
+    }
 }
 
 // === impl Tally ===
 
 impl Tally {
-    /// Counts the credentials of a binding, instead of those that were counted for it before.
-    pub fn count(&mut self, binding: Seniority, credentials: usize) {
-        self.credentials.insert(binding, credentials);
+    /// Counts what a binding asks for, instead of what was counted for it before.
+    pub fn count(&mut self, binding: Seniority, asked: Usage) {
+        self.asked.insert(binding, asked);
     }
 
     /// Counts a binding no more.
     pub fn forget(&mut self, binding: &Seniority) {
-        self.credentials.remove(binding);
+        self.asked.remove(binding);
     }
 
     /// Whether nothing is counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.credentials.is_empty()
+        self.asked.is_empty()
     }
 
-    /// How many credentials come before those of a binding. Counting ends at the namespace's limit: of ten thousand bindings
+    /// How much comes before what a binding asks for. Counting ends at the namespace's limits: of ten thousand bindings
     /// that ask for too much, none is worth counting all others.
     #[must_use]
-    pub fn before(&self, binding: &Seniority, limit: usize) -> usize {
-        let mut before: usize = 0;
-        for credentials in self
-            .credentials
-            .range(..binding.clone())
-            .map(|(_, credentials)| credentials)
-        {
-            before = before.saturating_add(*credentials);
-            if before >= limit {
-                return limit;
+    pub fn before(&self, binding: &Seniority, limits: &Limits) -> Usage {
+        let mut before = Usage::default();
+        for asked in self.asked.range(..binding.clone()).map(|(_, asked)| asked) {
+            if limits.are_reached(&before) {
+                break;
             }
+            before = limits.cut(&before.and(asked));
         }
         before
+    }
+
+    /// The bindings that may no longer have what they could, or the other way round, when a binding asks for this from now on, or, without it,
+    /// for nothing.
+    #[must_use]
+    pub fn turned_by(&self, binding: &Seniority, asks: Option<&Usage>, limits: &Limits) -> Vec<BindingName> {
+        let asked = self.asked.get(binding).copied().unwrap_or_default();
+        let asks = asks.copied().unwrap_or_default();
+        if limits.is_none() || asked == asks {
+            return Vec::new();
+        }
+        let before = self.before(binding, limits);
+        let mut sums = [before.and(&asked), before.and(&asks)];
+        let mut turned = Vec::new();
+        for (newer, usage) in self.asked.range((Bound::Excluded(binding), Bound::Unbounded)) {
+            let [was, is] = sums.map(|sum| limits.exceeded(&sum, usage));
+            if was.is_some() != is.is_some() {
+                turned.push(newer.name.clone());
+            }
+            sums = sums.map(|sum| sum.and(usage));
+        }
+        turned
     }
 }

@@ -112,6 +112,12 @@ impl Sharing {
         })
     }
 
+    /// Whether a credential, whoever made it, trusts a service account of the binding's namespace and nobody else.
+    pub(crate) fn is_of_namespace(&self, credential: &ObservedCredential) -> bool {
+        let subject = credential.subject.as_deref().and_then(Subject::service_account);
+        credential.issuer == self.issuer.as_str() && subject.is_some_and(|(namespace, _)| namespace == self.namespace)
+    }
+
     fn is_for(&self, credential: &ObservedCredential, account: &ServiceAccountName) -> bool {
         self.trusts(credential, account) && is_credential_name(&credential.name, account, &self.issuer)
     }

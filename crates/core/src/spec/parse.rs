@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use wio_api::limits::{ROLE_ASSIGNMENTS_MAX, SERVICE_ACCOUNTS_MAX};
-use wio_api::{AssignedRole, BoundServiceAccount, IdentitySource, ManagedIdentity, WorkloadIdentityBindingSpec};
+use wio_api::{
+    AssignedRole, BoundServiceAccount, IdentitySource, ManagedIdentity, UnreadableField, WorkloadIdentityBindingSpec,
+};
 
 use super::types::{IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
 use crate::names::InvalidName;
@@ -15,6 +17,9 @@ use crate::names::InvalidName;
 /// # Errors
 /// Every field that cannot be used.
 pub fn parse(spec: &WorkloadIdentityBindingSpec) -> Result<Spec, Vec<InvalidField>> {
+    if !spec.unreadable.is_empty() {
+        return Err(spec.unreadable.iter().map(unreadable).collect());
+    }
     let mut invalid = Vec::new();
     let identity = identity(&spec.identity, &mut invalid);
     let service_accounts = service_accounts(&spec.service_accounts, &mut invalid);
@@ -28,6 +33,17 @@ pub fn parse(spec: &WorkloadIdentityBindingSpec) -> Result<Spec, Vec<InvalidFiel
             audience,
         }),
         _ => Err(invalid),
+    }
+}
+
+fn unreadable(unreadable: &UnreadableField) -> InvalidField {
+    InvalidField {
+        field: format!("spec.{}", unreadable.field).trim_end_matches('.').to_owned(),
+        problem: format!(
+            "this version of the operator cannot read it ({}). Nothing is given for the spec and nothing is taken away for it \
+             until that is changed, or an operator runs that can read it",
+            unreadable.problem
+        ),
     }
 }
 

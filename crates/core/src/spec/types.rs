@@ -7,7 +7,7 @@ use wio_api::ConflictPolicy;
 
 use crate::config::OperatorConfig;
 use crate::names::{
-    Audience, IdentityId, IdentityName, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, Scope,
+    Audience, ChosenIdentityName, IdentityId, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, Scope,
     ServiceAccountName, SubscriptionId,
 };
 use crate::owner::Owner;
@@ -39,7 +39,7 @@ pub enum IdentityRef {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagedRef {
     /// The name; otherwise it is derived.
-    pub name: Option<IdentityName>,
+    pub name: Option<ChosenIdentityName>,
     /// The subscription.
     pub subscription: Option<SubscriptionId>,
     /// The resource group.
@@ -117,7 +117,7 @@ impl Spec {
                         .clone()
                         .unwrap_or_else(|| config.group.name.clone()),
                 },
-                name: managed.name.clone().unwrap_or_else(|| owner.identity_name()),
+                name: managed.name.clone().map_or_else(|| owner.identity_name(), Into::into),
             },
         }
     }

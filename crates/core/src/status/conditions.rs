@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
 
 use super::draft::{Draft, FALSE, TRUE, UNKNOWN, draft, messages};
+use super::subject::Subject;
 use super::{parts, permission};
-use crate::binding::Lifecycle;
 use crate::outcome::{Outcome, Problem};
 use crate::reasons::Disposition;
 use crate::recorded::Recorded;
@@ -26,17 +26,17 @@ const ORDER: [ConditionType; 8] = [
 pub(super) fn conditions(
     status: &WorkloadIdentityBindingStatus,
     recorded: &Recorded,
-    lifecycle: &Lifecycle,
-    outcome: &Outcome,
+    subject: Subject<'_>,
+    (outcome, problems): (&Outcome, &[Problem]),
     now: Timestamp,
 ) -> Vec<Condition> {
-    let problems = outcome.problems();
-    let mut drafts = match leading(&problems) {
-        Some(leading) => unready(leading, &problems),
-        None => vec![ready(status, lifecycle, outcome)],
+    let lifecycle = subject.lifecycle;
+    let mut drafts = match leading(problems) {
+        Some(leading) => unready(leading, problems),
+        None => vec![ready(status, subject, outcome)],
     };
-    drafts.extend(permission::authorized(lifecycle, outcome, &problems));
-    drafts.extend(parts::parts(recorded, outcome, &problems));
+    drafts.extend(permission::authorized(lifecycle, outcome, problems));
+    drafts.extend(parts::parts(recorded, outcome, problems));
     let ordered = ORDER.iter().filter_map(|kind| {
         let at = drafts.iter().position(|draft| draft.kind == *kind)?;
         Some(drafts.swap_remove(at))
@@ -57,9 +57,9 @@ fn leading(problems: &[Problem]) -> Option<&Problem> {
 }
 
 /// Ready, without a problem.
-fn ready(status: &WorkloadIdentityBindingStatus, lifecycle: &Lifecycle, outcome: &Outcome) -> Draft {
+fn ready(status: &WorkloadIdentityBindingStatus, subject: Subject<'_>, outcome: &Outcome) -> Draft {
     let suspended = matches!(outcome, Outcome::Reconciled(reconciled) if reconciled.is_suspended());
-    let (value, reason, message) = if lifecycle.deleting {
+    let (value, reason, message) = if subject.lifecycle.deleting {
         (
             FALSE,
             Reason::Deleting,
@@ -75,7 +75,8 @@ fn ready(status: &WorkloadIdentityBindingStatus, lifecycle: &Lifecycle, outcome:
     } else {
         (TRUE, Reason::Succeeded, success(status))
     };
-    draft(ConditionType::Ready, value, reason, message)
+    let noted = subject.failed_looks.map(|looks| looks.noted(&message));
+    draft(ConditionType::Ready, value, reason, noted.unwrap_or(message))
 }
 
 /// Ready, and Reconciling or Stalled.

@@ -67,11 +67,13 @@ fn sentence(text: &str) -> String {
 }
 
 impl Draft {
-    /// The time of the previous condition of this type stays unless its status changes.
+    /// The time of the previous condition of this type stays unless its status changes. That of Reconciling tells since when this
+    /// generation of the spec is worked on.
     pub(super) fn finish(self, previous: &[Condition], generation: i64, now: Timestamp) -> Condition {
         let same = previous
             .iter()
-            .find(|c| c.type_ == self.kind.as_str() && c.status == self.status);
+            .find(|c| c.type_ == self.kind.as_str() && c.status == self.status)
+            .filter(|c| self.kind != ConditionType::Reconciling || c.observed_generation == Some(generation));
         Condition {
             type_: self.kind.to_string(),
             status: self.status.to_owned(),

@@ -12,6 +12,7 @@ use crate::observed::{
 };
 use crate::outcome::Reconciled;
 use crate::owner::was_adopted;
+use crate::ownership::{standing, usable};
 use crate::plan::carries;
 use crate::recorded::{CredentialUsage, Recorded, RecordedCredential, RecordedIdentity, RecordedServiceAccount};
 use crate::sharing::Sharing;
@@ -20,7 +21,7 @@ use crate::sharing::Sharing;
 pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded {
     let seen = reconciled.observed();
     let mut next = match reconciled.desired() {
-        Desired::Bound(desired) => bound(previous, desired, seen),
+        Desired::Bound(desired) => bound(previous, desired, reconciled),
         Desired::Denied(denial) => gone(previous, denial.removal(), seen),
         Desired::Gone(removal) => gone(previous, removal, seen),
     };
@@ -30,8 +31,9 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded
     next
 }
 
-fn bound(previous: &Recorded, desired: &DesiredBinding, observed: &Observed) -> Recorded {
-    let present = usable(desired, &observed.azure.identity);
+fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled) -> Recorded {
+    let observed = reconciled.observed();
+    let present = standing(desired, &observed.azure);
     let wanted = desired.credentials.iter();
     let wanted: Vec<RecordedCredential> = wanted
         .filter_map(|wanted| credential(desired, wanted, present?))
@@ -40,14 +42,56 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, observed: &Observed) -> 
     let wanted = wanted.into_iter();
     Recorded {
         authorized_by: desired.granted.authorized_by().iter().cloned().collect(),
-        identity: present.map(|present| identity(desired, present)),
+        identity: match usable(desired, &observed.azure) {
+            Some(present) => Some(identity(desired, present)),
+            // What was made is known by it, or may have been.
+            None if present.is_some() || may_be_left(desired, reconciled) => previous.identity.clone(),
+            None => None,
+        },
         credentials: wanted
             .chain(left(previous, &desired.sharing, observed, &names))
             .collect(),
         credential_usage: present.map(|present| usage(desired, present)),
-        service_accounts: accounts(observed, |name, seen| is_bound(desired, observed, name, seen)),
+        service_accounts: accounts(observed, |name, seen| is_bound(desired, observed, name, seen))
+            .into_iter()
+            .map(|account| RecordedServiceAccount {
+                foreign_credential: present.and_then(|present| foreign_credential(desired, &account.name, present)),
+                ..account
+            })
+            .collect(),
         ..previous.clone()
     }
+}
+
+/// Whether something of the binding may be left that is found by the identity that was recorded: it was announced and may have been
+/// created, or not everything that is to go has gone. As long as the identity carries our tags, they may have been written over
+/// another's, which is known only by the record.
+fn may_be_left(desired: &DesiredBinding, reconciled: &Reconciled) -> bool {
+    let azure = &reconciled.observed().azure;
+    azure
+        .identity
+        .present()
+        .is_none_or(|present| desired.owner.owns(&present.tags))
+        || azure.role_assignments.unread().next().is_some()
+        || !reconciled.rest().revocations.is_empty()
+}
+
+/// The credential of somebody else on which a service account's trust rests; none when it rests on ours, or on nothing.
+pub(super) fn foreign_credential(
+    desired: &DesiredBinding,
+    account: &ServiceAccountName,
+    present: &PresentIdentity,
+) -> Option<CredentialName> {
+    let wanted = desired.credential_of(account)?;
+    let trusts = |credential: &&ObservedCredential| {
+        credential.trusts(wanted.issuer.as_str(), wanted.subject.as_str()) && credential.has_audience(&wanted.audience)
+    };
+    let trusting = || present.credentials.iter().filter(trusts);
+    let ours = trusting().any(|credential| desired.sharing.owns(credential));
+    trusting()
+        .next()
+        .filter(|_| !ours)
+        .map(|credential| credential.name.clone())
 }
 
 /// Whether a service account is told of as one of the binding: it is wanted and carries what it should, or is still to be let go
@@ -61,7 +105,9 @@ fn is_bound(
     let identity = &observed.azure.identity;
     match desired.service_accounts.iter().find(|wanted| wanted.name == *name) {
         Some(_) if seen.bound_by == BoundBy::Us => true,
-        Some(wanted) => usable(desired, identity).is_some_and(|present| carries(desired, seen, wanted, &present.facts)),
+        Some(wanted) => {
+            standing(desired, &observed.azure).is_some_and(|present| carries(desired, seen, wanted, &present.facts))
+        }
         None => desired
             .sharing
             .label_to_release(&desired.owner, name, seen, identity.present())
@@ -155,11 +201,6 @@ fn gone(previous: &Recorded, desired: &DesiredRemoval, observed: &Observed) -> R
     next
 }
 
-/// The identity, when it is the one meant.
-pub(super) fn usable<'a>(desired: &DesiredBinding, identity: &'a ObservedIdentity) -> Option<&'a PresentIdentity> {
-    identity.present().filter(|present| desired.may_use(&present.tags))
-}
-
 fn identity(desired: &DesiredBinding, present: &PresentIdentity) -> RecordedIdentity {
     RecordedIdentity {
         id: desired.granted.identity().clone(),
@@ -187,6 +228,7 @@ fn accounts(
             } else {
                 ServiceAccountOrigin::Adopted
             },
+            foreign_credential: None,
         })
         .collect()
 }

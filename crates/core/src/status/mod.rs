@@ -4,10 +4,14 @@ mod conditions;
 mod draft;
 mod facts;
 mod parts;
+mod patience;
 mod permission;
 mod roles;
+mod subject;
 mod transition;
 mod write;
 
-pub use transition::{Transition, transition};
-pub use write::{Subject, announcing, status};
+pub use patience::{NEW_FOR, problems};
+pub use subject::{BELIEVED_FOR, FailedLooks, Subject};
+pub use transition::{Told, transitions};
+pub use write::{announcing, status};

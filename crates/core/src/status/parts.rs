@@ -4,12 +4,13 @@ use wio_api::limits::FEDERATED_CREDENTIALS_MAX;
 use wio_api::{ConditionType, Reason};
 
 use super::draft::{Draft, FALSE, TRUE, UNKNOWN, counted, draft, messages};
-use super::facts::usable;
+use super::facts::foreign_credential;
 use super::{permission, roles};
-use crate::desired::{Desired, DesiredBinding, DesiredCredential};
+use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
 use crate::observed::{Observed, PresentIdentity};
 use crate::outcome::{Outcome, Problem};
-use crate::plan::carries;
+use crate::ownership::{standing, usable};
+use crate::plan::{carries, conflict};
 use crate::reasons::facts;
 use crate::recorded::Recorded;
 
@@ -39,7 +40,8 @@ pub(super) fn parts(recorded: &Recorded, outcome: &Outcome, problems: &[Problem]
             let seen = Seen {
                 desired,
                 observed: reconciled.observed(),
-                identity: usable(desired, &reconciled.observed().azure.identity),
+                identity: usable(desired, &reconciled.observed().azure),
+                standing: standing(desired, &reconciled.observed().azure),
                 problems,
             };
             let parts = [seen.identity(), seen.credentials(), seen.service_accounts()];
@@ -54,6 +56,8 @@ struct Seen<'a> {
     observed: &'a Observed,
     /// The identity, when it is the one meant.
     identity: Option<&'a PresentIdentity>,
+    /// The identity, when what stands on it works.
+    standing: Option<&'a PresentIdentity>,
     problems: &'a [Problem],
 }
 
@@ -63,7 +67,8 @@ impl Seen<'_> {
         match self.identity {
             Some(present) => {
                 let id = self.desired.granted.identity();
-                let message = format!("{id} exists with client id {}.", present.facts.client_id);
+                let note = overruled(self.desired);
+                let message = format!("{id} exists with client id {}.{note}", present.facts.client_id);
                 draft(kind, TRUE, Reason::Succeeded, message)
             }
             None => missing(kind, "The identity is not ready", None, self.problems),
@@ -73,30 +78,38 @@ impl Seen<'_> {
     fn credentials(&self) -> Draft {
         let kind = ConditionType::FederatedCredentialsReady;
         let total = self.desired.credentials.len();
-        let untrusted = untrusted(self.desired, self.identity);
+        let untrusted = untrusted(self.desired, self.standing);
         if untrusted.is_empty() {
             let message = format!(
-                "{}; Entra can take two minutes to know a new one.{}",
+                "{}; Entra can take two minutes to know a new one.{}{}",
                 counted(total, "federated credential exists", "federated credentials exist"),
-                self.identity.map(nearly_full).unwrap_or_default()
+                self.standing
+                    .map(|present| foreign_trust(self.desired, present))
+                    .unwrap_or_default(),
+                self.standing.map(nearly_full).unwrap_or_default()
             );
             return draft(kind, TRUE, Reason::Succeeded, message);
+        }
+        if self.is_anothers() {
+            return self.not_judged(kind);
         }
         let what = format!(
             "Entra does not trust {} of {total} service accounts: {}",
             untrusted.len(),
             untrusted.join(", ")
         );
+        let all_others = untrusted.iter().all(|account| self.is_others(account));
         let unseen = self.observed.azure.role_assignments.may_hide_ours();
         let waits_for = self
             .waits_for_identity()
-            .or_else(|| unseen.then_some(ConditionType::RoleAssignmentsReady));
+            .or_else(|| unseen.then_some(ConditionType::RoleAssignmentsReady))
+            .or_else(|| all_others.then_some(ConditionType::ServiceAccountsReady));
         missing(kind, &what, waits_for, self.problems)
     }
 
     fn service_accounts(&self) -> Draft {
         let kind = ConditionType::ServiceAccountsReady;
-        let unlabelled = unlabelled(self.desired, self.identity, self.observed);
+        let unlabelled = unlabelled(self.desired, self.standing, self.observed);
         let total = self.desired.service_accounts.len();
         if unlabelled.is_empty() {
             let message = format!(
@@ -105,27 +118,82 @@ impl Seen<'_> {
             );
             return draft(kind, TRUE, Reason::Succeeded, message);
         }
-        let what = format!(
-            "The client id is missing on {} of {total} service accounts: {}",
-            unlabelled.len(),
-            unlabelled.join(", ")
-        );
-        // One that is trusted and not annotated has a reason of its own.
-        let untrusted = untrusted(self.desired, self.identity);
-        let waits_for = self
-            .waits_for_identity()
-            .or_else(|| {
-                let all = unlabelled.iter().all(|account| untrusted.contains(account));
-                all.then_some(ConditionType::FederatedCredentialsReady)
-            })
-            .or_else(|| self.waits_for_roles());
-        missing(kind, &what, waits_for, self.problems)
+        if self.is_anothers() {
+            return self.not_judged(kind);
+        }
+        let (with, without): (Vec<String>, Vec<String>) = unlabelled
+            .iter()
+            .cloned()
+            .partition(|account| self.carries_client_id(account));
+        let of = |accounts: &[String]| {
+            format!(
+                "{} of {total} service accounts: {}",
+                accounts.len(),
+                accounts.join(", ")
+            )
+        };
+        let missing_on = (!without.is_empty()).then(|| format!("The client id is missing on {}", of(&without)));
+        let otherwise = (!with.is_empty()).then(|| {
+            format!(
+                "The client id stands, and the rest is not as asked for, on {}",
+                of(&with)
+            )
+        });
+        let what: Vec<String> = missing_on.into_iter().chain(otherwise).collect();
+        missing(
+            kind,
+            &what.join(". "),
+            self.accounts_wait_for(&unlabelled),
+            self.problems,
+        )
+    }
+
+    fn carries_client_id(&self, account: &str) -> bool {
+        let mut accounts = self.observed.service_accounts.iter();
+        let seen = accounts.find(|(name, _)| name.as_str() == account);
+        let client_id = self.standing.map(|present| present.facts.client_id.to_string());
+        client_id.is_some() && seen.is_some_and(|(_, seen)| seen.client_id == client_id)
+    }
+
+    /// Whether a service account is not the binding's to mark, so that no trust is given for it.
+    fn is_others(&self, account: &str) -> bool {
+        let mut wanted = self.desired.service_accounts.iter();
+        let facts = self.identity.map(|present| &present.facts);
+        let account = wanted.find(|wanted| wanted.name.as_str() == account);
+        account.is_some_and(|account| conflict(self.desired, account, self.observed, facts).is_some())
+    }
+
+    fn accounts_wait_for(&self, unlabelled: &[String]) -> Option<ConditionType> {
+        let kind = ConditionType::ServiceAccountsReady;
+        // One that is trusted and not annotated has a reason of its own, and one that is not the binding's is not trusted for that.
+        let untrusted = untrusted(self.desired, self.standing);
+        let own = self.parts_of_problems().any(|part| part == Some(kind));
+        let all_untrusted = !own && unlabelled.iter().all(|account| untrusted.contains(account));
+        self.waits_for_identity()
+            .or_else(|| all_untrusted.then_some(ConditionType::FederatedCredentialsReady))
+            // A service account gets the client id when the roles are given, so that no pod starts without them.
+            .or_else(|| self.waits_for_roles())
+    }
+
+    /// Whether an identity of the wanted name stands there that is not this binding's to use. What it trusts, and who carries its
+    /// client id, is nothing to this binding.
+    fn is_anothers(&self) -> bool {
+        self.standing.is_none() && self.observed.azure.identity.present().is_some()
+    }
+
+    fn not_judged(&self, kind: ConditionType) -> Draft {
+        let reason = self
+            .problems
+            .first()
+            .map_or(Reason::Progressing, |problem| problem.disposition.reason());
+        let message = "Not judged while the identity is not this binding's to use; IdentityReady says why.";
+        draft(kind, UNKNOWN, reason, message.to_owned())
     }
 
     fn roles(&self) -> Option<Draft> {
         let kind = ConditionType::RoleAssignmentsReady;
         let assignments = &self.observed.azure.role_assignments;
-        Some(match roles::condition(self.desired, self.identity, assignments)? {
+        Some(match roles::condition(self.desired, self.standing, assignments)? {
             Ok(message) => draft(kind, TRUE, Reason::Succeeded, message),
             Err(roles::Missing { what, waits_for }) => missing(kind, &what, waits_for, self.problems),
         })
@@ -140,9 +208,45 @@ impl Seen<'_> {
         (missing && !self.problems.iter().any(has_problem)).then_some(ConditionType::RoleAssignmentsReady)
     }
 
+    /// The parts that the problems speak of; none of one that may be about any.
+    fn parts_of_problems(&self) -> impl Iterator<Item = Option<ConditionType>> {
+        self.problems
+            .iter()
+            .map(|problem| facts(problem.disposition.reason()).part)
+    }
+
     fn waits_for_identity(&self) -> Option<ConditionType> {
         self.identity.is_none().then_some(ConditionType::IdentityReady)
     }
+}
+
+/// Tokens work all the same.
+fn overruled(desired: &DesiredBinding) -> String {
+    if desired.overruled.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = desired.overruled.iter().map(String::as_str).collect();
+    format!(
+        " Azure keeps another value of tag {} than the one that was written, as an Azure Policy can have it; make the two agree.",
+        names.join(", ")
+    )
+}
+
+/// Whose trust rests on what somebody else can take away.
+fn foreign_trust(desired: &DesiredBinding, present: &PresentIdentity) -> String {
+    let rests_on = |account: &DesiredServiceAccount| {
+        let credential = foreign_credential(desired, &account.name, present)?;
+        Some(format!("that of {} on {credential}", account.name))
+    };
+    let foreign: Vec<String> = desired.service_accounts.iter().filter_map(rests_on).collect();
+    if foreign.is_empty() {
+        return String::new();
+    }
+    format!(
+        " Trust rests on federated credentials that are not of this binding: {}. When one goes, the operator writes its own at its next \
+         look.",
+        foreign.join(", ")
+    )
 }
 
 /// Told in time: the 21st is refused.
@@ -214,6 +318,15 @@ fn missing(kind: ConditionType, what: &str, waits_for: Option<ConditionType>, pr
                 .is_none_or(|part| part == kind || waits_for == Some(part) || rests_on(kind, part))
         })
         .collect();
+    // What an answer is about is told by its code, and that may be another part than the one that was written.
+    // What keeps a service account from its annotation is never a reason of another part.
+    let of_any =
+        |problem: &&Problem| facts(problem.disposition.reason()).part != Some(ConditionType::ServiceAccountsReady);
+    let causes = if causes.is_empty() {
+        problems.iter().filter(of_any).collect()
+    } else {
+        causes
+    };
     let reason = causes
         .first()
         .map_or(Reason::Progressing, |problem| problem.disposition.reason());

@@ -7,8 +7,9 @@ use wio_api::ConditionType;
 use super::draft::counted;
 use crate::desired::{Desired, DesiredBinding, DesiredRole};
 use crate::names::{PrincipalId, Scope};
-use crate::observed::{Observed, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
+use crate::observed::{AzureState, Observed, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
 use crate::owner::Owner;
+use crate::ownership::standing;
 use crate::recorded::{Recorded, RecordedRoleAssignment};
 
 /// What a condition about roles misses.
@@ -73,7 +74,7 @@ pub(super) fn observed(previous: &Recorded, desired: &Desired, observed: &Observ
     let roles = &observed.azure.role_assignments;
     let seen = roles.known();
     let (wanted, principal) = match desired {
-        Desired::Bound(binding) => (binding.roles.as_slice(), principal(binding, &observed.azure.identity)),
+        Desired::Bound(binding) => (binding.roles.as_slice(), principal(binding, &observed.azure)),
         Desired::Denied(_) | Desired::Gone(_) => (&[][..], None),
     };
     let given = wanted.iter().filter_map(|role| {
@@ -105,9 +106,8 @@ fn is_ours(recorded: &Recorded, owner: &Owner, one: &RecordedRoleAssignment) -> 
     principal.is_some_and(|principal| owner.role_assignment_name(&one.scope, principal, one.definition) == one.name)
 }
 
-fn principal(desired: &DesiredBinding, identity: &ObservedIdentity) -> Option<PrincipalId> {
-    let present = identity.present().filter(|present| desired.may_use(&present.tags))?;
-    Some(present.facts.principal_id)
+fn principal(desired: &DesiredBinding, azure: &AzureState) -> Option<PrincipalId> {
+    standing(desired, azure).map(|present| present.facts.principal_id)
 }
 
 fn recorded(assignment: &ObservedRoleAssignment, role: String, scope: Scope) -> RecordedRoleAssignment {

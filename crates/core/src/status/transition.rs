@@ -1,52 +1,96 @@
-//! The change of Ready that people are told about by an Event.
+//! The changes from one status to the next that people are told about by Events.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use wio_api::{ConditionType, Reason, WorkloadIdentityBindingStatus};
+use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
 
 use super::draft::FALSE;
-use crate::reasons::{Voice, facts};
+use crate::reasons::{Kind, ReasonFacts, Voice, facts};
 
-/// The change of Ready that people are told about by an Event: one for each change of its status or reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Transition {
+/// Something that people are told about by an Event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Told {
     /// Whether it is a fault.
     pub warning: bool,
-    /// Ready's reason.
+    /// Ready's reason, or that of the Event alone.
     pub reason: String,
-    /// Ready's message.
+    /// What happened, in words.
     pub message: String,
 }
 
-/// The change of Ready from one status to the next, if there is one.
+/// What people are told about by Events: another client id, and a change of Ready.
 #[must_use]
-pub fn transition(
+pub fn transitions(
     previous: Option<&WorkloadIdentityBindingStatus>,
     next: &WorkloadIdentityBindingStatus,
-) -> Option<Transition> {
-    let ready = |status: &WorkloadIdentityBindingStatus| {
-        status
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == ConditionType::Ready.as_str())
-            .cloned()
-    };
-    let now = ready(next)?;
-    let before = previous.and_then(ready);
-    if before.is_some_and(|before| before.status == now.status && before.reason == now.reason) {
+) -> Vec<Told> {
+    let client_id = previous.and_then(|previous| other_client_id(previous, next));
+    client_id.into_iter().chain(other_ready(previous, next)).collect()
+}
+
+/// Another client id: pods take it from their service account when they start, and keep it.
+fn other_client_id(previous: &WorkloadIdentityBindingStatus, next: &WorkloadIdentityBindingStatus) -> Option<Told> {
+    let (before, now) = (previous.identity.as_ref()?, next.identity.as_ref()?);
+    let (before_id, now_id) = (before.client_id.as_ref()?, now.client_id.as_ref()?);
+    if before_id == now_id {
         return None;
     }
-    Some(Transition {
-        warning: match voice(&now.reason) {
+    let anew = before.resource_id.eq_ignore_ascii_case(&now.resource_id);
+    let what = if anew {
+        format!("{} was made anew and has client id", now.resource_id)
+    } else {
+        format!("The binding has identity {} now, with client id", now.resource_id)
+    };
+    Some(Told {
+        warning: true,
+        reason: Reason::ClientIdChanged.to_string(),
+        message: format!(
+            "{what} {now_id} instead of {before_id}. Pods that started before have the old one: restart them."
+        ),
+    })
+}
+
+/// A change of Ready: of its status or reason, or of its words where those tell of something else.
+fn other_ready(previous: Option<&WorkloadIdentityBindingStatus>, next: &WorkloadIdentityBindingStatus) -> Option<Told> {
+    let now = ready(next)?;
+    let facts = facts_of(&now.reason);
+    // That work goes on is nothing to learn of; what comes of it is.
+    if now.reason == Reason::Progressing.as_str() {
+        return None;
+    }
+    if previous
+        .and_then(ready)
+        .is_some_and(|before| says_the_same(before, now, facts))
+    {
+        return None;
+    }
+    Some(Told {
+        warning: match facts.map_or(Voice::Fault, |facts| facts.voice) {
             Voice::Quiet => false,
             Voice::Alarm => true,
             Voice::Fault => now.status == FALSE,
         },
-        reason: now.reason,
-        message: now.message,
+        reason: now.reason.clone(),
+        message: now.message.clone(),
     })
 }
 
-fn voice(reason: &str) -> Voice {
+/// Whether Ready says the same as before. The words of a fault that is retried differ from try to try; those of what stands still
+/// do when it is something else that stands in the way, and those of what works when it is something else that was asked for.
+fn says_the_same(before: &Condition, now: &Condition, facts: Option<ReasonFacts>) -> bool {
+    if before.status != now.status || before.reason != now.reason {
+        return false;
+    }
+    let stands_still = facts.is_some_and(|facts| facts.kind == Kind::Stalled);
+    let matters = stands_still || before.observed_generation != now.observed_generation;
+    !matters || before.message == now.message
+}
+
+fn ready(status: &WorkloadIdentityBindingStatus) -> Option<&Condition> {
+    let mut conditions = status.conditions.iter();
+    conditions.find(|condition| condition.type_ == ConditionType::Ready.as_str())
+}
+
+fn facts_of(reason: &str) -> Option<ReasonFacts> {
     let known = Reason::ALL.iter().find(|known| known.as_str() == reason);
-    known.map_or(Voice::Fault, |reason| facts(*reason).voice)
+    known.map(|reason| facts(*reason))
 }

@@ -1,27 +1,18 @@
 //! Writing a status: from the previous one, what was observed, and the outcome.
 
-use std::collections::BTreeSet;
-
 use jiff::Timestamp;
-use wio_api::WorkloadIdentityBindingStatus;
+use wio_api::{IdentityOrigin, IdentityStatus, WorkloadIdentityBindingStatus};
 
-use super::{conditions, facts};
+use super::subject::Subject;
+use super::{conditions, facts as seen, patience};
 use crate::binding::Lifecycle;
-use crate::cluster::Cluster;
+use crate::cluster::Belief;
+use crate::desired::Desired;
+use crate::names::IdentityId;
 use crate::outcome::Outcome;
 use crate::plan::{GrantStep, Plan};
+use crate::reasons::facts;
 use crate::recorded::Recorded;
-
-/// What a status is written about.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// The status as it stands.
-    pub previous: Option<&'a WorkloadIdentityBindingStatus>,
-    /// Where in its life the binding is.
-    pub lifecycle: &'a Lifecycle,
-    /// The cluster.
-    pub cluster: &'a Cluster,
-}
 
 /// The status that an outcome makes.
 ///
@@ -29,14 +20,31 @@ pub struct Subject<'a> {
 /// when its status does, so that an unchanged world makes an unchanged status.
 #[must_use]
 pub fn status(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> WorkloadIdentityBindingStatus {
+    let as_before = patience::as_before(subject, outcome);
+    let mut next = as_before.unwrap_or_else(|| of_outcome(subject, outcome, now));
+    if let Some(heeded) = subject.heeded {
+        next.last_handled_reconcile_at = Some(heeded.to_owned());
+    }
+    next
+}
+
+fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> WorkloadIdentityBindingStatus {
+    let problems = patience::problems(subject, outcome, now);
     let previous = subject.previous.cloned().unwrap_or_default();
     let mut next = previous.clone();
+    let mut recorded = Recorded::from(&previous);
+    if stays_ready(subject.lifecycle, &recorded, outcome) {
+        return previous;
+    }
     next.observed_generation = Some(subject.lifecycle.generation);
-    next.issuer = Some(subject.cluster.issuer.to_string());
-    let mut recorded = Recorded::from(&next);
+    let reconciled = matches!(outcome, Outcome::Reconciled(_));
+    if subject.cluster.belief == Belief::Believed && (reconciled || next.issuer.is_none()) {
+        next.issuer = Some(subject.cluster.issuer.to_string());
+        recorded.issuer = Some(subject.cluster.issuer.clone());
+    }
     if let Outcome::Reconciled(reconciled) = outcome {
         let named_none = recorded.identity.is_none();
-        recorded = facts::observed(&recorded, reconciled);
+        recorded = seen::observed(&recorded, reconciled);
         recorded.write(&mut next);
         Recorded::keep_unreadable(&previous, &mut next);
         let azure = &reconciled.observed().azure;
@@ -44,28 +52,51 @@ pub fn status(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         if named_none && next.identity.is_none() && azure.identity.present().is_some() {
             next.identity = previous.identity;
         }
+    } else if let Some(Desired::Bound(bound)) = outcome.desired() {
+        // What it may have is decided, whether or not Azure could be looked at.
+        next.authorized_by = bound.granted.authorized_by().iter().map(ToString::to_string).collect();
     }
-    next.conditions = conditions::conditions(&next, &recorded, subject.lifecycle, outcome, now);
+    next.conditions = conditions::conditions(&next, &recorded, subject, (outcome, &problems), now);
+    next.replace_unreadable();
     next
 }
 
-/// The status that names every place where roles are about to be assigned; none when it does already. It is written before the
-/// first of them is: a role that is assigned and not written down, because the operator ended in between, would be lost to it as
-/// soon as the spec does not ask for it any more.
+/// Whether a binding that is ready is held for something that says nothing about its pods.
+fn stays_ready(lifecycle: &Lifecycle, recorded: &Recorded, outcome: &Outcome) -> bool {
+    let Outcome::Held(blocked) = outcome else { return false };
+    facts(blocked.reason).keeps_ready && !lifecycle.deleting && recorded.progress.ready == Some(lifecycle.generation)
+}
+
+/// The status that names the identity that is about to be created and every place where roles are about to be assigned; none when
+/// it does already. It is written before the first of them is: what is created and not written down, because the operator ended in
+/// between, would be lost to it as soon as the spec or the operator's defaults mean something else.
 #[must_use]
 pub fn announcing(
     previous: Option<&WorkloadIdentityBindingStatus>,
+    identity: &IdentityId,
     plan: &Plan,
 ) -> Option<WorkloadIdentityBindingStatus> {
-    let named = previous.map_or(&[][..], |status| &status.role_assignment_scopes);
-    let mut scopes: BTreeSet<String> = named.iter().cloned().collect();
+    let before = previous.cloned().unwrap_or_default();
+    let mut next = before.clone();
     for step in &plan.grants {
-        if let GrantStep::PutRoleAssignment(role) = step {
-            scopes.insert(role.scope().root().to_string());
+        match step {
+            GrantStep::PutRoleAssignment(role) => next.role_assignment_scopes.push(role.scope().root().to_string()),
+            GrantStep::CreateIdentity { .. } => next.identity = next.identity.or_else(|| Some(announced(identity))),
+            GrantStep::TagIdentity { .. } | GrantStep::PutCredential(_) | GrantStep::ApplyServiceAccount(_) => {}
         }
     }
-    (scopes.len() > named.len()).then(|| WorkloadIdentityBindingStatus {
-        role_assignment_scopes: scopes.into_iter().collect(),
-        ..previous.cloned().unwrap_or_default()
-    })
+    next.role_assignment_scopes.sort();
+    next.role_assignment_scopes.dedup();
+    (next != before).then_some(next)
+}
+
+fn announced(id: &IdentityId) -> IdentityStatus {
+    IdentityStatus {
+        resource_id: id.to_string(),
+        name: id.name.to_string(),
+        client_id: None,
+        principal_id: None,
+        tenant_id: None,
+        origin: IdentityOrigin::Created,
+    }
 }

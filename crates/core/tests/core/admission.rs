@@ -13,6 +13,7 @@ use wio_api::{
     SelectorOperator, WorkloadIdentityBinding, WorkloadIdentityPolicy,
 };
 use wio_core::authorize::{Granted, NotPermitted};
+use wio_core::config::OperatorConfig;
 use wio_core::policy::{NamespaceFacts, Policies, merge};
 use wio_testkit::fixtures::{BindingBuilder, PolicyBuilder, binding, policy};
 
@@ -39,6 +40,7 @@ struct Validation {
 
 /// A request to write a binding.
 struct Request<'a> {
+    config: &'a OperatorConfig,
     new: &'a WorkloadIdentityBinding,
     old: Option<&'a WorkloadIdentityBinding>,
     policies: &'a [WorkloadIdentityPolicy],
@@ -72,7 +74,7 @@ impl Rules {
 
     /// The message of the first validation that does not hold.
     fn refusal(&self, request: &Request<'_>) -> Option<String> {
-        let params = merge(&guarded(), &Policies::parse(request.policies));
+        let params = merge(request.config, &Policies::parse(request.policies));
         let NamespaceFacts { name, labels } = request.namespace;
         let operation = if request.old.is_some() { "UPDATE" } else { "CREATE" };
         let mut context = Context::default().with_all();
@@ -129,6 +131,7 @@ pub fn refusal(
     let namespace = &shop();
     RULES.with(|rules| {
         rules.refusal(&Request {
+            config: &guarded(),
             new,
             old,
             policies,
@@ -167,14 +170,22 @@ fn any_requirement() -> impl Strategy<Value = NamespaceRequirement> {
 fn any_policy() -> impl Strategy<Value = WorkloadIdentityPolicy> {
     let selector = prop::option::weighted(0.3, prop::collection::vec(any_requirement(), 0..3));
     let limit = prop::option::weighted(0.2, 0..3_i64);
-    (any_grant(), selector, limit, any::<bool>()).prop_map(|(mut policy, selector, limit, orphan)| {
+    let identities = prop::option::weighted(0.1, 0..2_i64);
+    // Two ways to write one role are one to the operator and two to admission.
+    let roles = prop::option::weighted(0.2, prop::sample::select(vec![0, 2_i64]));
+    let limits = (limit, identities, roles);
+    (any_grant(), selector, limits, any::<bool>()).prop_map(|(mut policy, selector, limits, orphan)| {
         if let Some(match_expressions) = selector {
             policy.spec.namespaces.selector = Some(NamespaceSelector {
                 match_expressions,
                 ..NamespaceSelector::default()
             });
         }
-        policy.spec.max_federated_credentials = limit;
+        (
+            policy.spec.max_federated_credentials,
+            policy.spec.max_managed_identities,
+            policy.spec.max_role_assignments,
+        ) = limits;
         policy.spec.allow_orphan = orphan;
         policy
     })
@@ -219,11 +230,14 @@ proptest! {
     fn admission_takes_what_the_operator_permits_and_nothing_else(
         asked in any_binding(), policies in prop::collection::vec(any_policy(), 0..4),
         labels in prop::sample::subsequence(vec![("team", "shop"), ("tier", "bank")], 0..=2),
+        require_policy in prop::bool::weighted(0.2),
     ) {
         let namespace = labelled(&labels);
-        let permitted = operator(&asked, &policies, &namespace);
+        let config = OperatorConfig { require_policy, ..guarded() };
+        let permitted = operator(&asked, &config, &policies, &namespace);
         let refusal = RULES.with(|rules| {
-            rules.refusal(&Request { new: &asked, old: None, policies: &policies, namespace: &namespace })
+            let (new, policies) = (&asked, &policies);
+            rules.refusal(&Request { config: &config, new, old: None, policies, namespace: &namespace })
         });
         prop_assert_eq!(
             permitted.is_ok(),
@@ -236,12 +250,13 @@ proptest! {
 /// What the operator says of a binding before which none comes.
 fn operator(
     asked: &WorkloadIdentityBinding,
+    config: &OperatorConfig,
     policies: &[WorkloadIdentityPolicy],
     namespace: &NamespaceFacts,
 ) -> Result<Granted, NotPermitted> {
     let rules = wio_core::rules::Rules {
         namespace: namespace.clone(),
-        ..rules_by(guarded(), policies)
+        ..rules_by(config.clone(), policies)
     };
     ask(asked, &rules, 0)
 }
@@ -250,9 +265,10 @@ fn operator(
 #[track_caller]
 fn taken(asked: &WorkloadIdentityBinding, policy: WorkloadIdentityPolicy, namespace: &NamespaceFacts) -> bool {
     let policies = [policy];
-    let permitted = operator(asked, &policies, namespace);
+    let permitted = operator(asked, &guarded(), &policies, namespace);
     let refusal = RULES.with(|rules| {
         rules.refusal(&Request {
+            config: &guarded(),
             new: asked,
             old: None,
             policies: &policies,

@@ -14,6 +14,7 @@ use crate::admission::{at, is_true, refusal};
 use crate::authorize_properties::guarded;
 use crate::given::{EXISTING, SUBSCRIPTION, UID, VAULT, name};
 
+const SUBSCRIPTION_SCOPE: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 const KUBELET_GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/clusters";
 
 #[test]
@@ -160,6 +161,50 @@ fn a_refusal_names_the_field_the_value_and_the_way_out() {
             vec![for_shop("one").max_federated_credentials(1).build()],
             &[
                 "spec.serviceAccounts is not permitted: namespace shop may hold 1 federated credentials, and this binding alone asks for 2",
+            ],
+        ),
+        (
+            own().build(),
+            vec![for_shop("one").max_managed_identities(0).build()],
+            &[
+                "spec.identity.managed is not permitted: namespace shop may hold no managed identities",
+                "spec.maxManagedIdentities",
+            ],
+        ),
+        (
+            own().role("Reader", VAULT).role("Reader", vaults).build(),
+            vec![
+                for_shop("one")
+                    .role("Reader", &[VAULT, vaults])
+                    .max_role_assignments(1)
+                    .build(),
+            ],
+            &[
+                "spec.roleAssignments is not permitted: namespace shop may hold 1 role assignments, and this binding alone asks for 2",
+            ],
+        ),
+        (
+            managed(there("operator", Some("shop-orders"), None)).build(),
+            vec![],
+            &[
+                "spec.identity.managed.name is not permitted: it asks for shop-orders",
+                "under a derived name or one that begins with shop_",
+            ],
+        ),
+        (
+            existing(&EXISTING.replace("billing", "Wib-bank-orders-aaaaaaaaaaaaaaaa")).build(),
+            vec![for_shop("one").existing(&EXISTING.replace("billing", "*")).build()],
+            &[
+                "spec.identity.existing.resourceId is not permitted: ",
+                "as the operator derives it for one binding",
+            ],
+        ),
+        (
+            own().role("contributor", SUBSCRIPTION_SCOPE).build(),
+            vec![for_shop("one").role("Contributor", &[SUBSCRIPTION_SCOPE]).build()],
+            &[
+                "spec.roleAssignments[].scope is not permitted: contributor at /subscriptions/",
+                "locks it there",
             ],
         ),
         (

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 
 use wio_api::{ManagedIdentity, ManagedIdentityPermission, WorkloadIdentityBinding, WorkloadIdentityPolicy};
-use wio_core::authorize::{Granted, NotPermitted};
-use wio_core::config::{LOCKED_ROLES, OperatorConfig};
+use wio_core::authorize::{Granted, NotPermitted, authorize};
+use wio_core::config::{LOCKED_ROLES, OperatorConfig, ROLES_LOCKED_AT_IDENTITIES};
 use wio_core::names::{PolicyName, RoleDefinitionGuid, identity_name};
-use wio_core::policy::NamespaceFacts;
+use wio_core::policy::{NamespaceFacts, Usage};
 use wio_core::rules::Rules;
 use wio_testkit::fixtures::{BindingBuilder, PolicyBuilder, policy};
 
@@ -104,6 +104,77 @@ fn without_a_policy_a_managed_identity_is_allowed_where_the_operator_makes_them(
         assert_eq!(witness.revocable().identity(), witness.identity());
         assert!(!witness.may_adopt() && witness.roles().is_empty());
     }
+}
+
+/// Of two namespaces that could both begin a name with the same text, one could take the other's names.
+#[test]
+fn a_name_that_is_chosen_by_default_says_of_which_namespace_it_is() {
+    let named = |chosen: &str| {
+        let chosen = chosen.to_owned();
+        as_managed(move |identity| identity.name = Some(chosen))
+    };
+    for own in ["shop_orders", "SHOP_orders", "shop__", "shop_a_b"] {
+        allowed(named(own), &[], &[]);
+    }
+    for other in [
+        "orders",
+        "shop",
+        "shop-orders",
+        "shop-a_orders",
+        "sho_orders",
+        "shops_orders",
+        "bank_shop_x",
+    ] {
+        refused(
+            named(other),
+            &[],
+            "spec.identity.managed.name",
+            &[other, "one that begins with shop_", "spec.managedIdentities"],
+        );
+        allowed(named(other), &[for_shop("any").managed(place("operator"))], &["any"]);
+    }
+    for far in [OTHER, SUBSCRIPTION] {
+        let binding = as_managed(|identity| {
+            identity.name = Some("shop_orders".to_owned());
+            identity.subscription_id = Some(far.to_owned());
+            identity.location = Some("eastus".to_owned());
+        });
+        ask(&binding.build(), &config(), &[], 0).unwrap_err();
+    }
+}
+
+#[test]
+fn where_the_configuration_asks_for_a_policy_a_managed_identity_needs_one_too() {
+    let strict = OperatorConfig {
+        require_policy: true,
+        ..config()
+    };
+    let binding = as_managed(|_| {}).build();
+    let refusal = ask(&binding, &strict, &[], 0).unwrap_err();
+    blames(
+        refusal,
+        "spec.identity.managed",
+        &[
+            "no WorkloadIdentityPolicy is for namespace shop",
+            "asks for a policy",
+            "spec.managedIdentities",
+        ],
+    );
+    let given = ask(
+        &binding,
+        &strict,
+        &[for_shop("own").managed(place("operator")).build()],
+        0,
+    )
+    .unwrap();
+    assert_eq!(given.authorized_by(), [name("own")]);
+    ask(
+        &binding,
+        &strict,
+        &[for_shop("far").managed(place("shared")).build()],
+        0,
+    )
+    .unwrap_err();
 }
 
 #[test]
@@ -378,6 +449,59 @@ fn roles_that_manage_access_are_locked_whatever_a_policy_says() {
     }
 }
 
+/// Contributor where identities stand writes a federated credential on every team's identity.
+#[test]
+fn roles_that_reach_identities_are_locked_there_whatever_a_policy_says() {
+    let sub = format!("/subscriptions/{SUBSCRIPTION}");
+    let group = |name: &str| format!("{sub}/resourceGroups/{name}");
+    let management = "/providers/Microsoft.Management/managementGroups/contoso";
+    let guarded = OperatorConfig {
+        protected_identities: vec![name(EXISTING)],
+        protected_groups: vec![name(&group("MC_größe"))],
+        ..config()
+    };
+    let refused = |role: &str, scope: &str, config: &OperatorConfig| {
+        let policies = [for_shop("all").role(role, &[management, &sub, scope]).build()];
+        ask(&orders().managed().role(role, scope).build(), config, &policies, 0).err()
+    };
+    for role in ROLES_LOCKED_AT_IDENTITIES {
+        for written in [role.to_string(), role.built_in_name().unwrap().to_owned()] {
+            for scope in [
+                management.to_owned(),
+                sub.clone(),
+                sub.to_uppercase(),
+                group("OPERATOR"),
+                group("operator") + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/orders",
+                group("mc_GRÖSSE"),
+                group("shared"),
+                EXISTING.to_owned(),
+            ] {
+                let refusal = refused(&written, &scope, &guarded).unwrap_or_else(|| panic!("{written} at {scope}"));
+                blames(
+                    refusal,
+                    "spec.roleAssignments[].scope",
+                    &[&written, &scope, "locks it there"],
+                );
+            }
+            for scope in [
+                group("shop"),
+                group("operators"),
+                format!("/subscriptions/{OTHER}"),
+                format!("/subscriptions/{OTHER}/resourceGroups/operator"),
+                sub.clone() + "/providers/Microsoft.KeyVault/vaults/one",
+            ] {
+                assert_eq!(refused(&written, &scope, &guarded), None, "{written} at {scope}");
+            }
+            let unlocked = OperatorConfig {
+                unlocked_roles: BTreeSet::from([role]),
+                ..guarded.clone()
+            };
+            assert_eq!(refused(&written, &sub, &unlocked), None);
+        }
+    }
+    assert_eq!(refused("Reader", &sub, &guarded), None);
+}
+
 #[test]
 fn the_clusters_own_identities_are_protected_whatever_a_policy_says() {
     let nodes = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/MC_größe");
@@ -421,6 +545,54 @@ fn the_clusters_own_identities_are_protected_whatever_a_policy_says() {
         ..config()
     };
     ask(&orders().managed().build(), &own, &everything, 0).unwrap_err();
+}
+
+#[test]
+fn a_namespace_has_no_more_identities_and_roles_than_its_highest_limits() {
+    let asks = |binding: BindingBuilder, before: (usize, usize), policies: &[PolicyBuilder]| {
+        let policies: Vec<_> = policies.iter().cloned().map(PolicyBuilder::build).collect();
+        let before = Usage {
+            managed_identities: before.0,
+            role_assignments: before.1,
+            ..Usage::default()
+        };
+        let object = binding.build();
+        authorize(
+            &spec_of(&object),
+            &parsed(&object),
+            &before,
+            &rules_by(config(), &policies),
+        )
+    };
+    let identities = |name: &str, max| for_shop(name).max_managed_identities(max);
+    asks(orders().managed(), (2, 0), &[identities("a", 3)]).unwrap();
+    asks(orders().managed(), (3, 0), &[identities("a", 3), identities("b", 4)]).unwrap();
+    blames(
+        asks(orders().managed(), (3, 0), &[identities("a", 3)]).unwrap_err(),
+        "spec.identity.managed",
+        &[
+            "hold 3 managed identities by WorkloadIdentityPolicy a",
+            "hold them all",
+            "spec.maxManagedIdentities",
+        ],
+    );
+    let shared = for_shop("shared").existing(EXISTING);
+    asks(orders().existing(EXISTING), (9, 0), &[identities("a", 0), shared]).unwrap();
+
+    let roles = |max| for_shop("a").role(SECRETS, &[GROUP]).max_role_assignments(max);
+    let two = || orders().managed().role(SECRETS, GROUP).role(SECRETS, VAULT);
+    asks(two(), (0, 3), &[roles(5)]).unwrap();
+    blames(
+        asks(two(), (0, 4), &[roles(5)]).unwrap_err(),
+        "spec.roleAssignments",
+        &[
+            "hold 5 role assignments",
+            "older bindings hold 4",
+            "asks for 2",
+            "spec.maxRoleAssignments",
+        ],
+    );
+    asks(orders().managed(), (0, 9), &[roles(0)]).unwrap();
 }
 
 #[test]

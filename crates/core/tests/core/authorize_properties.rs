@@ -17,6 +17,8 @@ const OTHER: &str = "11111111-2222-4333-8444-555555555555";
 const KUBELET: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/clusters/providers/\
                        Microsoft.ManagedIdentity/userAssignedIdentities/kubelet";
 
+const DERIVED: &str = "wib-bank-orders-aaaaaaaaaaaaaaaa";
+
 pub fn guarded() -> OperatorConfig {
     OperatorConfig {
         protected_identities: vec![name(KUBELET)],
@@ -34,7 +36,12 @@ fn any_group() -> impl Strategy<Value = String> {
 }
 
 fn any_identity() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["kubelet", "orders", "orders-v2", "bills"]).prop_map(str::to_owned)
+    prop::sample::select(vec!["kubelet", "orders", "shop_orders", "shop-a_orders", "bills"]).prop_map(str::to_owned)
+}
+
+/// Among them one that was derived for another binding.
+fn any_existing() -> impl Strategy<Value = String> {
+    prop_oneof![4 => any_identity(), 1 => Just(DERIVED.to_owned())]
 }
 
 fn any_account() -> impl Strategy<Value = String> {
@@ -49,6 +56,8 @@ fn any_role() -> impl Strategy<Value = String> {
         "User Access Administrator",
         "/providers/Microsoft.Authorization/roleDefinitions/f58310d9-a9f6-439a-9e8d-f62e7b41a168",
         "Reader",
+        "CONTRIBUTOR",
+        "e40ec5ca-96e0-45a2-b4ff-59039f2c2b59",
         "Key Vault Secrets User",
         "7f951dda-4ed3-4680-a7ca-43fe172d538d",
     ])
@@ -61,7 +70,10 @@ fn any_scope() -> impl Strategy<Value = String> {
         any_group().prop_map(|group| format!("/resourceGroups/{group}")),
         any_group().prop_map(|group| format!("/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults/one")),
     ];
-    (any_subscription(), below).prop_map(|(subscription, below)| format!("/subscriptions/{subscription}{below}"))
+    prop_oneof![
+        9 => (any_subscription(), below).prop_map(|(subscription, below)| format!("/subscriptions/{subscription}{below}")),
+        1 => Just("/providers/Microsoft.Management/managementGroups/shop".to_owned()),
+    ]
 }
 
 fn id(subscription: &str, group: &str, identity: &str) -> String {
@@ -82,7 +94,7 @@ fn loosened(text: impl Strategy<Value = String>) -> impl Strategy<Value = String
 
 fn any_place() -> impl Strategy<Value = ManagedIdentityPermission> {
     let locations = prop::option::of(prop::sample::subsequence(vec!["westeurope", "eastus"], 1..=2));
-    let prefix = prop::sample::select(vec!["", "orders", "o", "x"]);
+    let prefix = prop::sample::select(vec!["", "orders", "o", "shop", "x"]);
     (any_subscription(), any_group(), prefix, locations, any::<bool>()).prop_map(
         |(subscription_id, resource_group, name_prefix, locations, adopt)| ManagedIdentityPermission {
             subscription_id,
@@ -96,7 +108,7 @@ fn any_place() -> impl Strategy<Value = ManagedIdentityPermission> {
 
 pub fn any_grant() -> BoxedStrategy<WorkloadIdentityPolicy> {
     let existing = prop::collection::vec(
-        (any_subscription(), loosened(any_group()), loosened(any_identity())),
+        (any_subscription(), loosened(any_group()), loosened(any_existing())),
         0..3,
     );
     let roles = prop::collection::vec((any_role(), prop::collection::vec(any_scope(), 1..3)), 0..4);
@@ -144,7 +156,7 @@ pub fn any_asked() -> BoxedStrategy<WorkloadIdentityBinding> {
                 ..ManagedIdentity::default()
             },
         );
-    let existing = (any_subscription(), any_group(), any_identity());
+    let existing = (any_subscription(), any_group(), any_existing());
     let identity = prop_oneof![managed.prop_map(Ok), existing.prop_map(|(s, g, i)| Err(id(&s, &g, &i)))];
     let accounts = prop::collection::btree_set(any_account(), 1..3);
     let roles = prop::collection::vec((any_role(), any_scope()), 0..2);
@@ -207,6 +219,7 @@ proptest! {
             let identity = witness.identity();
             prop_assert_ne!(identity, &name(KUBELET));
             prop_assert!(identity.group != guarded().protected_groups[0]);
+            prop_assert_ne!(identity.name.as_str(), DERIVED);
             for role in witness.roles() {
                 prop_assert!(!LOCKED_ROLES.contains(&role.definition()));
             }

@@ -58,6 +58,37 @@ fn what_stands_is_decided_on_by_the_status_when_the_spec_cannot_be() {
     );
 }
 
+/// The spec of one that chose a derived name before such names were reserved cannot be used, so the record decides.
+#[test]
+fn a_derived_name_stands_for_the_binding_that_it_was_derived_for_alone() {
+    let with = |origin, name: &str| {
+        let mut status = standing(&managed_with(&[]), Some(origin));
+        let identity = status.identity.as_mut().unwrap();
+        identity.resource_id = identity.resource_id.rsplit_once('/').unwrap().0.to_owned() + "/" + name;
+        status
+    };
+    let everything = for_shop("shop")
+        .existing("/subscriptions/*/resourceGroups/*/providers/Microsoft.ManagedIdentity/userAssignedIdentities/*")
+        .managed(ManagedIdentityPermission {
+            adopt: true,
+            ..place("operator")
+        });
+    let everything = std::slice::from_ref(&everything);
+    // The id of the cluster, which the hash covers, may have been another one.
+    let own = "wib-shop-orders-aaaaaaaaaaaaaaaa";
+    may_stand(&with(IdentityOrigin::Created, own), &[]).unwrap();
+    may_stand(&with(IdentityOrigin::Adopted, own), everything).unwrap();
+    let others = "WIB-bank-orders-aaaaaaaaaaaaaaaa";
+    for (origin, field) in [
+        (IdentityOrigin::Created, "spec.identity.managed.name"),
+        (IdentityOrigin::Adopted, "spec.identity.managed.name"),
+        (IdentityOrigin::Referenced, "spec.identity.existing.resourceId"),
+    ] {
+        let refusal = may_stand(&with(origin, others), everything).unwrap_err();
+        blames(refusal, field, &[others, "wib-", "use another identity"]);
+    }
+}
+
 #[test]
 fn an_identity_that_was_taken_over_stands_as_long_as_that_is_allowed() {
     let adopting = for_shop("shop").managed(ManagedIdentityPermission {

@@ -1,14 +1,17 @@
 //! What disappears all at once is taken for an accident, and what goes one by one is not.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wio_api::{IdentityOrigin, IdentityStatus, Reason, WorkloadIdentityBindingStatus};
 use wio_core::authorize::NotPermitted;
 use wio_core::binding::Binding;
 use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft, shares_identity};
-use wio_core::names::PolicyName;
+use wio_core::policy::{Policies, Vanished, Vanishing};
 use wio_testkit::fixtures::binding;
 
-use crate::given::{EXISTING, UID, parsed};
+use crate::given::{EXISTING, UID, name, parsed};
 
 fn standing_since(time: &str) -> CrdState {
     CrdState::Stands {
@@ -39,22 +42,33 @@ fn allowed_by(names: &[&str]) -> Binding {
     parsed(&object)
 }
 
-fn left(bindings: &[Binding]) -> PoliciesLeft {
-    let names = bindings.iter().flat_map(|binding| &binding.recorded.authorized_by);
-    PoliciesLeft::none(names.map(PolicyName::as_str))
+/// No policy is left of these, which went long ago.
+fn left(stood: &[&str]) -> PoliciesLeft {
+    let mut vanishing = Vanishing::default();
+    vanishing.learn(stood.iter().map(|text| name(text)).collect(), BTreeSet::new(), None);
+    vanishing.see(&Policies::default(), Duration::ZERO);
+    PoliciesLeft {
+        any: false,
+        vanished: vanishing.see(&Policies::default(), Duration::from_hours(1)),
+    }
 }
 
-fn denied(definitions: &Crds, bindings: &[Binding]) -> Result<(), String> {
+fn some_left() -> PoliciesLeft {
+    PoliciesLeft {
+        any: true,
+        vanished: Vanished::None,
+    }
+}
+
+fn denied(definitions: &Crds, binding: &Binding, left: &PoliciesLeft) -> Result<(), String> {
     let why = NotPermitted {
         field: "spec.identity".to_owned(),
         message: "no policy allows it".to_owned(),
     };
-    definitions
-        .confirm_denial(&bindings[0], &left(bindings), &why)
-        .map_err(|blocked| {
-            assert_eq!(blocked.reason, Reason::MassDisappearance);
-            blocked.message
-        })
+    definitions.confirm_denial(binding, left, &why).map_err(|blocked| {
+        assert_eq!(blocked.reason, Reason::MassDisappearance);
+        blocked.message
+    })
 }
 
 #[test]
@@ -83,7 +97,7 @@ fn a_definition_that_goes_withholds_deletions_and_denials_unless_that_is_meant()
     ] {
         let verdicts = [
             definitions.confirm().map_err(|blocked| blocked.message),
-            denied(&definitions, &[allowed_by(&["a"])]),
+            denied(&definitions, &allowed_by(&["a"]), &left(&["a"])),
         ];
         for verdict in verdicts {
             match verdict {
@@ -96,54 +110,40 @@ fn a_definition_that_goes_withholds_deletions_and_denials_unless_that_is_meant()
 
 #[test]
 fn that_all_may_go_is_said_on_a_definition_that_goes_and_by_none_that_stands() {
-    let bindings = [allowed_by(&["a"]), allowed_by(&["b"])];
     for (policies, go_on) in [
         (stands(), false),
         (CrdState::Stands { since: None }, false),
         (NOT_MEANT, false),
         (MEANT, true),
     ] {
-        let verdict = denied(&both(stands(), policies.clone()), &bindings);
+        let verdict = denied(
+            &both(stands(), policies.clone()),
+            &allowed_by(&["a"]),
+            &left(&["a", "b"]),
+        );
         assert_eq!(verdict.is_ok(), go_on, "{policies:?}: {verdict:?}");
     }
 }
 
 #[test]
-fn two_policies_that_stood_together_do_not_go_together() {
-    let cases: [(&[&[&str]], bool); 6] = [
-        (&[&[]], true),
-        (&[&["a"]], true),
-        (&[&["a"], &["a"], &[]], true),
-        (&[&["a", "b"]], false),
-        (&[&[], &["a"], &["a"], &["b"]], false),
-        (&[&["b"], &["a", "b"]], false),
-    ];
-    for (named, go_on) in cases {
-        let bindings: Vec<_> = named.iter().map(|names| allowed_by(names)).collect();
-        match denied(&both(stands(), stands()), &bindings) {
-            Ok(()) => assert!(go_on, "{named:?}"),
+fn what_rests_on_policies_that_vanished_together_is_held_and_says_what_it_would_lose() {
+    for (stood, allowed, go_on) in [
+        (&["a"][..], &["a"][..], true),
+        (&["a", "b"], &[], true),
+        (&["a", "b"], &["a"], false),
+        (&["a", "b"], &["b", "c"], false),
+        (&["a", "b"], &["c"], true),
+    ] {
+        match denied(&both(stands(), stands()), &allowed_by(allowed), &left(stood)) {
+            Ok(()) => assert!(go_on, "{stood:?} {allowed:?}"),
             Err(message) => {
-                assert!(!go_on, "{named:?}");
-                for part in [
-                    "a, b",
-                    "create one WorkloadIdentityPolicy",
-                    "spec.identity is not permitted",
-                ] {
+                assert!(!go_on, "{stood:?} {allowed:?}");
+                for part in ["a, b", "confirm-loss=", "spec.identity is not permitted"] {
                     assert!(message.contains(part), "{part}: {message}");
                 }
             }
         }
     }
-}
-
-#[test]
-fn while_a_policy_is_left_denials_go_on() {
-    let why = NotPermitted {
-        field: "spec.identity".to_owned(),
-        message: "no policy allows it".to_owned(),
-    };
-    let verdict = both(stands(), stands()).confirm_denial(&allowed_by(&["a", "b"]), &PoliciesLeft::Some, &why);
-    assert_eq!(verdict, Ok(()));
 }
 
 /// The definition was deleted with the one policy that there was, and created anew; the policy is to come a moment later.
@@ -156,7 +156,11 @@ fn a_definition_younger_than_the_binding_took_its_policies_with_it() {
         // It has nothing by a policy.
         ("2026-01-16T00:00:00Z", &[][..], true),
     ] {
-        let verdict = denied(&both(stands(), standing_since(since)), &[allowed_by(names)]);
+        let verdict = denied(
+            &both(stands(), standing_since(since)),
+            &allowed_by(names),
+            &left(&["a"]),
+        );
         assert_eq!(verdict.is_ok(), go_on, "{since} {names:?}: {verdict:?}");
     }
 }
@@ -167,9 +171,9 @@ fn having(namespace: &str, uid: &str, identity: Option<&str>, allowed_by: &[&str
         identity: identity.map(|id| IdentityStatus {
             resource_id: id.to_owned(),
             name: String::new(),
-            client_id: String::new(),
-            principal_id: String::new(),
-            tenant_id: String::new(),
+            client_id: None,
+            principal_id: None,
+            tenant_id: None,
             origin: IdentityOrigin::Referenced,
         }),
         ..WorkloadIdentityBindingStatus::default()
@@ -199,20 +203,17 @@ fn an_identity_is_shared_with_another_binding_of_the_namespace_that_has_it_by_a_
 /// The others would lose the identity with the one that goes first.
 #[test]
 fn what_is_shared_stays_while_the_others_wait_for_policies_that_vanished() {
-    let bindings = [allowed_by(&["a"]), allowed_by(&["b"])];
-    let confirmed = |crds: &Crds, left: &PoliciesLeft| crds.confirm_deletion_of_shared(&bindings[0], left);
-    let blocked = confirmed(&both(stands(), stands()), &left(&bindings)).unwrap_err();
+    let own = allowed_by(&["a"]);
+    let others_by = BTreeSet::from([name("b")]);
+    let confirmed = |crds: &Crds, left: &PoliciesLeft| crds.confirm_deletion_of_shared(&own, &others_by, left);
+    let blocked = confirmed(&both(stands(), stands()), &left(&["a", "b"])).unwrap_err();
     assert_eq!(blocked.reason, Reason::MassDisappearance);
-    for part in [
-        "a, b",
-        "create one WorkloadIdentityPolicy",
-        "would lose it with this one",
-    ] {
+    for part in ["a, b", "confirm-loss=", "would lose it with this one"] {
         assert!(blocked.message.contains(part), "{part}: {}", blocked.message);
     }
-    confirmed(&both(stands(), stands()), &PoliciesLeft::Some).unwrap();
-    confirmed(&both(stands(), MEANT), &left(&bindings)).unwrap();
-    confirmed(&both(NOT_MEANT, stands()), &PoliciesLeft::Some).unwrap_err();
+    confirmed(&both(stands(), stands()), &some_left()).unwrap();
+    confirmed(&both(stands(), MEANT), &left(&["a", "b"])).unwrap();
+    confirmed(&both(NOT_MEANT, stands()), &some_left()).unwrap_err();
 }
 
 #[test]

@@ -19,7 +19,7 @@ use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredDenia
 use wio_core::names::{ServiceAccountName, credential_name};
 use wio_core::observed::{BoundBy, ObservedCredential};
 use wio_core::owner::Owner;
-use wio_core::policy::{NamespaceFacts, Policies, Tally};
+use wio_core::policy::{NamespaceFacts, Policies, Tally, Usage};
 use wio_core::rules::Rules;
 use wio_core::sharing::{Claim, Claims, Sharer, Sharing};
 use wio_core::spec::Spec;
@@ -82,6 +82,7 @@ pub fn config() -> OperatorConfig {
     OperatorConfig {
         group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/operator")),
         location: name("westeurope"),
+        require_policy: false,
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
@@ -132,10 +133,7 @@ pub fn cluster() -> Cluster {
 }
 
 pub fn cluster_with(issuer: &str) -> Cluster {
-    Cluster {
-        id: name(CLUSTER),
-        issuer: name(issuer),
-    }
+    Cluster::new(name(CLUSTER), name(issuer))
 }
 
 /// The managed binding shop/orders with these service accounts.
@@ -196,7 +194,21 @@ pub fn lifecycle(generation: i64, deleting: bool) -> Lifecycle {
 
 /// Whether a binding may have what it asks for when so many credentials of its namespace come before its own.
 pub fn ask(object: &WorkloadIdentityBinding, rules: &Rules, before: usize) -> Result<Granted, NotPermitted> {
-    authorize(&spec_of(object), &parsed(object), before, rules)
+    let before = Usage {
+        federated_credentials: before,
+        ..Usage::default()
+    };
+    authorize(&spec_of(object), &parsed(object), &before, rules)
+}
+
+/// How much a binding asks for of what policies limit.
+pub fn usage_of(object: &WorkloadIdentityBinding) -> Usage {
+    let spec = &object.spec;
+    Usage {
+        federated_credentials: spec.service_accounts.len(),
+        managed_identities: usize::from(spec.identity.managed.is_some()),
+        role_assignments: spec.role_assignments.len(),
+    }
 }
 
 /// The case of a binding that is alone in its namespace.
@@ -208,15 +220,13 @@ pub fn case_of(object: &WorkloadIdentityBinding, rules: Rules) -> Case {
 pub fn case_beside(object: &WorkloadIdentityBinding, others: &[WorkloadIdentityBinding], rules: Rules) -> Case {
     let mut tally = Tally::default();
     for other in others.iter().chain([object]) {
-        let credentials = other.spec.service_accounts.len();
-        tally.count(parsed(other).lifecycle.seniority, credentials);
+        tally.count(parsed(other).lifecycle.seniority, usage_of(other));
     }
-    let limit = rules.credential_limit();
+    let limits = rules.limits();
     let candidate = |object| {
         let binding = parsed(object);
-        let before = |limit| tally.before(&binding.lifecycle.seniority, limit);
         Candidate {
-            credentials_before: limit.map_or(0, before),
+            used_before: tally.before(&binding.lifecycle.seniority, &limits),
             binding,
         }
     };
@@ -224,6 +234,7 @@ pub fn case_beside(object: &WorkloadIdentityBinding, others: &[WorkloadIdentityB
         candidate: candidate(object),
         labelled: BTreeSet::new(),
         neighbours: others.iter().map(candidate).collect(),
+        rivals: Vec::new(),
         rules,
     }
 }
@@ -410,7 +421,7 @@ pub fn any_binding() -> BoxedStrategy<WorkloadIdentityBinding> {
     let identity = prop_oneof![
         Just(None),
         (
-            prop::option::of(Just("orders-identity".to_owned())),
+            prop::option::of(Just("shop_orders".to_owned())),
             prop::collection::btree_map("team|Cost|env", "[a-z]{1,3}", 0..3)
         )
             .prop_map(|(name, tags)| Some(ManagedIdentity {

@@ -9,9 +9,8 @@ use wio_api::{
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::fault::Blocked;
 use wio_core::known_state;
-use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments, Tags};
+use wio_core::observed::{AzureState, Observed, ObservedIdentity, Tags};
 use wio_core::plan::{GrantStep, Plan, plan};
-use wio_core::recorded::Recorded;
 use wio_core::verdict::Verdict;
 use wio_testkit::fixtures::policy;
 
@@ -37,13 +36,6 @@ fn settled(object: &WorkloadIdentityBinding) -> (DesiredBinding, WorkloadIdentit
 }
 
 /// The binding shop/orders to an identity whose name is in the spec.
-fn named() -> DesiredBinding {
-    let mut object = managed(&["a", "b"]);
-    object.spec.identity.managed.as_mut().unwrap().name = Some("orders-identity".to_owned());
-    desired(&object)
-}
-
-/// What is known from a status.
 fn known(bound: &DesiredBinding, generation: i64, status: &WorkloadIdentityBindingStatus) -> Option<AzureState> {
     known_state::from_status(bound, &recorded(generation, status))
 }
@@ -77,17 +69,12 @@ proptest! {
     #[test]
     fn nothing_is_taken_away_from_what_is_only_taken_for_known(
         before in any_binding(), now in any_binding(), moved in any::<bool>(),
-        shown in prop::sample::select(vec![ISSUER, OLD_ISSUER]), fresh in any::<bool>(),
+        shown in prop::sample::select(vec![ISSUER, OLD_ISSUER]),
     ) {
         let (_, mut status) = settled(&before);
         status.issuer = Some(shown.to_owned());
         let bound = desired_in(&now, &cluster_with(if moved { OLD_ISSUER } else { ISSUER }));
         if let Some(azure) = known(&bound, GENERATION, &status) {
-            prop_assert_eq!(plan_from(azure, &bound).revocations, []);
-        }
-        let absent = known_state::new_binding(&bound, &Recorded::from((!fresh).then_some(&status)));
-        prop_assert_eq!(absent.is_some(), fresh && bound.identity.name_is_derived());
-        if let Some(azure) = absent {
             prop_assert_eq!(plan_from(azure, &bound).revocations, []);
         }
     }
@@ -116,7 +103,7 @@ fn a_status_that_does_not_say_ready_for_this_spec_is_not_relied_on() {
         status.identity.as_mut().unwrap().resource_id = crate::given::EXISTING.to_owned();
     });
     refused("an id that is none", &|status| {
-        status.identity.as_mut().unwrap().client_id = "x".to_owned();
+        status.identity.as_mut().unwrap().client_id = Some("x".to_owned());
     });
     refused("a credential of another account", &|status| {
         status.federated_credentials[0].subject = "system:serviceaccount:shop:c".to_owned();
@@ -143,32 +130,6 @@ fn trust_by_a_foreign_credential_is_looked_at_again_after_a_restart() {
     let status = left(&bound, &world);
     assert_eq!(status.conditions[0].status, "True");
     assert_eq!(known(&bound, GENERATION, &status), None);
-}
-
-#[test]
-fn an_identity_is_taken_for_absent_only_when_its_name_is_ours_alone_and_nothing_was_ever_said() {
-    let (bound, status) = settled(&managed(&["a"]));
-    let fresh = WorkloadIdentityBindingStatus {
-        observed_generation: Some(-1),
-        ..Default::default()
-    };
-    let absent = Some(AzureState {
-        identity: ObservedIdentity::Absent,
-        role_assignments: ObservedRoleAssignments::read(Vec::new()),
-    });
-    let new = |bound: &DesiredBinding, status: Option<&WorkloadIdentityBindingStatus>| {
-        known_state::new_binding(bound, &Recorded::from(status))
-    };
-    assert_eq!(new(&bound, None), absent);
-    assert_eq!(new(&bound, Some(&fresh)), absent);
-    assert_eq!(new(&named(), None), None, "a name from the spec may be anybody's");
-    assert_eq!(new(&bound, Some(&status)), None);
-    let without_identity = WorkloadIdentityBindingStatus {
-        identity: None,
-        ..status
-    };
-    assert_eq!(new(&bound, Some(&without_identity)), None, "it was tried before");
-    assert_eq!(new(&desired(&existing(&["a"])), None), None);
 }
 
 /// An operator whose default resource group was changed must not make a second identity and forget the first, which
@@ -233,14 +194,12 @@ fn what_is_remembered_suffices_to_give_and_never_to_take_away_or_to_overwrite() 
         identity: ObservedIdentity::Absent,
         ..there.clone()
     };
-    let enough = |plan: &Plan| known_state::is_enough_for(plan, &bound, &there, true);
+    let enough = |plan: &Plan| known_state::is_enough_for(plan, &there, true);
     assert!(missing.has_steps() && enough(&missing));
-    assert!(known_state::is_enough_for(&missing, &named(), &there, true));
     let absent = planned(&|world| world.identity = None);
-    assert!(known_state::is_enough_for(&absent, &bound, &not_there, true));
     assert!(
-        !known_state::is_enough_for(&absent, &named(), &not_there, true),
-        "somebody else may have taken the name"
+        !known_state::is_enough_for(&absent, &not_there, true),
+        "somebody may have created one since, and the request would replace its tags"
     );
     let edited = planned(&|world| {
         world.identity.as_mut().unwrap().credentials[0].subject = Some("system:serviceaccount:shop:other".to_owned());
@@ -264,7 +223,7 @@ fn before_the_first_token_nothing_is_given_through_an_identity_that_stands_witho
     };
     let enough = |(plan, state): &(Plan, AzureState), signed_in| {
         assert!(plan.has_steps());
-        known_state::is_enough_for(plan, &bound, state, signed_in)
+        known_state::is_enough_for(plan, state, signed_in)
     };
     let untrusted = planned(&|world| world.identity.as_mut().unwrap().credentials.clear());
     let without_role = planned(&|world| world.roles.clear());
@@ -272,9 +231,36 @@ fn before_the_first_token_nothing_is_given_through_an_identity_that_stands_witho
     for gives in [untrusted, without_role, unlabelled] {
         assert!(enough(&gives, true) && !enough(&gives, false), "{gives:?}");
     }
-    let absent = planned(&|world| {
-        world.identity = None;
-        world.roles.clear();
-    });
-    assert!(enough(&absent, false), "an identity that is not there is nobody's");
+}
+
+/// Ten bindings to a shared identity asked for it all at once after a restart, were throttled, and turned not Ready.
+#[test]
+fn foreign_credentials_on_an_identity_of_somebody_else_are_counted_until_the_next_look() {
+    let bound = desired(&existing(&["a", "b"]));
+    let mut world = World::as_desired(&bound);
+    let credentials = &mut world.identity.as_mut().unwrap().credentials;
+    credentials.extend([foreign_credential(1), foreign_credential(2)]);
+    let status = left(&bound, &world);
+    let state = known(&bound, GENERATION, &status).unwrap();
+    assert!(
+        plan_from(state.clone(), &bound)
+            .grants
+            .iter()
+            .all(|step| matches!(step, GrantStep::ApplyServiceAccount(_)))
+    );
+    let observed = Observed {
+        azure: state.clone(),
+        ..world.observe(&accounts_of(&bound))
+    };
+    let again = made(
+        &reconciled(Desired::Bound(bound.clone()), observed, Vec::new()),
+        Some(&status),
+    );
+    assert_eq!(again, status, "nothing is written for it");
+    let more = desired(&existing(&["a", "b", "c"]));
+    let plan = plan_from(state.clone(), &more);
+    assert!(
+        !known_state::is_enough_for(&plan, &state, true),
+        "one of them may trust c already"
+    );
 }

@@ -9,12 +9,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod absence;
 mod admission;
 mod admission_refusals;
 mod authorize;
 mod authorize_orphan;
 mod authorize_properties;
 mod authorize_recorded;
+mod cluster;
 mod crd_guard;
 mod denial;
 mod given;
@@ -22,6 +24,7 @@ mod known_state;
 mod names;
 mod names_role;
 mod obstacles;
+mod ownership;
 mod plan;
 mod plan_differences;
 mod plan_removal;
@@ -29,6 +32,7 @@ mod plan_roles;
 mod policy;
 mod policy_patterns;
 mod policy_quota;
+mod policy_vanished;
 mod reasons;
 mod recorded;
 mod seeds;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use wio_core::names::{
-    Audience, BindingName, BindingUid, ClientId, ClusterId, CredentialName, CredentialPrefix, IdentityId, IdentityName,
-    InvalidName, Issuer, Location, Namespace, PrincipalId, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid,
-    Scope, ServiceAccountName, ServiceAccountUid, Subject, SubscriptionId, TenantId, binding_tag, credential_name,
-    identity_name, role_assignment_name,
+    Audience, BindingName, BindingUid, ChosenIdentityName, ClientId, ClusterId, CredentialName, CredentialPrefix,
+    IdentityId, IdentityName, InvalidName, Issuer, Location, Namespace, PrincipalId, ResourceGroupId,
+    ResourceGroupName, RoleDefinitionGuid, Scope, ServiceAccountName, ServiceAccountUid, Subject, SubscriptionId,
+    TenantId, binding_tag, credential_name, identity_name, is_identity_name, role_assignment_name,
 };
 
 use crate::given::{cases, name};
@@ -55,6 +55,14 @@ fn identities_and_credentials() {
     table::<IdentityName>(
         &["abc", "0-_", "A-1", "wib-shop", &longest],
         &[with(&[]), vec![&too_long]].concat(),
+    );
+    table::<ChosenIdentityName>(
+        &["abc", "wib", "wibs-orders", "wib_orders", "my-wib-orders", &longest],
+        &[
+            with(&["wib-", "wib-shop", "WIB-shop", "Wib-shop-orders-5v47tcb6dry2gzmb"]),
+            vec![&too_long],
+        ]
+        .concat(),
     );
     let (longest, too_long) = ("a".repeat(120), "a".repeat(121));
     table::<CredentialName>(
@@ -448,6 +456,26 @@ fn derived_names_never_change() {
         name("Key Vault Secrets User"),
     );
     assert_eq!(assignment.to_string(), "ae055c49-59f5-5acd-91da-b9c9cf638473");
+}
+
+#[test]
+fn a_derived_name_is_known_as_that_of_its_binding_in_whichever_cluster() {
+    let (namespace, binding) = (name("shop"), name("orders.eu"));
+    for cluster in [GUID, "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01"] {
+        let derived = identity_name(&name(cluster), &namespace, &binding);
+        let shouted = name(&derived.as_str().to_uppercase());
+        assert!(derived.is_reserved() && is_identity_name(&derived, &namespace, &binding));
+        assert!(is_identity_name(&shouted, &namespace, &binding), "{shouted}");
+        assert!(!is_identity_name(&derived, &namespace, &name("orders")));
+        assert!(!is_identity_name(&derived, &name("mall"), &binding));
+    }
+    for other in [
+        "wib-shop-orders-eu",
+        "wib-shop-orders-eu-nucdeyhxg5bthgb1",
+        "wib-shop-orders-eu-nucdeyhxg5bthgbmm",
+    ] {
+        assert!(!is_identity_name(&name(other), &namespace, &binding), "{other}");
+    }
 }
 
 #[test]

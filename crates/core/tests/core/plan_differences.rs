@@ -11,7 +11,7 @@ use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 
 use crate::given::{accounts_of, by_rival, desired, existing, managed, name};
 use crate::plan::settle;
-use crate::worlds::{Account, World, account, as_wanted, facts, foreign_credential, right_values, tags_of};
+use crate::worlds::{Account, Values, World, account, as_wanted, facts, foreign_credential, right_values, tags_of};
 
 fn planned(bound: &DesiredBinding, world: &World) -> Plan {
     plan(&Desired::Bound(bound.clone()), &world.observe(&accounts_of(bound)))
@@ -264,6 +264,45 @@ fn service_accounts_are_taken_from_nobody() {
         "{}",
         planned.blocked[0].message
     );
+}
+
+/// A second binding of a service account was stalled, and Entra trusted it through its identity all the same.
+#[test]
+fn no_trust_is_given_for_a_service_account_that_is_not_the_bindings_to_mark() {
+    let mut object = managed(&["a", "b", "c", "d"]);
+    object.spec.service_accounts[3].conflict_policy = wio_api::ConflictPolicy::Force;
+    let bound = desired(&object);
+    let mut world = World::as_desired(&bound);
+    let by_helm = |n| Account {
+        others: Values {
+            client_id: Some("somebody else's".to_owned()),
+            ..Values::default()
+        },
+        ..account(n, BoundBy::Nobody)
+    };
+    world.accounts.insert(name("a"), account(0, by_rival()));
+    world.accounts.insert(name("b"), by_helm(1));
+    world.accounts.remove(&name("c"));
+    world.accounts.insert(name("d"), by_helm(2));
+    assert_eq!(
+        planned(&bound, &world).revocations,
+        [],
+        "what stands is not taken away for it"
+    );
+    world.identity.as_mut().unwrap().credentials.clear();
+    let trusted = |of: usize| GrantStep::PutCredential(bound.credentials[of].clone());
+    let marked = |of: usize| GrantStep::ApplyServiceAccount(bound.service_accounts[of].clone());
+    let of_new = planned(&bound, &world);
+    assert_eq!(of_new.grants, [trusted(2), trusted(3), marked(2), marked(3)]);
+    let told: Vec<&str> = of_new.blocked.iter().map(|blocked| blocked.message.as_str()).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(
+        told[0].contains("invoices") && told[1].contains("\"helm\""),
+        "{told:#?}"
+    );
+    // Not even before it is known what client id the account would get.
+    world.identity = None;
+    assert!(!planned(&bound, &world).grants.contains(&trusted(1)));
 }
 
 #[test]

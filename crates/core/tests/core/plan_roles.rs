@@ -9,7 +9,9 @@ use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval, Ending};
 use wio_core::fault::{AzureCause, AzureFault, Fault};
 use wio_core::known_state;
 use wio_core::names::{IdentityId, Scope};
-use wio_core::observed::{BoundBy, Observed, ObservedRoleAssignment, ObservedRoleAssignments, Unread};
+use wio_core::observed::{
+    BoundBy, Observed, ObservedCredential, ObservedRoleAssignment, ObservedRoleAssignments, Unread,
+};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::Recorded;
@@ -18,8 +20,9 @@ use wio_core::status::{Subject, status};
 use wio_core::verdict::Verdict;
 
 use crate::given::{
-    EXISTING, ROLES, SUBSCRIPTION, VAULT, accounts_of, any_binding, cases, cluster, config, deleted, desired, generous,
-    gone, lifecycle, managed, managed_with, name, object_of, parsed, recorded, removal, rules_by, verdict_of,
+    EXISTING, ISSUER, OLD_ISSUER, ROLES, SUBSCRIPTION, VAULT, accounts_of, any_binding, cases, cluster, config,
+    deleted, desired, generous, gone, lifecycle, managed, managed_with, name, object_of, parsed, recorded, removal,
+    rules_by, verdict_of,
 };
 use crate::seeds::any_world;
 use crate::worlds::{World, assignment, facts, foreign_assignment, foreign_credential};
@@ -121,6 +124,8 @@ pub fn made(outcome: &Outcome, before: Option<&WorkloadIdentityBindingStatus>) -
         previous: before,
         lifecycle: &lifecycle(3, false),
         cluster: &cluster(),
+        heeded: None,
+        failed_looks: None,
     };
     status(subject, outcome, Timestamp::UNIX_EPOCH)
 }
@@ -278,7 +283,12 @@ fn an_identity_that_others_gave_roles_is_not_deleted_unless_it_is_asked_for() {
     let mut world = World::as_desired(&bound);
     world.insert_role(foreign_assignment(2, "Reader", GROUP));
     world.insert_role(foreign_assignment(1, "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f77", "/"));
-    world.insert(foreign_credential(1));
+    let cousin = ObservedCredential {
+        issuer: ISSUER.to_owned(),
+        subject: Some("system:serviceaccount:shop:cousin".to_owned()),
+        ..foreign_credential(1)
+    };
+    world.insert(cousin);
     world.roles.push(ObservedRoleAssignment {
         principal: facts(9).principal_id,
         ..foreign_assignment(3, "Owner", GROUP)
@@ -306,6 +316,43 @@ fn an_identity_that_others_gave_roles_is_not_deleted_unless_it_is_asked_for() {
             .iter()
             .any(|step| matches!(step, Revocation::DeleteRoleAssignment { .. }))
     );
+}
+
+/// Whoever writes bindings in a namespace can write the annotation. It ended what another namespace had through the identity.
+#[test]
+fn no_annotation_of_a_tenant_ends_trust_outside_its_namespace() {
+    let bound = desired(&managed(&["a"]));
+    let others = [
+        (ISSUER, Some("system:serviceaccount:bank:a")),
+        (ISSUER, Some("system:serviceaccount:shop-a:a")),
+        (ISSUER, Some("repo:contoso/shop")),
+        (ISSUER, None),
+        (OLD_ISSUER, Some("system:serviceaccount:shop:a")),
+    ];
+    for (issuer, subject) in others {
+        let mut world = World::as_desired(&bound);
+        world.insert(ObservedCredential {
+            issuer: issuer.to_owned(),
+            subject: subject.map(str::to_owned),
+            ..foreign_credential(1)
+        });
+        world.insert_role(foreign_assignment(2, "Reader", GROUP));
+        let planned = plan(
+            &Desired::Gone(despite(removal(&bound, DeletionPolicy::Delete))),
+            &observed(&bound, &world),
+        );
+        assert!(
+            !planned.revocations.contains(&Revocation::DeleteIdentity),
+            "{subject:?}"
+        );
+        let [blocked] = planned.blocked.as_slice() else {
+            panic!("{planned:#?}")
+        };
+        let users = "is still used through federated credentials that are not of this binding: terraform-1; delete them, or set \
+                     deletionPolicy: RetainIdentity; the annotation workloadidentity.dev/delete-despite-users takes nobody's trust but \
+                     that of this namespace";
+        assert!(blocked.message.ends_with(users), "{}", blocked.message);
+    }
 }
 
 fn despite(mut removal: DesiredRemoval) -> DesiredRemoval {
@@ -357,13 +404,13 @@ fn what_was_given_is_taken_for_true_after_a_restart_only_when_it_is_what_is_want
         name: World::as_desired(&bound).roles[0].name,
     });
     assert!(
-        !known_state::is_enough_for(&taken, &bound, &known, true),
+        !known_state::is_enough_for(&taken, &known, true),
         "nothing is taken away from memory"
     );
     let mut world = World::as_desired(&bound);
     world.roles.clear();
     assert!(
-        known_state::is_enough_for(&planned(&bound, &world), &bound, &known, true),
+        known_state::is_enough_for(&planned(&bound, &world), &known, true),
         "Azure tells when it is there"
     );
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wio_api::{NamespaceRequirement, NamespaceSelector, SelectorOperator, WorkloadIdentityBinding};
-use wio_core::policy::{NamespaceFacts, Policies, Tally};
+use wio_core::policy::{Limits, NamespaceFacts, Policies, Tally};
 use wio_core::rules::Rules;
 use wio_testkit::fixtures::{PolicyBuilder, binding, policy};
 
-use crate::given::{EXISTING, VAULT, ask, config, existing, managed_with, parsed, rules_by, shop};
+use crate::given::{EXISTING, VAULT, ask, config, existing, managed_with, parsed, rules_by, shop, usage_of};
 
 /// Labels of a namespace, and their values.
 type Labels<'a> = &'a [(&'a str, &'a str)];
@@ -212,9 +212,16 @@ fn older_bindings_come_first_so_that_a_new_one_takes_nothing_away() {
     let seniority = |object| parsed(object).lifecycle.seniority;
     let mut tally = Tally::default();
     for object in &all {
-        tally.count(seniority(object), object.spec.service_accounts.len());
+        tally.count(seniority(object), usage_of(object));
     }
-    let before = |limit| all.each_ref().map(|object| tally.before(&seniority(object), limit));
+    let before = |limit| {
+        let limits = Limits {
+            federated_credentials: Some(limit),
+            ..Limits::default()
+        };
+        all.each_ref()
+            .map(|object| tally.before(&seniority(object), &limits).federated_credentials)
+    };
     assert_eq!(before(usize::MAX), [0, 2, 5, 10, 17]);
     assert_eq!(before(6), [0, 2, 5, 6, 6], "counting ends at the limit");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wio_api::{ConditionType, Reason};
 use wio_core::fault::{AzureAnswer, AzureCause, AzureFault, Blocked, Fault, KubernetesCause, KubernetesFault};
-use wio_core::reasons::{Backoff, Disposition, Doubt, Kind, MAX_RETRY_AFTER, Voice, disposition, facts};
+use wio_core::reasons::{Backoff, Disposition, Doubt, Kind, MAX_RETRY_AFTER, Voice, disposition, facts, refuses_token};
 
 use crate::given::{VAULT, name};
 
@@ -57,6 +57,8 @@ fn each_code_of_azure_means_what_the_table_says() {
             wait(Reason::ConcurrentWrites),
         ),
         (409, "Conflict", retry(Reason::AzureConflict)),
+        (409, "", retry(Reason::AzureConflict)),
+        (409, "NeverHeardOf", retry(Reason::AzureConflict)),
         (429, "TooManyRequests", retry(Reason::Throttled)),
         (429, "SubscriptionRequestsThrottled", retry(Reason::Throttled)),
         // Until somebody acts.
@@ -80,7 +82,31 @@ fn each_code_of_azure_means_what_the_table_says() {
             stalled(Reason::RoleAssignmentConflict),
         ),
         (404, "ResourceGroupNotFound", stalled(Reason::ResourceGroupNotFound)),
-        (404, "SubscriptionNotFound", stalled(Reason::ResourceGroupNotFound)),
+        (
+            409,
+            "ResourceGroupBeingDeleted",
+            wait(Reason::ResourceGroupBeingDeleted),
+        ),
+        (404, "SubscriptionNotFound", stalled(Reason::SubscriptionNotFound)),
+        (
+            409,
+            "ReadOnlyDisabledSubscription",
+            stalled(Reason::SubscriptionDisabled),
+        ),
+        (
+            409,
+            "MissingSubscriptionRegistration",
+            stalled(Reason::ProviderNotRegistered),
+        ),
+        (409, "InvalidResourceLocation", stalled(Reason::AzureRejected)),
+        (401, "InvalidAuthenticationTokenTenant", stalled(Reason::ForeignTenant)),
+        (401, "InvalidAuthenticationTokenAudience", stalled(Reason::WrongCloud)),
+        (
+            403,
+            "DenyAssignmentAuthorizationFailed",
+            stalled(Reason::DeniedByAssignment),
+        ),
+        (415, "UnsupportedMediaType", stalled(Reason::RequestAltered)),
         // The world moved on under our feet.
         (404, "ResourceNotFound", retry(Reason::IdentityVanished)),
         (401, "InvalidAuthenticationToken", retry(Reason::CredentialUnavailable)),
@@ -92,6 +118,24 @@ fn each_code_of_azure_means_what_the_table_says() {
         (504, "GatewayTimeout", retry(Reason::AzureUnavailable)),
     ] {
         assert_eq!(answered(status, code, None), meaning, "{status} {code}");
+    }
+}
+
+/// A binding with a subscription of another tenant had the operator fetch a new token, for everybody, at each of its tries.
+#[test]
+fn a_token_is_replaced_only_when_azure_has_no_use_for_it() {
+    let refuses = |code: &str| {
+        refuses_token(&AzureAnswer {
+            status: 401,
+            code: code.to_owned(),
+            ..AzureAnswer::default()
+        })
+    };
+    for code in ["", "InvalidAuthenticationToken", "ExpiredAuthenticationToken"] {
+        assert!(refuses(code), "{code}");
+    }
+    for code in ["InvalidAuthenticationTokenTenant", "InvalidAuthenticationTokenAudience"] {
+        assert!(!refuses(code), "{code}");
     }
 }
 
@@ -157,15 +201,18 @@ const RETRIED: [Reason; 6] = [
     Reason::IdentityVanished,
     Reason::KubernetesUnavailable,
 ];
-const AWAITED: [Reason; 12] = [
+const AWAITED: [Reason; 15] = [
     Reason::Succeeded,
     Reason::Progressing,
     Reason::ProgressingWithRetry,
     Reason::Deleting,
     Reason::NotDecided,
     Reason::MassDisappearance,
+    Reason::ClientIdChanged,
+    Reason::IssuerUnconfirmed,
     Reason::ReplicationPending,
     Reason::ConcurrentWrites,
+    Reason::ResourceGroupBeingDeleted,
     Reason::RoleAssignmentExists,
     Reason::PrincipalNotFound,
     Reason::ServiceAccountNotFound,
@@ -206,6 +253,25 @@ fn every_reason_is_of_one_kind_and_the_pauses_grow_as_that_kind_asks() {
 }
 
 #[test]
+fn a_new_binding_waits_for_what_others_may_still_be_creating_and_is_looked_at_often() {
+    let awaited = [
+        Reason::IdentityNotFound,
+        Reason::RoleScopeNotFound,
+        Reason::ResourceGroupNotFound,
+    ];
+    for reason in Reason::ALL.iter().copied() {
+        let disposition = Disposition::of(reason, None);
+        let of_new = disposition.of_new_binding();
+        let waits = awaited.contains(&reason);
+        assert_eq!(of_new, if waits { wait(reason) } else { disposition }, "{reason}");
+        assert_eq!(disposition.backoff(), facts(reason).backoff, "{reason}");
+        if waits {
+            assert_eq!(of_new.backoff(), Backoff::Replication, "{reason}");
+        }
+    }
+}
+
+#[test]
 fn what_blocks_is_of_the_kind_of_its_reason() {
     for reason in Reason::ALL.iter().copied() {
         let blocked = Fault::Blocked(Blocked {
@@ -218,7 +284,7 @@ fn what_blocks_is_of_the_kind_of_its_reason() {
 
 /// Every reason that an answer or its absence can have, of Azure and of the API server.
 fn of_faults() -> (BTreeSet<Reason>, BTreeSet<Reason>) {
-    const CODES: [&str; 14] = [
+    const CODES: [&str; 22] = [
         "",
         "ParentResourceNotFound",
         "MsGraphResourceNotFoundOnFederatedIdentityCredentialCreation",
@@ -231,7 +297,15 @@ fn of_faults() -> (BTreeSet<Reason>, BTreeSet<Reason>) {
         "RoleAssignmentLimitExceeded",
         "RoleAssignmentUpdateNotPermitted",
         "ResourceGroupNotFound",
+        "ResourceGroupBeingDeleted",
         "SubscriptionNotFound",
+        "ReadOnlyDisabledSubscription",
+        "MissingSubscriptionRegistration",
+        "InvalidResourceLocation",
+        "InvalidAuthenticationTokenTenant",
+        "InvalidAuthenticationTokenAudience",
+        "DenyAssignmentAuthorizationFailed",
+        "UnsupportedMediaType",
         "Unheard",
     ];
     let of_answers = CODES
@@ -345,7 +419,7 @@ fn an_event_warns_of_a_fault_and_of_an_accident_and_of_nothing_that_was_asked_fo
     for reason in Reason::ALL.iter().copied() {
         let voice = match reason {
             Reason::Progressing | Reason::Deleting | Reason::Suspended => Voice::Quiet,
-            Reason::MassDisappearance => Voice::Alarm,
+            Reason::MassDisappearance | Reason::ClientIdChanged => Voice::Alarm,
             _ => Voice::Fault,
         };
         assert_eq!(facts(reason).voice, voice, "{reason}");
@@ -360,7 +434,12 @@ fn a_write_that_failed_makes_what_is_remembered_of_azure_doubtful_unless_it_was_
         let doubt = match reason {
             Reason::Throttled
             | Reason::CredentialUnavailable
+            | Reason::WrongCloud
+            | Reason::ForeignTenant
+            | Reason::RequestAltered
             | Reason::RequestRefused
+            | Reason::SubscriptionDisabled
+            | Reason::ProviderNotRegistered
             | Reason::ConcurrentWrites
             | Reason::RoleAssignmentExists
             | Reason::PrincipalNotFound => Doubt::None,
@@ -373,8 +452,13 @@ fn a_write_that_failed_makes_what_is_remembered_of_azure_doubtful_unless_it_was_
 }
 
 #[test]
-fn a_read_is_put_off_only_when_azure_is_busy_or_away() {
+fn a_read_is_put_off_only_when_azure_is_busy_or_away_or_lets_the_operator_not_in() {
     let defers = |reason: &&Reason| facts(**reason).defers_read;
     let deferring: Vec<Reason> = Reason::ALL.iter().filter(defers).copied().collect();
-    assert_eq!(deferring, [Reason::Throttled, Reason::AzureUnavailable]);
+    let expected = [
+        Reason::CredentialUnavailable,
+        Reason::Throttled,
+        Reason::AzureUnavailable,
+    ];
+    assert_eq!(deferring, expected);
 }

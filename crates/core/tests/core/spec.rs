@@ -218,6 +218,31 @@ fn everything_is_told_at_once() {
     }
 }
 
+/// A tenant that could choose the derived name of another binding's identity would have its tokens when that is created.
+#[test]
+fn a_derived_name_cannot_be_chosen() {
+    for chosen in [
+        "wib-shop-orders-5v47tcb6dry2gzmb",
+        "WIB-SHOP-ORDERS-5V47TCB6DRY2GZMB",
+        "wib-anything",
+    ] {
+        let object = binding("shop", "orders")
+            .uid(UID)
+            .managed_as(ManagedIdentity {
+                name: Some(chosen.to_owned()),
+                ..ManagedIdentity::default()
+            })
+            .service_account("orders")
+            .build();
+        let problems = problems(&object);
+        let [problem] = problems.as_slice() else {
+            panic!("{chosen}: {problems:?}")
+        };
+        assert_eq!(problem.field, "spec.identity.managed.name");
+        assert!(problem.problem.contains("not begin with 'wib-'"), "{problem}");
+    }
+}
+
 #[test]
 fn a_good_binding_keeps_what_it_says() {
     let object = binding("shop", "orders")

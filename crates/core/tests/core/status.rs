@@ -14,7 +14,7 @@ use wio_core::fault::{
 use wio_core::outcome::Outcome;
 use wio_core::reasons::Disposition;
 use wio_core::spec::InvalidField;
-use wio_core::status::{Subject, status, transition};
+use wio_core::status::{BELIEVED_FOR, FailedLooks, NEW_FOR, Subject, Told, problems, status, transitions};
 use wio_testkit::kstatus;
 
 use crate::given::{accounts_of, any_binding, any_policy, cases, cluster, denied, desired, gone, lifecycle, managed};
@@ -224,6 +224,8 @@ fn written(
         previous,
         lifecycle: &lifecycle(generation, deleting),
         cluster: &cluster(),
+        heeded: None,
+        failed_looks: None,
     };
     status(subject, outcome, now)
 }
@@ -253,8 +255,10 @@ proptest! {
         kstatus::assert_kept(&object(&made, deleting));
         prop_assert_eq!(condition(&made, "Authorized").is_none(), deleting, "nobody asks of what goes");
         let ready = condition(&made, "Ready").unwrap();
-        prop_assert_eq!(ready.status == "True", outcome.problems().is_empty() && !deleting);
-        let problems = outcome.problems();
+        let lifecycle = lifecycle(GENERATION, deleting);
+        let subject = Subject { previous: None, lifecycle: &lifecycle, cluster: &cluster(), heeded: None, failed_looks: None };
+        let problems = problems(subject, &outcome, at(0));
+        prop_assert_eq!(ready.status == "True", problems.is_empty() && !deleting);
         let stalled = !problems.is_empty() && problems.iter().all(|p| matches!(p.disposition, Disposition::Stalled { .. }));
         prop_assert_eq!(condition(&made, "Stalled").is_some(), stalled);
         prop_assert_eq!(condition(&made, "Reconciling").is_some(), !stalled && !problems.is_empty());
@@ -274,7 +278,7 @@ proptest! {
         let first = written(Some(&earlier), GENERATION, deleting, &outcome, at(1));
         let second = written(Some(&first), GENERATION, deleting, &outcome, at(2));
         prop_assert_eq!(&second, &first);
-        prop_assert_eq!(transition(Some(&first), &second), None);
+        prop_assert_eq!(transitions(Some(&first), &second), []);
     }
 
     #[test]
@@ -295,10 +299,13 @@ proptest! {
                 let ready = condition(status, "Ready").unwrap();
                 (ready.status.clone(), ready.reason.clone())
             };
-            let changed = before.as_ref().map(&ready) != Some(ready(&now));
-            let told = transition(before.as_ref(), &now);
-            prop_assert_eq!(told.is_some(), changed);
-            if let Some(told) = told {
+            let reasons = |told: &[Told]| told.iter().map(|told| told.reason.clone()).collect::<Vec<_>>();
+            let told = transitions(before.as_ref(), &now);
+            if before.as_ref().map(&ready) != Some(ready(&now)) && ready(&now).1 != "Progressing" {
+                prop_assert!(reasons(&told).contains(&ready(&now).1));
+            }
+            prop_assert!(told.len() <= 1 || reasons(&told)[0] == "ClientIdChanged");
+            if let Some(told) = told.iter().find(|told| told.reason != "ClientIdChanged") {
                 prop_assert_eq!(&told.message, &condition(&now, "Ready").unwrap().message);
                 prop_assert!(!told.warning || ready(&now).0 == "False" || told.reason == "MassDisappearance");
             }
@@ -317,9 +324,65 @@ fn a_status_without_ready_is_no_news_and_the_first_one_is() {
         ..Default::default()
     };
     let made = written(Some(&empty), GENERATION, false, &outcome, at(0));
-    assert_eq!(transition(None, &empty), None);
-    let told = transition(Some(&empty), &made).unwrap();
+    assert_eq!(transitions(None, &empty), []);
+    let told = &transitions(Some(&empty), &made)[0];
     assert_eq!((told.reason.as_str(), told.warning), ("Succeeded", false));
+}
+
+fn blocked(reason: Reason, message: &str) -> Outcome {
+    Outcome::Held(Blocked {
+        reason,
+        message: message.to_owned(),
+    })
+}
+
+/// The conflict of one service account was mended, another one had one too, and the Event went on telling of the first.
+#[test]
+fn what_stands_in_the_way_now_is_told_and_the_varying_words_of_a_try_are_not() {
+    let stalled = |account| {
+        let outcome = blocked(Reason::ServiceAccountConflict, account);
+        written(None, GENERATION, false, &outcome, at(0))
+    };
+    let told = transitions(Some(&stalled("x1")), &stalled("x2"));
+    assert_eq!((told.len(), told[0].message.as_str()), (1, "X2."));
+    let retried = |words| {
+        let outcome = blocked(Reason::AzureUnavailable, words);
+        written(None, GENERATION, false, &outcome, at(0))
+    };
+    assert_eq!(transitions(Some(&retried("reset")), &retried("timed out")), []);
+}
+
+#[test]
+fn a_changed_spec_that_works_is_told_and_that_work_goes_on_is_not() {
+    let works = |accounts: &[&str], generation| {
+        let bound = desired(&managed(accounts));
+        let observed = World::as_desired(&bound).observe(&accounts_of(&bound));
+        let outcome = reconciled(Desired::Bound(bound), observed, Vec::new());
+        written(None, generation, false, &outcome, at(0))
+    };
+    let told = transitions(Some(&works(&["orders"], 1)), &works(&["renamed"], 2));
+    assert!(told.len() == 1 && told[0].message.contains("renamed"), "{told:?}");
+    assert_eq!(transitions(Some(&works(&["orders"], 1)), &works(&["orders"], 2)), []);
+    let going_on = written(None, 1, false, &blocked(Reason::Progressing, "it looks again"), at(0));
+    assert_eq!(transitions(None, &going_on), []);
+}
+
+/// An identity that was deleted by hand was made anew with another client id; every pod went without tokens, and nothing said so.
+#[test]
+fn another_client_id_is_told_with_what_to_do_about_the_pods() {
+    let bound = desired(&managed(&["a"]));
+    let observed = World::as_desired(&bound).observe(&accounts_of(&bound));
+    let outcome = reconciled(Desired::Bound(bound), observed, Vec::new());
+    let before = written(None, GENERATION, false, &outcome, at(0));
+    let mut after = before.clone();
+    after.identity.as_mut().unwrap().client_id = Some("00000000-0000-0000-0000-00000000c0de".to_owned());
+    let told = transitions(Some(&before), &after);
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].reason.as_str(), told[0].warning), ("ClientIdChanged", true));
+    for words in ["made anew", "00000000c0de instead of", "restart"] {
+        assert!(told[0].message.contains(words), "{}", told[0].message);
+    }
+    assert_eq!(transitions(Some(&before), &before), []);
 }
 
 #[test]
@@ -342,4 +405,147 @@ fn what_was_not_looked_at_stays_as_it_was_last_seen() {
     assert_eq!(next.federated_credentials, first.federated_credentials);
     assert_eq!(next.service_accounts, first.service_accounts);
     assert_eq!(condition(&next, "IdentityReady").unwrap().status, "Unknown");
+}
+
+fn not_there(reason: Reason) -> Outcome {
+    let bound = desired(&managed(&["a"]));
+    let observed = World::empty().observe(&accounts_of(&bound));
+    let fault = Fault::Blocked(Blocked {
+        reason,
+        message: "it is not there".to_owned(),
+    });
+    reconciled(Desired::Bound(bound), observed, vec![fault])
+}
+
+fn is_stalled(status: &WorkloadIdentityBindingStatus) -> bool {
+    condition(status, "Stalled").is_some()
+}
+
+/// One run of Flux applied a binding and the identity that it names, which took two minutes to be made; the binding was
+/// stalled at its first look, and so the whole run had failed.
+#[test]
+fn what_others_may_still_be_creating_is_waited_for_while_the_binding_is_new() {
+    let end = i64::try_from(NEW_FOR.as_secs()).unwrap();
+    for (reason, waits) in [
+        (Reason::IdentityNotFound, true),
+        (Reason::RoleScopeNotFound, true),
+        (Reason::ResourceGroupNotFound, true),
+        (Reason::SubscriptionNotFound, false),
+        (Reason::IdentityNotOwned, false),
+    ] {
+        let outcome = not_there(reason);
+        let first = written(None, 1, false, &outcome, at(0));
+        assert_eq!(is_stalled(&first), !waits, "{reason}");
+        let ready = condition(&first, "Ready").unwrap();
+        assert_eq!(ready.reason, reason.as_str(), "it says all the while what is missing");
+        assert_eq!(ready.status, if waits { "Unknown" } else { "False" }, "{reason}");
+        let later = written(Some(&first), 1, false, &outcome, at(end - 1));
+        assert_eq!(is_stalled(&later), !waits, "{reason}");
+        let last = written(Some(&later), 1, false, &outcome, at(end));
+        assert!(is_stalled(&last), "{reason}");
+        let after = written(Some(&last), 1, false, &outcome, at(end + 1));
+        assert!(is_stalled(&after), "{reason}: it does not begin anew");
+        let edited = written(Some(&after), 2, false, &outcome, at(end + 2));
+        assert_eq!(is_stalled(&edited), !waits, "{reason}: of another spec it does");
+    }
+}
+
+#[test]
+fn a_spec_that_is_edited_while_the_operator_is_at_work_is_new_from_then_on() {
+    let end = i64::try_from(NEW_FOR.as_secs()).unwrap();
+    let busy = Outcome::Unobserved {
+        desired: Some(Box::new(Desired::Bound(desired(&managed(&["a"]))))),
+        fault: Fault::Blocked(Blocked {
+            reason: Reason::AzureUnavailable,
+            message: "Azure is away".to_owned(),
+        }),
+    };
+    let missing = not_there(Reason::IdentityNotFound);
+    let long = written(None, 1, false, &busy, at(0));
+    let long = written(Some(&long), 1, false, &busy, at(end * 3));
+    let edited = written(Some(&long), 2, false, &missing, at(end * 3 + 1));
+    let again = written(Some(&edited), 2, false, &missing, at(end * 4));
+    assert!(!is_stalled(&again));
+    assert!(is_stalled(&written(Some(&again), 2, false, &missing, at(end * 4 + 1))));
+}
+
+/// What worked and vanished is not being created by anybody.
+#[test]
+fn what_vanishes_from_a_binding_that_worked_stalls_it_at_once() {
+    let bound = desired(&managed(&["a"]));
+    let works = reconciled(
+        Desired::Bound(bound.clone()),
+        World::as_desired(&bound).observe(&accounts_of(&bound)),
+        Vec::new(),
+    );
+    let ready = written(None, 1, false, &works, at(0));
+    let missing = not_there(Reason::IdentityNotFound);
+    assert!(is_stalled(&written(Some(&ready), 1, false, &missing, at(3600))));
+}
+
+/// A part of Azure was away for a minute, and every binding that was looked at in it turned False, though all pods got tokens.
+#[test]
+fn a_binding_that_worked_stays_ready_while_azure_cannot_be_looked_at_until_that_lasts() {
+    let bound = desired(&managed(&["a"]));
+    let observed = World::as_desired(&bound).observe(&accounts_of(&bound));
+    let works = reconciled(Desired::Bound(bound.clone()), observed, Vec::new());
+    let before = written(None, GENERATION, false, &works, at(0));
+    let unseen = |cause| Outcome::Unobserved {
+        desired: Some(Box::new(Desired::Bound(bound.clone()))),
+        fault: Fault::Azure(AzureFault {
+            operation: "read it".to_owned(),
+            cause,
+        }),
+    };
+    let answer = |status, code: &str| {
+        AzureCause::Answer(AzureAnswer {
+            status,
+            code: code.to_owned(),
+            ..AzureAnswer::default()
+        })
+    };
+    let after = |previous: &WorkloadIdentityBindingStatus, generation, outcome: &Outcome, lasted| {
+        let subject = Subject {
+            previous: Some(previous),
+            lifecycle: &lifecycle(generation, false),
+            cluster: &cluster(),
+            heeded: None,
+            failed_looks: Some(FailedLooks {
+                reason: Reason::AzureUnavailable,
+                lasted,
+            }),
+        };
+        status(subject, outcome, at(1))
+    };
+    for cause in [answer(503, "ServerBusy"), answer(429, ""), AzureCause::Timeout] {
+        let outcome = unseen(cause);
+        let first = after(&before, GENERATION, &outcome, Duration::ZERO);
+        kstatus::assert_kept(&object(&first, false));
+        let ready = condition(&first, "Ready").unwrap();
+        assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "Succeeded"));
+        assert!(ready.message.contains("cannot be looked at"), "{}", ready.message);
+        assert_eq!(transitions(Some(&before), &first), [], "nothing to learn of yet");
+        let again = after(
+            &first,
+            GENERATION,
+            &outcome,
+            BELIEVED_FOR.saturating_sub(Duration::from_secs(1)),
+        );
+        assert_eq!(again, first, "nothing is written at each try");
+        let long = after(&again, GENERATION, &outcome, BELIEVED_FOR);
+        assert_eq!(condition(&long, "Ready").unwrap().status, "False");
+        let edited = after(&before, GENERATION + 1, &outcome, Duration::ZERO);
+        assert_eq!(
+            condition(&edited, "Ready").unwrap().status,
+            "False",
+            "of another spec nothing is known"
+        );
+    }
+    let forbidden = unseen(answer(403, "AuthorizationFailed"));
+    let told = after(&before, GENERATION, &forbidden, Duration::ZERO);
+    assert_eq!(
+        condition(&told, "Ready").unwrap().status,
+        "False",
+        "somebody has to act"
+    );
 }

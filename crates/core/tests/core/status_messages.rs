@@ -8,6 +8,7 @@ use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::fault::{
     AzureAnswer, AzureCause, AzureFault, Blocked, Fault, HeldField, KubernetesCause, KubernetesFault,
 };
+use wio_core::observed::BoundBy;
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::status::{Subject, status};
 use wio_core::verdict::Verdict;
@@ -35,6 +36,8 @@ fn made(outcome: &Outcome, deleting: bool) -> WorkloadIdentityBindingStatus {
         previous: None,
         lifecycle: &lifecycle(1, deleting),
         cluster: &cluster(),
+        heeded: None,
+        failed_looks: None,
     };
     status(subject, outcome, Timestamp::UNIX_EPOCH)
 }
@@ -117,6 +120,62 @@ fn a_settled_binding_says_who_gets_tokens_of_what() {
     );
 }
 
+/// Terraform's credential for the same subject was there first: the binding was ready, and nothing said on what it rested.
+#[test]
+fn trust_that_rests_on_somebody_elses_credential_is_told_with_its_name() {
+    let two = desired(&existing(&["orders", "mails"]));
+    let mut world = World::as_desired(&two);
+    let credentials = &mut world.identity.as_mut().unwrap().credentials;
+    credentials[0].name = name("terraform-orders");
+    let outcome = Outcome::Reconciled(Box::new(bound(&two, &world)));
+    reads(
+        &outcome,
+        false,
+        &[
+            "FederatedCredentialsReady True Succeeded: 2 federated credentials exist; Entra can take two minutes to know a new one. \
+             Trust rests on federated credentials that are not of this binding: that of orders on terraform-orders. When one goes, \
+             the operator writes its own at its next look.",
+            "ServiceAccountsReady True Succeeded: 2 service accounts carry the client id.",
+        ],
+    );
+    let accounts = made(&outcome, false).service_accounts;
+    let rests: Vec<_> = accounts
+        .iter()
+        .map(|one| (one.name.as_str(), one.foreign_credential.as_deref()))
+        .collect();
+    assert_eq!(rests, [("mails", None), ("orders", Some("terraform-orders"))]);
+}
+
+#[test]
+fn what_a_service_account_lacks_is_what_the_cluster_shows() {
+    let one = desired(&managed(&["orders"]));
+    let mut world = World::as_desired(&one);
+    world.accounts.get_mut(&name("orders")).unwrap().bound_by = BoundBy::Nobody;
+    after(
+        bound(&one, &world),
+        &[
+            "Ready Unknown Progressing: Azure or the cluster changed while the operator was at work; it looks again.",
+            "ServiceAccountsReady False Progressing: The client id stands, and the rest is not as asked for, on 1 of 1 service \
+             accounts: orders. Azure or the cluster changed while the operator was at work; it looks again.",
+        ],
+    );
+}
+
+#[test]
+fn of_an_identity_that_is_anothers_nothing_is_judged() {
+    let one = desired(&managed(&["orders"]));
+    let mut world = World::as_desired(&one);
+    world.identity.as_mut().unwrap().tags.clear();
+    let judged = "Not judged while the identity is not this binding's to use; IdentityReady says why.";
+    after(
+        bound(&one, &world),
+        &[
+            &format!("FederatedCredentialsReady Unknown IdentityNotOwned: {judged}"),
+            &format!("ServiceAccountsReady Unknown IdentityNotOwned: {judged}"),
+        ],
+    );
+}
+
 #[test]
 fn a_suspended_binding_says_how_much_waits() {
     let mut object = managed(&["orders", "mails"]);
@@ -126,7 +185,9 @@ fn a_suspended_binding_says_how_much_waits() {
     after(
         suspended(&World::empty()),
         &[
-            "Ready False Suspended: spec.suspend is true and 5 changes wait; set it to false to have them made.",
+            "Ready False Suspended: spec.suspend is true and 5 changes wait: create the identity, trust the service account \
+             orders, trust the service account mails, annotate the service account orders, annotate the service account mails; \
+             set it to false to have them made.",
             "FederatedCredentialsReady False Suspended: Entra does not trust 2 of 2 service accounts: orders, mails; \
              this waits for IdentityReady.",
         ],
@@ -136,9 +197,10 @@ fn a_suspended_binding_says_how_much_waits() {
     after(
         suspended(&world),
         &[
-            "Stalled True Suspended: spec.suspend is true and 1 change waits; set it to false to have it made.",
+            "Stalled True Suspended: spec.suspend is true and 1 change waits: annotate the service account mails; set it to false to \
+             have it made.",
             "ServiceAccountsReady False Suspended: The client id is missing on 1 of 2 service accounts: mails. \
-             spec.suspend is true and 1 change waits; set it to false to have it made.",
+             spec.suspend is true and 1 change waits: annotate the service account mails; set it to false to have it made.",
         ],
     );
 }
@@ -208,8 +270,8 @@ fn what_somebody_else_holds_is_named_with_the_way_out() {
                  api://AzureADTokenExchange; delete it, or set spec.audience to its audience. Service account orders is bound \
                  by WorkloadIdentityBinding invoices; a service account has one client id, so remove it from one of the two."
             ),
-            "ServiceAccountsReady False FederatedCredentialConflict: The client id is missing on 1 of 1 service accounts: \
-             orders; this waits for FederatedCredentialsReady.",
+            "FederatedCredentialsReady False FederatedCredentialConflict: Entra does not trust 1 of 1 service accounts: orders; this \
+             waits for ServiceAccountsReady.",
         ],
     );
     let mine = desired(&managed(&["orders"]));
@@ -414,9 +476,9 @@ fn a_deletion_says_what_keeps_it() {
     let mut world = World::as_desired(&one);
     world.insert(foreign_credential(1));
     let why = format!(
-        "{MADE} is still used through federated credentials that are not of this binding: terraform-1; delete them, set \
-         deletionPolicy: RetainIdentity, or delete it despite them by the annotation workloadidentity.dev/delete-despite-users: \
-         \"true\" on the binding."
+        "{MADE} is still used through federated credentials that are not of this binding: terraform-1; delete them, or set \
+         deletionPolicy: RetainIdentity; the annotation workloadidentity.dev/delete-despite-users takes nobody's trust but that of \
+         this namespace."
     );
     reads(
         &Outcome::Reconciled(Box::new(outcome(gone.clone(), &one, &world))),

@@ -33,7 +33,7 @@ fn roles_that_could_not_be_seen_are_neither_given_nor_taken_and_the_trust_goes_o
     let outcome = reconciled(target, seen, Vec::new());
     assert!(!outcome.problems().is_empty());
     let why = format!(
-        "Could not list the role assignments of principal x at y: the operator may not \
+        "Could not list the role assignments of principal x at y: the operator's own role does not allow \
          Microsoft.Authorization/roleAssignments/read at {GROUP}. Give the operator's own identity a role that allows it, and \
          whose condition allows this role; the operator tries again by itself."
     );
@@ -143,7 +143,7 @@ fn a_role_that_is_missing_is_named_with_the_reason_and_hinders_nothing_else() {
         (
             denied,
             Reason::RoleAccessDenied,
-            "the operator may not Microsoft.Authorization/roleAssignments/write at /subscriptions/",
+            "the operator's own role does not allow Microsoft.Authorization/roleAssignments/write at /subscriptions/",
         ),
         (
             AzureCause::RoleScopeNotFound(name(GROUP)),
@@ -172,6 +172,7 @@ fn a_role_that_is_missing_is_named_with_the_reason_and_hinders_nothing_else() {
     }
 }
 
+/// Azure is asked for the role first, and what it refuses ends the pass.
 #[test]
 fn a_service_account_that_waits_for_a_role_says_so() {
     let bound = desired(&managed_with(&[SECRETS]));

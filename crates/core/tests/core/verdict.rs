@@ -1,28 +1,37 @@
 //! The one decision about a binding, arm by arm, and that it is the same whoever asks.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use proptest::prelude::*;
 use wio_api::{
-    DeletionPolicy, FederatedCredentialStatus, IdentityOrigin, IdentityStatus, ManagedIdentity, Reason,
-    WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy, keys,
+    DeletionPolicy, FederatedCredentialStatus, IdentityOrigin, IdentityStatus, ManagedIdentity,
+    ManagedIdentityPermission, Reason, UnreadableField, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    WorkloadIdentityPolicy, keys,
 };
 use wio_core::binding::Finalizer;
+use wio_core::case::Rival;
+use wio_core::cluster::{Belief, Cluster};
+use wio_core::config::OperatorConfig;
 use wio_core::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, Ending};
 use wio_core::fault::Blocked;
+use wio_core::names::ResourceGroupId;
+use wio_core::outcome::Outcome;
+use wio_core::policy::NamespaceFacts;
 use wio_core::rules::Rules;
 use wio_core::sharing::Sharer;
+use wio_core::status::{Subject, status};
 use wio_core::verdict::{Verdict, verdict};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::authorize_properties::{any_asked, any_grant};
 use crate::given::{
-    EXISTING, UID, case_beside, case_of, cases, config, deleted, desired_of_invoices, existing, generous, managed,
-    name, parsed, permitted, pursued, rules, rules_by, verdict_of,
+    EXISTING, RIVAL, SUBSCRIPTION, UID, case_beside, case_of, cases, cluster, config, deleted, desired_of_invoices,
+    existing, generous, managed, managed_with, name, parsed, permitted, pursued, rules, rules_by, verdict_of,
 };
-use crate::plan_roles::settled;
+use crate::plan_roles::{READER, settled};
 
 /// Rules by which nothing but the default is allowed.
 fn no_policy() -> Rules {
@@ -283,6 +292,118 @@ fn an_identity_that_would_now_stand_elsewhere_is_held_as_long_as_what_was_made_m
     );
 }
 
+/// A mistyped default of the operator took the trust of every binding that relied on it: the identity stood where nothing is allowed by
+/// default any more.
+#[test]
+fn a_default_place_that_was_changed_takes_nothing_away() {
+    let elsewhere = || OperatorConfig {
+        group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/elsewhere")),
+        ..config()
+    };
+    let mut object = has_finalizer(managed(&["a"]));
+    object.status = Some(status_of(&object, 0, IdentityOrigin::Created));
+    let blocked = held(&object, rules_by(elsewhere(), &[]));
+    assert_eq!(blocked.reason, Reason::IdentityMoved);
+    // A role that no policy gives any more goes all the same.
+    let mut with_role = has_finalizer(managed_with(&[READER]));
+    with_role.status = Some(status_of(&with_role, 0, IdentityOrigin::Created));
+    denied(&with_role, rules_by(elsewhere(), &[]));
+}
+
+fn rival(object: &WorkloadIdentityBinding, namespace: &str) -> Rival {
+    let namespace = NamespaceFacts {
+        name: name(namespace),
+        ..rules().namespace
+    };
+    let rules = Rules {
+        namespace,
+        ..place_for_all()
+    };
+    Rival {
+        candidate: case_of(object, rules.clone()).candidate,
+        rules,
+    }
+}
+
+/// Two namespaces may create identities in the resource group of the operator.
+fn place_for_all() -> Rules {
+    let place = || ManagedIdentityPermission {
+        subscription_id: SUBSCRIPTION.to_owned(),
+        resource_group: "operator".to_owned(),
+        ..ManagedIdentityPermission::default()
+    };
+    let policies = ["shop", "bank"].map(|namespace| policy(namespace).namespace(namespace).managed(place()).build());
+    rules_by(config(), &policies)
+}
+
+fn payments(namespace: &str, created: i64) -> WorkloadIdentityBinding {
+    let identity = ManagedIdentity {
+        name: Some("payments".to_owned()),
+        ..ManagedIdentity::default()
+    };
+    let mut object = binding(namespace, "payments")
+        .uid(if namespace == "shop" { UID } else { RIVAL })
+        .managed_as(identity)
+        .service_account("a")
+        .build();
+    object.metadata.creation_timestamp = Some(Time(jiff::Timestamp::from_second(created).unwrap()));
+    object
+}
+
+#[test]
+fn of_two_that_choose_one_name_the_one_that_has_it_comes_first_and_then_the_eldest() {
+    let announced = |mut object: WorkloadIdentityBinding| {
+        object.status = Some(status_of(&object, 0, IdentityOrigin::Created));
+        object
+    };
+    let has_it = |object: WorkloadIdentityBinding| {
+        let mut object = announced(object);
+        let identity = object.status.as_mut().and_then(|status| status.identity.as_mut());
+        identity.unwrap().principal_id = Some("7e57aaaa-0000-4000-8000-000000000007".to_owned());
+        object
+    };
+    let (own, elder, younger) = (payments("shop", 5), payments("bank", 4), payments("bank", 6));
+    let mut other_name = elder.clone();
+    other_name.spec.identity.managed.as_mut().unwrap().name = Some("other".to_owned());
+    for (what, own, other, yields) in [
+        ("the elder is there", own.clone(), elder.clone(), true),
+        ("the younger is there", own.clone(), younger.clone(), false),
+        ("this one has it", has_it(own.clone()), elder.clone(), false),
+        ("the younger has it", own.clone(), has_it(younger.clone()), true),
+        ("both were told so", has_it(own.clone()), has_it(elder), true),
+        ("it was only announced", own.clone(), announced(younger), false),
+        (
+            "in the same second, by the namespace",
+            own.clone(),
+            payments("bank", 5),
+            true,
+        ),
+        ("another name", own, other_name, false),
+    ] {
+        let mut case = case_of(&has_finalizer(own), place_for_all());
+        case.rivals = vec![rival(&other, "bank")];
+        let verdict = verdict(&case);
+        let denied = matches!(&verdict, Verdict::Pursue(desired) if matches!(**desired, Desired::Denied(_)));
+        assert_eq!(denied, yields, "{what}: {verdict:?}");
+    }
+}
+
+#[test]
+fn one_that_may_not_have_the_name_keeps_nobody_from_it() {
+    let mut case = case_of(&payments("shop", 5), place_for_all());
+    let mut elder = rival(&payments("bank", 4), "bank");
+    case.rivals = vec![elder.clone()];
+    assert!(matches!(verdict(&case), Verdict::Hold(_)));
+    elder.rules.policies = rules_by(config(), &[]).policies;
+    elder.rules.config = Arc::new(OperatorConfig {
+        location: name("northeurope"),
+        group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/elsewhere")),
+        ..config()
+    });
+    case.rivals = vec![elder];
+    assert!(matches!(verdict(&case), Verdict::Pursue(_)), "it is denied");
+}
+
 /// A service account that carries our label is ours, also when neither spec nor status names it any more.
 #[test]
 fn what_carries_the_label_is_claimed_with_what_is_asked_for_and_recorded() {
@@ -380,9 +501,9 @@ fn status_of(object: &WorkloadIdentityBinding, which: usize, origin: IdentityOri
         identity: Some(IdentityStatus {
             resource_id: id,
             name: String::new(),
-            client_id: String::new(),
-            principal_id: String::new(),
-            tenant_id: String::new(),
+            client_id: None,
+            principal_id: None,
+            tenant_id: None,
             origin,
         }),
         federated_credentials: accounts
@@ -451,4 +572,90 @@ proptest! {
         let roles: Vec<_> = bound.roles.iter().map(|role| (role.definition(), role.scope().clone())).collect();
         prop_assert_eq!(&sharer.roles, &roles);
     }
+}
+
+/// Nobody wished its trust away. Whoever asks about it gets the same answer: it also goes on sharing what it has.
+#[test]
+fn what_rests_on_a_policy_that_cannot_be_read_neither_grows_nor_ends() {
+    let mut policy = generous();
+    policy.spec.unreadable = vec![UnreadableField {
+        field: "roles".to_owned(),
+        problem: "it is odd".to_owned(),
+    }];
+    let unreadable = || rules_by(config(), &[policy.clone()]);
+    let fresh = has_finalizer(existing(&["a"]));
+    denied(&fresh, unreadable());
+    let has = made(has_finalizer(existing(&["a"])));
+    let mut orphaned = has.clone();
+    orphaned.spec.deletion_policy = DeletionPolicy::Orphan;
+    orphaned.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    for object in [has.clone(), unusable(has.clone()), orphaned] {
+        let Verdict::Hold(blocked) = verdict_of(&object, unreadable()) else {
+            panic!("{object:#?}");
+        };
+        assert_eq!(blocked.reason, Reason::NotDecided);
+        assert!(blocked.message.contains("generous"), "{}", blocked.message);
+    }
+    let mut protecting = config();
+    protecting.protected_identities = vec![name(EXISTING)];
+    denied(&has, rules_by(protecting, &[policy.clone()]));
+    denied(&has, no_policy());
+    let mut going = has;
+    going.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
+    gone(&going, unreadable());
+}
+
+/// A restarted operator that reads an issuer for which no binding was made.
+#[test]
+fn nothing_is_given_for_an_issuer_that_is_not_believed_and_whoever_is_to_go_goes() {
+    let unconfirmed = |rules: Rules| Rules {
+        cluster: Cluster {
+            belief: Belief::Unconfirmed,
+            ..cluster()
+        },
+        ..rules
+    };
+    for object in bindings() {
+        let ready = made(has_finalizer(object.clone()));
+        for object in [object, ready.clone()] {
+            let Verdict::Hold(blocked) = verdict_of(&object, unconfirmed(rules())) else {
+                panic!("it is not held")
+            };
+            assert_eq!(blocked.reason, Reason::IssuerUnconfirmed);
+            let held = Outcome::Held(blocked);
+            let binding = parsed(&object);
+            let subject = Subject {
+                heeded: None,
+                failed_looks: None,
+                previous: object.status.as_ref(),
+                lifecycle: &binding.lifecycle,
+                cluster: &unconfirmed(rules()).cluster,
+            };
+            let next = status(subject, &held, Timestamp::MAX);
+            if let Some(ready) = &object.status {
+                assert_eq!(next, *ready, "it was ready and stays so");
+            } else {
+                assert_eq!(next.conditions[0].reason, Reason::IssuerUnconfirmed.as_str());
+                assert_eq!(next.issuer, None);
+            }
+        }
+        let going = WorkloadIdentityBinding {
+            metadata: ObjectMeta {
+                deletion_timestamp: Some(Time(Timestamp::UNIX_EPOCH)),
+                ..ready.metadata.clone()
+            },
+            ..ready.clone()
+        };
+        assert!(matches!(pursued(&going, unconfirmed(rules())), Desired::Gone(_)));
+        let forbidden = OperatorConfig {
+            protected_groups: vec![ready_group(&ready)],
+            ..config()
+        };
+        let denied = pursued(&ready, unconfirmed(rules_by(forbidden, &[])));
+        assert!(matches!(denied, Desired::Denied(_)));
+    }
+}
+
+fn ready_group(ready: &WorkloadIdentityBinding) -> ResourceGroupId {
+    parsed(ready).recorded.identity.unwrap().id.group
 }

@@ -8,7 +8,7 @@ use wio_api::{ConflictPolicy, keys};
 use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredRole, DesiredServiceAccount};
 use wio_core::names::{PrincipalId, ServiceAccountName, ServiceAccountUid};
 use wio_core::observed::{
-    AzureState, BoundBy, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignment,
+    AzureState, BoundBy, Held, IdentityFacts, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignment,
     ObservedRoleAssignments, ObservedServiceAccount, PresentIdentity, Tags,
 };
 use wio_core::owner::Owner;
@@ -138,6 +138,31 @@ pub fn tags_of(owner: &Owner) -> Tags {
     ])
 }
 
+impl Account {
+    /// What others hold, as it is known of one that no binding marked.
+    fn held(&self) -> BTreeMap<&'static str, Held> {
+        if matches!(self.bound_by, BoundBy::Us | BoundBy::Other { .. }) {
+            return BTreeMap::new();
+        }
+        let held = [
+            (keys::CLIENT_ID_ANNOTATION, &self.others.client_id),
+            (keys::TENANT_ID_ANNOTATION, &self.others.tenant_id),
+            (keys::TOKEN_EXPIRATION_ANNOTATION, &self.others.token_expiration),
+        ];
+        let manager = || "helm".to_owned();
+        let entry = |(key, value): (_, &Option<String>)| {
+            Some((
+                key,
+                Held {
+                    manager: manager(),
+                    value: value.clone()?,
+                },
+            ))
+        };
+        held.into_iter().filter_map(entry).collect()
+    }
+}
+
 impl World {
     pub fn empty() -> Self {
         Self {
@@ -201,6 +226,7 @@ impl World {
     /// What the shell would observe.
     pub fn observe(&self, named: &BTreeSet<ServiceAccountName>) -> Observed {
         let seen = |account: &Account| ObservedServiceAccount {
+            held: account.held(),
             uid: account.uid.clone(),
             client_id: account
                 .ours

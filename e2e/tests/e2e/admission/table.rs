@@ -111,7 +111,18 @@ pub(super) fn tried() -> Vec<Tried> {
     vec![
         // By default.
         (managed(&json!({})), &[]),
-        (managed(&json!({ "name": "any-name", "adopt": true })), &[]),
+        (managed(&json!({ "name": "Admission_any-name", "adopt": true })), &[]),
+        (
+            managed(&json!({ "name": "admission-any-name" })),
+            &[
+                "spec.identity.managed.name is not permitted: it asks for admission-any-name",
+                "under a derived name or one that begins with admission_",
+            ],
+        ),
+        (
+            managed(&json!({ "name": "wib-admission-tried-aaaaaaaaaaaaaaaa" })),
+            &["names that begin with wib- are the operator's own"],
+        ),
         (
             managed(
                 &json!({ "subscriptionId": SUBSCRIPTION, "resourceGroup": RESOURCE_GROUP.to_uppercase(), "location": LOCATION }),
@@ -122,7 +133,7 @@ pub(super) fn tried() -> Vec<Tried> {
             managed(&json!({ "location": "northeurope" })),
             &[
                 "spec.identity.managed.location is not permitted: it asks for northeurope",
-                "in westeurope; leave it out",
+                "leave it out",
             ],
         ),
         // Existing identities.
@@ -147,6 +158,10 @@ pub(super) fn tried() -> Vec<Tried> {
             ],
         ),
         (existing("xshop-orders", &["orders"]), &[EXISTING]),
+        (
+            of(&identity_id("Team-x", "WIB-shop-orders-aaaaaaaaaaaaaaaa"), &["orders"]),
+            &[EXISTING, "as the operator derives it for one binding"],
+        ),
         (of(&identity_id("team", "anything"), &["orders"]), &[EXISTING]),
         (of(&identity_id("other2", "shop-orders"), &["orders"]), &[EXISTING]),
         (

@@ -1,5 +1,7 @@
 //! Creating or annotating a service account.
 
+use std::collections::BTreeMap;
+
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value};
@@ -58,6 +60,7 @@ pub(crate) async fn apply(
             token_expiration: wanted.token_expiration.map(|seconds| seconds.to_string()),
             bound_by: BoundBy::Us,
             created_by_us,
+            held: BTreeMap::new(),
         },
         write: OwnWrite::of(&written),
     })

@@ -14,7 +14,8 @@ use wio_core::names::ServiceAccountName;
 use wio_core::observed::{BoundBy, ObservedServiceAccount};
 use wio_core::owner::Owner;
 
-use super::wire::{annotation, label, read};
+use super::wire::{annotation, held, label, read};
+use crate::caches::kept::account_metadata;
 use crate::caches::stores::{AccountMeta, Caches};
 use crate::reconcile::knowledge::{Memory, WrittenAccount};
 
@@ -48,13 +49,35 @@ async fn observe_one(
 ) -> Result<Option<(ServiceAccountName, ObservedServiceAccount)>, Fault> {
     let account = match (cached(caches, owner, name), written) {
         (Some(shown), Some(written)) if is_missing(written, &shown) => Some(written.result.clone()),
-        (Some(shown), _) => parse(caches, owner, &shown.metadata),
-        (None, _) => {
-            let live = read(client, &owner.namespace, name).await?;
-            live.and_then(|metadata| parse(caches, owner, &metadata))
-        }
+        (Some(shown), _) => match parse(caches, owner, &shown.metadata) {
+            // Who holds what is not in the cache, and matters before it is marked.
+            Some(account) if !is_marked(&account) => live(client, caches, owner, name).await?,
+            account => account,
+        },
+        (None, _) => live(client, caches, owner, name).await?,
     };
     Ok(account.map(|account| (name.clone(), account)))
+}
+
+async fn live(
+    client: &Client,
+    caches: &Caches,
+    owner: &Owner,
+    name: &ServiceAccountName,
+) -> Result<Option<ObservedServiceAccount>, Fault> {
+    let live = read(client, &owner.namespace, name).await?;
+    Ok(live.and_then(|mut metadata| {
+        // Who holds what only the bookkeeping tells, which is not kept.
+        let held = held(&metadata);
+        account_metadata(&mut metadata);
+        let account = parse(caches, owner, &metadata)?;
+        Some(ObservedServiceAccount { held, ..account })
+    }))
+}
+
+/// Whether it carries the label of a binding that exists.
+const fn is_marked(account: &ObservedServiceAccount) -> bool {
+    matches!(account.bound_by, BoundBy::Us | BoundBy::Other { .. })
 }
 
 /// Whether the cache does not show our last write yet.
@@ -81,6 +104,7 @@ fn parse(caches: &Caches, owner: &Owner, metadata: &ObjectMeta) -> Option<Observ
         token_expiration: text(keys::TOKEN_EXPIRATION_ANNOTATION),
         bound_by: bound_by(caches, owner, metadata),
         created_by_us: label(metadata, keys::CREATED_LABEL).is_some(),
+        held: held(metadata),
     })
 }
 

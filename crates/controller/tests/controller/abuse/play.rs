@@ -140,13 +140,17 @@ fn furnish(world: &World, case: &Case) {
     let roles = given.custom_roles.iter().map(|role| RoleDefinition {
         name: role.guid.parse().unwrap(),
         role_name: role.name.clone(),
-        description: String::new(),
+        description: None,
         custom: true,
         permissions: vec![Permission {
             actions: role.actions.clone(),
             ..Permission::default()
         }],
         assignable_scopes: vec![format!("/subscriptions/{SUBSCRIPTION}")],
+        created_on: None,
+        updated_on: None,
+        created_by: None,
+        updated_by: None,
     });
     world.azure.restore(Snapshot {
         resource_groups: subscriptions

@@ -1,0 +1,295 @@
+//! The lanes of passes: what takes trust away does not wait behind what gives it, and no namespace has all places of a lane. A pass whose
+//! request hangs keeps its place for most of a minute; with one lane for all, two hundred bindings of one namespace kept another's
+//! revocation waiting for a day.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kube::runtime::reflector::ObjectRef;
+use tokio::sync::mpsc;
+use wio_api::WorkloadIdentityBinding;
+use wio_core::desired::Desired;
+use wio_core::verdict::Verdict;
+
+type Key = ObjectRef<WorkloadIdentityBinding>;
+
+/// How many passes may be decided at once beside those that have a place: what waits for one holds nothing.
+const DECIDING: u16 = 4;
+
+/// The lane that a pass needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// It may give something.
+    Giving,
+    /// It takes away, and nothing else.
+    Taking,
+}
+
+/// The places of both lanes, and who waits for one.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    state: Mutex<State>,
+    wake: mpsc::UnboundedSender<Key>,
+}
+
+#[derive(Debug)]
+struct State {
+    giving: Places,
+    taking: Places,
+}
+
+#[derive(Debug)]
+struct Places {
+    free: usize,
+    /// The most that one namespace has of them.
+    of_one: usize,
+    held: HashMap<String, usize>,
+    waiting: VecDeque<Key>,
+    known: HashSet<Key>,
+}
+
+/// A place in a lane, for one pass. The next one is woken when it is dropped.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    lanes: &'a Lanes,
+    lane: Lane,
+    namespace: String,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    /// The lane for what a verdict means; none when Azure is not touched.
+    pub(crate) fn of(verdict: &Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Pursue(desired) => Some(match **desired {
+                Desired::Bound(_) => Self::Giving,
+                Desired::Denied(_) | Desired::Gone(_) => Self::Taking,
+            }),
+            Verdict::Orphan(_) => Some(Self::Taking),
+            Verdict::Release | Verdict::Hold(_) => None,
+        }
+    }
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    /// Places for so many passes of one namespace at once, and some more for others.
+    pub(crate) fn new(concurrency: u16, wake: mpsc::UnboundedSender<Key>) -> Self {
+        let (giving, taking) = (giving(concurrency), taking(concurrency));
+        Self {
+            state: Mutex::new(State {
+                giving: Places::new(giving.into(), concurrency.into()),
+                taking: Places::new(taking.into(), usize::from(taking / 2)),
+            }),
+            wake,
+        }
+    }
+
+    /// How many passes are to be begun at once, so that there is always room to decide about one more.
+    pub(crate) const fn passes(concurrency: u16) -> u16 {
+        giving(concurrency)
+            .saturating_add(taking(concurrency))
+            .saturating_add(DECIDING)
+    }
+
+    /// A place for a pass over a binding. Without one it ends, and is begun anew when there is one.
+    pub(crate) fn enter(&self, lane: Lane, key: &Key) -> Option<Place<'_>> {
+        let namespace = key.namespace.clone().unwrap_or_default();
+        let mut state = self.lock();
+        let State { giving, taking } = &mut *state;
+        let entered = match lane {
+            Lane::Taking if taking.enter(&namespace) => Some(Lane::Taking),
+            Lane::Giving | Lane::Taking => giving.enter(&namespace).then_some(Lane::Giving),
+        };
+        if entered.is_none() {
+            state.of(lane).wait(key);
+        }
+        entered.map(|lane| Place {
+            lanes: self,
+            lane,
+            namespace,
+        })
+    }
+
+    /// Wakes whoever waits for a place that is free. Also called when somebody who was woken needed none.
+    pub(crate) fn hand_on(&self) {
+        let mut state = self.lock();
+        let State { giving, taking } = &mut *state;
+        let woken = [taking.next(), giving.next()].concat();
+        drop(state);
+        for key in woken {
+            // Whoever listens ends with the operator.
+            let _ = self.wake.send(key);
+        }
+    }
+
+    fn leave(&self, lane: Lane, namespace: &str) {
+        self.lock().of(lane).leave(namespace);
+        self.hand_on();
+    }
+
+    /// A panic elsewhere cannot leave counts half written in a way that matters.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn giving(concurrency: u16) -> u16 {
+    concurrency.saturating_add(reserved(concurrency))
+}
+
+const fn taking(concurrency: u16) -> u16 {
+    2 * reserved(concurrency)
+}
+
+const fn reserved(concurrency: u16) -> u16 {
+    if concurrency < 8 { 2 } else { concurrency / 4 }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.lanes.leave(self.lane, &self.namespace);
+    }
+}
+
+impl State {
+    const fn of(&mut self, lane: Lane) -> &mut Places {
+        match lane {
+            Lane::Giving => &mut self.giving,
+            Lane::Taking => &mut self.taking,
+        }
+    }
+}
+
+// === impl Places ===
+
+impl Places {
+    fn new(free: usize, of_one: usize) -> Self {
+        Self {
+            free,
+            of_one,
+            held: HashMap::new(),
+            waiting: VecDeque::new(),
+            known: HashSet::new(),
+        }
+    }
+
+    /// Whether a namespace may have one more, beside so many that are about to enter.
+    fn has_room_for(&self, namespace: &str, beside: usize) -> bool {
+        let held = self.held.get(namespace).copied().unwrap_or_default();
+        self.free > 0 && held + beside < self.of_one
+    }
+
+    fn enter(&mut self, namespace: &str) -> bool {
+        let enters = self.has_room_for(namespace, 0);
+        if enters {
+            self.free -= 1;
+            *self.held.entry(namespace.to_owned()).or_default() += 1;
+        }
+        enters
+    }
+
+    fn leave(&mut self, namespace: &str) {
+        self.free += 1;
+        if let Some(held) = self.held.get_mut(namespace) {
+            *held -= 1;
+            if *held == 0 {
+                self.held.remove(namespace);
+            }
+        }
+    }
+
+    fn wait(&mut self, key: &Key) {
+        if self.known.insert(key.clone()) {
+            self.waiting.push_back(key.clone());
+        }
+    }
+
+    /// Those that may try now, as many as there are free places: the first of each namespace that has room.
+    fn next(&mut self) -> Vec<Key> {
+        let mut room = self.free;
+        let mut woken: Vec<Key> = Vec::new();
+        // Whoever waits behind many of a namespace without room is not looked for beyond this.
+        for _ in 0..self.waiting.len().min(1000) {
+            if room == 0 {
+                break;
+            }
+            let Some(key) = self.waiting.pop_front() else { break };
+            let beside = woken.iter().filter(|other| other.namespace == key.namespace).count();
+            if self.has_room_for(key.namespace.as_deref().unwrap_or_default(), beside) {
+                self.known.remove(&key);
+                woken.push(key);
+                room -= 1;
+            } else {
+                self.waiting.push_back(key);
+            }
+        }
+        woken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONCURRENCY: u16 = 4;
+
+    fn key(namespace: &str, n: usize) -> Key {
+        ObjectRef::new(&format!("b{n}")).within(namespace)
+    }
+
+    fn lanes() -> (Lanes, mpsc::UnboundedReceiver<Key>) {
+        let (wake, woken) = mpsc::unbounded_channel();
+        (Lanes::new(CONCURRENCY, wake), woken)
+    }
+
+    fn fill<'a>(lanes: &'a Lanes, lane: Lane, namespace: &str) -> Vec<Place<'a>> {
+        (0..100).filter_map(|n| lanes.enter(lane, &key(namespace, n))).collect()
+    }
+
+    #[test]
+    fn no_namespace_has_all_places() {
+        let (lanes, _woken) = lanes();
+        let stuck = fill(&lanes, Lane::Giving, "stuck");
+        assert_eq!(stuck.len(), usize::from(CONCURRENCY));
+        assert!(lanes.enter(Lane::Giving, &key("shop", 1)).is_some());
+        let going = fill(&lanes, Lane::Taking, "stuck");
+        assert!(!going.is_empty());
+        assert!(lanes.enter(Lane::Taking, &key("shop", 1)).is_some());
+    }
+
+    #[test]
+    fn what_takes_away_has_a_place_when_all_that_give_hang() {
+        let (lanes, _woken) = lanes();
+        let _one = fill(&lanes, Lane::Giving, "one");
+        let _two = fill(&lanes, Lane::Giving, "two");
+        assert!(lanes.enter(Lane::Giving, &key("shop", 1)).is_none());
+        assert!(lanes.enter(Lane::Taking, &key("shop", 1)).is_some());
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_once_for_each_place_that_gets_free() {
+        let (lanes, mut woken) = lanes();
+        let mut places = fill(&lanes, Lane::Giving, "shop");
+        assert!(woken.try_recv().is_err());
+        places.pop();
+        assert!(woken.try_recv().is_ok());
+        lanes.hand_on();
+        let more = std::iter::from_fn(|| woken.try_recv().ok()).count();
+        assert!(more <= 1, "a place is free as long as nobody entered");
+        drop(places);
+        assert!(woken.try_recv().is_ok());
+    }
+
+    #[test]
+    fn whoever_waits_is_not_kept_by_a_namespace_without_room() {
+        let (lanes, mut woken) = lanes();
+        let _stuck = fill(&lanes, Lane::Giving, "stuck");
+        let mut others = fill(&lanes, Lane::Giving, "shop");
+        others.pop();
+        assert_eq!(woken.try_recv().unwrap().namespace.as_deref(), Some("shop"));
+    }
+}

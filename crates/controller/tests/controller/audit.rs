@@ -1,0 +1,85 @@
+//! The audit trail: who was given what and lost what, and why.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+
+use wio_testkit::fixtures::binding;
+
+use crate::world::*;
+
+thread_local! {
+    /// What was logged by the test of this thread, when it asked for it. A subscriber of one thread alone would miss what another
+    /// thread's test made the log's callsites forget.
+    static LOGGED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Writes to the log of the thread's test.
+struct ToTest;
+
+impl Write for ToTest {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOGGED.with_borrow_mut(|log| log.iter_mut().for_each(|log| log.extend_from_slice(bytes)));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Log;
+
+impl Log {
+    fn begin() -> Self {
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(|| ToTest)
+            .with_ansi(false)
+            .finish();
+        // No other test of this process sets one.
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+        LOGGED.set(Some(Vec::new()));
+        Self
+    }
+
+    /// The lines that say this.
+    #[expect(clippy::unused_self, reason = "there is one when it was begun")]
+    fn lines(&self, saying: &str) -> Vec<String> {
+        let log = LOGGED.with_borrow(|log| String::from_utf8(log.clone().unwrap()).unwrap());
+        let lines = log.lines().filter(|line| line.contains(saying));
+        lines.map(str::to_owned).collect()
+    }
+}
+
+/// An operator with these rights whose log says nothing of what it did cannot be held to account.
+#[tokio::test(start_paused = true)]
+async fn each_thing_that_is_given_or_taken_away_is_one_line_that_says_why() {
+    let log = Log::begin();
+    story(async |world| {
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.ready("orders").await;
+        let given = log.lines(": given");
+        assert_eq!(given.len(), 3, "identity, credential and annotations: {given:#?}");
+        for line in &given {
+            assert!(line.contains("orders") && line.contains("needs no policy"), "{line}");
+        }
+        let of_azure = given.iter().filter(|line| line.contains("request_id=")).count();
+        assert_eq!(of_azure, 2, "{given:#?}");
+        tokio::time::sleep(DRIFT * 2).await;
+        assert_eq!(log.lines(": given").len(), 3, "what changes nothing is not told");
+        world.delete("orders");
+        world.gone("orders").await;
+        let taken = log.lines(": taken away");
+        assert!(
+            taken.iter().all(|line| line.contains("the binding is deleted")),
+            "{taken:#?}"
+        );
+        for what in ["federated credential", "service account orders", "what=\"identity\""] {
+            assert_eq!(
+                taken.iter().filter(|line| line.contains(what)).count(),
+                1,
+                "{what}: {taken:#?}"
+            );
+        }
+    })
+    .await;
+}

@@ -1,0 +1,151 @@
+//! Policies that vanish: one by one, together, and for a moment.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wio_api::Reason;
+use wio_core::names::PolicyName;
+use wio_core::policy::{MASS, Policies, QUIET, Vanished, Vanishing};
+use wio_testkit::fixtures::policy;
+
+use crate::given::{cases, name};
+
+const LONG_AGO: Duration = Duration::from_hours(1);
+
+fn names(all: &[&str]) -> BTreeSet<PolicyName> {
+    all.iter().map(|text| name(text)).collect()
+}
+
+fn standing(all: &BTreeSet<PolicyName>) -> Policies {
+    let built: Vec<_> = all
+        .iter()
+        .map(|name| policy(name.as_str()).namespace("shop").build())
+        .collect();
+    Policies::parse(&built)
+}
+
+/// An operator that has believed in these policies for long.
+fn believing(all: &BTreeSet<PolicyName>) -> Vanishing {
+    let mut vanishing = Vanishing::default();
+    vanishing.learn(all.clone(), BTreeSet::new(), None);
+    assert_eq!(vanishing.see(&standing(all), Duration::ZERO), Vanished::None);
+    vanishing
+}
+
+proptest! {
+    #![proptest_config(cases(300))]
+
+    /// Policies that a tool prunes are deleted one by one, some milliseconds apart. What rested on the first of them was taken away before
+    /// the last was gone.
+    #[test]
+    fn however_far_apart_many_policies_go_nothing_that_rested_on_them_ends_before_the_word(
+        count in MASS..8, gaps in prop::collection::vec(0..29_999_u64, 8), restarts in prop::collection::vec(any::<bool>(), 8),
+        later in 0..100_000_u64,
+    ) {
+        let all: BTreeSet<PolicyName> = (0..count).map(|n| name(&format!("policy-{n}"))).collect();
+        let mut vanishing = believing(&all);
+        let mut left = all.clone();
+        let mut time = LONG_AGO;
+        for (gap, restart) in gaps.iter().zip(restarts).take(count) {
+            time += Duration::from_millis(*gap);
+            left.pop_first();
+            if restart {
+                let kept = vanishing.believed().unwrap().clone();
+                vanishing = Vanishing::default();
+                let gone = kept.difference(&left).cloned().collect();
+                vanishing.learn(left.clone(), gone, None);
+                time = Duration::ZERO;
+            }
+            let seen = vanishing.see(&standing(&left), time);
+            for lost in all.difference(&left) {
+                prop_assert!(seen.confirm(&BTreeSet::from([lost.clone()])).is_err(), "{:?}", seen);
+            }
+        }
+        let held = vanishing.see(&standing(&left), time + QUIET + Duration::from_millis(later));
+        let Vanished::Held(vanished, word) = &held else { panic!("{held:?}") };
+        prop_assert_eq!(vanished, &all);
+        let mut another = vanishing.clone();
+        another.learn(BTreeSet::new(), BTreeSet::new(), Some(format!("{word}x")));
+        prop_assert_eq!(&another.see(&standing(&left), time + LONG_AGO), &held);
+        vanishing.learn(BTreeSet::new(), BTreeSet::new(), Some(word.clone()));
+        prop_assert_eq!(vanishing.see(&standing(&left), time + LONG_AGO), Vanished::None);
+        prop_assert_eq!(vanishing.believed(), Some(&left));
+    }
+
+    /// Deleted and created anew, as a forced replacement does.
+    #[test]
+    fn a_policy_that_comes_back_within_the_quiet_time_took_nothing_with_it(away in 0..29_999_u64) {
+        let all = names(&["payments", "shared"]);
+        let mut vanishing = believing(&all);
+        let gone = vanishing.see(&standing(&names(&["shared"])), LONG_AGO);
+        let blocked = gone.confirm(&names(&["payments"])).unwrap_err();
+        prop_assert_eq!(blocked.reason, Reason::NotDecided);
+        let back = vanishing.see(&standing(&all), LONG_AGO + Duration::from_millis(away));
+        prop_assert_eq!(back, Vanished::None);
+    }
+}
+
+#[test]
+fn one_policy_that_goes_is_acted_upon_when_the_set_was_quiet() {
+    let mut vanishing = believing(&names(&["payments", "shared"]));
+    let left = standing(&names(&["shared"]));
+    let at = |seconds| LONG_AGO + Duration::from_secs(seconds);
+    assert!(matches!(vanishing.see(&left, at(0)), Vanished::Settling(_)));
+    assert!(matches!(vanishing.see(&left, at(29)), Vanished::Settling(_)));
+    assert_eq!(vanishing.see(&left, at(30)), Vanished::None);
+    assert_eq!(vanishing.believed(), Some(&names(&["shared"])));
+}
+
+#[test]
+fn all_of_several_are_many_and_the_only_one_is_not() {
+    let end = |stood: &[&str]| {
+        let mut vanishing = believing(&names(stood));
+        vanishing.see(&Policies::default(), LONG_AGO);
+        vanishing.see(&Policies::default(), 2 * LONG_AGO)
+    };
+    assert_eq!(end(&["a"]), Vanished::None);
+    assert!(matches!(end(&["a", "b"]), Vanished::Held(..)));
+}
+
+#[test]
+fn a_policy_that_comes_says_nothing_about_those_that_are_held_not_even_after_a_restart() {
+    let mut vanishing = believing(&names(&["a", "b"]));
+    vanishing.see(&Policies::default(), LONG_AGO);
+    assert!(matches!(
+        vanishing.see(&Policies::default(), 2 * LONG_AGO),
+        Vanished::Held(..)
+    ));
+    let new = standing(&names(&["c"]));
+    for restarts in [false, true] {
+        if restarts {
+            vanishing = Vanishing::default();
+            vanishing.learn(names(&["c"]), names(&["a", "b"]), None);
+        }
+        vanishing.see(&new, 3 * LONG_AGO);
+        assert!(
+            matches!(vanishing.see(&new, 4 * LONG_AGO), Vanished::Held(..)),
+            "{restarts}"
+        );
+    }
+}
+
+#[test]
+fn what_rests_on_other_policies_does_not_wait() {
+    let mut vanishing = believing(&names(&["a", "b", "c", "d"]));
+    let gone = vanishing.see(&standing(&names(&["d"])), LONG_AGO);
+    for relied_on in [&[][..], &["d"], &["z"]] {
+        gone.confirm(&names(relied_on)).unwrap();
+    }
+    gone.confirm(&names(&["a", "d"])).unwrap_err();
+}
+
+#[test]
+fn before_it_is_known_what_stood_nothing_is_decided() {
+    let mut vanishing = Vanishing::default();
+    let unknown = vanishing.see(&standing(&names(&["a"])), LONG_AGO);
+    assert_eq!(unknown.confirm(&names(&[])).unwrap_err().reason, Reason::NotDecided);
+    assert_eq!(vanishing.believed(), None);
+    vanishing.learn(BTreeSet::new(), BTreeSet::new(), None);
+    assert_eq!(vanishing.see(&standing(&names(&["a"])), LONG_AGO), Vanished::None);
+}
