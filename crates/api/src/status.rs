@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::condition::ConditionType;
 use crate::reading::Fields;
 
 /// What was observed and done.
@@ -94,6 +95,13 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
 }
 
 impl WorkloadIdentityBindingStatus {
+    /// The condition of a type; none when it does not stand there.
+    #[must_use]
+    pub fn condition(&self, kind: ConditionType) -> Option<&Condition> {
+        let mut conditions = self.conditions.iter();
+        conditions.find(|condition| condition.type_ == kind.as_str())
+    }
+
     /// Lets go of what could not be read where it is known anew.
     pub fn replace_unreadable(&mut self) {
         let mut unreadable = std::mem::take(&mut self.unreadable);

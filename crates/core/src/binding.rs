@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wio_api::limits::RECONCILE_AT_MAX;
 use wio_api::{DeletionPolicy, WorkloadIdentityBinding, keys};
 
-use crate::names::{ClusterId, InvalidName, ServiceAccountName};
+use crate::names::{BindingName, ClusterId, InvalidName, ServiceAccountName};
 use crate::owner::Owner;
 use crate::policy::Seniority;
 use crate::recorded::Recorded;
@@ -80,10 +80,7 @@ impl Binding {
             token_expirations: token_expirations(object),
             lifecycle: Lifecycle {
                 generation: metadata.generation.unwrap_or_default(),
-                seniority: Seniority::new(
-                    metadata.creation_timestamp.as_ref().map(|time| time.0),
-                    owner.name.clone(),
-                ),
+                seniority: seniority(object, owner.name.clone()),
                 deleting: metadata.deletion_timestamp.is_some(),
                 finalizer: if has_finalizer(object) {
                     Finalizer::Set
@@ -98,6 +95,13 @@ impl Binding {
             owner,
             recorded,
         })
+    }
+
+    /// The seniority of a binding that is not parsed; none when it has no name that a binding can have.
+    #[must_use]
+    pub fn seniority_of(object: &WorkloadIdentityBinding) -> Option<Seniority> {
+        let name = object.metadata.name.as_deref()?.parse().ok()?;
+        Some(seniority(object, name))
     }
 
     /// The value by which a look at Azure is asked for that was not heeded yet.
@@ -127,7 +131,14 @@ fn look_asked(value: &str) -> Option<String> {
     (!beginning.is_empty()).then(|| beginning.to_owned())
 }
 
-fn has_finalizer(object: &WorkloadIdentityBinding) -> bool {
+fn seniority(object: &WorkloadIdentityBinding, name: BindingName) -> Seniority {
+    let created = object.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    Seniority::new(created, name)
+}
+
+/// Whether a binding has our finalizer.
+#[must_use]
+pub fn has_finalizer(object: &WorkloadIdentityBinding) -> bool {
     let finalizers = object.metadata.finalizers.iter().flatten();
     finalizers.into_iter().any(|finalizer| finalizer == keys::FINALIZER)
 }

@@ -64,8 +64,7 @@ impl Owner {
     /// name: a binding moved or restored by a GitOps tool has another UID and takes up its own objects.
     #[must_use]
     pub fn owns(&self, tags: &Tags) -> bool {
-        self.tags()
-            .filter(|(name, _)| name != keys::BINDING_UID_TAG)
+        self.tags_of_name()
             .all(|(name, value)| tag(tags, &name) == Some(&value))
     }
 
@@ -78,8 +77,7 @@ impl Owner {
     /// Whether tags name another binding or another cluster. A later or earlier binding of the same name is not another one, and tags
     /// that are missing name nobody.
     pub(crate) fn is_contradicted_by(&self, tags: &Tags) -> bool {
-        self.tags()
-            .filter(|(name, _)| name != keys::BINDING_UID_TAG)
+        self.tags_of_name()
             .any(|(name, value)| tag(tags, &name).is_some_and(|found| found != value))
     }
 
@@ -95,6 +93,11 @@ impl Owner {
             name: name.parse().ok()?,
             uid: tag(tags, keys::BINDING_UID_TAG)?.parse().ok()?,
         })
+    }
+
+    /// Those of the tags that every binding of the same name has, whatever its UID.
+    fn tags_of_name(&self) -> impl Iterator<Item = (String, String)> {
+        self.tags().filter(|(name, _)| name != keys::BINDING_UID_TAG)
     }
 
     /// The tags by which an identity is known as this binding's.

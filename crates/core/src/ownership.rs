@@ -80,20 +80,24 @@ pub(crate) fn ownership(
 
 /// The identity, when it is the one meant.
 pub(crate) fn usable<'a>(desired: &DesiredBinding, azure: &'a AzureState) -> Option<&'a PresentIdentity> {
-    let usable = |present: &&PresentIdentity| {
-        let ownership = ownership(desired, present, azure.role_assignments.known());
-        matches!(ownership, Ownership::Usable)
-    };
-    azure.identity.present().filter(usable)
+    owned_as(desired, azure, |ownership| matches!(ownership, Ownership::Usable))
 }
 
 /// The identity, when it is the one meant or was it: what stands on it works, though nothing may be changed.
 pub(crate) fn standing<'a>(desired: &DesiredBinding, azure: &'a AzureState) -> Option<&'a PresentIdentity> {
-    let stands = |present: &&PresentIdentity| {
-        let ownership = ownership(desired, present, azure.role_assignments.known());
+    owned_as(desired, azure, |ownership| {
         matches!(ownership, Ownership::Usable | Ownership::Untagged(_))
-    };
-    azure.identity.present().filter(stands)
+    })
+}
+
+fn owned_as<'a>(
+    desired: &DesiredBinding,
+    azure: &'a AzureState,
+    is_so: impl Fn(&Ownership) -> bool,
+) -> Option<&'a PresentIdentity> {
+    let assignments = azure.role_assignments.known();
+    let present = azure.identity.present()?;
+    is_so(&ownership(desired, present, assignments)).then_some(present)
 }
 
 /// Whether an identity is so certainly the binding's that it may be deleted although others use it: it is the one that was

@@ -418,21 +418,13 @@ fn role_assignment_status(assignment: &RecordedRoleAssignment) -> RoleAssignment
 impl Progress {
     /// How the pass ended that left this status.
     pub(crate) fn of(status: &WorkloadIdentityBindingStatus) -> Self {
-        let ready = status
-            .conditions
-            .iter()
-            .find(|condition| condition.type_ == ConditionType::Ready.as_str() && condition.status == "True");
+        let is_true = |kind| status.condition(kind).filter(|condition| condition.status == "True");
         Self {
             observed_generation: status.observed_generation,
-            ready: ready.and_then(|condition| condition.observed_generation),
+            ready: is_true(ConditionType::Ready).and_then(|condition| condition.observed_generation),
             has_conditions: !status.conditions.is_empty(),
-            has_roles_condition: status
-                .conditions
-                .iter()
-                .any(|condition| condition.type_ == ConditionType::RoleAssignmentsReady.as_str()),
-            accounts_ready: status.conditions.iter().any(|condition| {
-                condition.type_ == ConditionType::ServiceAccountsReady.as_str() && condition.status == "True"
-            }),
+            has_roles_condition: status.condition(ConditionType::RoleAssignmentsReady).is_some(),
+            accounts_ready: is_true(ConditionType::ServiceAccountsReady).is_some(),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What bindings ask for: an event that asks for nothing new is not handed on.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use kube::runtime::watcher::Event;
 use wio_api::{WorkloadIdentityBinding, keys};
+
+use crate::runtime::hash::hash;
 
 /// What each binding asked for last.
 #[derive(Debug, Default)]
@@ -75,7 +76,7 @@ impl Ask {
             &metadata.annotations,
         );
         Self {
-            by_others: BuildHasherDefault::<DefaultHasher>::default().hash_one(asked),
+            by_others: hash(&asked),
             has_our_finalizer: !ours.is_empty(),
         }
     }

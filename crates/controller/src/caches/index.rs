@@ -3,16 +3,17 @@
 //! It is kept by the events of the watch, right after the cache, so that no pass looks at every binding there is.
 
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
-use wio_api::{WorkloadIdentityBinding, keys};
+use wio_api::WorkloadIdentityBinding;
+use wio_core::binding::{Binding, has_finalizer};
 use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName};
 use wio_core::policy::{Limits, Seniority, Tally, Usage};
 
 use super::names::Names;
+use crate::runtime::hash::hash;
 
 /// An index of the bindings in the cache.
 #[derive(Debug, Default)]
@@ -139,7 +140,7 @@ fn insert(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     remove(namespaces, binding);
     let Some((namespace, name)) = key(binding) else { return };
     let bindings = namespaces.entry(namespace.into()).or_default();
-    let seniority = seniority(binding);
+    let seniority = Binding::seniority_of(binding);
     if let Some(seniority) = seniority.clone() {
         bindings.tally.count(seniority, usage(binding));
     }
@@ -186,12 +187,6 @@ fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     }
 }
 
-fn seniority(binding: &WorkloadIdentityBinding) -> Option<Seniority> {
-    let created = binding.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let name = binding.metadata.name.as_deref()?.parse().ok()?;
-    Some(Seniority::new(created, name))
-}
-
 /// How much a binding asks for of what policies limit.
 fn usage(binding: &WorkloadIdentityBinding) -> Usage {
     let spec = &binding.spec;
@@ -209,13 +204,13 @@ fn put(
     limits: impl Fn(&str) -> Limits,
 ) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
     // One of the same name that was deleted meanwhile was another one, with another place among the bindings.
-    let is_another = entry(namespaces, binding).is_some_and(|entry| entry.seniority != seniority(binding));
+    let is_another = entry(namespaces, binding).is_some_and(|entry| entry.seniority != Binding::seniority_of(binding));
     let mut turned = if is_another {
         take(namespaces, binding, &limits)
     } else {
         Vec::new()
     };
-    if let Some(seniority) = seniority(binding) {
+    if let Some(seniority) = Binding::seniority_of(binding) {
         turned.extend(turned_by(
             namespaces,
             binding,
@@ -290,10 +285,8 @@ fn key(binding: &WorkloadIdentityBinding) -> Option<(&str, &str)> {
 /// Whether a binding can have a part in anything: it is not to go, and has our finalizer or had it. One that was never allowed
 /// anything costs the others of its namespace nothing, however many there are.
 fn may_share(binding: &WorkloadIdentityBinding) -> bool {
-    let metadata = &binding.metadata;
-    let finalizers = metadata.finalizers.iter().flatten();
     let made = binding.status.as_ref().is_some_and(|status| status.identity.is_some());
-    metadata.deletion_timestamp.is_none() && (made || finalizers.into_iter().any(|one| one == keys::FINALIZER))
+    binding.metadata.deletion_timestamp.is_none() && (made || has_finalizer(binding))
 }
 
 /// The hashes of what a binding has, had or asks for: names of service accounts, and the identity.
@@ -321,10 +314,6 @@ fn claims(binding: &WorkloadIdentityBinding) -> impl Iterator<Item = u64> {
 /// Azure disregards the case of ids.
 fn hash_of_identity(id: &str) -> u64 {
     hash(&id.to_ascii_lowercase())
-}
-
-fn hash(text: &str) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(text)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use wio_api::WorkloadIdentityBinding;
+use wio_core::binding::Binding;
 use wio_core::names::IdentityName;
 use wio_core::policy::Seniority;
 
@@ -75,9 +76,7 @@ impl Listing {
         let Some((key, chosen)) = key(binding).zip(chosen(binding)) else {
             return;
         };
-        let created = binding.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        let seniority = key.1.parse().ok().map(|name| Seniority::new(created, name));
-        let rank = (seniority, key.clone());
+        let rank = (Binding::seniority_of(binding), key.clone());
         self.named.entry(chosen.clone()).or_default().insert(rank.clone());
         self.chosen.insert(key, (chosen, rank));
     }

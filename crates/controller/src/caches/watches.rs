@@ -1,7 +1,6 @@
 //! The watches, and the caches that they fill with what is needed and nothing more.
 
 use std::future::ready;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 
 use futures::{Stream, StreamExt, TryStreamExt};
 use kube::api::DynamicObject;
@@ -17,6 +16,7 @@ use crate::caches::asked::Asked;
 use crate::caches::kept;
 use crate::caches::stores::{AccountMeta, Bindings, NamespaceMeta};
 use crate::runtime::backoff::Backoff;
+use crate::runtime::hash::hash;
 
 /// How many objects a page of a list holds. A page is in memory as text and as objects at once, with all that is dropped right
 /// after ([`kept`]): the biggest page, of objects of 1.5 MB each, decides how much memory a start takes.
@@ -114,10 +114,6 @@ pub(crate) fn namespaces(
 #[expect(clippy::unnecessary_wraps, reason = "the shape of kube's predicates")]
 fn labelled(namespace: &NamespaceMeta) -> Option<u64> {
     Some(hash(&namespace.metadata.labels))
-}
-
-fn hash(value: &impl Hash) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(value)
 }
 
 /// The bindings of a namespace.

@@ -1,5 +1,6 @@
 //! The audit trail: one line at info for each thing that was given to somebody or taken from somebody, with what it was, why, and the
-//! ids by which Azure's activity log knows the request. Who it is about, the span says: namespace and name of the binding.
+//! ids by which Azure's activity log knows the request. Who it is about, the span says: namespace and name of the binding, or
+//! the binding that an orphan is of.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -50,25 +51,22 @@ pub(crate) fn note(exchange: &Exchange) {
 
 /// Tells that something was given.
 pub(crate) fn given(what: &str, why: Why<'_>, ids: &Ids) {
-    tracing::info!(
-        what,
-        identity = %why.identity,
-        why = why.reason,
-        correlation_id = ids.correlation,
-        request_id = ids.request,
-        "given"
-    );
+    tell("given", what, why, ids);
 }
 
 /// Tells that something was taken away.
 pub(crate) fn taken(what: &str, why: Why<'_>, ids: &Ids) {
+    tell("taken away", what, why, ids);
+}
+
+fn tell(done: &str, what: &str, why: Why<'_>, ids: &Ids) {
     tracing::info!(
         what,
         identity = %why.identity,
         why = why.reason,
         correlation_id = ids.correlation,
         request_id = ids.request,
-        "taken away"
+        "{done}"
     );
 }
 

@@ -72,8 +72,7 @@ impl Books {
     /// Has bindings decided about again, because what is asked for beside them has changed.
     pub(crate) fn decide_again(&self, bindings: Vec<ObjectRef<WorkloadIdentityBinding>>) {
         for binding in bindings {
-            // Whoever listens ends with the operator.
-            let _ = self.wake.send(binding);
+            self.look_at(binding);
         }
     }
 

@@ -56,7 +56,7 @@ pub(super) async fn execute(
         written: Vec::new(),
     };
     let desired = footing.desired();
-    let goes_on = take_all_away(clients, &mut footing, plan.revocations, &mut executed).await;
+    let goes_on = take_all_away(clients, &mut footing, &plan.revocations, &mut executed).await;
     if let Desired::Bound(binding) = desired
         && goes_on
         && !plan.grants.is_empty()
@@ -71,38 +71,23 @@ pub(super) async fn execute(
 async fn take_all_away(
     clients: &Clients,
     footing: &mut Footing<'_>,
-    steps: Vec<Revocation>,
+    steps: &[Revocation],
     executed: &mut Executed,
 ) -> bool {
     let desired = footing.desired();
     let revocable = desired.revocable();
     let (_, reason) = audit::reason(desired);
     let target = (&revocable, &desired.owner().namespace);
-    let mut obstacles = Obstacles::default();
     let mut begun = false;
-    for step in steps {
-        if !obstacles.allow(&step) {
-            continue;
-        }
-        // The first one goes without asking: a pass that is overtaken again and again goes on all the same.
-        if begun && !footing.holds() {
-            executed.overtaken = true;
-            break;
-        }
+    let (overtaken, observed) = (&mut executed.overtaken, &mut executed.observed);
+    // The first one goes without asking: a pass that is overtaken again and again goes on all the same.
+    let may = |_: &Revocation| {
+        *overtaken = begun && !footing.holds();
         begun = true;
-        let (done, ids) = audit::carried(revoke(clients, target, &step)).await;
-        match done {
-            Ok(()) => {
-                let why = audit::Why {
-                    identity: revocable.identity(),
-                    reason: &reason,
-                };
-                audit::taken(&step.to_string(), why, &ids);
-                step.fold(&mut executed.observed);
-            }
-            Err(fault) => obstacles.meet(&step, fault),
-        }
-    }
+        !*overtaken
+    };
+    let taken = |step: &Revocation| step.fold(observed);
+    let obstacles = take_each(clients, target, (steps, &reason), may, taken).await;
     let goes_on = !executed.overtaken && !obstacles.bar_grants();
     executed.faults = obstacles.into_faults();
     goes_on
@@ -175,6 +160,36 @@ impl Executed {
     }
 }
 
+/// Carries revocations out for a reason, one after the other and as long as they may go on, and tells of each that is done. One that is
+/// refused stops no other that can be tried all the same.
+async fn take_each(
+    clients: &Clients,
+    target: (&Revocable, &Namespace),
+    (steps, reason): (&[Revocation], &str),
+    mut may: impl FnMut(&Revocation) -> bool,
+    mut taken: impl FnMut(&Revocation),
+) -> Obstacles {
+    let identity = target.0.identity();
+    let mut obstacles = Obstacles::default();
+    for step in steps {
+        if !obstacles.allow(step) {
+            continue;
+        }
+        if !may(step) {
+            break;
+        }
+        let (done, ids) = audit::carried(revoke(clients, target, step)).await;
+        match done {
+            Ok(()) => {
+                audit::taken(&step.to_string(), audit::Why { identity, reason }, &ids);
+                taken(step);
+            }
+            Err(fault) => obstacles.meet(step, fault),
+        }
+    }
+    obstacles
+}
+
 async fn revoke(
     clients: &Clients,
     (revocable, namespace): (&Revocable, &Namespace),
@@ -227,27 +242,9 @@ pub(crate) async fn take_away(
     is_orphan: impl Fn(&Revocation) -> bool,
 ) -> Vec<Fault> {
     let target = (&removal.revocable, &removal.namespace);
-    let mut obstacles = Obstacles::default();
-    for step in &removal.revocations {
-        if !is_orphan(step) {
-            break;
-        }
-        if !obstacles.allow(step) {
-            continue;
-        }
-        let (done, ids) = audit::carried(revoke(clients, target, step)).await;
-        match done {
-            Ok(()) => {
-                let why = audit::Why {
-                    identity: removal.revocable.identity(),
-                    reason: "its binding is gone without having been deleted",
-                };
-                audit::taken(&step.to_string(), why, &ids);
-            }
-            Err(fault) => obstacles.meet(step, fault),
-        }
-    }
-    obstacles.into_faults()
+    let reason = "its binding is gone without having been deleted";
+    let steps = (removal.revocations.as_slice(), reason);
+    take_each(clients, target, steps, is_orphan, |_| ()).await.into_faults()
 }
 
 async fn grant(

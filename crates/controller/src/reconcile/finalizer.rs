@@ -10,6 +10,7 @@ use wio_core::desired::Desired;
 use wio_core::fault::Fault;
 use wio_core::verdict::Verdict;
 
+use super::footing::is_as_decided;
 use super::knowledge::Memory;
 use crate::caches::kept::has_more_finalizers;
 use crate::runtime::own_write::OwnWrite;
@@ -30,14 +31,8 @@ pub(crate) async fn ensure(
     let add = |finalizers: &mut Vec<String>| finalizers.push(keys::FINALIZER.to_owned());
     let written = change(client, object, add).await?;
     memory.written = OwnWrite::of(&written);
-    memory.seen_live = is_as_seen(&written.metadata, object);
+    memory.seen_live = is_as_decided(&written.metadata, binding);
     Ok(())
-}
-
-/// Whether the API server shows a binding as it was decided about.
-pub(super) fn is_as_seen(shown: &ObjectMeta, seen: &WorkloadIdentityBinding) -> bool {
-    let seen = &seen.metadata;
-    shown.uid == seen.uid && shown.generation == seen.generation && shown.deletion_timestamp.is_none()
 }
 
 fn is_needed(binding: &Binding, verdict: &Verdict) -> bool {

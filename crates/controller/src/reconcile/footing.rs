@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::runtime::reflector::ObjectRef;
 use wio_api::WorkloadIdentityBinding;
+use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::cluster::Cluster;
 use wio_core::desired::Desired;
@@ -79,13 +81,15 @@ impl<'a> Footing<'a> {
             api.get_metadata_opt(owner.name.as_str()),
         )
         .await?;
-        Ok(found.is_some_and(|live| {
-            let metadata = live.metadata;
-            metadata.uid.as_deref() == Some(owner.uid.as_str())
-                && metadata.generation.unwrap_or_default() == binding.lifecycle.generation
-                && metadata.deletion_timestamp.is_none()
-        }))
+        Ok(found.is_some_and(|live| is_as_decided(&live.metadata, binding)))
     }
+}
+
+/// Whether the API server shows a binding as it was decided about.
+pub(super) fn is_as_decided(shown: &ObjectMeta, binding: &Binding) -> bool {
+    shown.uid.as_deref() == Some(binding.owner.uid.as_str())
+        && shown.generation.unwrap_or_default() == binding.lifecycle.generation
+        && shown.deletion_timestamp.is_none()
 }
 
 /// What is desired by the case as it is now; none when that is something else than was decided.

@@ -74,7 +74,8 @@ pub(super) async fn pursue(
         wake(ctx, case, &desired, (&observed, &plan));
         return reconciled(desired, observed, contested).into();
     }
-    let announced = match status::announce(&ctx.clients.api, object, (&desired, &plan), memory).await {
+    let binding = &case.candidate.binding;
+    let announced = match status::announce(&ctx.clients.api, object, binding, (&desired, &plan), memory).await {
         Ok(announced) => announced.map(Box::new),
         Err(fault) => return unobserved(desired, fault).into(),
     };

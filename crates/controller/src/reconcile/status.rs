@@ -4,7 +4,7 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use wio_api::{GROUP, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
-use wio_core::binding::Lifecycle;
+use wio_core::binding::{Binding, Lifecycle};
 use wio_core::cluster::Cluster;
 use wio_core::desired::Desired;
 use wio_core::fault::Fault;
@@ -13,7 +13,7 @@ use wio_core::plan::Plan;
 use wio_core::status::{Subject, announcing, problems, status, transitions};
 
 use super::context::Api as Kubernetes;
-use super::finalizer::is_as_seen;
+use super::footing::is_as_decided;
 use super::knowledge::Memory;
 use crate::runtime::own_write::OwnWrite;
 use crate::runtime::request::{is_not_found, request};
@@ -78,6 +78,7 @@ pub(crate) async fn write(
 pub(crate) async fn announce(
     api: &Kubernetes,
     object: &WorkloadIdentityBinding,
+    binding: &Binding,
     (desired, plan): (&Desired, &Plan),
     memory: &mut Memory,
 ) -> Result<Option<WorkloadIdentityBinding>, Fault> {
@@ -86,7 +87,7 @@ pub(crate) async fn announce(
     };
     let written = put(&api.client, object, &next).await?;
     memory.written = OwnWrite::of(&written);
-    memory.seen_live |= is_as_seen(&written.metadata, object);
+    memory.seen_live |= is_as_decided(&written.metadata, binding);
     Ok(Some(written))
 }
 

@@ -1,7 +1,6 @@
 //! Events: one for each thing that a person is to learn. A lost one is lost; the conditions hold the truth.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use wio_api::{WorkloadIdentityBinding, keys};
 use wio_core::fault::Fault;
 use wio_core::status::Told;
 
+use crate::runtime::hash::hash;
 use crate::runtime::request::request;
 use crate::settings::Clock;
 
@@ -150,10 +150,6 @@ impl Events {
 
 fn tell_left_out(told: &Told) {
     tracing::debug!(reason = told.reason, "an event too many is left out");
-}
-
-fn hash(told: &Told) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(told)
 }
 
 fn cut(mut note: String) -> String {

@@ -13,8 +13,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding, keys};
+use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding};
 use wio_azure::Exchange;
+use wio_core::binding::has_finalizer;
 use wio_core::cluster::IssuerState;
 
 /// The operator's metrics.
@@ -258,11 +259,8 @@ fn labels_of(binding: &WorkloadIdentityBinding) -> BindingLabels {
         ready: "Unknown",
         reason: Reason::Progressing.as_str(),
     };
-    let conditions = binding.status.iter().flat_map(|status| &status.conditions);
-    let Some(ready) = conditions
-        .into_iter()
-        .find(|condition| condition.type_ == ConditionType::Ready.as_str())
-    else {
+    let status = binding.status.as_ref();
+    let Some(ready) = status.and_then(|status| status.condition(ConditionType::Ready)) else {
         return NOT_YET;
     };
     let known = |reason: &&Reason| reason.as_str() == ready.reason;
@@ -304,18 +302,14 @@ impl Revocations {
 
 /// Since when something is to be taken away of what a binding still has.
 fn revoked_since(binding: &WorkloadIdentityBinding) -> Option<Timestamp> {
-    let metadata = &binding.metadata;
     let status = binding.status.as_ref();
-    if let Some(deleted) = &metadata.deletion_timestamp {
-        let ours = metadata.finalizers.iter().flatten().any(|one| one == keys::FINALIZER);
-        return ours.then_some(deleted.0);
+    if let Some(deleted) = &binding.metadata.deletion_timestamp {
+        return has_finalizer(binding).then_some(deleted.0);
     }
     let status =
         status.filter(|status| !status.federated_credentials.is_empty() || !status.role_assignments.is_empty())?;
-    let denied = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == ConditionType::Authorized.as_str() && condition.status == "False")?;
+    let authorized = status.condition(ConditionType::Authorized);
+    let denied = authorized.filter(|condition| condition.status == "False")?;
     Some(denied.last_transition_time.0)
 }
 

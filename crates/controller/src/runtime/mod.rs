@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub(crate) mod events;
+pub(crate) mod hash;
 pub(crate) mod health;
 pub(crate) mod heartbeat;
 pub(crate) mod jitter;

@@ -130,23 +130,27 @@ async fn each_event_names_the_service_account_that_it_is_about() {
     .await;
 }
 
+/// A binding that takes over what others hold is ready; returns its client id.
+async fn forced(world: &World) -> String {
+    let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
+    world.create(orders.forced());
+    world.ready("orders").await;
+    world.identity().client_id.to_string()
+}
+
+async fn mended(world: &World, client_id: &str) {
+    let mended = |world: &World| world.annotation("orders", keys::CLIENT_ID_ANNOTATION).as_deref() == Some(client_id);
+    world.until("it is mended", mended).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_annotation_edited_by_hand_is_mended_when_the_spec_says_so() {
     story(async |world| {
-        world.create(
-            binding(NAMESPACE, "orders")
-                .managed()
-                .service_account("orders")
-                .forced(),
-        );
-        world.ready("orders").await;
-        let client_id = world.identity().client_id.to_string();
+        let client_id = forced(world).await;
         world.edit_account("orders", |object| {
             annotate(object, keys::CLIENT_ID_ANNOTATION, FOREIGN_CLIENT_ID);
         });
-        let mended =
-            |world: &World| world.annotation("orders", keys::CLIENT_ID_ANNOTATION).as_ref() == Some(&client_id);
-        world.until("it is mended", mended).await;
+        mended(world, &client_id).await;
     })
     .await;
 }
@@ -278,22 +282,13 @@ async fn a_service_account_without_its_label_of_origin_is_not_deleted() {
 #[tokio::test(start_paused = true)]
 async fn an_edit_that_also_hides_the_binding_is_noticed_at_once() {
     story(async |world| {
-        world.create(
-            binding(NAMESPACE, "orders")
-                .managed()
-                .service_account("orders")
-                .forced(),
-        );
-        world.ready("orders").await;
-        let client_id = world.identity().client_id.to_string();
+        let client_id = forced(world).await;
         world.edit_account("orders", |object| {
             annotate(object, keys::CLIENT_ID_ANNOTATION, FOREIGN_CLIENT_ID);
             annotate(object, keys::BINDING_ANNOTATION, "somebody-else");
         });
         let edited = tokio::time::Instant::now();
-        let mended =
-            |world: &World| world.annotation("orders", keys::CLIENT_ID_ANNOTATION).as_ref() == Some(&client_id);
-        world.until("it is mended", mended).await;
+        mended(world, &client_id).await;
         assert!(edited.elapsed().as_secs() < 5, "not at the next look at Azure");
     })
     .await;

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use wio_testkit::fixtures::binding;
 
+use crate::orphans::force;
 use crate::world::*;
 
 thread_local! {
@@ -79,6 +80,16 @@ async fn each_thing_that_is_given_or_taken_away_is_one_line_that_says_why() {
                 1,
                 "{what}: {taken:#?}"
             );
+        }
+        let so_far = taken.len();
+        world.create(binding(NAMESPACE, "web").managed().service_account("web"));
+        world.ready("web").await;
+        force(world, "web").await;
+        world.until("the orphan is gone", |world| !world.has_identity()).await;
+        let taken = log.lines(": taken away");
+        assert!(taken.len() > so_far, "{taken:#?}");
+        for line in &taken[so_far..] {
+            assert!(line.contains("shop/web") && line.contains("is gone without"), "{line}");
         }
     })
     .await;

@@ -315,13 +315,7 @@ async fn a_namespace_that_hangs_keeps_no_other_waiting() {
     world.cluster.wait_for("bank", "first", is_ready).await;
     let hanging = Fault::on("PUT").kind(ResourceKind::Identity).path("wib-shop-");
     world.azure.inject(hanging.forever().hang());
-    for n in 0..200 {
-        world.create(
-            binding(NAMESPACE, &format!("b{n}"))
-                .managed()
-                .service_account(&format!("a{n}")),
-        );
-    }
+    world.create_many(200);
     sleep(Duration::from_secs(5)).await;
     let begun = Instant::now();
     world.cluster.delete::<WorkloadIdentityBinding>("bank", "first");
@@ -336,7 +330,5 @@ async fn a_namespace_that_hangs_keeps_no_other_waiting() {
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(10), "a new one was ready after {took:?}");
     world.azure.clear_faults();
-    for n in 0..200 {
-        world.ready(&format!("b{n}")).await;
-    }
+    world.all_ready(200).await;
 }

@@ -242,9 +242,7 @@ async fn many_bindings_to_one_identity_never_write_to_it_at_once() {
                     .service_account(&format!("{name}-x")),
             );
         }
-        for n in 0..10 {
-            world.ready(&format!("b{n}")).await;
-        }
+        world.all_ready(10).await;
         assert_eq!(world.identity().credentials.len(), 20);
         let all_counted = |world: &World| {
             let bindings = world.cluster.list::<WorkloadIdentityBinding>();

@@ -105,9 +105,7 @@ async fn a_deleted_definition_takes_nothing_of_its_bindings_away_until_that_is_s
             let name = format!("b{n}");
             world.create(binding(NAMESPACE, &name).managed().service_account(&name));
         }
-        for n in 0..20 {
-            world.ready(&format!("b{n}")).await;
-        }
+        world.all_ready(20).await;
         world.forget_requests();
         delete_definition(world, BINDINGS);
         delete_all_bindings(world);

@@ -27,6 +27,13 @@ async fn until_ready(world: &World) {
     }
 }
 
+/// What /readyz says that the operator waits for.
+async fn why_unready(world: &World) -> String {
+    let (status, why) = get(world, "/readyz").await;
+    assert_eq!(status, 503);
+    why
+}
+
 #[tokio::test]
 async fn the_operator_is_alive_at_once_and_ready_when_it_can_work() {
     let mut world = World::new();
@@ -35,8 +42,7 @@ async fn the_operator_is_alive_at_once_and_ready_when_it_can_work() {
     world.start().await;
     assert_eq!(get(&world, "/livez").await, (200, "alive\n".to_owned()));
     world.until("it tried", |_| fault.hits() > 0).await;
-    let (status, why) = get(&world, "/readyz").await;
-    assert_eq!(status, 503);
+    let why = why_unready(&world).await;
     assert!(why.contains("the caches are not filled yet"), "{why}");
     fault.remove();
     tokio::time::timeout(Duration::from_secs(30), until_ready(&world))
@@ -52,8 +58,7 @@ async fn readiness_says_what_is_missing() {
     let fault = world.cluster.inject(discovery, Effect::forbidden());
     world.start().await;
     world.until("it tried", |_| fault.hits() > 0).await;
-    let (status, why) = get(&world, "/readyz").await;
-    assert_eq!(status, 503);
+    let why = why_unready(&world).await;
     assert!(why.contains("discovery document") && why.contains("403"), "{why}");
     world.stop().await;
 }
@@ -65,8 +70,7 @@ async fn the_operator_is_ready_when_admission_knows_the_policies() {
     let fault = world.cluster.inject(writes, Effect::forbidden());
     world.start().await;
     world.until("it tried twice", |_| fault.hits() > 1).await;
-    let (status, why) = get(&world, "/readyz").await;
-    assert_eq!(status, 503);
+    let why = why_unready(&world).await;
     assert!(
         why.contains("could not write the effective policy") && why.contains("403"),
         "{why}"
@@ -143,8 +147,7 @@ async fn a_merged_policy_that_cannot_be_written_any_more_shows_in_readiness_and_
     world.cluster.seed(policy("another").namespace(NAMESPACE).build());
     world.until("it tried", |_| fault.hits() > 0).await;
     world.until("it tried twice", |_| fault.hits() > 1).await;
-    let (status, why) = get(&world, "/readyz").await;
-    assert_eq!(status, 503);
+    let why = why_unready(&world).await;
     assert!(why.contains("policies as they were"), "{why}");
     assert!(get(&world, "/metrics").await.1.contains("wio_admission_stale 1"));
     fault.remove();

@@ -27,7 +27,7 @@ fn existing(world: &World, name: &str) -> BindingBuilder {
 }
 
 /// Somebody deletes a binding and takes its finalizer off at once, before the operator sees it.
-async fn force(world: &World, name: &str) {
+pub async fn force(world: &World, name: &str) {
     world.cluster.hold_events("workloadidentitybindings");
     world.delete(name);
     world.edit(name, |object| object["metadata"]["finalizers"] = json!([]));
@@ -427,9 +427,7 @@ async fn at_rest_a_sweep_costs_one_list_for_each_group_and_writes_nothing() {
         for n in 0..10 {
             world.create(managed(&format!("b{n}")));
         }
-        for n in 0..10 {
-            world.ready(&format!("b{n}")).await;
-        }
+        world.all_ready(10).await;
         world.forget_requests();
         sleep(DRIFT * 24).await;
         let sweeps = world.lists().len() / SWEPT_GROUPS;

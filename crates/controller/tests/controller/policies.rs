@@ -19,6 +19,17 @@ fn elsewhere() -> String {
     IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "pay*").to_string()
 }
 
+/// The policy that allows it.
+fn payments() -> WorkloadIdentityPolicy {
+    policy("payments").namespace(NAMESPACE).existing(&elsewhere()).build()
+}
+
+async fn is_allowed(world: &World) {
+    world.cluster.seed(payments());
+    bind_elsewhere(world);
+    world.ready("orders").await;
+}
+
 fn label(world: &World, team: &str) {
     let set = |object: &mut Value| object["metadata"]["labels"]["team"] = json!(team);
     world.cluster.edit::<Namespace>("", NAMESPACE, set);
@@ -53,9 +64,7 @@ async fn what_no_policy_allows_is_asked_nothing_of_azure_for_until_one_does() {
         bind_elsewhere(world);
         is_denied(world).await;
         assert_eq!(world.asked(), Vec::<String>::new());
-        world
-            .cluster
-            .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere()).build());
+        world.cluster.seed(payments());
         let ready = world.ready("orders").await;
         assert_eq!(condition(&ready, "Authorized").status, "True");
         assert_eq!(ready.status.unwrap().authorized_by, ["payments"]);
@@ -66,10 +75,7 @@ async fn what_no_policy_allows_is_asked_nothing_of_azure_for_until_one_does() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_deleted_takes_the_trust_with_it() {
     story(async |world| {
-        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
-        world.cluster.seed(payments.build());
-        bind_elsewhere(world);
-        world.ready("orders").await;
+        is_allowed(world).await;
         world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
         trust_is_gone(world).await;
     })
@@ -81,10 +87,7 @@ async fn a_policy_that_is_deleted_takes_the_trust_with_it() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_written_anew_leaves_the_service_accounts_standing() {
     story(async |world| {
-        let payments = || policy("payments").namespace(NAMESPACE).existing(&elsewhere()).build();
-        world.cluster.seed(payments());
-        bind_elsewhere(world);
-        world.ready("orders").await;
+        is_allowed(world).await;
         let uid = |world: &World| world.account("orders").unwrap().metadata.uid.unwrap();
         let before = uid(world);
         world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
@@ -109,10 +112,7 @@ async fn a_policy_that_is_written_anew_leaves_the_service_accounts_standing() {
 #[tokio::test(start_paused = true)]
 async fn a_denied_binding_that_has_nothing_is_read_as_often_as_drift_is_checked() {
     story(async |world| {
-        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
-        world.cluster.seed(payments.build());
-        bind_elsewhere(world);
-        world.ready("orders").await;
+        is_allowed(world).await;
         world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
         trust_is_gone(world).await;
         sleep(DRIFT).await;
@@ -138,10 +138,7 @@ async fn a_denied_binding_that_has_nothing_is_read_as_often_as_drift_is_checked(
 #[tokio::test(start_paused = true)]
 async fn a_suspended_binding_loses_its_trust_as_well() {
     story(async |world| {
-        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
-        world.cluster.seed(payments.build());
-        bind_elsewhere(world);
-        world.ready("orders").await;
+        is_allowed(world).await;
         world.edit("orders", |object| object["spec"]["suspend"] = json!(true));
         world.says("orders", Reason::Suspended).await;
         world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
@@ -170,10 +167,7 @@ async fn a_namespace_that_loses_its_label_loses_its_trust() {
 #[tokio::test(start_paused = true)]
 async fn an_unusable_spec_does_not_keep_what_a_policy_took_away() {
     story(async |world| {
-        let payments = policy("payments").namespace(NAMESPACE).existing(&elsewhere());
-        world.cluster.seed(payments.build());
-        bind_elsewhere(world);
-        world.ready("orders").await;
+        is_allowed(world).await;
         world.edit("orders", |object| object["spec"]["audience"] = json!("a b"));
         world.says("orders", Reason::InvalidSpec).await;
         assert_eq!(world.identity().credentials.len(), 1, "what is allowed stands");

@@ -11,16 +11,8 @@ use crate::world::*;
 #[tokio::test(start_paused = true)]
 async fn a_restart_writes_nothing_and_asks_azure_nothing_at_once() {
     story(async |world| {
-        for n in 0..20 {
-            world.create(
-                binding(NAMESPACE, &format!("b{n}"))
-                    .managed()
-                    .service_account(&format!("a{n}")),
-            );
-        }
-        for n in 0..20 {
-            world.ready(&format!("b{n}")).await;
-        }
+        world.create_many(20);
+        world.all_ready(20).await;
         world.stop().await;
         world.forget_requests();
         world.start().await;
@@ -124,9 +116,7 @@ async fn bindings_to_a_shared_identity_do_not_all_look_at_it_after_a_restart() {
             let name = format!("b{n}");
             world.create(binding(NAMESPACE, &name).existing(&id).service_account(&name));
         }
-        for n in 0..10 {
-            world.ready(&format!("b{n}")).await;
-        }
+        world.all_ready(10).await;
         // Each has seen the credentials of all others by then.
         sleep(DRIFT * 2).await;
         world.stop().await;
@@ -139,9 +129,7 @@ async fn bindings_to_a_shared_identity_do_not_all_look_at_it_after_a_restart() {
         let looks = world.asked().len();
         assert!(looks <= 4, "{looks} requests: the looks are spread over an interval");
         sleep(DRIFT / 2).await;
-        for n in 0..10 {
-            world.ready(&format!("b{n}")).await;
-        }
+        world.all_ready(10).await;
         let tells_only = |write: &wio_testkit::ApiRequest| write.subresource == "status";
         assert!(
             world.cluster_writes().iter().all(tells_only),

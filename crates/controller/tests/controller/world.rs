@@ -19,7 +19,7 @@ use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Sim
 use wio_controller::{Clock, Settings};
 use wio_core::config::OperatorConfig;
 use wio_testkit::azure::token_of;
-use wio_testkit::fixtures::{BindingBuilder, policy};
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 use wio_testkit::{FakeApiServer, Matcher, kstatus};
 
 pub const NAMESPACE: &str = "shop";
@@ -307,6 +307,24 @@ impl World {
         self.says(name, Reason::Succeeded).await
     }
 
+    /// Creates so many bindings, each with an identity and a service account of its own.
+    pub fn create_many(&self, count: usize) {
+        for n in 0..count {
+            self.create(
+                binding(NAMESPACE, &format!("b{n}"))
+                    .managed()
+                    .service_account(&format!("a{n}")),
+            );
+        }
+    }
+
+    /// Waits until each of so many bindings is ready.
+    pub async fn all_ready(&self, count: usize) {
+        for n in 0..count {
+            self.ready(&format!("b{n}")).await;
+        }
+    }
+
     /// Waits until Ready has this reason for the binding's spec as it is now.
     pub async fn says(&self, name: &str, reason: Reason) -> WorkloadIdentityBinding {
         let says = |binding: &WorkloadIdentityBinding| {
@@ -404,6 +422,13 @@ impl World {
             .filter(|request| !is_list(request))
             .map(line)
             .collect()
+    }
+
+    /// The operator asked Azure for nothing that could change anything.
+    #[track_caller]
+    pub fn azure_was_only_read(&self) {
+        let asked = self.asked();
+        assert!(asked.iter().all(|line| line.starts_with("GET")), "{asked:?}");
     }
 
     /// Somebody else changes something in Azure.

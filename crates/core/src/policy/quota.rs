@@ -164,12 +164,6 @@ impl Tally {
         self.asked.remove(binding);
     }
 
-    /// Whether nothing is counted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.asked.is_empty()
-    }
-
     /// How much comes before what a binding asks for. Counting ends at the namespace's limits: of ten thousand bindings
     /// that ask for too much, none is worth counting all others.
     #[must_use]

@@ -2,14 +2,13 @@
 //! does a whole set that goes one by one because a tool lost it.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
 
 use wio_api::{EFFECTIVE_POLICY_NAME, Reason, keys};
 
 use super::policies::Policies;
 use crate::fault::Blocked;
-use crate::names::PolicyName;
+use crate::names::{PolicyName, hash};
 
 /// How long nothing more may have vanished or come back before the end of a policy is acted upon. A policy that is deleted and created
 /// anew, and a set that is deleted one by one, are whole changes by then.
@@ -99,10 +98,11 @@ impl Vanishing {
     }
 }
 
-/// The word by which the end of just these policies is said to be meant: one that was given for others says nothing about them.
+/// The word by which the end of just these policies is said to be meant: one that was given for others says nothing about them. It
+/// stands in the cluster and is the same for every operator that reads it there.
 fn word(vanished: &BTreeSet<PolicyName>) -> String {
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(vanished);
-    format!("{hash:016x}")
+    let names: Vec<&str> = vanished.iter().map(PolicyName::as_str).collect();
+    hash(&names)
 }
 
 // === impl Vanished ===

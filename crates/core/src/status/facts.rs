@@ -39,7 +39,6 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled)
         .filter_map(|wanted| credential(desired, wanted, present?))
         .collect();
     let names: BTreeSet<CredentialName> = wanted.iter().map(|credential| credential.name.clone()).collect();
-    let wanted = wanted.into_iter();
     Recorded {
         authorized_by: desired.granted.authorized_by().iter().cloned().collect(),
         identity: match usable(desired, &observed.azure) {
@@ -49,16 +48,19 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled)
             None => None,
         },
         credentials: wanted
+            .into_iter()
             .chain(left(previous, &desired.sharing, observed, &names))
             .collect(),
         credential_usage: present.map(|present| usage(desired, present)),
-        service_accounts: accounts(observed, |name, seen| is_bound(desired, observed, name, seen))
-            .into_iter()
-            .map(|account| RecordedServiceAccount {
-                foreign_credential: present.and_then(|present| foreign_credential(desired, &account.name, present)),
-                ..account
-            })
-            .collect(),
+        service_accounts: accounts(observed, |name, seen| {
+            is_bound((desired, present), observed, name, seen)
+        })
+        .into_iter()
+        .map(|account| RecordedServiceAccount {
+            foreign_credential: present.and_then(|present| foreign_credential(desired, &account.name, present)),
+            ..account
+        })
+        .collect(),
         ..previous.clone()
     }
 }
@@ -97,7 +99,7 @@ pub(super) fn foreign_credential(
 /// Whether a service account is told of as one of the binding: it is wanted and carries what it should, or is still to be let go
 /// of.
 fn is_bound(
-    desired: &DesiredBinding,
+    (desired, standing): (&DesiredBinding, Option<&PresentIdentity>),
     observed: &Observed,
     name: &ServiceAccountName,
     seen: &ObservedServiceAccount,
@@ -105,9 +107,7 @@ fn is_bound(
     let identity = &observed.azure.identity;
     match desired.service_accounts.iter().find(|wanted| wanted.name == *name) {
         Some(_) if seen.bound_by == BoundBy::Us => true,
-        Some(wanted) => {
-            standing(desired, &observed.azure).is_some_and(|present| carries(desired, seen, wanted, &present.facts))
-        }
+        Some(wanted) => standing.is_some_and(|present| carries(desired, seen, wanted, &present.facts)),
         None => desired
             .sharing
             .label_to_release(&desired.owner, name, seen, identity.present())

@@ -167,12 +167,13 @@ impl Seen<'_> {
         let kind = ConditionType::ServiceAccountsReady;
         // One that is trusted and not annotated has a reason of its own, and one that is not the binding's is not trusted for that.
         let untrusted = untrusted(self.desired, self.standing);
-        let own = self.parts_of_problems().any(|part| part == Some(kind));
+        let part = |problem: &Problem| facts(problem.disposition.reason()).part;
+        let own = self.problems.iter().any(|problem| part(problem) == Some(kind));
         let all_untrusted = !own && unlabelled.iter().all(|account| untrusted.contains(account));
         self.waits_for_identity()
             .or_else(|| all_untrusted.then_some(ConditionType::FederatedCredentialsReady))
             // A service account gets the client id when the roles are given, so that no pod starts without them.
-            .or_else(|| self.waits_for_roles())
+            .or_else(|| (!own && self.misses_roles()).then_some(ConditionType::RoleAssignmentsReady))
     }
 
     /// Whether an identity of the wanted name stands there that is not this binding's to use. What it trusts, and who carries its
@@ -199,20 +200,9 @@ impl Seen<'_> {
         })
     }
 
-    /// A service account gets the client id when the roles are given, so that no pod starts without them.
-    fn waits_for_roles(&self) -> Option<ConditionType> {
-        let has_problem =
-            |problem: &Problem| facts(problem.disposition.reason()).part == Some(ConditionType::ServiceAccountsReady);
+    fn misses_roles(&self) -> bool {
         let assignments = &self.observed.azure.role_assignments;
-        let missing = matches!(roles::condition(self.desired, self.identity, assignments), Some(Err(_)));
-        (missing && !self.problems.iter().any(has_problem)).then_some(ConditionType::RoleAssignmentsReady)
-    }
-
-    /// The parts that the problems speak of; none of one that may be about any.
-    fn parts_of_problems(&self) -> impl Iterator<Item = Option<ConditionType>> {
-        self.problems
-            .iter()
-            .map(|problem| facts(problem.disposition.reason()).part)
+        matches!(roles::condition(self.desired, self.identity, assignments), Some(Err(_)))
     }
 
     fn waits_for_identity(&self) -> Option<ConditionType> {

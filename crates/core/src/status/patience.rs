@@ -73,9 +73,7 @@ fn at_work_since(subject: Subject<'_>, now: Timestamp) -> Option<Timestamp> {
     else {
         return Some(now);
     };
-    let reconciling = |condition: &&wio_api::Condition| {
-        condition.type_ == ConditionType::Reconciling.as_str() && condition.status == TRUE
-    };
-    let condition = previous.conditions.iter().find(reconciling)?;
-    Some(condition.last_transition_time.0)
+    let reconciling = previous.condition(ConditionType::Reconciling);
+    let reconciling = reconciling.filter(|condition| condition.status == TRUE)?;
+    Some(reconciling.last_transition_time.0)
 }

@@ -86,8 +86,7 @@ fn says_the_same(before: &Condition, now: &Condition, facts: Option<ReasonFacts>
 }
 
 fn ready(status: &WorkloadIdentityBindingStatus) -> Option<&Condition> {
-    let mut conditions = status.conditions.iter();
-    conditions.find(|condition| condition.type_ == ConditionType::Ready.as_str())
+    status.condition(ConditionType::Ready)
 }
 
 fn facts_of(reason: &str) -> Option<ReasonFacts> {

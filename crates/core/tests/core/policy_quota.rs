@@ -92,7 +92,7 @@ proptest! {
         changes in prop::collection::vec(any_change(), 0..16), asking in any_change(), limits in any_limits(),
     ) {
         let (tally, counted) = counted(&changes);
-        prop_assert_eq!(tally.is_empty(), counted.is_empty());
+        prop_assert_eq!(tally == Tally::default(), counted.is_empty());
         let found = tally.before(&seniority(&asking.0), &limits);
         let sum = before(&counted, &asking.0);
         for what in Limited::ALL {

@@ -1,5 +1,6 @@
 //! The removal of one orphan that is certain: Azure is read right before, and whatever changed meanwhile keeps it.
 
+use tracing::{Instrument, info_span};
 use wio_core::fault::{Blocked, Fault};
 use wio_core::orphans::Orphan;
 
@@ -31,7 +32,8 @@ pub(super) async fn remove(ctx: &Context, orphan: &Orphan, memory: &mut Memory) 
     };
     // Who takes it up meanwhile keeps what it has.
     let is_orphan = |step: &_| plan(ctx, orphan, &observed).is_some_and(|now| now.revocations.contains(step));
-    let faults = take_away(&ctx.clients, &removal, is_orphan).await;
+    let span = info_span!("orphan", binding = orphan.binding);
+    let faults = take_away(&ctx.clients, &removal, is_orphan).instrument(span).await;
     if !removal.revocations.is_empty() {
         wake_heirs(ctx, orphan);
     }
