@@ -76,8 +76,8 @@ names! {
     /// The namespace or the policies are not known, or nothing was heard of them for minutes, so what the binding may have is not
     /// decided.
     NotDecided,
-    /// The definition of bindings or policies is gone or being deleted, or several policies disappeared together. That is taken
-    /// for an accident: nothing is taken away until somebody says that it is meant.
+    /// The definition of bindings or policies is gone or being deleted, several policies disappeared together, or
+    /// changed settings of the operator would take from many. That is taken for an accident: nothing is taken away until somebody says that it is meant.
     MassDisappearance,
     /// The API server says another issuer than the one that is recorded, and it is not believed yet. A binding that is ready stays
     /// so.

@@ -100,6 +100,29 @@ pub struct WorkloadIdentityEffectivePolicySpec {
     /// The policies that disappeared and whose end is not acted upon yet: what they allowed stands, and nothing new is allowed by them.
     #[serde(default)]
     pub vanished: Vec<String>,
+
+    /// The settings of the operator by which bindings have what they have. They differ from those above as long as these would take trust from
+    /// many bindings and nobody has said that it is meant.
+    #[serde(default)]
+    pub accepted: AcceptedSettings,
+}
+
+/// Settings of the operator that decide about bindings, as they were given.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AcceptedSettings {
+    /// The resource id of the resource group where managed identities are created.
+    pub resource_group_id: String,
+    /// The region of managed identities.
+    pub location: String,
+    /// Whether a managed identity there needs a policy as well.
+    pub require_policy: bool,
+    /// The resource ids of identities that no policy can give.
+    pub protected_identities: Vec<String>,
+    /// The resource ids of resource groups whose identities no policy can give.
+    pub protected_resource_groups: Vec<String>,
+    /// The GUIDs of roles that policies can give although they are locked otherwise.
+    pub unlocked_roles: Vec<String>,
 }
 
 /// A policy, with all that cannot be used left out.

@@ -21,8 +21,8 @@ pub const RECONCILE_AT_ANNOTATION: &str = "workloadidentity.dev/reconcile-at";
 /// objects is meant.
 pub const ALLOW_DELETION_ANNOTATION: &str = "workloadidentity.dev/allow-deletion";
 
-/// The annotation on the effective policy that says that the end of policies which vanished together is meant. Its value is the word that the
-/// message names; another one says nothing.
+/// The annotation on the effective policy that says that it is meant what is held: the end of policies which vanished together, or a change of the
+/// operator's settings. Its value is the word that the message names; another one says nothing.
 pub const CONFIRM_LOSS_ANNOTATION: &str = "workloadidentity.dev/confirm-loss";
 
 /// The label on bound service accounts; the operator keeps only those that carry it. Its value is the binding's UID.

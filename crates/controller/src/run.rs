@@ -19,6 +19,7 @@ use wio_azure::Azure;
 use wio_core::cluster::Cluster;
 
 use crate::background::{merged_policy, named_accounts, orphans};
+use crate::caches::accepted::Accepted;
 use crate::caches::policies::{self, Parsed};
 use crate::caches::stores::{AccountMeta, Bindings, Caches, Learned, NamespaceMeta, Surroundings};
 use crate::caches::{cluster, watches};
@@ -83,7 +84,8 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Ended> {
     let (bindings, writer) = reflector::store();
-    let metrics = Arc::new(Metrics::new(bindings.clone()));
+    let pulse = Arc::new(Pulse::default());
+    let metrics = Arc::new(Metrics::new(bindings.clone(), Arc::clone(&pulse)));
     let observed = Arc::clone(&metrics);
     let azure = azure.on_exchange(move |exchange| {
         observed.exchanged(exchange);
@@ -110,7 +112,7 @@ pub async fn run(
             index: Arc::default(),
         };
         let (ctx, sources, feeds) = wire(
-            Clients::new(pulse::listening(client), azure, &settings),
+            Clients::new((pulse::listening(client, &pulse), pulse), azure, &settings),
             settings,
             (cluster, signed_in),
             (bindings, writer),
@@ -153,6 +155,7 @@ fn wire(
             surroundings: Surroundings { accounts, namespaces },
             learned: Learned {
                 config: Arc::new(settings.config),
+                accepted: Accepted::default(),
                 cluster,
                 policies: parsed,
                 signed_in,

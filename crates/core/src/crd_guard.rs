@@ -206,10 +206,15 @@ impl CrdState {
 /// Whether another binding of the namespace has the same identity by a policy.
 #[must_use]
 pub fn shares_identity(binding: &Binding, other: &Binding) -> bool {
+    have_same_identity(binding, other) && !other.recorded.authorized_by.is_empty()
+}
+
+/// Whether another binding of the namespace has the same identity.
+#[must_use]
+pub fn have_same_identity(binding: &Binding, other: &Binding) -> bool {
     let has = binding.recorded.identity.as_ref().map(|identity| &identity.id);
     binding.owner.uid != other.owner.uid
         && binding.owner.namespace == other.owner.namespace
-        && !other.recorded.authorized_by.is_empty()
         && has.is_some()
         && has == other.recorded.identity.as_ref().map(|identity| &identity.id)
 }

@@ -31,6 +31,7 @@ pub mod reasons;
 pub mod recorded;
 pub mod role_assignment_scopes;
 pub mod rules;
+pub mod settings_change;
 pub mod sharing;
 pub mod spec;
 pub mod status;

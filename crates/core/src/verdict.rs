@@ -109,6 +109,14 @@ fn unmarked(binding: &Binding, removal: &DesiredRemoval) -> Option<IdentityId> {
     (removal.managed && !marked).then(|| removal.revocable.identity().clone())
 }
 
+/// Why a binding may not have what it asks for or has; none when it may, or when that cannot be told.
+pub(crate) fn denial(candidate: &Candidate, rules: &Rules) -> Option<NotPermitted> {
+    match standing(candidate, rules) {
+        Standing::Denied(why) => Some(why),
+        Standing::Granted(..) | Standing::Recorded(_) => None,
+    }
+}
+
 /// Whether a binding may have a managed identity, or has it by what was recorded.
 fn may_have(candidate: &Candidate, rules: &Rules, identity: &IdentityId) -> bool {
     match standing(candidate, rules) {

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{sleep, sleep_until};
 use wio_api::{
-    EFFECTIVE_POLICY_NAME, GROUP, WorkloadIdentityEffectivePolicy, WorkloadIdentityEffectivePolicySpec, keys,
+    AcceptedSettings, EFFECTIVE_POLICY_NAME, GROUP, WorkloadIdentityEffectivePolicy,
+    WorkloadIdentityEffectivePolicySpec, keys,
 };
-use wio_core::config::OperatorConfig;
 use wio_core::fault::Fault;
 use wio_core::policy::{Policies, QUIET, Vanished, merge};
+use wio_core::settings_change::MANY;
 
+use crate::caches::stores::Learned;
 use crate::caches::watches;
 use crate::reconcile::context::Context;
 use crate::reconcile::crd_guard::PolicyWatch;
+use crate::reconcile::settings_guard;
 use crate::runtime::health::{Check, Readiness};
 use crate::runtime::own_write::OwnWrite;
 use crate::runtime::patience::Patience;
@@ -54,7 +58,6 @@ fn step(standing: Option<&Value>, wanted: Option<&Value>) -> Step {
 pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
     let client = &ctx.clients.api.client;
     let learned = &ctx.caches.learned;
-    let config = &*learned.config;
     let metrics = &ctx.books.metrics;
     let mut policies = learned.policies.clone();
     let stood = &ctx.clients.crd_guard.policies;
@@ -68,11 +71,10 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
     let mut believed = stood.believed();
     loop {
         let parsed = policies.borrow_and_update().clone();
-        let vanished = parsed.as_ref().and_then(|policies| vanished(stood, policies));
+        let kept = parsed.and_then(|policies| kept(ctx, &policies));
         believed.mark_unchanged();
-        let waits = vanished.as_ref().is_some_and(|names| !names.is_empty());
-        let wanted = parsed.zip(vanished);
-        let wanted = wanted.map(|(policies, vanished)| merged(config, &policies, vanished));
+        let waits = kept.as_ref().is_none_or(|kept| kept.waits);
+        let wanted = kept.map(|kept| kept.merged);
         match step(standing.as_ref().map(|there: &Standing| &there.spec), wanted.as_ref()) {
             Step::Write if patience.is_due() => {
                 let wanted = wanted.unwrap_or_default();
@@ -104,7 +106,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
             _ = believed.changed() => {}
             () = sleep(QUIET), if waits => {}
             Some(object) = watched.next() => {
-                learn(stood, object.as_ref());
+                learn(stood, learned, object.as_ref());
                 see(&mut standing, object);
             }
             () = sleep_until(patience.not_before()), if !patience.is_due() => {}
@@ -112,24 +114,40 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
     }
 }
 
-fn merged(config: &OperatorConfig, policies: &Policies, vanished: Vec<String>) -> Value {
-    json!(WorkloadIdentityEffectivePolicySpec {
-        vanished,
-        ..merge(config, policies)
+/// The merged policy as it is to be kept.
+struct Kept {
+    merged: Value,
+    /// Whether it is another one when nothing changes for a while.
+    waits: bool,
+}
+
+/// The merged policy as it is to be kept; none before it is known what the cluster keeps of policies and settings.
+fn kept(ctx: &Context, policies: &Policies) -> Option<Kept> {
+    let learned = &ctx.caches.learned;
+    let vanished = ctx.clients.crd_guard.policies.see(policies);
+    let losing = settings_guard::settle(ctx);
+    ctx.books.metrics.held([
+        ("policies", matches!(vanished, Vanished::Held(..))),
+        ("settings", losing.is_some_and(|losing| losing >= MANY)),
+    ]);
+    let vanished: Vec<String> = match vanished {
+        Vanished::None => Vec::new(),
+        Vanished::Settling(names) | Vanished::Held(names, _) => names.iter().map(ToString::to_string).collect(),
+        Vanished::Unknown => return None,
+    };
+    Some(Kept {
+        waits: !vanished.is_empty() || losing != Some(0),
+        merged: json!(WorkloadIdentityEffectivePolicySpec {
+            vanished,
+            accepted: learned.accepted.to_keep()?,
+            ..merge(&learned.config, policies)
+        }),
     })
 }
 
-/// The policies whose end is not acted upon yet, by name; none before it is known which ones stood.
-fn vanished(stood: &PolicyWatch, policies: &Policies) -> Option<Vec<String>> {
-    match stood.see(policies) {
-        Vanished::None => Some(Vec::new()),
-        Vanished::Settling(names) | Vanished::Held(names, _) => Some(names.iter().map(ToString::to_string).collect()),
-        Vanished::Unknown => None,
-    }
-}
-
-/// Takes in which policies stood when the merged policy was last written, and whether somebody says that an end is meant.
-fn learn(stood: &PolicyWatch, object: Option<&DynamicObject>) {
+/// Takes in which policies stood and which settings were accepted when the merged policy was last written, and whether somebody says that an end is
+/// meant.
+fn learn(stood: &PolicyWatch, learned: &Learned, object: Option<&DynamicObject>) {
     let word = object.and_then(|object| object.metadata.annotations.as_ref()?.get(keys::CONFIRM_LOSS_ANNOTATION));
     let spec = object
         .and_then(|object| object.data.get("spec"))
@@ -143,6 +161,10 @@ fn learn(stood: &PolicyWatch, object: Option<&DynamicObject>) {
         names(&spec["vanished"], |name| name),
         word.cloned(),
     );
+    let accepted = AcceptedSettings::deserialize(&spec["accepted"]).ok();
+    learned
+        .accepted
+        .learn(accepted.as_ref(), &learned.config, word.cloned());
 }
 
 fn tell_stale(readiness: &Readiness, fault: &Fault) {

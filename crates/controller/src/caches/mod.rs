@@ -1,5 +1,6 @@
 //! The caches: what the watches and the cluster's own documents told, and an index of it.
 
+pub(crate) mod accepted;
 pub(crate) mod asked;
 pub(crate) mod cluster;
 pub(crate) mod index;

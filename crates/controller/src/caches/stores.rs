@@ -10,6 +10,7 @@ use wio_api::WorkloadIdentityBinding;
 use wio_core::cluster::Cluster;
 use wio_core::config::OperatorConfig;
 
+use crate::caches::accepted::Accepted;
 use crate::caches::index::Index;
 use crate::caches::policies::Parsed;
 use crate::runtime::health::SignIn;
@@ -48,6 +49,7 @@ pub(crate) struct Surroundings {
 #[derive(Clone)]
 pub(crate) struct Learned {
     pub(crate) config: Arc<OperatorConfig>,
+    pub(crate) accepted: Accepted,
     pub(crate) cluster: watch::Receiver<Cluster>,
     pub(crate) policies: watch::Receiver<Parsed>,
     pub(crate) signed_in: watch::Receiver<SignIn>,

@@ -35,15 +35,7 @@ pub(crate) fn parse(object: &WorkloadIdentityBinding, cluster: &Cluster, slots: 
 /// # Errors
 /// Why nothing can be decided yet.
 pub(crate) fn dereference(caches: &Caches, cluster: &Cluster, binding: Binding) -> Result<Case, Blocked> {
-    let policies = caches.learned.policies.borrow().clone();
-    let policies = policies.ok_or_else(|| undecided("the policies are"))?;
-    let facts = namespace(caches, &binding.owner.namespace);
-    let rules = Rules {
-        cluster: cluster.clone(),
-        config: caches.learned.config.clone(),
-        policies,
-        namespace: facts.ok_or_else(|| undecided("the labels of the binding's namespace are"))?,
-    };
+    let rules = rules(caches, cluster, &binding.owner.namespace)?;
     let rivals = rivals(caches, &rules, &binding);
     let labelled = labelled(caches, &binding.owner);
     let limits = rules.limits();
@@ -55,6 +47,31 @@ pub(crate) fn dereference(caches: &Caches, cluster: &Cluster, binding: Binding) 
         labelled,
         rivals,
         rules,
+    })
+}
+
+/// A binding as far as it can be decided about alone, with the rules that it is decided by.
+///
+/// # Errors
+/// Why nothing can be decided yet.
+pub(crate) fn candidate_of(
+    caches: &Caches,
+    cluster: &Cluster,
+    binding: Binding,
+) -> Result<(Candidate, Rules), Blocked> {
+    let rules = rules(caches, cluster, &binding.owner.namespace)?;
+    Ok((candidate(caches, &rules.limits(), binding), rules))
+}
+
+fn rules(caches: &Caches, cluster: &Cluster, of: &Namespace) -> Result<Rules, Blocked> {
+    let policies = caches.learned.policies.borrow().clone();
+    let policies = policies.ok_or_else(|| undecided("the policies are"))?;
+    let facts = namespace(caches, of);
+    Ok(Rules {
+        cluster: cluster.clone(),
+        config: caches.learned.config.clone(),
+        policies,
+        namespace: facts.ok_or_else(|| undecided("the labels of the binding's namespace are"))?,
     })
 }
 

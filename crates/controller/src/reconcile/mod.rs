@@ -17,6 +17,7 @@ pub(crate) mod observe;
 mod pursue;
 mod schedule;
 mod service_accounts;
+pub(crate) mod settings_guard;
 mod status;
 
 use std::convert::Infallible;
@@ -27,6 +28,7 @@ use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 use tracing::{Instrument, info_span};
 use wio_api::{Reason, WorkloadIdentityBinding};
+use wio_core::case::Case;
 use wio_core::fault::Fault;
 use wio_core::orphaned::Orphaned;
 use wio_core::outcome::Outcome;
@@ -137,7 +139,7 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     let Some(_place) = place.map_or(Some(None), |place| place.map(Some)) else {
         return Ok(Ended::Queued);
     };
-    let confirmed = ctx.clients.crd_guard.confirm(&api.client, &case, &verdict).await;
+    let confirmed = confirm(ctx, &case, &verdict).await;
     finalizer::ensure(&api.client, object, binding, &verdict, memory).await?;
     let mut announced = None;
     let outcome = match (verdict, confirmed) {
@@ -171,6 +173,13 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
         ..target
     };
     told(api, target, outcome, memory).await
+}
+
+/// Asks whether what a verdict takes away is anybody's wish.
+async fn confirm(ctx: &Context, case: &Case, verdict: &Verdict) -> Result<(), Fault> {
+    let client = &ctx.clients.api.client;
+    ctx.clients.crd_guard.confirm(client, case, verdict).await?;
+    settings_guard::confirm(ctx, case, verdict)
 }
 
 /// Leaves what an orphaned binding has as it is, marked as left on purpose.

@@ -1,6 +1,7 @@
 //! Metrics. Labels are bounded: reasons, operations and outcomes, never the name of an object.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -18,10 +19,14 @@ use wio_azure::Exchange;
 use wio_core::binding::has_finalizer;
 use wio_core::cluster::IssuerState;
 
+use crate::runtime::pulse::Pulse;
+
 /// The operator's metrics.
 pub(crate) struct Metrics {
     registry: Registry,
     cache: Store<WorkloadIdentityBinding>,
+    pulse: Arc<Pulse>,
+    watch_age: Family<WatchLabels, Gauge>,
     bindings: Family<BindingLabels, Gauge>,
     policies: Gauge,
     policy_problems: Gauge,
@@ -29,6 +34,7 @@ pub(crate) struct Metrics {
     pending_revocations: Gauge,
     oldest_revocation: Gauge,
     foreign_credentials: Gauge,
+    held: Family<HeldLabels, Gauge>,
     admission_stale: Gauge,
     issuer: Family<IssuerLabels, Gauge>,
     reconciles: Family<ReconcileLabels, Counter>,
@@ -47,6 +53,16 @@ struct BindingLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OrphanLabels {
     state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    resource: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HeldLabels {
+    cause: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -78,11 +94,13 @@ struct BudgetLabels {
 // === impl Metrics ===
 
 impl Metrics {
-    /// Metrics without a count in them. The bindings in the cache are counted when somebody asks.
-    pub(crate) fn new(cache: Store<WorkloadIdentityBinding>) -> Self {
+    /// Metrics without a count in them. The bindings in the cache are counted, and the watches asked, when somebody asks.
+    pub(crate) fn new(cache: Store<WorkloadIdentityBinding>, pulse: Arc<Pulse>) -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("wio"),
             cache,
+            pulse,
+            watch_age: Family::default(),
             bindings: Family::default(),
             policies: Gauge::default(),
             policy_problems: Gauge::default(),
@@ -90,6 +108,7 @@ impl Metrics {
             pending_revocations: Gauge::default(),
             oldest_revocation: Gauge::default(),
             foreign_credentials: Gauge::default(),
+            held: Family::default(),
             admission_stale: Gauge::default(),
             issuer: Family::default(),
             reconciles: Family::default(),
@@ -106,6 +125,12 @@ impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
         registry.register("bindings", "Bindings by their Ready condition", self.bindings.clone());
+        registry.register_with_unit(
+            "watch_age",
+            "How long ago the API server was last heard of through each watch",
+            Unit::Seconds,
+            self.watch_age.clone(),
+        );
         registry.register("policies", "Policies", self.policies.clone());
         registry.register(
             "policy_problems",
@@ -117,6 +142,12 @@ impl Metrics {
             "What bindings left that are gone, by what is done about it",
             self.orphans.clone(),
         );
+        self.registered_safety().registered_work()
+    }
+
+    /// What somebody is to be told of.
+    fn registered_safety(mut self) -> Self {
+        let registry = &mut self.registry;
         registry.register(
             "pending_revocations",
             "Bindings that are deleted or denied and have something yet",
@@ -134,6 +165,11 @@ impl Metrics {
             self.foreign_credentials.clone(),
         );
         registry.register(
+            "held",
+            "1 while what would be taken from many bindings for one cause waits for somebody's word, by the cause",
+            self.held.clone(),
+        );
+        registry.register(
             "admission_stale",
             "1 while admission decides by policies as they were, because the merged policy cannot be written",
             self.admission_stale.clone(),
@@ -143,6 +179,11 @@ impl Metrics {
             "1 for how sure the cluster's issuer is, by the last looks",
             self.issuer.clone(),
         );
+        self
+    }
+
+    fn registered_work(mut self) -> Self {
+        let registry = &mut self.registry;
         registry.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
         let about = "How long a reconcile took";
         registry.register_with_unit(
@@ -173,6 +214,13 @@ impl Metrics {
     /// Whether admission decides by policies as they were.
     pub(crate) fn admission_is_stale(&self, stale: bool) {
         self.admission_stale.set(i64::from(stale));
+    }
+
+    /// For which causes something is held.
+    pub(crate) fn held(&self, causes: [(&'static str, bool); 2]) {
+        for (cause, held) in causes {
+            self.held.get_or_create(&HeldLabels { cause }).set(i64::from(held));
+        }
     }
 
     /// How many orphans a sweep left in each state.
@@ -229,6 +277,11 @@ impl Metrics {
     /// All metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         self.count_bindings();
+        for (resource, age) in self.pulse.ages() {
+            let Some(age) = age else { continue };
+            let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
+            self.watch_age.get_or_create(&WatchLabels { resource }).set(seconds);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -1,4 +1,4 @@
-//! The pulse of the watches that grants rest on: how long ago the API server was last heard of through each.
+//! The pulse of the watches: how long ago the API server was last heard of through each.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,35 +15,46 @@ use wio_core::fault::{Blocked, Fault};
 /// sends bookmarks in between.
 const MOST: Duration = Duration::from_mins(6);
 
-/// What grants rest on besides the binding, which is read.
-const RESTED_ON: [&str; 2] = [
+/// What is watched, first what grants rest on besides the binding, which is read.
+const WATCHED: [&str; 4] = [
     "/apis/workloadidentity.dev/v1alpha1/workloadidentitypolicies",
     "/api/v1/namespaces",
+    "/apis/workloadidentity.dev/v1alpha1/workloadidentitybindings",
+    "/api/v1/serviceaccounts",
 ];
+
+/// How many of them grants rest on.
+const RESTED_ON: usize = 2;
 
 /// When each watch was last heard of, in their order; none before the first list.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse([Mutex<Option<Instant>>; RESTED_ON.len()]);
+pub(crate) struct Pulse([Mutex<Option<Instant>>; WATCHED.len()]);
 
 // === impl Pulse ===
 
 impl Pulse {
     /// Why nothing may be given by what these watches told; none when they were heard of lately.
     pub(crate) fn confirm(&self) -> Result<(), Fault> {
-        let is_old = |last: &Mutex<Option<Instant>>| {
-            let last = *last.lock().unwrap_or_else(PoisonError::into_inner);
-            last.is_none_or(|last| last.elapsed() > MOST)
-        };
-        let old = RESTED_ON.iter().zip(&self.0).find(|(_, last)| is_old(last));
-        old.map_or(Ok(()), |(path, _)| {
+        let is_old = |(_, age): &(_, Option<Duration>)| age.is_none_or(|age| age > MOST);
+        let old = self.ages().take(RESTED_ON).find(is_old);
+        old.map_or(Ok(()), |(resource, _)| {
             Err(Fault::Blocked(Blocked {
                 reason: Reason::NotDecided,
                 message: format!(
-                    "the API server has told nothing of {} for minutes, so nothing is given by what was known before",
-                    path.rsplit('/').next().unwrap_or(path)
+                    "the API server has told nothing of {resource} for minutes, so nothing is given by what was known before"
                 ),
             }))
         })
+    }
+
+    /// How long ago each watch was last heard of, by what it watches; none before the first list.
+    pub(crate) fn ages(&self) -> impl Iterator<Item = (&'static str, Option<Duration>)> {
+        let age = |last: &Mutex<Option<Instant>>| {
+            let last = *last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.map(|last| last.elapsed())
+        };
+        let resource = |path: &'static str| path.rsplit('/').next().unwrap_or(path);
+        WATCHED.into_iter().map(resource).zip(self.0.iter().map(age))
     }
 
     fn heard(&self, watch: usize) {
@@ -54,13 +65,12 @@ impl Pulse {
 }
 
 /// The same client, whose lists and watches are heard.
-pub(crate) fn listening(client: Client) -> (Client, Arc<Pulse>) {
-    let pulse = Arc::new(Pulse::default());
-    let hearing = Arc::clone(&pulse);
+pub(crate) fn listening(client: Client, pulse: &Arc<Pulse>) -> Client {
+    let hearing = Arc::clone(pulse);
     let namespace = client.default_namespace().to_owned();
     let service = tower::service_fn(move |request: Request<Body>| {
         let (client, pulse) = (client.clone(), Arc::clone(&hearing));
-        let watch = RESTED_ON.iter().position(|path| request.uri().path() == *path);
+        let watch = WATCHED.iter().position(|path| request.uri().path() == *path);
         async move {
             let response = client.send(request).await?;
             // A list that is refused says nothing about what there is.
@@ -76,5 +86,5 @@ pub(crate) fn listening(client: Client) -> (Client, Arc<Pulse>) {
             }))
         }
     });
-    (Client::new(service, namespace), pulse)
+    Client::new(service, namespace)
 }

@@ -125,6 +125,12 @@ async fn metrics_count_by_few_labels() {
         "wio_reconcile_duration_seconds_count ",
         "wio_policies 2",
         "wio_policy_problems 1",
+        "wio_held{cause=\"policies\"} 0",
+        "wio_held{cause=\"settings\"} 0",
+        "wio_watch_age_seconds{resource=\"workloadidentitybindings\"} 0",
+        "wio_watch_age_seconds{resource=\"workloadidentitypolicies\"} 0",
+        "wio_watch_age_seconds{resource=\"namespaces\"} 0",
+        "wio_watch_age_seconds{resource=\"serviceaccounts\"} 0",
         "# EOF",
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");

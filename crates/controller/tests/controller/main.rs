@@ -30,6 +30,7 @@ mod policies;
 mod recreating;
 mod restarting;
 mod roles;
+mod settings_changed;
 mod sharing;
 mod suspending;
 mod unreadable;

@@ -4,8 +4,8 @@
 //! for what it reads, and a regular expression costs fifty times as much as a comparison.
 
 use wio_api::{
-    EffectiveIdentities, EffectiveName, EffectiveNames, EffectivePlace, EffectivePolicy, EffectiveRole,
-    WorkloadIdentityEffectivePolicySpec,
+    AcceptedSettings, EffectiveIdentities, EffectiveName, EffectiveNames, EffectivePlace, EffectivePolicy,
+    EffectiveRole, WorkloadIdentityEffectivePolicySpec,
 };
 
 use super::caseless;
@@ -14,7 +14,8 @@ use super::policies::{Place, Policies, Policy, RoleAt};
 use crate::config::OperatorConfig;
 use crate::names::{IdentityId, ResourceGroupId, RoleDefinitionGuid};
 
-/// The merged policy: all policies, and what the configuration says about every binding, for admission.
+/// The merged policy: all policies, and what the configuration says about every binding, for admission. What is kept there for the operator itself,
+/// which policies vanished and which settings were accepted, others know.
 #[must_use]
 pub fn merge(config: &OperatorConfig, policies: &Policies) -> WorkloadIdentityEffectivePolicySpec {
     let groups = config.protected_groups.iter().map(any_in);
@@ -30,6 +31,7 @@ pub fn merge(config: &OperatorConfig, policies: &Policies) -> WorkloadIdentityEf
         identity_scopes: config.identity_groups().map(reaching).collect(),
         policies: policies.all().iter().map(policy).collect(),
         vanished: Vec::new(),
+        accepted: AcceptedSettings::default(),
         problems: policies.problems().iter().map(ToString::to_string).collect(),
     }
 }

@@ -36,6 +36,7 @@ mod policy_vanished;
 mod reasons;
 mod recorded;
 mod seeds;
+mod settings_change;
 mod sharing;
 mod sharing_claims;
 mod spec;

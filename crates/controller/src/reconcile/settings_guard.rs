@@ -1,0 +1,76 @@
+//! The guard on the operator's own settings: what they take from many bindings waits until somebody says that it is meant.
+
+use std::sync::Arc;
+
+use wio_api::WorkloadIdentityBinding;
+use wio_core::case::Case;
+use wio_core::config::OperatorConfig;
+use wio_core::crd_guard::have_same_identity;
+use wio_core::desired::Desired;
+use wio_core::fault::Fault;
+use wio_core::settings_change::{MANY, SettingsChange, loses};
+use wio_core::verdict::Verdict;
+
+use super::context::Context;
+use super::dereference::{candidate_of, parse};
+
+/// Asks whether what a verdict takes away is lost by changed settings alone. What gives is not asked about.
+///
+/// # Errors
+/// Why nothing may be taken away.
+pub(crate) fn confirm(ctx: &Context, case: &Case, verdict: &Verdict) -> Result<(), Fault> {
+    let Verdict::Pursue(desired) = verdict else {
+        return Ok(());
+    };
+    let learned = &ctx.caches.learned;
+    let change = learned.accepted.change(&learned.config);
+    let ask = |candidate| change.confirm(candidate, &case.rules, |before| losing(ctx, before));
+    let confirmed = match &**desired {
+        Desired::Bound(_) => Ok(()),
+        Desired::Denied(_) => ask(&case.candidate),
+        // It takes away what it shares, which those that wait have to keep.
+        Desired::Gone(_) => {
+            let binding = &case.candidate.binding;
+            let neighbours = case.neighbours.iter();
+            let mut sharing = neighbours.filter(|neighbour| have_same_identity(binding, &neighbour.binding));
+            sharing.try_for_each(ask)
+        }
+    };
+    confirmed.map_err(Fault::Blocked)
+}
+
+/// Accepts the settings of now when their change is meant or takes nothing from anybody. Returns how many bindings lose what they have otherwise, as far
+/// as that matters; none when it cannot be told yet.
+pub(crate) fn settle(ctx: &Context) -> Option<usize> {
+    let learned = &ctx.caches.learned;
+    let losing = match learned.accepted.change(&learned.config) {
+        SettingsChange::None => 0,
+        SettingsChange::Since { before, .. } if *ctx.caches.filled.borrow() => losing(ctx, &before),
+        SettingsChange::Since { .. } | SettingsChange::Unknown => return None,
+    };
+    if losing == 0 {
+        learned.accepted.accept(&learned.config);
+    }
+    Some(losing)
+}
+
+/// How many bindings lose what they have since the settings of before, as far as that matters.
+fn losing(ctx: &Context, before: &Arc<OperatorConfig>) -> usize {
+    let cluster = ctx.caches.learned.cluster();
+    let loses = |object: &WorkloadIdentityBinding| {
+        let binding = parse(object, &cluster, &ctx.books.slots).ok()?;
+        let (candidate, rules) = candidate_of(&ctx.caches, &cluster, binding).ok()?;
+        Some(loses(&candidate, &rules, before))
+    };
+    let bindings = ctx.caches.bindings.store.state();
+    let has_something = |object: &&Arc<WorkloadIdentityBinding>| {
+        let status = object.status.as_ref();
+        status.is_some_and(|status| !status.federated_credentials.is_empty() || !status.role_assignments.is_empty())
+    };
+    bindings
+        .iter()
+        .filter(has_something)
+        .filter(|object| loses(object) == Some(true))
+        .take(MANY)
+        .count()
+}
