@@ -33,6 +33,7 @@ mod roles;
 mod settings_changed;
 mod sharing;
 mod suspending;
+mod two_operators;
 mod unreadable;
 mod unreadable_places;
 mod world;

@@ -36,6 +36,8 @@ pub const DRIFT: Duration = Duration::from_mins(30);
 pub const DEADLINE: Duration = Duration::from_hours(2);
 /// The operator, as the cluster's log and the cloud's know it.
 pub const OPERATOR: &str = "operator";
+/// Another operator that runs beside it.
+pub const ANOTHER_OPERATOR: &str = "another-operator";
 /// The client id by which the operator is signed in to Azure.
 const OPERATOR_CLIENT_ID: &str = "0e0e0e0e-0000-4000-8000-00000000c11e";
 
@@ -50,6 +52,7 @@ pub struct World {
     /// The token by which the operator is signed in to Azure.
     token: String,
     operator: Option<Operator>,
+    another: Option<Operator>,
 }
 
 /// What lies between the operator and Azure.
@@ -132,6 +135,7 @@ impl World {
             clock: clock(),
             token,
             operator: None,
+            another: None,
         }
     }
 
@@ -147,6 +151,16 @@ impl World {
     /// Starts the operator.
     pub async fn start(&mut self) {
         assert!(self.operator.is_none(), "one operator runs already");
+        self.operator = Some(self.launch(OPERATOR).await);
+    }
+
+    /// Starts another operator beside it, which nobody wanted: a second installation, or a pod that a partitioned node still runs.
+    pub async fn start_another(&mut self) {
+        assert!(self.another.is_none(), "another operator runs already");
+        self.another = Some(self.launch(ANOTHER_OPERATOR).await);
+    }
+
+    async fn launch(&self, named: &str) -> Operator {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -154,10 +168,10 @@ impl World {
             config: self.config.clone(),
             drift_interval: self.drift_interval,
             concurrency: 4,
-            instance: Some("operator-0".to_owned()),
+            instance: Some(format!("{named}-0")),
             clock: self.clock.clone(),
         };
-        let client = self.cluster.client_named(OPERATOR);
+        let client = self.cluster.client_named(named);
         let azure = client_of(&self.azure, &self.wire, &self.token);
         let task = tokio::spawn(async move {
             let stopped = async move {
@@ -167,7 +181,7 @@ impl World {
                 .await
                 .unwrap();
         });
-        self.operator = Some(Operator { task, stop, address });
+        Operator { task, stop, address }
     }
 
     /// Ends the operator in the midst of what it does, as SIGKILL would.
