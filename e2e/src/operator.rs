@@ -130,6 +130,11 @@ impl Operator {
         self.program = self.program.clone().env(variable, value);
     }
 
+    /// Limits its memory from the next start on: the bytes of heap and stacks, beyond which it gets none.
+    pub fn limit_data(&mut self, bytes: Option<u64>) {
+        self.program = self.program.clone().data_limit(bytes);
+    }
+
     /// Starts the operator, which does not run, and waits until it is ready.
     pub async fn run(&mut self) -> Result<()> {
         let (ready, web) = (format!("{}/readyz", self.address), &self.web);

@@ -41,6 +41,7 @@ pub struct Program {
     path: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
+    data_limit: Option<u64>,
 }
 
 /// A signal.
@@ -71,6 +72,7 @@ impl Program {
             path: path.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            data_limit: None,
         }
     }
 
@@ -97,6 +99,13 @@ impl Program {
         self
     }
 
+    /// Limits the bytes of its heap and stacks. The kernel does that for a process without a cgroup, and so without rights.
+    #[must_use]
+    pub const fn data_limit(mut self, bytes: Option<u64>) -> Self {
+        self.data_limit = bytes;
+        self
+    }
+
     /// Starts it; its output is added to `<logs>/<name>.log`.
     pub fn start(&self, name: &str, logs: &Path) -> Result<Process> {
         let log = logs.join(format!("{name}.log"));
@@ -107,6 +116,11 @@ impl Program {
             .context("opening a log")?;
         let mut supervisor = Command::new("/bin/sh")
             .args(["-c", SUPERVISOR, name])
+            .args(
+                self.data_limit
+                    .iter()
+                    .flat_map(|bytes| ["prlimit".to_owned(), format!("--data={bytes}")]),
+            )
             .arg(&self.path)
             .args(&self.arguments)
             .env_clear()

@@ -17,6 +17,7 @@ mod faults;
 mod harness;
 mod install;
 mod kubectl;
+mod memory;
 mod permissions;
 mod policies;
 mod quiet;
@@ -45,6 +46,7 @@ fn main() -> Result<ExitCode> {
         ("admission", admission::cases()),
         ("abuse", abuse::cases()),
         ("crash", crash::cases()),
+        ("memory", memory::cases()),
         ("disappearing", disappearing::cases()),
     ])
 }
