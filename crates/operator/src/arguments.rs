@@ -21,6 +21,9 @@ How it signs in to Azure is chosen by the environment, never by trying one after
   2. the node's managed identity, when it runs in a cluster
      (AZURE_CLIENT_ID names it when there are several);
   3. the login of the Azure CLI.
+HTTPS_PROXY and NO_PROXY hold for Azure, and outside a cluster for the
+Kubernetes API too, where a kubeconfig's proxy-url comes first. A proxy is of
+http://, https:// or socks5://.
 AZURE_AUTHORITY_HOST replaces the cloud's Entra endpoint, and SSL_CERT_FILE
 the certificates that are trusted.
 

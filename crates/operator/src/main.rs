@@ -1,12 +1,12 @@
 //! The Workload Identity Operator: arguments and wiring.
 
 mod arguments;
+mod kubernetes;
 mod logs;
 mod signals;
 
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 
 use crate::arguments::Arguments;
@@ -31,9 +31,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed before"))?;
     let azure = arguments.azure()?;
-    let client = kube::Client::try_default()
-        .await
-        .context("no way to the Kubernetes API server: run in a cluster with a service account, or set KUBECONFIG")?;
+    let client = kubernetes::client().await?;
     let listener = arguments.listener().await?;
     let (shutdown, second) = signals::listen()?;
     tokio::select! {
