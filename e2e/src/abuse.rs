@@ -238,6 +238,7 @@ impl<'c> Suite<'c> {
             | Step::PlatformEdits(_)
             | Step::PlatformDeletes(_)
             | Step::Azure(_)
+            | Step::Fault(_)
             | Step::Restart
             | Step::TimePasses => Ok(Answer::Admitted),
         }

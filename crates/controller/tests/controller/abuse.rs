@@ -76,4 +76,5 @@ groups! {
     forged_objects_gain_nothing: "forged and hijacked objects",
     what_is_done_in_azure_gains_nothing: "what is done in Azure",
     crowds_and_siblings_gain_nothing: "many and together",
+    who_waits_for_a_fault_gains_nothing: "faults at the right moment",
 }

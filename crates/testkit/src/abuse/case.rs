@@ -206,10 +206,28 @@ pub enum Step {
     PlatformDeletes(ObjectRef),
     /// Somebody changes something in Azure.
     Azure(AzureStep),
+    /// Something fails from now on, or does no more.
+    Fault(FaultStep),
     /// The operator ends and starts again.
     Restart,
     /// The operator has time for everything that it does by itself.
     TimePasses,
+}
+
+/// What fails from now on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FaultStep {
+    /// The API server refuses every status.
+    StatusNotWritten,
+    /// Azure's lists show what was a while ago.
+    StaleLists,
+    /// Azure lets nobody read the role assignments of a scope.
+    UnreadableScope(String),
+    /// Another operator runs beside the first one.
+    SecondOperator,
+    /// Nothing fails any more.
+    Mended,
 }
 
 /// Something that happens in Azure. Identities are named as in [`Stands`].

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 pub use case::{
-    AtAdmission, AtReconciler, Attacker, AzureStep, Binding, CROWD, Case, CustomRole, Edit, ForeignCredential,
-    ForeignIdentity, Given, Many, ObjectRef, PolicyOf, Stands, Step,
+    AtAdmission, AtReconciler, Attacker, AzureStep, Binding, CROWD, Case, CustomRole, Edit, FaultStep,
+    ForeignCredential, ForeignIdentity, Given, Many, ObjectRef, PolicyOf, Stands, Step,
 };
 pub use verdict::{Layer, VERDICTS_FILE, Verdict, record, table};
 
@@ -29,7 +29,7 @@ pub const NODE_GROUP: &str = "MC_shop_größe_westeurope";
 /// The resource group and the name of the cluster's control-plane identity, which the operator's configuration protects.
 pub const CONTROL_PLANE: (&str, &str) = ("clusters", "shop-control-plane");
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     include_str!("identities.yaml"),
     include_str!("cluster.yaml"),
     include_str!("managed.yaml"),
@@ -40,6 +40,7 @@ const FILES: [&str; 10] = [
     include_str!("forgeries.yaml"),
     include_str!("azure.yaml"),
     include_str!("crowds.yaml"),
+    include_str!("faults.yaml"),
 ];
 
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(|| FILES.into_iter().flat_map(read).collect());

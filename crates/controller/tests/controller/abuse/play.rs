@@ -8,17 +8,22 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure_sim::{
-    Credential, Identity, IdentityId, Permission, ResourceGroup, RoleAssignment, RoleDefinition, Snapshot,
+    Credential, Fault, Identity, IdentityId, Permission, ResourceGroup, ResourceKind, RoleAssignment, RoleDefinition,
+    Snapshot,
 };
 use wio_testkit::abuse::{
-    AzureStep, Binding, Case, ForeignCredential, LOCATION, NODE_GROUP, OTHER_SUBSCRIPTION, OWN_GROUP, SUBSCRIPTION,
-    Step, control_plane, group_id,
+    AzureStep, Binding, Case, FaultStep, ForeignCredential, LOCATION, NODE_GROUP, OTHER_SUBSCRIPTION, OWN_GROUP,
+    SUBSCRIPTION, Step, control_plane, group_id,
 };
+
+use wio_testkit::{Effect, Matcher};
 
 use super::facts::{Facts, name_of};
 use crate::world::{DEADLINE, World, find_condition, foreign_credential};
 
 const LONG_AGO: &str = "2026-01-01T00:00:00Z";
+/// How far lists lag behind that are stale: they show what was when they became so.
+const LAG: Duration = Duration::from_hours(24);
 /// Longer than any message that a person reads, and far below what an API server takes.
 const MESSAGE_BYTES_MAX: usize = 4096;
 /// Resource groups that cases name, so that Azure would not refuse what the operator should.
@@ -194,6 +199,7 @@ async fn take(world: &mut World, case: &Case, step: &Step) -> Result<(), String>
         }
         Step::Create(object) => drop(world.cluster.seed(filled(world, case, object))),
         Step::Azure(step) => change_azure(world, case, step),
+        Step::Fault(fault) => fail(world, fault).await,
         Step::Restart => {
             world.stop().await;
             world.start().await;
@@ -201,6 +207,30 @@ async fn take(world: &mut World, case: &Case, step: &Step) -> Result<(), String>
         Step::TimePasses => sleep(world.drift_interval * 2).await,
     }
     Ok(())
+}
+
+async fn fail(world: &mut World, fault: &FaultStep) {
+    match fault {
+        FaultStep::StatusNotWritten => {
+            let statuses = Matcher::writes()
+                .resource("workloadidentitybindings")
+                .subresource("status");
+            world.cluster.inject(statuses, Effect::internal_error());
+        }
+        FaultStep::StaleLists => world.azure.reconfigure(|config| config.list_lag = LAG),
+        FaultStep::UnreadableScope(scope) => {
+            let assignments = Fault::on("GET").kind(ResourceKind::RoleAssignment).path(scope);
+            world
+                .azure
+                .inject(assignments.forever().respond(403, "AuthorizationFailed"));
+        }
+        FaultStep::SecondOperator => world.start_another().await,
+        FaultStep::Mended => {
+            world.cluster.clear_faults();
+            world.azure.clear_faults();
+            world.azure.reconfigure(|config| config.list_lag = Duration::ZERO);
+        }
+    }
 }
 
 fn change(world: &World, kind: &str, namespace: &str, name: &str, change: impl FnOnce(&mut Value)) {
