@@ -83,7 +83,7 @@ pub struct Config {
 #[serde(rename_all = "camelCase")]
 pub enum SubscriptionState {
     /// `Microsoft.ManagedIdentity` is not registered: writes of identities and credentials are 409
-    /// `MissingSubscriptionRegistration`.
+    /// `MissingSubscriptionRegistration`, until somebody registers it.
     Unregistered,
     /// It is disabled: every write but a deletion is 409 `ReadOnlyDisabledSubscription`.
     Disabled,

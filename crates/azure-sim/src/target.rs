@@ -22,6 +22,8 @@ pub enum ResourceKind {
     RoleAssignment,
     /// Role definitions.
     RoleDefinition,
+    /// Resource providers, and their registration.
+    Provider,
     /// Management locks.
     Lock,
     /// Tags as a resource of their own.
@@ -46,6 +48,14 @@ pub(crate) enum Target {
     Subscriptions,
     Subscription(String),
     Resources(String),
+    Provider {
+        subscription: String,
+        namespace: String,
+    },
+    Registration {
+        subscription: String,
+        namespace: String,
+    },
     Groups(String),
     Group {
         subscription: String,
@@ -123,6 +133,9 @@ impl Target {
             return Self::Unknown;
         };
         match rest {
+            ["providers", _] | ["providers", _, "register"] => {
+                Self::provider(fixed.get(..split).unwrap_or_default(), scope, rest_names)
+            }
             ["providers", "microsoft.authorization", kind, ..] => Self::authorization(kind, scope, rest_names),
             ["providers", "microsoft.resources", "tags", "default"] => Self::Tags {
                 scope: format!("/{}", scope.join("/")),
@@ -147,6 +160,20 @@ impl Target {
             (["subscriptions", _, "operationresults", _], [_, subscription, _, name]) => Self::Operation {
                 subscription: (*subscription).to_owned(),
                 name: (*name).to_owned(),
+            },
+            _ => Self::Unknown,
+        }
+    }
+
+    fn provider(scope: &[&str], scope_names: &[&str], names: &[&str]) -> Self {
+        match (scope, scope_names, names) {
+            (["subscriptions", _], [_, subscription], [_, namespace]) => Self::Provider {
+                subscription: (*subscription).to_owned(),
+                namespace: (*namespace).to_owned(),
+            },
+            (["subscriptions", _], [_, subscription], [_, namespace, _]) => Self::Registration {
+                subscription: (*subscription).to_owned(),
+                namespace: (*namespace).to_owned(),
             },
             _ => Self::Unknown,
         }
@@ -201,6 +228,7 @@ impl Target {
         match self {
             Self::Subscriptions | Self::Subscription(_) => ResourceKind::Subscription,
             Self::Resources(_) => ResourceKind::Resource,
+            Self::Provider { .. } | Self::Registration { .. } => ResourceKind::Provider,
             Self::Locks { .. } | Self::Lock { .. } => ResourceKind::Lock,
             Self::Tags { .. } => ResourceKind::Tags,
             Self::Groups(_) | Self::Group { .. } => ResourceKind::ResourceGroup,
@@ -221,6 +249,8 @@ impl Target {
             | Self::Groups(subscription)
             | Self::Group { subscription, .. }
             | Self::Operation { subscription, .. }
+            | Self::Provider { subscription, .. }
+            | Self::Registration { subscription, .. }
             | Self::Identities { subscription, .. } => Some(subscription),
             Self::Identity(id) | Self::IdentityAction(id, _) | Self::Credentials(id) | Self::Credential(id, _) => {
                 Some(&id.subscription_id)
@@ -257,6 +287,8 @@ impl Target {
                     "Microsoft.ManagedIdentity/userAssignedIdentities/{action}/action"
                 ));
             }
+            Self::Registration { namespace, .. } => return Some(format!("{namespace}/register/action")),
+            Self::Provider { .. } => "Microsoft.Resources/subscriptions/providers",
             Self::Credentials(_) | Self::Credential(..) => {
                 "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials"
             }

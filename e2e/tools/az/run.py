@@ -93,6 +93,7 @@ def filled_in(script, principal):
     script = re.sub(r"^([A-Z_]+)=\.\.\.", lambda match: f"{match[1]}={values[match[1]]}", script, flags=re.MULTILINE)
     script = script.replace("--resource-group ... --name ...", "--resource-group platform --name shop")
     script = script.replace("--assignee-object-id ...", f"--assignee-object-id {GROUP_OF_PEOPLE}")
+    script = re.sub(r"(--subscription) ID\b", rf"\1 {SUBSCRIPTION}", script)
     script = re.sub(r"(az role assignment delete --ids) ID\b", rf"\1 {ROLE}", script)
     words = {
         "GROUP": "platform",
@@ -208,12 +209,16 @@ def try_all(options, simulator, environment, log):
     for block in documents.blocks(ROOT):
         simulator.ask("PATCH", "/_sim/config", {"listLagMs": 0})
         simulator.ask("PUT", "/_sim/snapshot", world)
+        state = "unregistered" if "az provider register" in block.script else None
+        simulator.ask("PATCH", "/_sim/config", {"subscriptionStates": {SUBSCRIPTION: state}})
         simulator.ask("DELETE", "/_sim/requests")
         simulator.ask("PATCH", "/_sim/config", {"listLagMs": int(LIST_LAG * 1000)})
         log.write_text("", encoding="utf-8")
         done = shell(SETTINGS + filled_in(block.script, principal), environment)
         entries = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
         faults = [fault for entry in entries for fault in faults_of(entry)] + list(changes_of(simulator))
+        if SUBSCRIPTION in simulator.ask("GET", "/_sim/config")["subscriptionStates"]:
+            faults.append("left the provider unregistered")
         if done.returncode != 0 and not faults:
             faults.append(done.stderr.strip())
         if len(entries) < block.commands():

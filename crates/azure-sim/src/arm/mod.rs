@@ -9,6 +9,7 @@ pub(crate) mod headers;
 mod identities;
 mod locks;
 mod paging;
+mod providers;
 mod resources;
 mod role_assignments;
 mod subscriptions;
@@ -65,6 +66,14 @@ async fn admitted(cloud: &Cloud, applicant: Applicant<'_>, remaining: &mut Vec<(
     })?;
     if !config.latency.is_zero() {
         tokio::time::sleep(config.latency).await;
+    }
+    if let Target::Registration {
+        subscription,
+        namespace,
+    } = target
+        && incoming.method == Method::POST
+    {
+        return providers::register(cloud, subscription, namespace);
     }
     let dispatch = |state: &mut State, now| {
         let call = Call {
@@ -127,12 +136,16 @@ impl Call<'_> {
         }
     }
 
-    /// What Azure Resource Manager knows of every resource: subscriptions, lists, tags and locks.
+    /// What Azure Resource Manager knows of every resource: subscriptions, providers, lists, tags and locks.
     fn dispatch_common(&self, state: &mut State, target: &Target) -> Outcome<Answer> {
         let method = &self.incoming.method;
         match target {
             Target::Subscriptions if *method == Method::GET => subscriptions::list(self, state),
             Target::Subscription(id) if *method == Method::GET => Ok(subscriptions::get(self, id)),
+            Target::Provider {
+                subscription,
+                namespace,
+            } if *method == Method::GET => providers::get(self.config, subscription, namespace),
             Target::Resources(subscription) if *method == Method::GET => resources::list(self, state, subscription),
             Target::Tags { scope } => match *method {
                 Method::GET => tags_of::get(state, scope),

@@ -72,6 +72,32 @@ const AUTHORIZATION: [&str; 10] = [
     "2022-05-01-preview",
 ];
 
+const OF_MANAGED_IDENTITY: [(&str, &[&str]); 2] = [
+    ("userAssignedIdentities", &IDENTITIES),
+    ("userAssignedIdentities/federatedIdentityCredentials", &CREDENTIALS),
+];
+const OF_AUTHORIZATION: [(&str, &[&str]); 3] = [
+    ("roleAssignments", &AUTHORIZATION),
+    ("roleDefinitions", &AUTHORIZATION),
+    ("locks", &LOCKS),
+];
+const OF_RESOURCES: [(&str, &[&str]); 4] = [
+    ("subscriptions", &RESOURCES),
+    ("subscriptions/providers", &RESOURCES),
+    ("resourceGroups", &RESOURCES),
+    ("tags", &RESOURCES),
+];
+
+/// The resource types of a provider, with their api-versions.
+pub(super) fn of_provider(namespace: &str) -> &'static [(&'static str, &'static [&'static str])] {
+    match namespace {
+        "Microsoft.ManagedIdentity" => &OF_MANAGED_IDENTITY,
+        "Microsoft.Authorization" => &OF_AUTHORIZATION,
+        "Microsoft.Resources" => &OF_RESOURCES,
+        _ => &[],
+    }
+}
+
 /// The api-version of the call, which must be one of its resource type.
 pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a str> {
     let version = incoming
@@ -88,6 +114,8 @@ pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a 
         | Target::Groups(_)
         | Target::Group { .. }
         | Target::Operation { .. }
+        | Target::Provider { .. }
+        | Target::Registration { .. }
         | Target::Tags { .. } => ("", &RESOURCES),
         Target::Locks { .. } | Target::Lock { .. } => ("Microsoft.Authorization/locks", &LOCKS),
         Target::Identities { .. } | Target::Identity(_) | Target::IdentityAction(..) => {

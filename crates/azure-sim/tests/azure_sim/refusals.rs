@@ -130,6 +130,56 @@ async fn a_provider_that_is_not_registered_refuses_writes_of_its_own_resources()
 }
 
 #[tokio::test]
+async fn a_provider_that_somebody_registers_takes_writes_again() {
+    let (cloud, _) = cloud().await;
+    set(&cloud, SubscriptionState::Unregistered);
+    let provider =
+        |namespace: &str| format!("/subscriptions/{SUBSCRIPTION}/providers/{namespace}?api-version=2022-12-01");
+    let register = async |namespace: &str| {
+        let path = provider(&format!("{namespace}/register"));
+        cloud.send("POST", &path, None).await
+    };
+    let state = async || {
+        let answer = cloud.get(&provider("microsoft.managedidentity")).await;
+        answer.expect_status(200).body["registrationState"].clone()
+    };
+    assert_eq!(state().await, "NotRegistered");
+    let other = register("Microsoft.Authorization").await.expect_status(200);
+    assert_eq!(other.body["registrationState"], "Registered");
+    register("Microsoft.Typo")
+        .await
+        .expect_error(404, "InvalidResourceNamespace");
+    assert_eq!(state().await, "NotRegistered");
+
+    let answer = register("Microsoft.ManagedIdentity").await.expect_status(200);
+    let id = format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.ManagedIdentity");
+    assert_eq!(answer.body["id"], id);
+    assert_eq!(answer.body["registrationState"], "Registering");
+    assert_eq!(
+        answer.body["resourceTypes"][0]["resourceType"],
+        "userAssignedIdentities"
+    );
+    assert_eq!(state().await, "Registered");
+    cloud.put_identity("new").await.expect_status(201);
+    let again = register("Microsoft.ManagedIdentity").await.expect_status(200);
+    assert_eq!(again.body["registrationState"], "Registered");
+}
+
+#[tokio::test]
+async fn who_may_not_write_in_a_disabled_subscription_may_not_register_there() {
+    let (cloud, _) = cloud().await;
+    set(&cloud, SubscriptionState::Disabled);
+    let path =
+        format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.ManagedIdentity/register?api-version=2022-12-01");
+    let answer = cloud.send("POST", &path, None).await;
+    answer.expect_error(409, "ReadOnlyDisabledSubscription");
+    cloud
+        .put_identity("new")
+        .await
+        .expect_error(409, "ReadOnlyDisabledSubscription");
+}
+
+#[tokio::test]
 async fn a_disabled_subscription_lets_read_and_delete_alone() {
     let (cloud, grant) = cloud().await;
     set(&cloud, SubscriptionState::Disabled);
