@@ -69,6 +69,8 @@ pub struct Config {
     pub static_tokens: BTreeMap<String, Uuid>,
     /// Audiences with which ARM accepts a token, besides those of the public and the sovereign clouds.
     pub arm_audiences: Vec<String>,
+    /// The applications of the tenant for which there are tokens, by their id URIs, besides Microsoft's own.
+    pub resources: Vec<String>,
     /// How long an access token is valid.
     #[serde(rename = "tokenLifetimeMs", with = "millis")]
     pub token_lifetime: Duration,
@@ -115,6 +117,12 @@ pub struct Limits {
     pub writes: Budget,
     /// Deletes, for each principal and subscription.
     pub deletes: Budget,
+    /// Reads of all principals of a subscription together.
+    pub shared_reads: Budget,
+    /// Writes of all principals of a subscription together.
+    pub shared_writes: Budget,
+    /// Deletes of all principals of a subscription together.
+    pub shared_deletes: Budget,
     /// Identities created in a window, for each subscription and region.
     pub creations_in_subscription: Quota,
     /// Identities created in a window, for each tenant and region.
@@ -196,6 +204,7 @@ impl Default for Config {
             authorization: false,
             static_tokens: BTreeMap::new(),
             arm_audiences: Vec::new(),
+            resources: Vec::new(),
             token_lifetime: Duration::from_hours(24),
             regions_without_credentials: Vec::new(),
             seed: None,
@@ -241,6 +250,21 @@ impl Default for Limits {
             deletes: Budget {
                 capacity: 200,
                 per_second: 10.0,
+            },
+            // Recorded in November 2025; before, and in the documentation, fifteen times those of one principal. How fast they
+            // refill is not recorded.
+            shared_reads: Budget {
+                capacity: 16_500,
+                per_second: 375.0,
+            },
+            shared_writes: Budget {
+                capacity: 12_000,
+                per_second: 150.0,
+            },
+            // No deletion was recorded.
+            shared_deletes: Budget {
+                capacity: 12_000,
+                per_second: 150.0,
             },
             creations_in_subscription: Quota { count: 80, window },
             creations_in_tenant: Quota { count: 400, window },

@@ -72,6 +72,14 @@ impl CallKind {
             Self::Deletes => limits.deletes,
         }
     }
+
+    fn shared_budget(self, limits: &Limits) -> Budget {
+        match self {
+            Self::Reads => limits.shared_reads,
+            Self::Writes => limits.shared_writes,
+            Self::Deletes => limits.shared_deletes,
+        }
+    }
 }
 
 // === impl Throttle ===
@@ -89,7 +97,7 @@ impl Throttle {
         self.take(&key, kind.budget(limits), now)
     }
 
-    /// Draws one call on the budget that all principals of the subscription share: fifteen times that of one.
+    /// Draws one call on the budget that all principals of the subscription share.
     /// <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>
     pub(crate) fn draw_global(
         &mut self,
@@ -98,16 +106,15 @@ impl Throttle {
         subscription: &str,
         now: Timestamp,
     ) -> Result<u64, Exhausted> {
-        let Budget { capacity, per_second } = kind.budget(limits);
-        let shared = Budget {
-            capacity: capacity.saturating_mul(15),
-            per_second: per_second * 15.0,
-        };
-        self.take(
-            &format!("arm {} {}", kind.name(), subscription.to_lowercase()),
-            shared,
-            now,
-        )
+        let key = format!("arm {} {}", kind.name(), subscription.to_lowercase());
+        self.take(&key, kind.shared_budget(limits), now)
+    }
+
+    /// Draws one call on ARM's budget of the principal in the tenant; says how many whole calls are left. How Azure refuses one
+    /// too many is not known: none is refused.
+    pub(crate) fn draw_tenant(&mut self, limits: &Limits, kind: CallKind, principal: &str, now: Timestamp) -> u64 {
+        let key = format!("arm {} {principal} tenant", kind.name());
+        self.take(&key, kind.budget(limits), now).unwrap_or_default()
     }
 
     /// Draws one call on the managed-identity provider's rates, when they are enforced: on each circle, or on none.

@@ -266,6 +266,22 @@ impl Target {
         }
     }
 
+    /// Whether a resource provider answers, and not Azure Resource Manager itself.
+    pub(crate) fn has_provider(&self) -> bool {
+        matches!(
+            self,
+            Self::Identities { .. }
+                | Self::Identity(_)
+                | Self::IdentityAction(..)
+                | Self::Credentials(_)
+                | Self::Credential(..)
+                | Self::RoleAssignments { .. }
+                | Self::RoleAssignment { .. }
+                | Self::RoleDefinitions { .. }
+                | Self::RoleDefinition { .. }
+        )
+    }
+
     /// The identity that a write of a federated credential changes.
     pub(crate) fn credential_owner(&self) -> Option<&IdentityId> {
         match self {

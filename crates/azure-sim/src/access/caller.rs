@@ -100,7 +100,8 @@ fn bearer(header: &str) -> Option<&str> {
         .filter(|token| !token.is_empty())
 }
 
-fn is_arm_audience(config: &Config, audience: &str) -> bool {
+/// Whether Azure Resource Manager accepts a token for this.
+pub(crate) fn is_arm_audience(config: &Config, audience: &str) -> bool {
     let plain = |audience: &str| audience.trim_end_matches('/').to_lowercase();
     ARM_AUDIENCES.contains(&plain(audience).as_str())
         || config.arm_audiences.iter().any(|other| plain(other) == plain(audience))

@@ -88,10 +88,17 @@ pub(super) fn throttle(state: &mut State, applicant: Applicant<'_>, now: Timesta
         config,
         caller,
     } = applicant;
-    let (Some(limits), Some(subscription)) = (&config.limits, target.subscription()) else {
+    let Some(limits) = &config.limits else {
         return Ok(Vec::new());
     };
     let kind = CallKind::of(&incoming.method, target);
+    let Some(subscription) = target.subscription() else {
+        let left = state
+            .throttle
+            .draw_tenant(limits, kind, &caller.principal, now)
+            .to_string();
+        return Ok(of_the_tenant(kind).map(|header| (header, left)).into_iter().collect());
+    };
     let refuse = |exhausted: Exhausted| {
         let (what, wait) = (kind.name().trim_end_matches('s'), exhausted.retry_after);
         let message = format!(
@@ -127,6 +134,12 @@ pub(super) const TOO_MANY: &str = "The request is throttled. Please retry later.
 pub(super) fn throttled(code: &str, message: impl Into<String>, exhausted: Exhausted) -> Answer {
     Answer::error(StatusCode::TOO_MANY_REQUESTS, code, message)
         .with_header("retry-after", exhausted.retry_after.to_string())
+}
+
+/// Deletions at the tenant are not told of.
+fn of_the_tenant(kind: CallKind) -> Option<String> {
+    let told = matches!(kind, CallKind::Reads | CallKind::Writes);
+    told.then(|| format!("x-ms-ratelimit-remaining-tenant-{}", kind.name()))
 }
 
 fn remaining(kind: CallKind, global: &str) -> String {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Outcome};
 use crate::arm::call::Call;
+use crate::arm::signed_link;
 use crate::arm::tags::{location, location_required, tags};
 use crate::clock::after;
 use crate::model::{ResourceGroup, group_key};
@@ -117,7 +118,10 @@ pub(super) fn operation(call: &Call<'_>, state: &State, subscription: &str, name
 fn accepted(call: &Call<'_>, subscription: &str, operation: &str) -> Answer {
     let path = format!("/subscriptions/{subscription}/operationresults/{operation}");
     Answer::empty(StatusCode::ACCEPTED)
-        .with_header("location", call.link(&path, &format!("api-version={}", call.version)))
+        .with_header(
+            "location",
+            call.link(&path, &signed_link::query(call.version, call.now)),
+        )
         .with_header("retry-after", RETRY_AFTER_SECONDS)
 }
 

@@ -35,3 +35,15 @@ pub(crate) fn complete(incoming: &Incoming, answer: Answer, now: Timestamp) -> A
         None => answer,
     }
 }
+
+/// Whether ARM itself gave the answer, and no resource provider.
+pub(super) fn is_by_gateway(answer: &Answer) -> bool {
+    let mut headers = answer.headers.iter();
+    headers.any(|(name, value)| name == "x-ms-failure-cause" && value == "gateway")
+}
+
+/// By what a resource provider finds the operation again: who asked, where, and an id. That it is there is known; its form is not
+/// documented, and nobody may rest on it.
+pub(super) fn operation_identifier(tenant: Uuid, principal: &str) -> String {
+    format!("tenantId={tenant},objectId={principal}/westeurope/{}", Uuid::new_v4())
+}

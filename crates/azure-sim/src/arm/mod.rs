@@ -12,12 +12,13 @@ mod paging;
 mod providers;
 mod resources;
 mod role_assignments;
+mod signed_link;
 mod subscriptions;
 mod tags;
 mod tags_of;
 mod versions;
 
-use http::Method;
+use http::{Method, StatusCode};
 
 use crate::access::caller::Caller;
 use crate::answer::{Answer, Outcome};
@@ -31,6 +32,7 @@ use call::{Applicant, Call};
 pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, target: &Target, caller: Outcome<Caller>) -> Answer {
     let config = cloud.settings();
     let mut remaining = Vec::new();
+    let operator = caller.as_ref().ok().map(|caller| caller.principal.clone());
     let answer = match caller {
         Ok(caller) => {
             let applicant = Applicant {
@@ -44,8 +46,18 @@ pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, target: &Target, c
         Err(refused) => Err(refused),
     };
     let mut answer = answer.unwrap_or_else(|refused| refused);
-    answer.headers.extend(remaining);
-    answer
+    let by_gateway = headers::is_by_gateway(&answer);
+    // What the gateway does not find says nothing of budgets.
+    if !(by_gateway && answer.status == StatusCode::NOT_FOUND) {
+        answer.headers.extend(remaining);
+    }
+    match operator {
+        Some(principal) if target.has_provider() && !by_gateway => {
+            let identifier = headers::operation_identifier(config.tenant_id, &principal);
+            answer.with_header("x-ms-operation-identifier", identifier)
+        }
+        _ => answer,
+    }
 }
 
 async fn admitted(cloud: &Cloud, applicant: Applicant<'_>, remaining: &mut Vec<(String, String)>) -> Outcome<Answer> {

@@ -7,6 +7,7 @@ pub(crate) mod errors;
 pub(crate) mod issuers;
 pub(crate) mod keys;
 mod matching;
+mod resources;
 mod tenant;
 mod token;
 
@@ -16,6 +17,7 @@ use crate::answer::Answer;
 use crate::cloud::Cloud;
 use crate::incoming::Incoming;
 use tenant::require_tenant;
+use token::Protocol;
 
 /// Answers a request to Entra. The path's segments are in lower case.
 pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, path: &[String]) -> Answer {
@@ -23,7 +25,11 @@ pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, path: &[String]) -
     let config = cloud.settings();
     let answer = match (&incoming.method, path.as_slice()) {
         (&Method::POST, [tenant, "oauth2", "v2.0", "token"]) => match require_tenant(&config, tenant) {
-            Ok(()) => token::issue(cloud, incoming).await,
+            Ok(()) => token::issue(cloud, incoming, Protocol::V2).await,
+            Err(error) => Err(error),
+        },
+        (&Method::POST, [tenant, "oauth2", "token"]) => match require_tenant(&config, tenant) {
+            Ok(()) => token::issue(cloud, incoming, Protocol::V1).await,
             Err(error) => Err(error),
         },
         (&Method::GET, [tenant, "v2.0", ".well-known", "openid-configuration"]) => {

@@ -58,6 +58,61 @@ async fn the_token_is_for_what_the_scope_asked_for() {
     entra.cloud.with_token(&token).get(GROUP).await.expect_status(401);
 }
 
+#[tokio::test]
+async fn there_is_no_token_for_what_is_not_in_the_tenant() {
+    let own = "api://orders".to_owned();
+    let config = Config {
+        resources: vec![own],
+        ..Config::default()
+    };
+    let (entra, orders) = trusting(config).await;
+    let (client, assertion) = (orders.property("clientId"), entra.cluster.token(SUBJECT));
+    let ask = async |scope: &'static str, assertion: &str| {
+        let mut form = form(&client, assertion);
+        form.insert("scope", scope);
+        entra.ask(&entra.tenant(), &pairs(&form)).await
+    };
+    for there in ["api://orders/.default", "https://vault.azure.net//.default"] {
+        ask(there, &assertion).await.access_token();
+    }
+    let refused = ask("api://nobody/.default", &assertion).await.expect_aadsts(500_011);
+    assert_eq!(
+        (refused.status.as_u16(), &refused.body["error"]),
+        (400, &json!("invalid_resource"))
+    );
+    assert_says(
+        &refused,
+        "The resource principal named api://nobody was not found in the tenant named",
+    );
+    let stranger = entra.cluster.token("system:serviceaccount:shop:carts");
+    let refused = ask("api://nobody/.default", &stranger).await;
+    refused.expect_aadsts(700_213);
+}
+
+#[tokio::test]
+async fn the_first_version_of_the_token_endpoint_is_asked_for_a_resource() {
+    let (entra, orders) = trusting(Config::default()).await;
+    let (client, assertion) = (orders.property("clientId"), entra.cluster.token(SUBJECT));
+    let path = format!("/{}/oauth2/token", entra.tenant());
+    let mut form = form(&client, &assertion);
+    entra.post(&path, &pairs(&form)).await.expect_aadsts(900_144);
+    form.remove("scope");
+    form.insert("resource", "https://management.azure.com/");
+    let answer = entra.post(&path, &pairs(&form)).await.expect_status(200);
+    assert_eq!(answer.body["resource"], "https://management.azure.com/");
+    for number in ["expires_in", "ext_expires_in", "expires_on", "not_before"] {
+        let text = answer.body[number].as_str().unwrap_or_default();
+        assert!(text.parse::<u64>().is_ok(), "{number}: {answer:#?}");
+    }
+    let token = answer.access_token();
+    assert_eq!(entra.verified(&token).await["aud"], "https://management.azure.com/");
+    entra.cloud.with_token(&token).get(GROUP).await.expect_status(200);
+    form.insert("resource", "api://nobody");
+    entra.post(&path, &pairs(&form)).await.expect_aadsts(500_011);
+    let elsewhere = format!("/{}/oauth2/token", uuid::Uuid::nil());
+    entra.post(&elsewhere, &pairs(&form)).await.expect_aadsts(90_002);
+}
+
 /// Each code of the table in which the operator's users look: how it comes about.
 #[tokio::test]
 async fn every_documented_code_comes_about_as_documented() {

@@ -5,7 +5,7 @@ use http::Request;
 use serde_json::json;
 use wio_azure_sim::Config;
 
-use crate::cloud::{Cloud, GROUP, identity};
+use crate::cloud::{Cloud, GROUP, TOKEN, identity};
 
 #[tokio::test]
 async fn an_identity_needs_its_resource_group() {
@@ -269,6 +269,47 @@ async fn every_answer_of_arm_can_be_traced() {
         other.header("x-ms-correlation-request-id").is_some(),
         "one is made up when the caller sends none"
     );
+}
+
+#[tokio::test]
+async fn an_answer_of_a_provider_names_the_operation_and_one_of_the_gateway_does_not() {
+    let cloud = Cloud::new(Config::default()).await;
+    let principal = Config::static_principal(TOKEN);
+    let tenant = Config::default().tenant_id;
+    let written = cloud.put_identity("ide").await.expect_status(201);
+    let identifier = written
+        .header("x-ms-operation-identifier")
+        .expect("a provider answered");
+    let who = format!("tenantId={tenant},objectId={principal}/");
+    assert!(identifier.starts_with(&who), "{identifier}");
+    let read = cloud.get(&identity("ide")).await.expect_status(200);
+    assert_ne!(read.header("x-ms-operation-identifier"), Some(identifier));
+    for by_arm in [cloud.get(GROUP).await, cloud.get(&identity("none")).await] {
+        assert_eq!(by_arm.header("x-ms-operation-identifier"), None, "{by_arm:#?}");
+    }
+}
+
+/// A client that cuts links, or keeps the first one, never sees the end of an operation.
+#[tokio::test]
+async fn each_look_at_a_deletion_gives_another_link_of_some_kilobytes() {
+    let cloud = Cloud::new(Config::default()).await;
+    let mut links = Vec::new();
+    let mut answer = cloud.delete(GROUP).await.expect_status(202);
+    for _ in 0..3 {
+        let link = answer.header("location").unwrap().to_owned();
+        assert!((3000..5000).contains(&link.len()), "{} characters", link.len());
+        let query = link.split_once('?').unwrap().1;
+        let names: Vec<&str> = query
+            .split('&')
+            .filter_map(|one| one.split_once('='))
+            .map(|one| one.0)
+            .collect();
+        assert_eq!(names, ["api-version", "t", "c", "s", "h"]);
+        let path = link.strip_prefix("https://management.azure.com").unwrap();
+        answer = cloud.send("GET", path, None).await.expect_status(202);
+        assert!(!links.contains(&link));
+        links.push(link);
+    }
 }
 
 #[tokio::test(start_paused = true)]

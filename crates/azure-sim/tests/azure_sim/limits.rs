@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use wio_azure_sim::{Budget, Config, Limits, ProviderLimits, Quota};
 
-use crate::cloud::{Answer, Cloud, GROUP, identity};
+use crate::cloud::{Answer, Cloud, GROUP, credential, identity};
 
 /// Budgets small enough to be spent in a test, with the rates of Azure.
 fn small() -> Config {
@@ -56,8 +56,45 @@ async fn azures_own_budgets_are_the_default() {
 async fn both_families_of_headers_say_what_is_left() {
     let cloud = Cloud::new(Config::default()).await;
     let read = cloud.get(GROUP).await.expect_status(200);
-    let remaining = read.number("x-ms-ratelimit-remaining-subscription-reads");
-    assert!(read.number("x-ms-ratelimit-remaining-subscription-global-reads") >= remaining);
+    assert_eq!(read.number("x-ms-ratelimit-remaining-subscription-reads"), 249);
+    assert_eq!(
+        read.number("x-ms-ratelimit-remaining-subscription-global-reads"),
+        16_499
+    );
+    let written = cloud.put_identity("ide").await.expect_status(201);
+    assert_eq!(
+        written.number("x-ms-ratelimit-remaining-subscription-global-writes"),
+        11_998,
+        "the group was the first"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_gateway_does_not_find_says_nothing_of_budgets() {
+    let cloud = Cloud::new(Config::default()).await;
+    let said = |answer: &Answer| {
+        let mut names = answer.headers.keys();
+        names.any(|name| name.as_str().starts_with("x-ms-ratelimit"))
+    };
+    let absent = cloud.get(&identity("none")).await.expect_status(404);
+    assert_eq!(absent.header("x-ms-failure-cause"), Some("gateway"));
+    assert!(!said(&absent), "{absent:#?}");
+    cloud.put_identity("ide").await.expect_status(201);
+    let by_provider = cloud.get(&credential("ide", "none")).await.expect_status(404);
+    assert!(said(&by_provider), "{by_provider:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_of_the_tenant_says_what_is_left_there() {
+    let cloud = Cloud::new(Config::default()).await;
+    for left in [249, 248] {
+        let read = cloud
+            .get("/subscriptions?api-version=2022-12-01")
+            .await
+            .expect_status(200);
+        assert_eq!(read.number("x-ms-ratelimit-remaining-tenant-reads"), left);
+        assert_eq!(read.header("x-ms-ratelimit-remaining-subscription-reads"), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -137,10 +137,15 @@ impl Entra {
 
     /// Sends a form to a tenant's token endpoint.
     pub(crate) async fn ask(&self, tenant: &str, form: &[(&str, &str)]) -> Answer {
+        self.post(&format!("/{tenant}/oauth2/v2.0/token"), form).await
+    }
+
+    /// Sends a form.
+    pub(crate) async fn post(&self, path: &str, form: &[(&str, &str)]) -> Answer {
         let body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(form)
             .finish();
-        let request = Request::post(format!("/{tenant}/oauth2/v2.0/token"))
+        let request = Request::post(path)
             .header("host", "login.microsoftonline.com")
             .header("content-type", "application/x-www-form-urlencoded")
             .body(Bytes::from(body))
