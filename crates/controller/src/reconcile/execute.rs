@@ -235,16 +235,28 @@ pub(crate) async fn mark_end(azure: &Azure, mark: Option<EndMark>) -> Result<(),
     }
 }
 
-/// Takes away what is left of a dead binding, as far as it goes and as long as it is an orphan; returns what went wrong.
+/// What came of taking away what a dead binding left.
+pub(crate) struct Taken {
+    /// What was taken away.
+    pub(crate) steps: Vec<Revocation>,
+    /// What went wrong.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// Takes away what is left of a dead binding, as far as it goes and as long as it is an orphan.
 pub(crate) async fn take_away(
     clients: &Clients,
     removal: &Removal,
-    is_orphan: impl Fn(&Revocation) -> bool,
-) -> Vec<Fault> {
+    is_orphan: impl FnMut(&Revocation) -> bool,
+) -> Taken {
     let target = (&removal.revocable, &removal.namespace);
     let reason = "its binding is gone without having been deleted";
-    let steps = (removal.revocations.as_slice(), reason);
-    take_each(clients, target, steps, is_orphan, |_| ()).await.into_faults()
+    let planned = (removal.revocations.as_slice(), reason);
+    let mut steps = Vec::new();
+    let taken = |step: &Revocation| steps.push(step.clone());
+    let obstacles = take_each(clients, target, planned, is_orphan, taken).await;
+    let faults = obstacles.into_faults();
+    Taken { steps, faults }
 }
 
 async fn grant(

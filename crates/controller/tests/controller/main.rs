@@ -23,6 +23,7 @@ mod existing;
 mod health;
 mod issuer;
 mod kubernetes_faults;
+mod log;
 mod orphans;
 mod overtaken;
 mod ownership;

@@ -10,6 +10,7 @@ use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::health::get;
+use crate::log::Log;
 use crate::world::*;
 
 /// One sweep at its latest, and before two at their earliest.
@@ -131,6 +132,52 @@ async fn a_successor_of_the_same_name_keeps_everything() {
         })
         .await;
     }
+}
+
+/// It was told that all three had gone, and counted as nothing left.
+#[tokio::test(start_paused = true)]
+async fn only_what_was_taken_is_told_when_a_successor_comes_in_the_midst_of_it() {
+    let log = Log::begin();
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        let bound = |name: &str, accounts: &[&str]| {
+            let built = binding(NAMESPACE, name).existing(&id);
+            accounts.iter().fold(built, |built, name| built.service_account(name))
+        };
+        world.create(bound("orders", &["a", "b", "c"]));
+        world.ready("orders").await;
+        let names = |world: &World| -> Vec<String> {
+            let credentials = world.identity().credentials;
+            credentials.into_iter().map(|one| one.name).collect()
+        };
+        let all = names(world);
+        force(world, "orders").await;
+        let slow = Fault::on("DELETE").kind(ResourceKind::Credential);
+        world
+            .azure
+            .inject(slow.execute().delay(Duration::from_secs(30)).times(1));
+        world.until("the first is gone", |world| trust(world) == 2).await;
+        let left = names(world);
+        let subject = &world.identity().credentials[0].subject;
+        let kept = subject
+            .as_ref()
+            .and_then(|it| it.rsplit(':').next())
+            .unwrap()
+            .to_owned();
+        world.create(bound("web", &[&kept]));
+        world.ready("web").await;
+        sleep(Duration::from_mins(1)).await;
+
+        assert_eq!((all.len(), names(world)), (3, left.clone()));
+        let told = log.lines("without having been deleted is taken away");
+        assert!(told.len() == 1 && told[0].contains("steps=1"), "{told:#?}");
+        assert_eq!(counts(world, "seen").await, "1");
+        world.until("the rest goes too", |world| trust(world) == 1).await;
+        assert_eq!(names(world), left[..1]);
+        sleep(ONE_SWEEP).await;
+        assert_eq!(counts(world, "seen").await, "0");
+    })
+    .await;
 }
 
 /// Otherwise whoever may take a finalizer off keeps an identity that a policy takes away, by a binding of the same name.

@@ -16,7 +16,7 @@ pub(super) enum Removed {
     All,
     /// The identity stays, because others use it.
     Kept,
-    /// Something went wrong: the next sweep tries again.
+    /// Something is left, because something went wrong or changed meanwhile: the next sweep tries again.
     NotYet,
 }
 
@@ -31,17 +31,31 @@ pub(super) async fn remove(ctx: &Context, orphan: &Orphan, memory: &mut Memory) 
         return Removed::All;
     };
     // Who takes it up meanwhile keeps what it has.
-    let is_orphan = |step: &_| plan(ctx, orphan, &observed).is_some_and(|now| now.revocations.contains(step));
+    let planned = || plan(ctx, orphan, &observed).map_or_else(Vec::new, |now| now.revocations);
+    let mut overtaken = false;
+    let is_orphan = |step: &_| {
+        overtaken = !planned().contains(step);
+        !overtaken
+    };
     let span = info_span!("orphan", binding = orphan.binding);
-    let faults = take_away(&ctx.clients, &removal, is_orphan).instrument(span).await;
+    let taken = take_away(&ctx.clients, &removal, is_orphan).instrument(span).await;
     if !removal.revocations.is_empty() {
         wake_heirs(ctx, orphan);
     }
-    if let Some(fault) = faults.first() {
+    if !taken.steps.is_empty() {
+        tell_removed(orphan, taken.steps.len());
+    }
+    if overtaken {
+        tell_overtaken(orphan);
+        // What is left is to be seen anew, for an interval.
+        memory.forget(orphan);
+    }
+    if let Some(fault) = taken.faults.first() {
         return failed(orphan, fault);
     }
-    if !removal.revocations.is_empty() {
-        tell_removed(orphan, removal.revocations.len());
+    if overtaken {
+        let nothing_left = planned().iter().all(|step| taken.steps.contains(step));
+        return if nothing_left { Removed::All } else { Removed::NotYet };
     }
     match removal.blocked.first() {
         None => {
@@ -60,6 +74,11 @@ pub(super) async fn remove(ctx: &Context, orphan: &Orphan, memory: &mut Memory) 
 fn tell_removed(orphan: &Orphan, steps: usize) {
     let (identity, binding) = (&orphan.identity, &orphan.binding);
     tracing::info!(%identity, binding, steps, "what a binding had that is gone without having been deleted is taken away");
+}
+
+fn tell_overtaken(orphan: &Orphan) {
+    let (identity, binding) = (&orphan.identity, &orphan.binding);
+    tracing::info!(%identity, binding, "what a binding left that is gone is not taken away further: something changed meanwhile, and the next look says what is still to go");
 }
 
 fn tell_kept(orphan: &Orphan, blocked: &Blocked) {
