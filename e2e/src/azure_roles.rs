@@ -66,6 +66,30 @@ pub fn granted() -> Result<Vec<Granted>> {
     granted.collect()
 }
 
+/// Whether it is a list of the identities of a resource group in which the operator was given nothing to do with identities.
+#[must_use]
+pub fn is_list_elsewhere(granted: &[Granted], path: &str, action: &str) -> bool {
+    const PROVIDER: &str = "Microsoft.ManagedIdentity";
+    let lower = path.to_lowercase();
+    let segments: Vec<&str> = lower.split('/').skip(1).collect();
+    let lists = matches!(
+        segments.as_slice(),
+        [
+            "subscriptions",
+            _,
+            "resourcegroups",
+            _,
+            "providers",
+            "microsoft.managedidentity",
+            "userassignedidentities"
+        ]
+    );
+    let of_identities = |one: &&Granted| one.role.actions.iter().any(|action| action.starts_with(PROVIDER));
+    lists
+        && action == format!("{PROVIDER}/userAssignedIdentities/read")
+        && !granted.iter().filter(of_identities).any(|one| one.reaches(path))
+}
+
 /// The names of all files of roles, so that none is forgotten.
 pub fn files() -> Result<Vec<String>> {
     let folder = folder();
@@ -158,6 +182,27 @@ mod tests {
         assert!(platform.reaches(&format!("{}/providers/a", group_id(PLATFORM_GROUP))));
         assert!(!platform.reaches(&format!("{}-2", group_id(PLATFORM_GROUP))));
         assert!(!platform.reaches(&subscription()));
+    }
+
+    #[test]
+    fn only_a_list_of_a_group_without_a_role_is_one_elsewhere() {
+        const READ: &str = "Microsoft.ManagedIdentity/userAssignedIdentities/read";
+        let granted = granted().unwrap();
+        let identities = "providers/Microsoft.ManagedIdentity/userAssignedIdentities";
+        let of_group = |name: &str| format!("{}/{identities}", group_id(name));
+        let elsewhere = |path: &str, action: &str| is_list_elsewhere(&granted, path, action);
+        assert!(elsewhere(&of_group("team"), READ));
+        assert!(elsewhere(&of_group("team").to_lowercase(), READ));
+        for ours in [RESOURCE_GROUP, PLATFORM_GROUP, RESTRICTED_GROUP, OTHER_GROUP] {
+            assert!(!elsewhere(&of_group(ours), READ), "{ours}");
+        }
+        let whole = format!("{}/{identities}", subscription());
+        let one = format!("{}/orders", of_group("team"));
+        let credentials = format!("{one}/federatedIdentityCredentials");
+        for other in [whole, one, credentials] {
+            assert!(!elsewhere(&other, READ), "{other}");
+        }
+        assert!(!elsewhere(&of_group("team"), &READ.replace("read", "write")));
     }
 
     #[test]
