@@ -61,6 +61,17 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
     pub role_assignments: Vec<RoleAssignmentStatus>,
 
+    /// The object ids of service principals that the identity had before it was created anew, as long as role assignments of this binding
+    /// may be left of them: Azure leaves those behind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub former_principal_ids: Vec<String>,
+
+    /// Whether something may have been written to Azure for this binding: from before the first request that writes, unless all of them
+    /// were refused. As long as it is absent, a deletion asks nothing of Azure.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub written: bool,
+
     /// The subscriptions and management groups in which the operator assigned roles for this binding or was about to: where it
     /// looks for what is to be taken away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -88,6 +99,8 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
             federated_credential_usage: fields.take("federatedCredentialUsage"),
             service_accounts: fields.take("serviceAccounts"),
             role_assignments: fields.take("roleAssignments"),
+            former_principal_ids: fields.take("formerPrincipalIds"),
+            written: fields.take("written"),
             role_assignment_scopes: fields.take("roleAssignmentScopes"),
             unreadable: fields.into_what_stands(),
         })

@@ -7,6 +7,7 @@ use azure_core::http::headers::HeaderName;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::fault::{AzureAnswer, AzureCause};
 
 use crate::budgets::Budgets;
@@ -81,6 +82,17 @@ impl Answer {
     /// The body of a success, parsed.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, AzureCause> {
         serde_json::from_slice(&self.body).map_err(|error| AzureCause::Malformed(error.to_string()))
+    }
+}
+
+/// What a request to delete something of this kind found.
+pub(crate) fn deletion(kind: Kind, answered: Result<Answer, AzureCause>) -> Result<Deletion, AzureCause> {
+    const NO_CONTENT: u16 = 204;
+    match answered {
+        Ok(answer) if answer.status == NO_CONTENT => Ok(Deletion::NotThere),
+        Ok(_) => Ok(Deletion::SeenGoing),
+        Err(cause) if Absence::proven(kind, &cause).is_some() => Ok(Deletion::NotThere),
+        Err(cause) => Err(cause),
     }
 }
 

@@ -28,6 +28,7 @@ use crate::reconcile::context::{Api, Books, Clients, Context};
 use crate::reconcile::crd_guard::CrdGuard;
 use crate::reconcile::knowledge::Slots;
 use crate::reconcile::lanes::Lanes;
+use crate::reconcile::writes::SentWrites;
 use crate::reconcile::{dereference, reconcile};
 use crate::runtime::events::Events;
 use crate::runtime::health::{self, Check, Readiness, SignIn};
@@ -165,6 +166,7 @@ fn wire(
         clients,
         books: Books {
             slots: Slots::new(settings.drift_interval),
+            writes: SentWrites::new(),
             lanes: Lanes::new(settings.concurrency, wake.clone()),
             wake,
             metrics,

@@ -21,6 +21,15 @@ pub struct Absence {
     code: &'static str,
 }
 
+/// What a request to delete something found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deletion {
+    /// It was there, and is gone by this request.
+    SeenGoing,
+    /// It was not there. Right after a write that is no proof: it may not be known everywhere yet, or still be on its way.
+    NotThere,
+}
+
 impl Kind {
     /// The codes that mean that a thing of this kind, or what it would be in, does not exist. All come with 404. Every other code
     /// says nothing about the thing: `InvalidResourceType` is about an api-version that a cloud lacks, `SubscriptionNotFound` about what

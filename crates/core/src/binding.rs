@@ -10,7 +10,7 @@ use crate::owner::Owner;
 use crate::policy::Seniority;
 use crate::recorded::Recorded;
 use crate::sharing::Claims;
-use crate::spec::{self, InvalidField, Spec, TokenExpiration};
+use crate::spec::{self, IdentityRef, InvalidField, Spec, TokenExpiration};
 
 /// A binding as the cache holds it, every part of it parsed as far as it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Binding {
     pub owner: Owner,
     /// What it asks for, or every field that cannot be used.
     pub spec: Result<Spec, Vec<InvalidField>>,
+    /// The identity that it means, as far as that parses: also of a spec that cannot be used.
+    pub identity: Option<IdentityRef>,
     /// What it has, had or asks for, as far as that parses: also of a spec that cannot be used.
     pub claims: Claims,
     /// The lifetimes of tokens that it asks for, as far as they parse.
@@ -76,6 +78,7 @@ impl Binding {
         let despite_users = annotations.and_then(|all| all.get(keys::DELETE_DESPITE_USERS_ANNOTATION));
         Ok(Self {
             spec: spec::parse(&object.spec),
+            identity: spec::identity_meant(&object.spec.identity),
             claims: claims(object, &recorded),
             token_expirations: token_expirations(object),
             lifecycle: Lifecycle {

@@ -9,8 +9,8 @@ use crate::authorize::{Granted, NotPermitted, PermittedRole, Revocable};
 use crate::binding::Binding;
 use crate::config::OperatorConfig;
 use crate::names::{
-    Audience, CredentialName, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope, ServiceAccountName, Subject,
-    credential_name,
+    Audience, CredentialName, IdentityId, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope, ServiceAccountName,
+    Subject, credential_name,
 };
 use crate::observed::{ObservedRoleAssignment, Tags, tag};
 use crate::owner::{Owner, deletion_policy_tag};
@@ -18,6 +18,7 @@ use crate::recorded::RecordedIds;
 use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
+use crate::traces::Traces;
 
 /// The desired state of the world for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,6 +131,12 @@ pub struct DesiredRemoval {
     pub orphan_denied: Option<NotPermitted>,
     /// What it shares with other bindings.
     pub(crate) sharing: Sharing,
+    /// The service accounts that other bindings want, whatever those may have: none of them is deleted.
+    pub(crate) wanted_by_others: BTreeSet<ServiceAccountName>,
+    /// What may stand of it though no list shows it.
+    pub(crate) traces: Traces,
+    /// The same for another identity that it may have as well: its spec means another one than its status names.
+    pub(crate) elsewhere: Option<Box<Self>>,
 }
 
 /// The end of an identity, and of the service accounts that the operator created, when all trust through them is taken away.
@@ -173,6 +180,33 @@ impl Ending {
             Self::Stay => false,
             Self::Retain | Self::Delete | Self::DeleteDespiteUsers => true,
         }
+    }
+}
+
+// === impl DesiredRemoval ===
+
+impl DesiredRemoval {
+    /// Whether an identity with these tags is to be deleted: it is exactly this binding's, and not to stay.
+    #[must_use]
+    pub fn deletes_identity_with(&self, tags: &Tags) -> bool {
+        self.managed && self.ending.deletes_identity() && self.owner.owns_exactly(tags)
+    }
+
+    /// What is to be taken away from another identity when nothing is left on this one.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&Self> {
+        self.elsewhere.as_deref()
+    }
+
+    /// The removal from this identity, whichever of the two it is.
+    #[must_use]
+    pub fn from(self, identity: &IdentityId) -> Option<Self> {
+        if self.revocable.identity() == identity {
+            return Some(self);
+        }
+        self.elsewhere
+            .filter(|other| other.revocable.identity() == identity)
+            .map(|other| *other)
     }
 }
 

@@ -117,6 +117,42 @@ pub struct Blocked {
     pub message: String,
 }
 
+// === impl Fault ===
+
+impl Fault {
+    /// Whether a write to Azure that failed like this was certainly not carried out.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Azure(fault) => fault.cause.is_refusal(),
+            Self::Kubernetes(_) | Self::Blocked(_) => true,
+        }
+    }
+}
+
+// === impl AzureCause ===
+
+impl AzureCause {
+    /// Whether a write that failed like this was certainly not carried out: it was refused, or never left.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Answer(answer) => answer.is_refusal(),
+            Self::Credential(_) | Self::Refused(_) | Self::RoleAccessDenied { .. } | Self::RoleScopeNotFound(_) => true,
+            Self::Timeout | Self::Transport(_) | Self::Malformed(_) => false,
+        }
+    }
+}
+
+// === impl AzureAnswer ===
+
+impl AzureAnswer {
+    /// 408, and 499 of a proxy, say that somebody did not wait for the end.
+    const fn is_refusal(&self) -> bool {
+        matches!(self.status, 400..=407 | 409..=498)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

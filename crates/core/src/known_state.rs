@@ -19,7 +19,8 @@ pub fn from_status(desired: &DesiredBinding, binding: &Binding) -> Option<AzureS
     let recorded = &binding.recorded;
     let generation = Some(binding.lifecycle.generation);
     let current = recorded.progress.ready == generation && recorded.progress.observed_generation == generation;
-    if !current || !recorded.unreadable.is_empty() {
+    // What those had who are gone no status tells.
+    if !current || !recorded.unreadable.is_empty() || !recorded.former_principals.is_empty() {
         return None;
     }
     let issuer = recorded.issuer.as_ref()?;

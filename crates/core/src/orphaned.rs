@@ -4,6 +4,7 @@
 use wio_api::DeletionPolicy;
 
 use crate::desired::{DesiredRemoval, Ending};
+use crate::landing::{Confirmed, End};
 use crate::names::IdentityId;
 use crate::observed::{Tags, with_tags};
 use crate::owner::{Owner, deletion_policy_tag};
@@ -32,6 +33,12 @@ pub struct EndMark {
 // === impl Orphaned, impl DesiredRemoval, impl EndMark ===
 
 impl Orphaned {
+    /// All of it is to stay: the binding may go.
+    #[must_use]
+    pub const fn left(&self) -> Confirmed {
+        Confirmed::new(End::Left)
+    }
+
     /// The tags to write so that an identity with these says that it is to stay; none when it does, or is not this binding's.
     #[must_use]
     pub fn mark(&self, present: &Tags) -> Option<EndMark> {

@@ -1,11 +1,13 @@
 //! The outcome of a reconcile. A status can only be made from one.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use wio_api::Reason;
 
 use crate::desired::Desired;
 use crate::fault::{Blocked, Fault};
+use crate::landing::{Confirmed, End, Sight, Writes};
 use crate::observed::Observed;
 use crate::orphaned::EndMark;
 use crate::plan::{GrantStep, Plan, Revocation, plan};
@@ -34,6 +36,8 @@ pub struct Reconciled {
     observed: Observed,
     faults: Vec<Fault>,
     rest: Plan,
+    /// How long it takes until what was written has certainly arrived; none when nothing is waited for.
+    landing: Option<Duration>,
 }
 
 /// A problem that stands between a binding and being ready.
@@ -65,18 +69,40 @@ impl Outcome {
             Self::Held(blocked) => vec![Problem::of(&Fault::Blocked(blocked.clone()))],
             Self::Unobserved { desired, fault } => {
                 let denial = desired.as_deref().and_then(denial);
-                std::iter::once(Problem::of(fault)).chain(denial).collect()
+                let problem = match desired.as_deref() {
+                    Some(Desired::Gone(_)) if is_forbidden(fault) => Problem::of(fault).or_gone(),
+                    _ => Problem::of(fault),
+                };
+                std::iter::once(problem).chain(denial).collect()
             }
             Self::Reconciled(reconciled) => reconciled.problems(),
         }
     }
 
-    /// Whether a deletion is complete: nothing is left to take away and nothing went wrong.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
+    /// Confirms that a deletion is complete: nothing is left to take away, nothing went wrong, and nothing that was written can still
+    /// arrive.
+    ///
+    /// # Errors
+    /// The outcome, when it is not: with what is waited for, where that is all.
+    pub fn confirm(self, writes: Writes, sight: Sight) -> Result<Confirmed, Box<Self>> {
         match self {
-            Self::Reconciled(reconciled) => reconciled.is_gone(),
-            Self::Held(_) | Self::Unobserved { .. } => false,
+            Self::Reconciled(reconciled) if reconciled.is_gone() => match writes.until_landed(sight) {
+                None => Ok(Confirmed::new(End::Gone)),
+                left => Err(Box::new(Self::Reconciled(Box::new(Reconciled {
+                    landing: left,
+                    ..*reconciled
+                })))),
+            },
+            other => Err(Box::new(other)),
+        }
+    }
+
+    /// How long it takes until what was written has certainly arrived, when a deletion waits for that alone.
+    #[must_use]
+    pub const fn landing(&self) -> Option<Duration> {
+        match self {
+            Self::Reconciled(reconciled) => reconciled.landing,
+            Self::Held(_) | Self::Unobserved { .. } => None,
         }
     }
 
@@ -101,6 +127,7 @@ impl Reconciled {
             desired,
             observed,
             faults,
+            landing: None,
         }
     }
 
@@ -142,6 +169,7 @@ impl Reconciled {
         }
     }
 
+    /// Whether nothing is left to take away of a binding that is deleted, and nothing went wrong.
     fn is_gone(&self) -> bool {
         matches!(self.desired, Desired::Gone(_)) && self.problems().is_empty()
     }
@@ -169,8 +197,18 @@ impl Reconciled {
                 problems.push(another_look());
             }
         }
+        problems.extend(self.landing.map(|_| landing()));
         problems.extend(denial(&self.desired));
         problems
+    }
+}
+
+fn landing() -> Problem {
+    Problem {
+        disposition: Disposition::of(Reason::Deleting, None),
+        message: "nothing of it is left in Azure as far as can be seen; what was written a moment ago may still arrive there, so the \
+                  operator looks once more before it lets the binding go"
+            .to_owned(),
     }
 }
 
@@ -215,9 +253,27 @@ fn denial(desired: &Desired) -> Option<Problem> {
     })
 }
 
+/// Whether Azure said that the operator may not do what it asked.
+fn is_forbidden(fault: &Fault) -> bool {
+    matches!(fault, Fault::Azure(_)) && disposition(fault).reason() == Reason::AuthorizationFailed
+}
+
 // === impl Problem ===
 
 impl Problem {
+    /// The same about what is to be gone: a role that was given at a resource group goes with the group, and Azure answers then as
+    /// if the group stood and were forbidden.
+    fn or_gone(self) -> Self {
+        Self {
+            message: format!(
+                "{}. If its resource group was deleted, the operator's role there went with it: docs/runbook.md, section 7, tells the \
+                 way out",
+                self.message.trim_end_matches('.')
+            ),
+            ..self
+        }
+    }
+
     fn of(fault: &Fault) -> Self {
         let disposition = disposition(fault);
         let message = match (fault, facts(disposition.reason()).next_step) {

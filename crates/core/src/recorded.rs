@@ -37,6 +37,10 @@ pub struct Recorded {
     pub role_assignments: Vec<RecordedRoleAssignment>,
     /// Where roles were assigned or were about to be.
     pub role_assignment_scopes: BTreeSet<Scope>,
+    /// The principals that the identity had before, of which role assignments may be left.
+    pub former_principals: BTreeSet<PrincipalId>,
+    /// Whether something may have been written to Azure: a write was about to be sent, and was not certainly refused.
+    pub written: bool,
     /// The policies by which the binding has what it has.
     pub authorized_by: BTreeSet<PolicyName>,
     /// How the last pass ended.
@@ -142,18 +146,22 @@ mod field {
     pub(super) const SERVICE_ACCOUNTS: &str = "serviceAccounts";
     pub(super) const ROLE_ASSIGNMENTS: &str = "roleAssignments";
     pub(super) const SCOPES: &str = "roleAssignmentScopes";
+    pub(super) const FORMER_PRINCIPALS: &str = "formerPrincipalIds";
+    pub(super) const WRITTEN: &str = "written";
     pub(super) const AUTHORIZED_BY: &str = "authorizedBy";
     pub(super) const CONDITIONS: &str = "conditions";
     pub(super) const USAGE: &str = "federatedCredentialUsage";
     pub(super) const GENERATION: &str = "observedGeneration";
 
-    pub(super) const ALL: [&str; 10] = [
+    pub(super) const ALL: [&str; 12] = [
         IDENTITY,
         ISSUER,
         CREDENTIALS,
         SERVICE_ACCOUNTS,
         ROLE_ASSIGNMENTS,
         SCOPES,
+        FORMER_PRINCIPALS,
+        WRITTEN,
         AUTHORIZED_BY,
         CONDITIONS,
         USAGE,
@@ -190,6 +198,8 @@ impl From<&WorkloadIdentityBindingStatus> for Recorded {
             service_accounts: note.all(field::SERVICE_ACCOUNTS, &status.service_accounts, service_account),
             role_assignments: note.all(field::ROLE_ASSIGNMENTS, &status.role_assignments, role_assignment),
             role_assignment_scopes: note.all(field::SCOPES, &status.role_assignment_scopes, |scope| parsed(scope)),
+            former_principals: note.all(field::FORMER_PRINCIPALS, &status.former_principal_ids, |id| parsed(id)),
+            written: status.written,
             authorized_by: note.all(field::AUTHORIZED_BY, &status.authorized_by, |policy| parsed(policy)),
             progress: Progress::of(status),
             heeded: status.last_handled_reconcile_at.clone(),
@@ -218,6 +228,33 @@ impl Recorded {
         recorded.map(|recorded| recorded.ids)
     }
 
+    /// The principals that the binding's roles were given to, the last one first.
+    pub fn principals(&self) -> impl Iterator<Item = PrincipalId> {
+        let last = self.identity.iter().filter_map(|identity| identity.ids.principal);
+        last.chain(self.former_principals.iter().copied())
+    }
+
+    /// Whether nothing was ever written to Azure, nor was about to be: the status does not say so, and names nothing that only a write
+    /// can have made.
+    #[must_use]
+    pub fn nothing_was_written(&self) -> bool {
+        let only_seen = |identity: &RecordedIdentity| {
+            identity.origin == IdentityOrigin::Referenced || identity.ids == RecordedIds::default()
+        };
+        !self.written
+            && self.identity.as_ref().is_none_or(only_seen)
+            && self.credentials.is_empty()
+            && self.service_accounts.is_empty()
+            && !self.may_have_roles()
+            && self.unreadable.is_empty()
+    }
+
+    /// Whether role assignments may stand: some were seen, or announced.
+    #[must_use]
+    pub fn may_have_roles(&self) -> bool {
+        !self.role_assignments.is_empty() || !self.role_assignment_scopes.is_empty()
+    }
+
     /// Whether roles were given once: a condition speaks of them for as long as any is left.
     #[must_use]
     pub fn had_roles(&self) -> bool {
@@ -238,6 +275,12 @@ impl Recorded {
             &mut next.role_assignment_scopes,
             scope,
         );
+        let principal = |id: &String| parsed::<PrincipalId>(id);
+        keep(
+            &previous.former_principal_ids,
+            &mut next.former_principal_ids,
+            principal,
+        );
     }
 
     /// Writes what was observed into a status; the conditions stay as they are, and so does the generation.
@@ -252,6 +295,8 @@ impl Recorded {
         status.service_accounts = self.service_accounts.iter().map(service_account_status).collect();
         status.role_assignments = self.role_assignments.iter().map(role_assignment_status).collect();
         status.role_assignment_scopes = self.role_assignment_scopes.iter().map(ToString::to_string).collect();
+        status.former_principal_ids = self.former_principals.iter().map(ToString::to_string).collect();
+        status.written = self.written;
         status.authorized_by = self.authorized_by.iter().map(ToString::to_string).collect();
         status.last_handled_reconcile_at.clone_from(&self.heeded);
         if let Some(issuer) = &self.issuer {

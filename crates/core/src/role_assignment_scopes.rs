@@ -28,13 +28,12 @@ pub enum Last {
     Yes,
 }
 
-/// Whose role assignments are to be looked at: the identity's principal, and the one that was recorded when the
-/// identity was created anew since, or is gone. What that one had would be left behind.
+/// Whose role assignments are to be looked at: the identity's principal, and those that were recorded when the
+/// identity was created anew since, or is gone. What they had would be left behind.
 #[must_use]
 pub fn principals(now: Option<PrincipalId>, recorded: &Recorded) -> Vec<PrincipalId> {
-    let before = recorded.identity.as_ref().and_then(|identity| identity.ids.principal);
     now.into_iter()
-        .chain(before.filter(|before| now != Some(*before)))
+        .chain(recorded.principals().filter(|before| now != Some(*before)))
         .collect()
 }
 
@@ -65,10 +64,7 @@ pub fn to_read(identity: &IdentityId, binding: &Binding, last: Last) -> BTreeMap
 #[must_use]
 pub fn recorded_at(place: &Scope, binding: &Binding) -> Vec<ObservedRoleAssignment> {
     let recorded = &binding.recorded;
-    let Some(principal) = recorded.identity.as_ref().and_then(|identity| identity.ids.principal) else {
-        return Vec::new();
-    };
-    let as_observed = |one: &RecordedRoleAssignment| ObservedRoleAssignment {
+    let as_observed = |one: &RecordedRoleAssignment, principal| ObservedRoleAssignment {
         name: one.name,
         scope: one.scope.to_string(),
         definition: one.definition,
@@ -79,7 +75,7 @@ pub fn recorded_at(place: &Scope, binding: &Binding) -> Vec<ObservedRoleAssignme
         .iter()
         .filter(|one| one.scope.root() == *place);
     there
-        .map(as_observed)
+        .flat_map(|one| recorded.principals().map(move |principal| as_observed(one, principal)))
         .filter(|one| binding.owner.owns_assignment(one))
         .collect()
 }

@@ -1,6 +1,7 @@
 //! The verdict: the one decision about a binding, and, by the same function, about each binding that shares with it.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use wio_api::{DeletionPolicy, IdentityOrigin, Reason};
 
@@ -12,13 +13,15 @@ use crate::case::{Candidate, Case};
 use crate::cluster::{Belief, Cluster};
 use crate::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, Ending};
 use crate::fault::Blocked;
-use crate::names::{IdentityId, Namespace};
+use crate::landing::{Confirmed, End};
+use crate::names::{IdentityId, Namespace, ServiceAccountName};
 use crate::orphaned::Orphaned;
 use crate::policy::Seniority;
 use crate::recorded::{Recorded, RecordedCredential, RecordedIdentity};
 use crate::rules::Rules;
 use crate::sharing::{Claim, Sharer, Sharing};
 use crate::spec::{IdentityRef, InvalidField, Spec};
+use crate::traces::Traces;
 
 /// The verdict: what is to become of a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +31,7 @@ pub enum Verdict {
     /// It is deleted, and its trust stays.
     Orphan(Box<Orphaned>),
     /// It is deleted, and nothing was ever made for it, or nothing of it is left: the deletion may end.
-    Release,
+    Release(Confirmed),
     /// Nothing is given and nothing is taken away, for this reason.
     Hold(Blocked),
 }
@@ -64,9 +67,9 @@ pub fn verdict(case: &Case) -> Verdict {
             Verdict::Pursue(Box::new(Desired::Bound(desired)))
         }
         Standing::Recorded(blocked) => Verdict::Hold(blocked),
-        Standing::Denied(why) => match removal(case).filter(|_| binding.may_have_something()) {
+        Standing::Denied(why) => match removal(case).filter(|_| may_stand(binding)) {
             Some(removal) => Verdict::Pursue(Box::new(Desired::Denied(DesiredDenial::new(removal, why)))),
-            // It never had our finalizer, which comes before everything else: there is nothing to take away.
+            // There is nothing to take away, and nothing is read that it may not have.
             None => Verdict::Hold(Blocked {
                 reason: Reason::NotPermitted,
                 message: why.to_string(),
@@ -79,9 +82,12 @@ pub fn verdict(case: &Case) -> Verdict {
 fn deletion(case: &Case) -> Verdict {
     let binding = &case.candidate.binding;
     let ours = binding.lifecycle.finalizer == Finalizer::Set || binding.lost_finalizer();
-    // Without an identity that it could have had, nothing was ever written for it.
-    let Some(removal) = removal(case).filter(|_| ours) else {
-        return Verdict::Release;
+    // Also where Azure refuses every request: what was never sent needs no word of it.
+    if !ours || !may_stand(binding) {
+        return Verdict::Release(Confirmed::new(End::NeverBegun));
+    }
+    let Some(removal) = removal(case) else {
+        return Verdict::Hold(nowhere());
     };
     if binding.lifecycle.deletion_policy != DeletionPolicy::Orphan {
         return Verdict::Pursue(Box::new(Desired::Gone(removal)));
@@ -98,6 +104,28 @@ fn deletion(case: &Case) -> Verdict {
             ..removal
         }))),
     }
+}
+
+/// Why a binding is not let go that may have something where nobody knows: neither its spec nor its status names an identity.
+fn nowhere() -> Blocked {
+    Blocked {
+        reason: Reason::DeletionBlocked,
+        message: "something may have been written to Azure for it, and neither spec.identity nor status.identity says on which identity; set \
+                  spec.identity to the one that it had"
+            .to_owned(),
+    }
+}
+
+/// Whether anything may have been made for a binding. Labels on service accounts say nothing: whoever may write those could have the
+/// operator read what he may not have.
+fn may_stand(binding: &Binding) -> bool {
+    binding.may_have_something() && !binding.recorded.nothing_was_written()
+}
+
+/// Whether a binding has nothing and may have nothing: what stands under its names was made for an earlier one.
+#[must_use]
+pub fn keeps_nothing(case: &Case) -> bool {
+    !may_stand(&case.candidate.binding) && matches!(standing(&case.candidate, &case.rules), Standing::Denied(_))
 }
 
 /// The managed identity whose tag may not say what the spec does. It does when the binding was ready for that spec: the tag is among
@@ -264,20 +292,42 @@ fn unusable_issuer(cluster: &Cluster) -> Option<Blocked> {
     }
 }
 
-/// The removal of what a binding has: what was recorded, and for a binding without a record what its spec means.
+/// The removal of what a binding has: what was recorded, and what its spec means. No other field of the spec is needed for it: whoever
+/// makes one unusable must not keep what was made before.
 fn removal(case: &Case) -> Option<DesiredRemoval> {
     let binding = &case.candidate.binding;
-    let (identity, managed) = match (&binding.recorded.identity, &binding.spec) {
-        (Some(recorded), _) => (recorded.id.clone(), recorded.origin != IdentityOrigin::Referenced),
-        (None, Ok(spec)) => (
-            spec.identity_id(&binding.owner, &case.rules.config),
-            matches!(spec.identity, IdentityRef::Managed(_)),
-        ),
-        (None, Err(_)) => return None,
-    };
+    let had = binding.recorded.identity.as_ref();
+    let had = had.map(|recorded| (recorded.id.clone(), recorded.origin != IdentityOrigin::Referenced));
+    let meant = binding.identity.as_ref().map(|identity| {
+        (
+            identity.id(&binding.owner, &case.rules.config),
+            matches!(identity, IdentityRef::Managed(_)),
+        )
+    });
+    match (had, meant) {
+        (Some(had), Some(meant)) if had.0 != meant.0 && !is_moved(binding, &had.0, &meant.0) => Some(DesiredRemoval {
+            elsewhere: Some(Box::new(removal_from(case, meant))),
+            ..removal_from(case, had)
+        }),
+        (had, meant) => Some(removal_from(case, had.or(meant)?)),
+    }
+}
+
+/// Whether the identity that a spec means is the one that a binding had, elsewhere only because the operator has other defaults: there it never had one.
+fn is_moved(binding: &Binding, had: &IdentityId, meant: &IdentityId) -> bool {
+    let by_default = matches!(&binding.identity, Some(IdentityRef::Managed(managed))
+        if managed.subscription.is_none() || managed.resource_group.is_none());
+    by_default && had.name == meant.name
+}
+
+fn removal_from(case: &Case, (identity, managed): (IdentityId, bool)) -> DesiredRemoval {
+    let binding = &case.candidate.binding;
     let lifecycle = &binding.lifecycle;
-    Some(DesiredRemoval {
-        sharing: sharing(case, &identity),
+    let sharing = sharing(case, &identity);
+    DesiredRemoval {
+        wanted_by_others: wanted_by_others(case),
+        traces: Traces::of(binding, &sharing, &case.rules),
+        sharing,
         recorded: binding.recorded.ids_of(&identity),
         revocable: Revocable::new(identity),
         owner: binding.owner.clone(),
@@ -288,7 +338,20 @@ fn removal(case: &Case) -> Option<DesiredRemoval> {
             (DeletionPolicy::RetainIdentity | DeletionPolicy::Orphan, _) => Ending::Retain,
         },
         orphan_denied: None,
-    })
+        elsewhere: None,
+    }
+}
+
+/// The service accounts that any other binding of the namespace asks for. Also one that may not have them now, or waits for them: pods
+/// run as them, with tokens that end with the account.
+fn wanted_by_others(case: &Case) -> BTreeSet<ServiceAccountName> {
+    let owner = &case.candidate.binding.owner;
+    let neighbours = case.neighbours.iter().map(|neighbour| &neighbour.binding);
+    neighbours
+        .filter(|other| other.owner.namespace == owner.namespace && other.owner.uid != owner.uid)
+        .filter(|other| !other.lifecycle.deleting)
+        .flat_map(|other| other.claims.accounts.iter().cloned())
+        .collect()
 }
 
 /// The sharing of a binding: what it claims through an identity, and the other bindings of its namespace that may have some of it, the eldest

@@ -4,13 +4,14 @@
 use azure_mgmt_msi::federated_identity_credentials::Client;
 use azure_mgmt_msi::models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties};
 use serde::Deserialize;
-use wio_core::absence::{Absence, Kind};
+use wio_core::absence::{Deletion, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::desired::DesiredCredential;
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{CredentialName, IdentityId};
 use wio_core::observed::ObservedCredential;
 
+use crate::answer::deletion;
 use crate::client::Azure;
 use crate::paging::list_all;
 use crate::telemetry::Operation;
@@ -81,23 +82,22 @@ impl Azure {
             .map_err(|cause| fault("write", id, &credential.name, cause))
     }
 
-    /// Deletes a federated credential. One that is not there is deleted.
+    /// Deletes a federated credential, and tells whether it was there.
     ///
     /// # Errors
     /// Whatever does not say that it is gone.
-    pub async fn delete_credential(&self, revocable: &Revocable, name: &CredentialName) -> Result<(), AzureFault> {
+    pub async fn delete_credential(
+        &self,
+        revocable: &Revocable,
+        name: &CredentialName,
+    ) -> Result<Deletion, AzureFault> {
         let id = revocable.identity();
         let _only_writer = self.locks.hold(id).await;
         let (call, client) = self.credentials(Operation::DeleteCredential, id, name);
         let [subscription, group, identity] = names(id);
-        match call
-            .run(client.delete(subscription, group, identity, name.to_string()).send())
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(cause) if Absence::proven(Kind::Credential, &cause).is_some() => Ok(()),
-            Err(cause) => Err(fault("delete", id, name, cause)),
-        }
+        let request = client.delete(subscription, group, identity, name.to_string());
+        let deleted = call.run(request.send()).await;
+        deletion(Kind::Credential, deleted.map(|(answer, _)| answer)).map_err(|cause| fault("delete", id, name, cause))
     }
 
     fn credentials(&self, operation: Operation, id: &IdentityId, name: &CredentialName) -> (Call, Client) {

@@ -5,13 +5,14 @@ use azure_mgmt_msi::models::{Identity, IdentityUpdate, TrackedResource};
 use azure_mgmt_msi::user_assigned_identities::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use wio_core::absence::{Absence, Kind};
+use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{IdentityId, Location, ResourceGroupId};
 use wio_core::observed::{IdentityFacts, Tags};
 use wio_core::orphaned::EndMark;
 
+use crate::answer::deletion;
 use crate::client::Azure;
 use crate::paging::list_all;
 use crate::telemetry::Operation;
@@ -153,19 +154,16 @@ impl Azure {
             .map_err(|cause| fault("tag", id, cause))
     }
 
-    /// Deletes the identity, and with it its federated credentials. One that is not there is deleted.
+    /// Deletes the identity, and with it its federated credentials, and tells whether it was there.
     ///
     /// # Errors
     /// Whatever does not say that it is gone.
-    pub async fn delete_identity(&self, revocable: &Revocable) -> Result<(), AzureFault> {
+    pub async fn delete_identity(&self, revocable: &Revocable) -> Result<Deletion, AzureFault> {
         let id = revocable.identity();
         let (call, client) = self.identities(Operation::DeleteIdentity, id);
         let [subscription, group, name] = names(id);
-        match call.run(client.delete(subscription, group, name).send()).await {
-            Ok(_) => Ok(()),
-            Err(cause) if Absence::proven(Kind::Identity, &cause).is_some() => Ok(()),
-            Err(cause) => Err(fault("delete", id, cause)),
-        }
+        let deleted = call.run(client.delete(subscription, group, name).send()).await;
+        deletion(Kind::Identity, deleted.map(|(answer, _)| answer)).map_err(|cause| fault("delete", id, cause))
     }
 
     fn identities(&self, operation: Operation, id: &IdentityId) -> (Call, Client) {

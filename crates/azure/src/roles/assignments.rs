@@ -2,7 +2,7 @@
 //! <https://learn.microsoft.com/rest/api/authorization/role-assignments>.
 
 use azure_core::http::{Method, Request, Url};
-use wio_core::absence::{Absence, Kind};
+use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::desired::DesiredRole;
 use wio_core::fault::{AzureCause, AzureFault};
@@ -10,6 +10,7 @@ use wio_core::names::{PrincipalId, RoleAssignmentName, Scope};
 use wio_core::observed::ObservedRoleAssignment;
 use wio_core::owner::Owner;
 
+use crate::answer::deletion;
 use crate::client::Azure;
 use crate::paging::list_all;
 use crate::telemetry::Operation;
@@ -126,7 +127,7 @@ impl Azure {
         })
     }
 
-    /// Deletes a role assignment. One that is not there is deleted, and so is one whose scope is gone.
+    /// Deletes a role assignment, and tells whether it was there. One whose scope is gone is gone.
     ///
     /// # Errors
     /// Whatever does not say that it is gone.
@@ -135,24 +136,20 @@ impl Azure {
         revocable: &Revocable,
         scope: &Scope,
         name: RoleAssignmentName,
-    ) -> Result<(), AzureFault> {
+    ) -> Result<Deletion, AzureFault> {
         let url = self.pipeline.urls.role_assignment(scope, name);
         let request = Request::new(url, Method::Delete);
-        match self
+        let deleted = self
             .pipeline
             .send_checked(Operation::DeleteRoleAssignment, request)
-            .await
-        {
-            Ok(_) => Ok(()),
-            Err(cause) if Absence::proven(Kind::RoleAssignment, &cause).is_some() => Ok(()),
-            Err(cause) => Err(AzureFault {
-                operation: format!(
-                    "delete the role assignment {name} at {scope} of the managed identity {}",
-                    revocable.identity().name
-                ),
-                cause: denied(cause, DELETE, scope),
-            }),
-        }
+            .await;
+        deletion(Kind::RoleAssignment, deleted).map_err(|cause| AzureFault {
+            operation: format!(
+                "delete the role assignment {name} at {scope} of the managed identity {}",
+                revocable.identity().name
+            ),
+            cause: denied(cause, DELETE, scope),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use wio_core::sharing::Sharer;
 use super::crd_guard::CrdGuard;
 use super::knowledge::Slots;
 use super::lanes::Lanes;
+use super::writes::SentWrites;
 use crate::caches::stores::Caches;
 use crate::runtime::events::Events;
 use crate::runtime::heartbeat::Heartbeat;
@@ -49,6 +50,7 @@ pub(crate) struct Api {
 /// What is remembered, counted and asked for between reconciles.
 pub(crate) struct Books {
     pub(crate) slots: Slots,
+    pub(crate) writes: SentWrites,
     pub(crate) wake: Wake,
     pub(crate) lanes: Lanes,
     pub(crate) metrics: Arc<Metrics>,

@@ -56,7 +56,7 @@ impl CrdGuard {
     pub(crate) async fn confirm(&self, client: &Client, case: &Case, verdict: &Verdict) -> Result<(), Fault> {
         let binding = &case.candidate.binding;
         let confirmed = match verdict {
-            Verdict::Hold(_) | Verdict::Release => Ok(()),
+            Verdict::Hold(_) | Verdict::Release(_) => Ok(()),
             Verdict::Pursue(desired) => match &**desired {
                 Desired::Bound(_) => Ok(()),
                 Desired::Denied(denial) => {

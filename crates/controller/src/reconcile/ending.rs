@@ -5,7 +5,9 @@ use std::time::Duration;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::binding::{Binding, Finalizer};
 use wio_core::fault::Fault;
+use wio_core::landing::Confirmed;
 use wio_core::outcome::{Outcome, Problem};
+use wio_core::status::farewell;
 
 use super::context::{Api, Context};
 use super::knowledge::Memory;
@@ -41,10 +43,16 @@ pub(super) async fn release(
     object: &WorkloadIdentityBinding,
     ctx: &Context,
     binding: &Binding,
+    confirmed: Confirmed,
 ) -> Result<Ended, Fault> {
     ctx.books.slots.release_finalizer(&binding.owner.uid);
     if binding.lifecycle.finalizer == Finalizer::Set {
-        finalizer::release(&ctx.clients.api.client, object).await?;
+        let api = &ctx.clients.api;
+        if let Some(farewell) = farewell(confirmed) {
+            api.events.publish(object, farewell).await;
+        }
+        let told = status::finish_ending(api, object, &binding.lifecycle, confirmed).await?;
+        finalizer::release(&api.client, told.as_ref().unwrap_or(object)).await?;
         tracing::info!("the binding is let go");
     }
     Ok(Ended::LetGo)

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use kube::Client;
 use wio_azure::Azure;
+use wio_core::absence::Deletion;
 use wio_core::authorize::Revocable;
 use wio_core::desired::{Desired, DesiredBinding, DesiredServiceAccount};
 use wio_core::fault::Fault;
+use wio_core::landing::Sight;
 use wio_core::names::{Namespace, ServiceAccountName};
 use wio_core::observed::{Observed, PresentIdentity};
 use wio_core::orphaned::{EndMark, Orphaned};
@@ -14,7 +16,7 @@ use wio_core::orphans::Removal;
 use wio_core::plan::{GrantStep, Obstacles, Plan, Revocation};
 
 use super::audit;
-use super::context::Clients;
+use super::context::{Clients, Context};
 use super::footing::Footing;
 use super::knowledge::WrittenAccount;
 use super::service_accounts::{apply, release};
@@ -32,6 +34,10 @@ pub(crate) struct Executed {
     pub(crate) look_again: Option<Duration>,
     /// Whether what was decided does not hold any more: the steps that were left are not to be carried out.
     pub(crate) overtaken: bool,
+    /// What was seen of what was taken away.
+    pub(crate) sight: Sight,
+    /// Whether a write was sent that gave something and was not certainly refused.
+    pub(crate) has_given: bool,
     /// The service accounts that were written.
     pub(crate) written: Vec<(ServiceAccountName, WrittenAccount)>,
 }
@@ -42,7 +48,7 @@ pub(crate) struct Executed {
 /// **Between the steps the decision is asked again**, and the binding is read before the first grant, unless the API server has just
 /// shown it.
 pub(super) async fn execute(
-    clients: &Clients,
+    ctx: &Context,
     mut footing: Footing<'_>,
     plan: Plan,
     observed: Observed,
@@ -53,16 +59,18 @@ pub(super) async fn execute(
         faults: Vec::new(),
         look_again: None,
         overtaken: false,
+        sight: Sight::Whole,
+        has_given: false,
         written: Vec::new(),
     };
     let desired = footing.desired();
-    let goes_on = take_all_away(clients, &mut footing, &plan.revocations, &mut executed).await;
+    let goes_on = take_all_away(&ctx.clients, &mut footing, &plan.revocations, &mut executed).await;
     if let Desired::Bound(binding) = desired
         && goes_on
         && !plan.grants.is_empty()
         && executed.is_live(&footing, seen_live).await
     {
-        give_all(clients, (binding, &mut footing), plan.grants, &mut executed).await;
+        give_all(ctx, (binding, &mut footing), plan.grants, &mut executed).await;
     }
     executed
 }
@@ -79,14 +87,17 @@ async fn take_all_away(
     let (_, reason) = audit::reason(desired);
     let target = (&revocable, &desired.owner().namespace);
     let mut begun = false;
-    let (overtaken, observed) = (&mut executed.overtaken, &mut executed.observed);
+    let (overtaken, observed, sight) = (&mut executed.overtaken, &mut executed.observed, &mut executed.sight);
     // The first one goes without asking: a pass that is overtaken again and again goes on all the same.
     let may = |_: &Revocation| {
         *overtaken = begun && !footing.holds();
         begun = true;
         !*overtaken
     };
-    let taken = |step: &Revocation| step.fold(observed);
+    let taken = |step: &Revocation, deletion: Deletion| {
+        step.fold(observed);
+        *sight = sight.and(deletion.into());
+    };
     let obstacles = take_each(clients, target, (steps, &reason), may, taken).await;
     let goes_on = !executed.overtaken && !obstacles.bar_grants();
     executed.faults = obstacles.into_faults();
@@ -95,7 +106,7 @@ async fn take_all_away(
 
 /// Carries the grants out, one after the other, as long as the decision holds.
 async fn give_all(
-    clients: &Clients,
+    ctx: &Context,
     (binding, footing): (&DesiredBinding, &mut Footing<'_>),
     steps: Vec<GrantStep>,
     executed: &mut Executed,
@@ -107,7 +118,17 @@ async fn give_all(
             return;
         }
         let what = step.to_string();
-        let (done, ids) = audit::carried(grant(clients, binding, step, executed)).await;
+        let writes = step.writes_to_azure();
+        let granting = grant(&ctx.clients, binding, step, executed);
+        let granting = async {
+            if writes {
+                ctx.books.writes.watch(&binding.owner.uid, granting).await
+            } else {
+                granting.await
+            }
+        };
+        let (done, ids) = audit::carried(Box::pin(granting)).await;
+        executed.has_given |= writes && !matches!(&done, Err(fault) if fault.is_refusal());
         if matches!(done, Ok(Progress::Done)) {
             let why = audit::Why {
                 identity: binding.granted.identity(),
@@ -167,7 +188,7 @@ async fn take_each(
     target: (&Revocable, &Namespace),
     (steps, reason): (&[Revocation], &str),
     mut may: impl FnMut(&Revocation) -> bool,
-    mut taken: impl FnMut(&Revocation),
+    mut taken: impl FnMut(&Revocation, Deletion),
 ) -> Obstacles {
     let identity = target.0.identity();
     let mut obstacles = Obstacles::default();
@@ -180,9 +201,11 @@ async fn take_each(
         }
         let (done, ids) = audit::carried(revoke(clients, target, step)).await;
         match done {
-            Ok(()) => {
-                audit::taken(&step.to_string(), audit::Why { identity, reason }, &ids);
-                taken(step);
+            Ok(deletion) => {
+                if deletion == Deletion::SeenGoing {
+                    audit::taken(&step.to_string(), audit::Why { identity, reason }, &ids);
+                }
+                taken(step, deletion);
             }
             Err(fault) => obstacles.meet(step, fault),
         }
@@ -194,7 +217,7 @@ async fn revoke(
     clients: &Clients,
     (revocable, namespace): (&Revocable, &Namespace),
     step: &Revocation,
-) -> Result<(), Fault> {
+) -> Result<Deletion, Fault> {
     let azure = &clients.azure;
     match step {
         Revocation::ReleaseServiceAccount {
@@ -209,7 +232,9 @@ async fn revoke(
             } else {
                 release::Ending::Keep
             };
-            release::release(&clients.api.client, namespace, account, ending).await
+            release::release(&clients.api.client, namespace, account, ending).await?;
+            // The API server answers at once and by what is.
+            Ok(Deletion::SeenGoing)
         }
         Revocation::DeleteCredential(name) => azure.delete_credential(revocable, name).await.map_err(Fault::Azure),
         Revocation::DeleteRoleAssignment { scope, name } => azure
@@ -253,7 +278,11 @@ pub(crate) async fn take_away(
     let reason = "its binding is gone without having been deleted";
     let planned = (removal.revocations.as_slice(), reason);
     let mut steps = Vec::new();
-    let taken = |step: &Revocation| steps.push(step.clone());
+    let taken = |step: &Revocation, deletion| {
+        if deletion == Deletion::SeenGoing {
+            steps.push(step.clone());
+        }
+    };
     let obstacles = take_each(clients, target, planned, is_orphan, taken).await;
     let faults = obstacles.into_faults();
     Taken { steps, faults }

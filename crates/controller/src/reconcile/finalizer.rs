@@ -32,6 +32,7 @@ pub(crate) async fn ensure(
     let written = change(client, object, add).await?;
     memory.written = OwnWrite::of(&written);
     memory.seen_live = is_as_decided(&written.metadata, binding);
+    memory.begun.finalizer_is_set(&binding.recorded);
     Ok(())
 }
 
@@ -41,7 +42,7 @@ fn is_needed(binding: &Binding, verdict: &Verdict) -> bool {
     }
     let gives = match verdict {
         Verdict::Pursue(desired) => matches!(&**desired, Desired::Bound(bound) if !bound.suspended),
-        Verdict::Orphan(_) | Verdict::Release | Verdict::Hold(_) => false,
+        Verdict::Orphan(_) | Verdict::Release(_) | Verdict::Hold(_) => false,
     };
     gives || binding.lost_finalizer()
 }

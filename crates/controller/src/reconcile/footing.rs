@@ -98,15 +98,16 @@ pub(super) fn decide_again(ctx: &Context, case: &Case, desired: &Desired) -> Opt
     let Verdict::Pursue(now) = verdict(&again) else {
         return None;
     };
-    let holds = match (desired, &*now) {
-        (Desired::Bound(_), Desired::Bound(_)) => true,
-        // The guard was asked about the policies as they were.
-        (Desired::Denied(_), Desired::Denied(_)) | (Desired::Gone(_), Desired::Gone(_)) => {
-            again.rules.policies == case.rules.policies
+    // The guard was asked about the policies as they were.
+    let same_policies = again.rules.policies == case.rules.policies;
+    match (desired, *now) {
+        (Desired::Bound(_), now @ Desired::Bound(_)) => Some(now),
+        (Desired::Denied(_), now @ Desired::Denied(_)) => same_policies.then_some(now),
+        (Desired::Gone(then), Desired::Gone(now)) if same_policies => {
+            now.from(then.revocable.identity()).map(Desired::Gone)
         }
-        (Desired::Bound(_) | Desired::Denied(_) | Desired::Gone(_), _) => false,
-    };
-    holds.then_some(*now)
+        (Desired::Bound(_) | Desired::Denied(_) | Desired::Gone(_), _) => None,
+    }
 }
 
 // === impl Ground ===

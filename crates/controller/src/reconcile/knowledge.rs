@@ -14,6 +14,7 @@ use super::clean::Clean;
 use super::errand::NotBefore;
 use super::looks::{Looks, Requests};
 use super::service_accounts::contested::Contested;
+use super::writes::Begun;
 use crate::runtime::jitter::{jittered, within};
 use crate::runtime::own_write::OwnWrite;
 
@@ -56,6 +57,8 @@ pub(crate) struct Memory {
     pub(crate) grants_wait: Option<Duration>,
     /// Whether the API server showed the binding in this very pass, as it was decided about.
     pub(crate) seen_live: bool,
+    /// Who may have written to Azure for the binding.
+    pub(crate) begun: Begun,
     /// The last write to the binding itself: its finalizer or its status.
     pub(crate) written: Option<OwnWrite>,
     /// The service accounts that were last written, until the cache shows it.
@@ -213,6 +216,14 @@ impl Knowledge {
         Self::Known {
             state,
             check_at: Instant::now() + check_in,
+        }
+    }
+
+    /// Azure as it was last seen or written, however long ago.
+    pub(crate) const fn state(&self) -> Option<&AzureState> {
+        match self {
+            Self::Unread | Self::Invalid => None,
+            Self::Known { state, .. } | Self::Suspect { state, .. } => Some(state),
         }
     }
 

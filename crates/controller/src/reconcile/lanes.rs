@@ -68,7 +68,7 @@ impl Lane {
                 Desired::Denied(_) | Desired::Gone(_) => Self::Taking,
             }),
             Verdict::Orphan(_) => Some(Self::Taking),
-            Verdict::Release | Verdict::Hold(_) => None,
+            Verdict::Release(_) | Verdict::Hold(_) => None,
         }
     }
 }

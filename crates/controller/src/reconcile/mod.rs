@@ -19,6 +19,7 @@ mod schedule;
 mod service_accounts;
 pub(crate) mod settings_guard;
 mod status;
+pub(crate) mod writes;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -42,7 +43,7 @@ use errand::Errand;
 use knowledge::Memory;
 use lanes::Lane;
 use pursue::{Pursued, pursue, withheld};
-use schedule::{must_wait, next, overtaken, takes_away_first, too_early};
+use schedule::{must_wait, next, overtaken, takes_away_first, too_early, when_landed};
 
 /// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait; and tells
 /// when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
@@ -64,10 +65,11 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
             ctx.books.slots.put(&uid, memory);
             return Ok(Action::requeue(pause));
         }
-        let mut errand = None;
+        let (mut errand, mut landing) = (None, None);
         let problems: Vec<Disposition> = match Box::pin(pass(&object, &ctx, &mut memory)).await {
             Ok(Ended::Told(outcome, problems)) => {
                 errand = outcome.desired().map(Errand::of);
+                landing = outcome.landing();
                 problems.iter().map(|problem| problem.disposition).collect()
             }
             Ok(Ended::Early(pause)) => {
@@ -97,6 +99,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
         ctx.books.metrics.reconciled(reason, started.elapsed());
         memory.overtaken = 0;
         let next = next(&problems, metadata.generation.unwrap_or_default(), errand, &mut memory);
+        let next = landing.map(when_landed).or(next);
         ctx.books.slots.put(&uid, memory);
         Ok(next.map_or_else(Action::await_change, Action::requeue))
     }
@@ -117,8 +120,9 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     ctx.caches.filled().await;
     let api = &ctx.clients.api;
     let cluster = ctx.caches.learned.cluster();
-    let binding = parse(object, &cluster, &ctx.books.slots)?;
+    let mut binding = parse(object, &cluster, &ctx.books.slots)?;
     memory.hear(binding.asks_for_look());
+    binding.recorded.written = memory.begun.hear(&binding.recorded);
     let lifecycle = binding.lifecycle.clone();
     let target = status::Target::new(object, &lifecycle, &cluster);
     let case = match dereference(&ctx.caches, &cluster, binding) {
@@ -141,36 +145,29 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     };
     let confirmed = confirm(ctx, &case, &verdict).await;
     finalizer::ensure(&api.client, object, binding, &verdict, memory).await?;
-    let mut announced = None;
+    let ending = match confirmed {
+        Ok(()) => status::begin_ending(api, target, memory).await,
+        Err(_) => None,
+    };
+    let object = ending.as_ref().unwrap_or(object);
+    let target = status::Target { object, ..target };
     let outcome = match (verdict, confirmed) {
         (Verdict::Hold(blocked), Ok(())) => Outcome::Held(blocked),
-        (Verdict::Release, Ok(())) => return release(object, ctx, binding).await,
+        (Verdict::Release(confirmed), Ok(())) => return release(object, ctx, binding, confirmed).await,
         (Verdict::Orphan(orphaned), Ok(())) => match leave(ctx, &orphaned).await {
-            Ok(()) => return release(object, ctx, binding).await,
+            Ok(()) => return release(object, ctx, binding, orphaned.left()).await,
             Err(fault) => Outcome::Unobserved { desired: None, fault },
         },
         (Verdict::Pursue(desired), Ok(())) => match Box::pin(pursue(object, ctx, &case, *desired, memory)).await {
-            Pursued::Outcome {
-                outcome,
-                announced: written,
-            } => {
-                announced = written;
-                outcome
+            Pursued::Outcome { outcome, announced } => {
+                let object = announced.as_deref().unwrap_or(object);
+                return told(api, status::Target { object, ..target }, outcome, memory).await;
             }
             Pursued::Overtaken => return Ok(Ended::Overtaken),
             Pursued::Early(pause) => return Ok(Ended::Early(pause)),
+            Pursued::Gone(confirmed) => return release(object, ctx, binding, confirmed).await,
         },
         (verdict, Err(fault)) => withheld(verdict, fault),
-    };
-    if outcome.is_gone() {
-        return match execute::mark_end(&ctx.clients.azure, outcome.mark()).await {
-            Ok(()) => release(object, ctx, binding).await,
-            Err(fault) => told(api, target, Outcome::Unobserved { desired: None, fault }, memory).await,
-        };
-    }
-    let target = status::Target {
-        object: announced.as_deref().unwrap_or(object),
-        ..target
     };
     told(api, target, outcome, memory).await
 }

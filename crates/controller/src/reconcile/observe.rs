@@ -66,6 +66,9 @@ pub(crate) async fn observe(
         let id = denial.removal().revocable.identity();
         return denied(ctx, case, (desired, id), (source, &observed), memory).await;
     }
+    if let (Source::Read(state), Desired::Gone(removal)) = (&source, desired) {
+        return Ok(removal.presumed(observed(state.clone()), memory.azure.state()));
+    }
     match (source, desired) {
         (Source::Known(state), Desired::Bound(bound))
             if !is_enough(desired, bound, &observed(state.clone()), memory.grants_wait.is_some()) =>

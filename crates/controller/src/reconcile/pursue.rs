@@ -7,14 +7,15 @@ use wio_api::WorkloadIdentityBinding;
 use wio_core::case::Case;
 use wio_core::desired::Desired;
 use wio_core::fault::Fault;
-use wio_core::observed::Observed;
+use wio_core::landing::{Confirmed, Sight, Writes};
+use wio_core::observed::{Observed, ObservedIdentity};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, gives_up, plan, successors};
 use wio_core::reasons::{Doubt, disposition, facts};
 use wio_core::verdict::Verdict;
 
 use super::context::Context;
-use super::execute::{Executed, execute};
+use super::execute::{Executed, execute, mark_end};
 use super::footing::{Footing, decide_again};
 use super::knowledge::Memory;
 use super::observe::observe;
@@ -38,11 +39,35 @@ pub(super) enum Pursued {
     Overtaken,
     /// Azure does not want to be asked to give anything for so long; what was to be taken away is.
     Early(Duration),
+    /// Nothing of it is left.
+    Gone(Confirmed),
 }
 
-/// Brings the world nearer to what is desired. What is desired is decided once more when the world was read and something is to be
-/// done: who appeared meanwhile and shares it must not lose it, and who is gone must not keep it. And again between the steps.
+/// Brings the world nearer to what is desired; for a binding that is to be gone on each identity that it may have, though one of them
+/// cannot be reached.
 pub(super) async fn pursue(
+    object: &WorkloadIdentityBinding,
+    ctx: &Context,
+    case: &Case,
+    desired: Desired,
+    memory: &mut Memory,
+) -> Pursued {
+    let elsewhere = match &desired {
+        Desired::Gone(removal) => removal.elsewhere().cloned(),
+        Desired::Bound(_) | Desired::Denied(_) => None,
+    };
+    let pursued = Box::pin(pursue_one(object, ctx, case, desired, memory)).await;
+    let Some(removal) = elsewhere else { return pursued };
+    let other = Box::pin(pursue_one(object, ctx, case, Desired::Gone(removal), memory)).await;
+    match pursued {
+        Pursued::Gone(_) => other,
+        Pursued::Outcome { .. } | Pursued::Overtaken | Pursued::Early(_) => pursued,
+    }
+}
+
+/// Brings the world nearer to what is desired on one identity. What is desired is decided once more when the world was read and something
+/// is to be done: who appeared meanwhile and shares it must not lose it, and who is gone must not keep it. And again between the steps.
+async fn pursue_one(
     object: &WorkloadIdentityBinding,
     ctx: &Context,
     case: &Case,
@@ -50,11 +75,13 @@ pub(super) async fn pursue(
     memory: &mut Memory,
 ) -> Pursued {
     memory.overruled.soften(&mut desired);
+    let writes = ctx.books.writes.of(&desired.owner().uid, memory.begun);
     let observed = match (observe(ctx, case, &desired, memory).await, too_early(&desired, memory)) {
         (Ok(observed), _) => observed,
         (Err(_), Some(pause)) => return Pursued::Early(pause),
         (Err(fault), None) => return unobserved(desired, fault).into(),
     };
+    let found = found(&observed);
     let first = plan_for_now(&desired, &observed, memory);
     let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
     if let (true, Some(pause)) = (first.revocations.is_empty(), too_early(&desired, memory)) {
@@ -62,7 +89,7 @@ pub(super) async fn pursue(
     }
     if !first.has_steps() || suspended {
         wake(ctx, case, &desired, (&observed, &first));
-        return reconciled(desired, observed, Vec::new()).into();
+        return confirmed(ctx, reconciled(desired, observed, Vec::new()), writes, found).await;
     }
     let Some(mut desired) = decide_again(ctx, case, &desired) else {
         return Pursued::Overtaken;
@@ -72,7 +99,7 @@ pub(super) async fn pursue(
     let mut contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {
         wake(ctx, case, &desired, (&observed, &plan));
-        return reconciled(desired, observed, contested).into();
+        return confirmed(ctx, reconciled(desired, observed, contested), writes, found).await;
     }
     let binding = &case.candidate.binding;
     let announced = match status::announce(&ctx.clients.api, object, binding, (&desired, &plan), memory).await {
@@ -82,19 +109,12 @@ pub(super) async fn pursue(
     tell_denied_orphan(&desired);
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
-    let executed = execute(&ctx.clients, footing, plan, observed, memory.seen_live).await;
+    let executed = execute(ctx, footing, plan, observed, memory.seen_live).await;
     remember(&executed, memory);
     see_tags(ctx, &mut desired, (&before.1, &executed), memory);
     wake(ctx, case, &desired, (&before.0, &before.1));
-    let client = &ctx.clients.api.client;
-    let written = executed.written.iter();
-    let written = written.map(|(name, written)| (name, &written.result)).collect();
-    contested.extend(
-        memory
-            .contested
-            .wrote(client, &desired.owner().namespace, written)
-            .await,
-    );
+    contested.extend(contest(ctx, &desired, &executed, memory).await);
+    let sight = found.and(executed.sight);
     match too_early(&desired, memory) {
         _ if executed.overtaken => Pursued::Overtaken,
         // What could not be taken away is tried again before that.
@@ -102,11 +122,38 @@ pub(super) async fn pursue(
         Some(pause) => Pursued::Early(pause.min(TAKE_AGAIN)),
         None => {
             let faults = executed.faults.into_iter().chain(contested).collect();
-            Pursued::Outcome {
-                outcome: reconciled(desired, executed.observed, faults),
-                announced,
-            }
+            let outcome = reconciled(desired, executed.observed, faults);
+            confirmed(ctx, outcome, writes, sight).await.announced(announced)
         }
+    }
+}
+
+/// What somebody else may have changed back of the service accounts that were written.
+async fn contest(ctx: &Context, desired: &Desired, executed: &Executed, memory: &mut Memory) -> Vec<Fault> {
+    let written = executed.written.iter();
+    let written = written.map(|(name, written)| (name, &written.result)).collect();
+    let client = &ctx.clients.api.client;
+    let namespace = &desired.owner().namespace;
+    memory.contested.wrote(client, namespace, written).await
+}
+
+/// An identity that is not found may not be known everywhere yet.
+fn found(observed: &Observed) -> Sight {
+    match observed.azure.identity {
+        ObservedIdentity::Present(_) => Sight::Whole,
+        ObservedIdentity::Absent => Sight::Gaps,
+    }
+}
+
+/// Confirms the end of a binding, and has an identity that outlives it say so.
+async fn confirmed(ctx: &Context, outcome: Outcome, writes: Writes, sight: Sight) -> Pursued {
+    let mark = outcome.mark();
+    match outcome.confirm(writes, sight) {
+        Err(outcome) => (*outcome).into(),
+        Ok(confirmed) => match mark_end(&ctx.clients.azure, mark).await {
+            Ok(()) => Pursued::Gone(confirmed),
+            Err(fault) => Outcome::Unobserved { desired: None, fault }.into(),
+        },
     }
 }
 
@@ -118,6 +165,19 @@ fn see_tags(ctx: &Context, desired: &mut Desired, (plan, executed): (&Plan, &Exe
     if let (true, Some(present)) = (written, executed.observed.azure.identity.present()) {
         let interval = ctx.books.slots.drift_interval();
         memory.overruled.wrote(desired, &present.tags, interval);
+    }
+}
+
+impl Pursued {
+    /// The same, when this was announced on the way.
+    fn announced(self, written: Option<Box<WorkloadIdentityBinding>>) -> Self {
+        match self {
+            Self::Outcome { outcome, .. } => Self::Outcome {
+                outcome,
+                announced: written,
+            },
+            other @ (Self::Overtaken | Self::Early(_) | Self::Gone(_)) => other,
+        }
     }
 }
 
@@ -176,7 +236,7 @@ pub(super) fn withheld(verdict: Verdict, fault: Fault) -> Outcome {
     match (fault, verdict) {
         (Fault::Blocked(blocked), _) => Outcome::Held(blocked),
         (fault, Verdict::Pursue(desired)) => unobserved(*desired, fault),
-        (fault, Verdict::Orphan(_) | Verdict::Release | Verdict::Hold(_)) => {
+        (fault, Verdict::Orphan(_) | Verdict::Release(_) | Verdict::Hold(_)) => {
             Outcome::Unobserved { desired: None, fault }
         }
     }
@@ -193,6 +253,7 @@ fn unobserved(desired: Desired, fault: Fault) -> Outcome {
 fn remember(executed: &Executed, memory: &mut Memory) {
     memory.azure.written(&executed.observed.azure);
     memory.accounts.extend(executed.written.iter().cloned());
+    memory.begun.wrote(executed.has_given);
     let faults = executed.faults.iter().filter_map(doubted_after);
     for time in executed.look_again.into_iter().chain(faults) {
         memory.azure.suspect(time);

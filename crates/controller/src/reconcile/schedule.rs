@@ -28,7 +28,7 @@ pub(super) fn too_early(verdict: &Verdict, memory: &Memory) -> Option<Duration> 
     let errand = match verdict {
         Verdict::Pursue(desired) => Errand::of(desired),
         Verdict::Orphan(_) => Errand::Gives,
-        Verdict::Release | Verdict::Hold(_) => return None,
+        Verdict::Release(_) | Verdict::Hold(_) => return None,
     };
     let pause = memory.not_before.of(errand)?.saturating_duration_since(Instant::now());
     (!pause.is_zero()).then_some(pause)
@@ -46,6 +46,11 @@ pub(super) fn overtaken(memory: &mut Memory) -> Duration {
     let doublings = memory.overtaken.saturating_sub(2).min(16);
     memory.overtaken = memory.overtaken.saturating_add(1);
     jittered((CACHE_LAG / 5).saturating_mul(1 << doublings).min(MOST))
+}
+
+/// The pause before the look that is final: a little longer than what was written takes to arrive.
+pub(super) fn when_landed(left: Duration) -> Duration {
+    left + jittered(CACHE_LAG / 5)
 }
 
 /// When to look again: as the problems ask, when the next drift check is due, and when it is the turn of a look that was asked for.

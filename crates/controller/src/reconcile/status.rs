@@ -8,9 +8,10 @@ use wio_core::binding::{Binding, Lifecycle};
 use wio_core::cluster::Cluster;
 use wio_core::desired::Desired;
 use wio_core::fault::Fault;
+use wio_core::landing::Confirmed;
 use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
-use wio_core::status::{Subject, announcing, problems, status, transitions};
+use wio_core::status::{Subject, announcing, ended, ending, problems, status, transitions};
 
 use super::context::Api as Kubernetes;
 use super::footing::is_as_decided;
@@ -55,10 +56,12 @@ pub(crate) async fn write(
         cluster: target.cluster,
         heeded: memory.requests.heeded(),
         failed_looks: memory.looks.failed(),
+        written: memory.begun.may_have_written(),
     };
     let now = (api.clock)();
     let problems = problems(subject, outcome, now);
     let next = status(subject, outcome, now);
+    memory.begun.wrote(next.written);
     if previous == Some(&next) {
         return Ok(problems);
     }
@@ -89,6 +92,41 @@ pub(crate) async fn announce(
     memory.written = OwnWrite::of(&written);
     memory.seen_live |= is_as_decided(&written.metadata, binding);
     Ok(Some(written))
+}
+
+/// Writes down that a deletion has begun, when the status says Ready. Returns the binding as it is then. Where it cannot be written nothing waits for
+/// it: what is to be taken away goes first.
+pub(crate) async fn begin_ending(
+    api: &Kubernetes,
+    target: Target<'_>,
+    memory: &mut Memory,
+) -> Option<WorkloadIdentityBinding> {
+    let next = ending(target.object.status.as_ref(), target.lifecycle, (api.clock)())?;
+    let written = put(&api.client, target.object, &next)
+        .await
+        .inspect_err(|fault| tracing::warn!(%fault, "that the deletion has begun is not written down"))
+        .ok()?;
+    memory.written = OwnWrite::of(&written);
+    Some(written)
+}
+
+/// Writes down that a deletion is over, where a finalizer of somebody else keeps the object. Returns the binding as it is then.
+pub(crate) async fn finish_ending(
+    api: &Kubernetes,
+    object: &WorkloadIdentityBinding,
+    lifecycle: &Lifecycle,
+    confirmed: Confirmed,
+) -> Result<Option<WorkloadIdentityBinding>, Fault> {
+    let finalizers = object.metadata.finalizers.iter().flatten();
+    if !finalizers.into_iter().any(|finalizer| finalizer != keys::FINALIZER) {
+        return Ok(None);
+    }
+    let next = ended(object.status.as_ref(), lifecycle, confirmed, (api.clock)());
+    match put(&api.client, object, &next).await {
+        Ok(written) => Ok(Some(written)),
+        Err(fault) if is_not_found(&fault) => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 async fn put(

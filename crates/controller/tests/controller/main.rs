@@ -19,6 +19,7 @@ mod creating;
 mod deleting;
 mod disappearing;
 mod drift;
+mod ending;
 mod existing;
 mod health;
 mod issuer;

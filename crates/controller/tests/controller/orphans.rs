@@ -204,6 +204,29 @@ async fn a_successor_with_another_identity_keeps_nothing_of_the_first() {
     .await;
 }
 
+/// The same with a binding of the same name that may have nothing: it takes nothing away when it goes, and keeps nothing while it is there.
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_is_denied_keeps_nothing_of_the_first() {
+    story(async |world| {
+        let orders = || existing(world, "orders");
+        let first = orders();
+        world.create(first.clone());
+        world.ready("orders").await;
+        force(world, "orders").await;
+        let admin = format!("/subscriptions/{SUBSCRIPTION}");
+        world.create(first.role("Reader", &admin));
+        world.says("orders", Reason::NotPermitted).await;
+        assert_eq!(trust(world), 1);
+        world
+            .until("the first one's trust ends", |world| trust(world) == 0)
+            .await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(trust(world), 0);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_operator_that_was_down_meanwhile_finds_it_after_its_start() {
     story(async |world| {

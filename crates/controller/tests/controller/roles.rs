@@ -236,6 +236,7 @@ async fn what_ends_ends_in_one_order_over_azure_and_the_cluster() {
         assert_eq!(
             writes_in_order(world),
             [
+                "apply workloadidentitybindings status",
                 "DELETE credential",
                 "DELETE roleassignment",
                 "delete serviceaccounts",

@@ -60,6 +60,8 @@ pub struct World {
 pub struct Wire {
     /// Where every list says that its next page is.
     pub next_link: Arc<Mutex<Option<String>>>,
+    /// Whether every list comes back empty, as one that is stale.
+    pub lists_are_stale: Arc<Mutex<bool>>,
     /// The hosts that requests went to.
     pub hosts: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -279,8 +281,12 @@ fn client_of(azure: &Simulator, wire: &Wire, token: &str) -> Azure {
             wire.hosts.lock().unwrap().insert(host);
             let response = azure.handle(request).await?;
             let link = wire.next_link.lock().unwrap().clone();
+            let stale = *wire.lists_are_stale.lock().unwrap();
             Ok::<_, wio_azure_sim::ConnectionDropped>(response.map(|body| {
                 match (link, serde_json::from_slice(&body)) {
+                    (_, Ok(Value::Object(page))) if stale && page.contains_key("value") => {
+                        serde_json::to_vec(&json!({ "value": [] })).unwrap().into()
+                    }
                     (Some(link), Ok(Value::Object(mut page))) if page.contains_key("value") => {
                         page.insert("nextLink".to_owned(), json!(link));
                         serde_json::to_vec(&page).unwrap().into()

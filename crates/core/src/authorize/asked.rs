@@ -2,8 +2,9 @@
 
 use wio_api::{DeletionPolicy, IdentityOrigin};
 
+use crate::binding::Binding;
 use crate::config::OperatorConfig;
-use crate::names::{IdentityId, Location, ServiceAccountName, is_identity_name};
+use crate::names::{IdentityId, Location, RoleDefinitionGuid, Scope, ServiceAccountName, is_identity_name};
 use crate::owner::Owner;
 use crate::policy::{Policy, Usage};
 use crate::recorded::Recorded;
@@ -17,6 +18,8 @@ pub(super) struct Asked {
     pub(super) roles: Vec<RoleRef>,
     /// How much of the namespace comes before this; none when it stands already.
     pub(super) used_before: Option<Usage>,
+    /// Whether role assignments may stand already, whichever they are.
+    pub(super) may_have_roles: bool,
     /// Whether all of it is to stay when the binding goes.
     pub(super) orphan: bool,
 }
@@ -83,6 +86,7 @@ impl Asked {
                 .collect(),
             roles: spec.role_assignments.clone(),
             used_before: None,
+            may_have_roles: recorded.may_have_roles(),
             orphan: false,
         }
     }
@@ -117,6 +121,33 @@ impl Asked {
                 })
                 .collect(),
             used_before: None,
+            may_have_roles: recorded.may_have_roles(),
+            orphan: false,
+        })
+    }
+
+    /// What a spec asks for that cannot be used, as far as it parses; none when the identity does not.
+    pub(super) fn by_claims(binding: &Binding, config: &OperatorConfig) -> Option<Self> {
+        let meant = binding.identity.as_ref()?;
+        let role = |(definition, scope): &(RoleDefinitionGuid, Scope)| RoleRef {
+            role: definition.to_string(),
+            definition: *definition,
+            scope: scope.clone(),
+        };
+        Some(Self {
+            identity: meant.id(&binding.owner, config),
+            kind: match meant {
+                IdentityRef::Existing(_) => Kind::Existing,
+                IdentityRef::Managed(managed) => Kind::Managed {
+                    derived: managed.name.is_none(),
+                    location: None,
+                    adopt: if managed.adopt { Adopt::Asked } else { Adopt::No },
+                },
+            },
+            accounts: binding.claims.accounts.iter().cloned().collect(),
+            roles: binding.claims.roles.iter().map(role).collect(),
+            used_before: None,
+            may_have_roles: binding.recorded.may_have_roles(),
             orphan: false,
         })
     }

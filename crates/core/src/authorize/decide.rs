@@ -69,13 +69,13 @@ pub fn authorize_recorded(
 pub fn authorize_orphan(binding: &Binding, rules: &Rules) -> Result<(), NotPermitted> {
     // Both what it has and what it asks for: either may be behind what stands in Azure.
     authorize_recorded(&binding.owner, &binding.recorded, DeletionPolicy::Orphan, rules)?;
-    match &binding.spec {
-        Ok(spec) => {
-            let asked = Asked::by_spec(spec, &binding.owner, &binding.recorded, &rules.config);
-            decide(&asked.ending(DeletionPolicy::Orphan), rules).map(drop)
-        }
-        Err(_) => Ok(()),
-    }
+    let asked = match &binding.spec {
+        Ok(spec) => Some(Asked::by_spec(spec, &binding.owner, &binding.recorded, &rules.config)),
+        Err(_) => Asked::by_claims(binding, &rules.config),
+    };
+    asked.map_or(Ok(()), |asked| {
+        decide(&asked.ending(DeletionPolicy::Orphan), rules).map(drop)
+    })
 }
 
 fn decide(asked: &Asked, rules: &Rules) -> Result<Decision, NotPermitted> {
@@ -104,8 +104,8 @@ fn decide(asked: &Asked, rules: &Rules) -> Result<Decision, NotPermitted> {
             .map_err(|unmet| refusal.role(role, &unmet))?,
         );
     }
-    // What needs no policy ends with no policy either: it may stay.
-    if asked.orphan && !used.is_empty() {
+    // What needs no policy ends with no policy either: it may stay. A role always needed one.
+    if asked.orphan && (asked.may_have_roles || !used.is_empty()) {
         let allowing = all_meant(&asked.accounts, &matching, |policy| policy.allow_orphan);
         used.extend(allowing.map_err(|unmet| refusal.orphan(&unmet))?);
     }

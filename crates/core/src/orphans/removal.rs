@@ -15,6 +15,7 @@ use crate::owner::Owner;
 use crate::plan::{Plan, Revocation, plan};
 use crate::policy::Policies;
 use crate::sharing::{Claim, Claims, Sharer, Sharing};
+use crate::traces::Traces;
 
 /// What of an orphan is to be taken away now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +111,9 @@ impl Orphan {
             managed: true,
             ending,
             orphan_denied: None,
+            wanted_by_others: BTreeSet::new(),
+            traces: Traces::default(),
+            elsewhere: None,
         };
         Some(plan(&Desired::Gone(removal), observed))
     }

@@ -9,6 +9,7 @@ use crate::desired::{DesiredBinding, DesiredRemoval, Ending};
 use crate::names::ServiceAccountName;
 use crate::observed::{BoundBy, IdentityFacts, Observed, PresentIdentity};
 use crate::sharing::Sharing;
+use crate::traces::Traces;
 
 pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
@@ -96,6 +97,9 @@ fn forfeit(desired: &DesiredBinding, sharing: Sharing) -> DesiredRemoval {
         managed: true,
         ending: Ending::Stay,
         orphan_denied: None,
+        wanted_by_others: BTreeSet::new(),
+        traces: Traces::default(),
+        elsewhere: None,
         sharing,
     }
 }

@@ -33,7 +33,12 @@ pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
             .sharing
             .label_to_release(&desired.owner, name, seen, observed.azure.identity.present())
             .or_else(|| left_by_denial(desired, name, seen))?;
-        Some(release(name, seen, label, desired.ending))
+        let ending = if desired.wanted_by_others.contains(name) {
+            Ending::Stay
+        } else {
+            desired.ending
+        };
+        Some(release(name, seen, label, ending))
     });
     plan.revocations.extend(released);
     if let ObservedIdentity::Present(present) = &observed.azure.identity {
@@ -50,7 +55,8 @@ fn left_by_denial<'a>(
     seen: &ObservedServiceAccount,
 ) -> Option<&'a BindingUid> {
     let left = seen.bound_by == BoundBy::Nobody && seen.created_by_us && desired.ending.deletes_accounts();
-    (left && desired.sharing.claims_alone(name)).then_some(&desired.owner.uid)
+    let wanted = desired.wanted_by_others.contains(name) || !desired.sharing.claims_alone(name);
+    (left && !wanted).then_some(&desired.owner.uid)
 }
 
 fn delete_identity(
@@ -59,13 +65,11 @@ fn delete_identity(
     role_assignments: &ObservedRoleAssignments,
     plan: &mut Plan,
 ) {
-    let ours_to_delete =
-        desired.managed && desired.ending.deletes_identity() && desired.owner.owns_exactly(&present.tags);
     // Whoever could not look does not know who else uses it.
     let Some(role_assignments) = role_assignments.complete() else {
         return;
     };
-    if !ours_to_delete {
+    if !desired.deletes_identity_with(&present.tags) {
         return;
     }
     let users = Users::of(desired, present, role_assignments);

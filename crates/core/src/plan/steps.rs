@@ -110,6 +110,18 @@ impl Plan {
 }
 
 impl GrantStep {
+    /// Whether it writes to Azure.
+    #[must_use]
+    pub const fn writes_to_azure(&self) -> bool {
+        match self {
+            Self::CreateIdentity { .. }
+            | Self::TagIdentity { .. }
+            | Self::PutCredential(_)
+            | Self::PutRoleAssignment(_) => true,
+            Self::ApplyServiceAccount(_) => false,
+        }
+    }
+
     /// What it does, in words that come after "to".
     pub(crate) fn change(&self) -> String {
         match self {

@@ -93,6 +93,13 @@ impl Sharing {
         self.owns(credential) && self.relied_on_by(credential).is_none()
     }
 
+    /// The service accounts that the binding claims and no other claims through the same identity.
+    pub(crate) fn accounts_alone(&self) -> impl Iterator<Item = &ServiceAccountName> {
+        let shared =
+            |account: &ServiceAccountName| self.of_same_identity().any(|sharer| sharer.claims_account(account));
+        self.claims.accounts.iter().filter(move |account| !shared(account))
+    }
+
     /// Whose credential it is, when it is one that can be shared.
     #[must_use]
     pub fn account_of(&self, credential: &ObservedCredential) -> Option<&ServiceAccountName> {

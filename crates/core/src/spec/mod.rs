@@ -3,5 +3,5 @@
 mod parse;
 mod types;
 
-pub use parse::parse;
+pub use parse::{identity_meant, parse};
 pub use types::{IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};

@@ -47,6 +47,30 @@ fn unreadable(unreadable: &UnreadableField) -> InvalidField {
     }
 }
 
+/// The identity that a spec means, whatever else in it cannot be used: what was made for it before is taken away by this alone. None
+/// when its id cannot be told.
+#[must_use]
+pub fn identity_meant(source: &IdentitySource) -> Option<IdentityRef> {
+    let mut invalid = Vec::new();
+    let named = identity(
+        &IdentitySource {
+            managed: source.managed.as_ref().map(named_alone),
+            existing: source.existing.clone(),
+        },
+        &mut invalid,
+    );
+    named.filter(|_| invalid.is_empty())
+}
+
+/// Only what says where a managed identity is and how it is called.
+fn named_alone(managed: &ManagedIdentity) -> ManagedIdentity {
+    ManagedIdentity {
+        tags: BTreeMap::new(),
+        location: None,
+        ..managed.clone()
+    }
+}
+
 fn identity(source: &IdentitySource, invalid: &mut Vec<InvalidField>) -> Option<IdentityRef> {
     match (&source.managed, &source.existing) {
         (Some(managed), None) => Some(IdentityRef::Managed(managed_identity(managed, invalid))),

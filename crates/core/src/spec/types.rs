@@ -107,9 +107,19 @@ impl Spec {
     /// The id of the identity that the spec means, with the operator's defaults.
     #[must_use]
     pub fn identity_id(&self, owner: &Owner, config: &OperatorConfig) -> IdentityId {
-        match &self.identity {
-            IdentityRef::Existing(id) => id.clone(),
-            IdentityRef::Managed(managed) => IdentityId {
+        self.identity.id(owner, config)
+    }
+}
+
+// === impl IdentityRef ===
+
+impl IdentityRef {
+    /// The id of the identity, with the operator's defaults.
+    #[must_use]
+    pub fn id(&self, owner: &Owner, config: &OperatorConfig) -> IdentityId {
+        match self {
+            Self::Existing(id) => id.clone(),
+            Self::Managed(managed) => IdentityId {
                 group: ResourceGroupId {
                     subscription: managed.subscription.unwrap_or(config.group.subscription),
                     name: managed

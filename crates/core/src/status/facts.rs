@@ -28,6 +28,13 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded
     let desired = reconciled.desired();
     next.role_assignments = roles::observed(previous, desired, seen);
     next.role_assignment_scopes = roles::scopes(desired, &seen.azure.role_assignments, &next.role_assignments);
+    next.former_principals = roles::former_principals(previous, reconciled);
+    if let Desired::Gone(_) = desired {
+        // What is still on its way is looked for by these.
+        next.identity.clone_from(&previous.identity);
+        next.role_assignment_scopes
+            .extend(previous.role_assignment_scopes.iter().cloned());
+    }
     next
 }
 

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod draft;
+mod ending;
 mod facts;
 mod parts;
 mod patience;
@@ -11,6 +12,7 @@ mod subject;
 mod transition;
 mod write;
 
+pub use ending::{ended, ending, farewell};
 pub use patience::{NEW_FOR, problems};
 pub use subject::{BELIEVED_FOR, FailedLooks, Subject};
 pub use transition::{Told, transitions};

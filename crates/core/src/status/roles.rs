@@ -8,6 +8,7 @@ use super::draft::counted;
 use crate::desired::{Desired, DesiredBinding, DesiredRole};
 use crate::names::{PrincipalId, Scope};
 use crate::observed::{AzureState, Observed, ObservedRoleAssignment, ObservedRoleAssignments, PresentIdentity};
+use crate::outcome::Reconciled;
 use crate::owner::Owner;
 use crate::ownership::standing;
 use crate::recorded::{Recorded, RecordedRoleAssignment};
@@ -102,8 +103,25 @@ pub(super) fn observed(previous: &Recorded, desired: &Desired, observed: &Observ
 
 /// Whether a role assignment was recorded as one of ours, which is known then also where nobody could look.
 fn is_ours(recorded: &Recorded, owner: &Owner, one: &RecordedRoleAssignment) -> bool {
-    let principal = recorded.identity.as_ref().and_then(|identity| identity.ids.principal);
-    principal.is_some_and(|principal| owner.role_assignment_name(&one.scope, principal, one.definition) == one.name)
+    let named = |principal| owner.role_assignment_name(&one.scope, principal, one.definition) == one.name;
+    recorded.principals().any(named)
+}
+
+/// The principals that the identity had before, as long as role assignments of ours may be left of them.
+pub(super) fn former_principals(previous: &Recorded, reconciled: &Reconciled) -> BTreeSet<PrincipalId> {
+    let azure = &reconciled.observed().azure;
+    let now = azure.identity.present().map(|present| present.facts.principal_id);
+    let owner = reconciled.desired().owner();
+    let roles = &azure.role_assignments;
+    let may_have_roles = |principal: &PrincipalId| {
+        let known = roles.known().iter();
+        roles.may_hide_ours()
+            || known
+                .filter(|assignment| assignment.principal == *principal)
+                .any(|assignment| owner.owns_assignment(assignment))
+    };
+    let before = previous.principals().filter(|principal| now != Some(*principal));
+    before.filter(may_have_roles).collect()
 }
 
 fn principal(desired: &DesiredBinding, azure: &AzureState) -> Option<PrincipalId> {

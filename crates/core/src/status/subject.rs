@@ -20,6 +20,8 @@ pub struct Subject<'a> {
     pub heeded: Option<&'a str>,
     /// The looks at Azure that failed since the last one that did not; none when that was the last one.
     pub failed_looks: Option<FailedLooks>,
+    /// Whether something may have been written to Azure: a write was sent, and not certainly refused.
+    pub written: bool,
 }
 
 /// How long what was seen of Azure is believed while looks fail. Pods go on getting tokens when Azure Resource Manager is busy or

@@ -42,7 +42,10 @@ fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         next.issuer = Some(subject.cluster.issuer.to_string());
         recorded.issuer = Some(subject.cluster.issuer.clone());
     }
-    if let Outcome::Reconciled(reconciled) = outcome {
+    if let Outcome::Reconciled(reconciled) = outcome
+        // What is still on its way is looked for by what is written down.
+        && outcome.landing().is_none()
+    {
         let named_none = recorded.identity.is_none();
         recorded = seen::observed(&recorded, reconciled);
         recorded.write(&mut next);
@@ -56,6 +59,8 @@ fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         // What it may have is decided, whether or not Azure could be looked at.
         next.authorized_by = bound.granted.authorized_by().iter().map(ToString::to_string).collect();
     }
+    recorded.written = subject.written;
+    next.written = !recorded.nothing_was_written();
     next.conditions = conditions::conditions(&next, &recorded, subject, (outcome, &problems), now);
     next.replace_unreadable();
     next
@@ -67,9 +72,10 @@ fn stays_ready(lifecycle: &Lifecycle, recorded: &Recorded, outcome: &Outcome) ->
     facts(blocked.reason).keeps_ready && !lifecycle.deleting && recorded.progress.ready == Some(lifecycle.generation)
 }
 
-/// The status that names the identity that is about to be created and every place where roles are about to be assigned; none when
-/// it does already. It is written before the first of them is: what is created and not written down, because the operator ended in
-/// between, would be lost to it as soon as the spec or the operator's defaults mean something else.
+/// The status that says that something is about to be written to Azure, and names the identity that is about to be created and every
+/// place where roles are about to be assigned; none when it does already. It is written before the first of them is: what is made and
+/// not written down, because the operator ended in between, would be lost to it as soon as the spec or the operator's defaults mean
+/// something else.
 #[must_use]
 pub fn announcing(
     previous: Option<&WorkloadIdentityBindingStatus>,
@@ -85,6 +91,7 @@ pub fn announcing(
             GrantStep::TagIdentity { .. } | GrantStep::PutCredential(_) | GrantStep::ApplyServiceAccount(_) => {}
         }
     }
+    next.written |= plan.grants.iter().any(GrantStep::writes_to_azure);
     next.role_assignment_scopes.sort();
     next.role_assignment_scopes.dedup();
     (next != before).then_some(next)

@@ -1,6 +1,6 @@
 //! What may be left behind when a binding goes.
 
-use wio_api::{DeletionPolicy, WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use wio_api::{DeletionPolicy, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy};
 use wio_core::authorize::{authorize_orphan, authorize_recorded};
 use wio_core::recorded::Recorded;
 use wio_testkit::fixtures::{BindingBuilder, PolicyBuilder};
@@ -87,4 +87,32 @@ fn what_a_deletion_leaves_behind_is_decided_by_what_is_had_and_by_what_is_asked_
     // A limit says nothing about what stands.
     let limited = for_shop("limit").max_federated_credentials(0).build();
     may(asked(), &[allowing[0].clone(), limited]).unwrap();
+}
+
+/// A role that was announced may stand though nothing names it any more, and a spec that cannot be used still says what it asked for.
+#[test]
+fn roles_that_may_stand_need_a_policy_to_be_left_behind_whatever_the_spec_says_by_now() {
+    let allowed = |binding: &WorkloadIdentityBinding, policies: &[WorkloadIdentityPolicy]| {
+        authorize_orphan(&parsed(binding), &rules_by(config(), policies))
+    };
+    let mut announced = orders().managed().deletion_policy(DeletionPolicy::Orphan).build();
+    allowed(&announced, &[]).unwrap();
+    announced.status = Some(WorkloadIdentityBindingStatus {
+        role_assignment_scopes: vec![VAULT.split("/resourceGroups").next().unwrap().to_owned()],
+        ..WorkloadIdentityBindingStatus::default()
+    });
+    let mut unusable = orders()
+        .existing(EXISTING)
+        .deletion_policy(DeletionPolicy::Orphan)
+        .build();
+    unusable.spec.audience = Some("two words".to_owned());
+    for binding in [announced, unusable] {
+        let open = || for_shop("open").existing(EXISTING);
+        blames(
+            allowed(&binding, &[open().build()]).unwrap_err(),
+            "spec.deletionPolicy",
+            &["Orphan", "spec.allowOrphan: true"],
+        );
+        allowed(&binding, &[with_orphans(open())]).unwrap();
+    }
 }

@@ -319,12 +319,21 @@ pub fn by_rival() -> BoundBy {
     }
 }
 
+/// The status of a binding for which something was about to be written, and of which nothing else was written down.
+pub fn written() -> WorkloadIdentityBindingStatus {
+    WorkloadIdentityBindingStatus {
+        written: true,
+        ..WorkloadIdentityBindingStatus::default()
+    }
+}
+
 /// A binding to the same identity, with the same service accounts and roles, that may have something.
 pub fn object_of(bound: &DesiredBinding) -> BindingBuilder {
     let start = binding("shop", "orders")
         .uid(UID)
         .generation(3)
-        .finalizer(keys::FINALIZER);
+        .finalizer(keys::FINALIZER)
+        .status(written());
     let id = bound.granted.identity();
     let start = match &bound.identity {
         DesiredIdentity::Existing => start.existing(&id.to_string()),

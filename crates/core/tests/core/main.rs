@@ -43,5 +43,6 @@ mod spec;
 mod status;
 mod status_messages;
 mod status_roles;
+mod traces;
 mod verdict;
 mod worlds;

@@ -9,7 +9,7 @@ use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::RecordedIds;
 use wio_core::status::announcing;
 
-use crate::given::{accounts_of, any_binding, cases, desired, managed, managed_with, name, removal};
+use crate::given::{accounts_of, any_binding, cases, desired, managed, managed_with, name, removal, written};
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
 use crate::plan_roles::{READER, SECRETS, made, reconciled};
 use crate::seeds::any_world;
@@ -256,13 +256,12 @@ fn an_identity_is_announced_before_it_is_created_and_stays_so_until_it_is_seen()
 }
 
 #[test]
-fn nothing_is_announced_where_nothing_is_created() {
+fn no_identity_is_announced_where_none_is_created() {
     let bound = desired(&managed(&["a", "b"]));
     let mut plan = Plan::default();
     plan.grants.push(GrantStep::PutCredential(bound.credentials[0].clone()));
     plan.grants.push(GrantStep::TagIdentity { tags: Tags::new() });
-    assert_eq!(
-        announcing(None, &name(&bound.granted.identity().to_string()), &plan),
-        None
-    );
+    let identity = name(&bound.granted.identity().to_string());
+    assert_eq!(announcing(None, &identity, &plan), Some(written()));
+    assert_eq!(announcing(Some(&written()), &identity, &plan), None);
 }

@@ -14,7 +14,7 @@ use crate::given::{
     managed, object_of, rules_by, verdict_of,
 };
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
-use crate::plan_roles::reconciled;
+use crate::plan_roles::{is_gone, reconciled};
 use crate::seeds::any_world;
 use crate::worlds::{Values, World, foreign_credential};
 
@@ -62,7 +62,7 @@ proptest! {
         }
         let after = foreign(&world, &bound);
         prop_assert_eq!(after.roles(), before.0.roles());
-        let over = reconciled(target, world.observe(&named), Vec::new()).is_gone();
+        let over = is_gone(reconciled(target, world.observe(&named), Vec::new()));
         prop_assert_eq!(over, rest.blocked.is_empty());
         prop_assert!(rest.blocked.iter().all(|blocked| blocked.reason == Reason::DeletionBlocked));
     }
@@ -203,7 +203,7 @@ fn an_identity_that_others_use_is_not_deleted_under_them() {
     assert!(message.contains("terraform-1, terraform-2"), "{message}");
     let target = gone(&bound, DeletionPolicy::Delete);
     assert!(
-        !reconciled(target, world.observe(&accounts_of(&bound)), Vec::new()).is_gone(),
+        !is_gone(reconciled(target, world.observe(&accounts_of(&bound)), Vec::new())),
         "the finalizer stays"
     );
 }

@@ -114,6 +114,8 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                     authorized_by: policies.iter().map(|policy| name(policy)).collect(),
                     progress: Progress::default(),
                     heeded: heeded.map(str::to_owned),
+                    former_principals: BTreeSet::new(),
+                    written: true,
                     unreadable: BTreeSet::new(),
                 }
             },

@@ -7,7 +7,7 @@ use wio_core::desired::Desired;
 use wio_core::verdict::{Verdict, verdict};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
-use crate::given::{EXISTING, UID, accounts_of, case_beside, config, desired, existing, generous, rules_by};
+use crate::given::{EXISTING, UID, accounts_of, case_beside, config, desired, existing, generous, rules_by, written};
 use crate::plan_roles::{made, reconciled};
 use crate::worlds::World;
 
@@ -17,6 +17,7 @@ fn other(named: &str) -> BindingBuilder {
         .existing(EXISTING)
         .service_account("a")
         .finalizer(keys::FINALIZER)
+        .status(written())
 }
 
 fn found(beside: &[WorkloadIdentityBinding], policies: &[WorkloadIdentityPolicy]) -> Vec<String> {

@@ -226,6 +226,7 @@ fn written(
         cluster: &cluster(),
         heeded: None,
         failed_looks: None,
+        written: false,
     };
     status(subject, outcome, now)
 }
@@ -256,7 +257,7 @@ proptest! {
         prop_assert_eq!(condition(&made, "Authorized").is_none(), deleting, "nobody asks of what goes");
         let ready = condition(&made, "Ready").unwrap();
         let lifecycle = lifecycle(GENERATION, deleting);
-        let subject = Subject { previous: None, lifecycle: &lifecycle, cluster: &cluster(), heeded: None, failed_looks: None };
+        let subject = Subject { previous: None, lifecycle: &lifecycle, cluster: &cluster(), heeded: None, failed_looks: None, written: false };
         let problems = problems(subject, &outcome, at(0));
         prop_assert_eq!(ready.status == "True", problems.is_empty() && !deleting);
         let stalled = !problems.is_empty() && problems.iter().all(|p| matches!(p.disposition, Disposition::Stalled { .. }));
@@ -514,6 +515,7 @@ fn a_binding_that_worked_stays_ready_while_azure_cannot_be_looked_at_until_that_
                 reason: Reason::AzureUnavailable,
                 lasted,
             }),
+            written: true,
         };
         status(subject, outcome, at(1))
     };

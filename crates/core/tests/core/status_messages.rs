@@ -38,6 +38,7 @@ fn made(outcome: &Outcome, deleting: bool) -> WorkloadIdentityBindingStatus {
         cluster: &cluster(),
         heeded: None,
         failed_looks: None,
+        written: false,
     };
     status(subject, outcome, Timestamp::UNIX_EPOCH)
 }

@@ -9,17 +9,24 @@ use wio_core::fault::{AzureCause, AzureFault, Fault};
 use wio_core::names::{IdentityId, Namespace, PrincipalId, Scope};
 use wio_core::observed::{AzureState, Observed, ObservedRoleAssignments};
 use wio_core::orphans::{Left, Living, Orphan, Removal, Rules, Stray};
+use wio_core::verdict::keeps_nothing;
 
 use crate::caches::stores::{AccountMeta, Caches};
 use crate::reconcile::context::Context;
+use crate::reconcile::dereference::dereference;
 use crate::reconcile::observe;
 
-/// The bindings of a namespace as they are now.
+/// The bindings of a namespace as they are now. One that has nothing and may have nothing accounts for nothing: whoever can force a
+/// finalizer would keep trust by it that no policy gives.
 pub(super) fn living(caches: &Caches, cluster: &Cluster, namespace: &Namespace) -> Living {
     let keys = caches.bindings.index.of_namespace(namespace.as_str());
     let bindings = keys
         .iter()
-        .filter_map(|key| Binding::parse(&*caches.bindings.store.get(key)?, &cluster.id).ok());
+        .filter_map(|key| Binding::parse(&*caches.bindings.store.get(key)?, &cluster.id).ok())
+        .filter(|binding| {
+            binding.may_have_something()
+                || !dereference(caches, cluster, binding.clone()).is_ok_and(|case| keeps_nothing(&case))
+        });
     Living::new(cluster, namespace, &caches.learned.config, bindings)
 }
 

@@ -1,0 +1,99 @@
+//! Landing: whether what the operator wrote has certainly arrived, so that Azure's word that nothing is left is final.
+
+use std::time::Duration;
+
+use crate::absence::Deletion;
+
+/// For how long a request that got no answer may still be carried out, and for how long what was written may be missing from what Azure
+/// shows. The operator waits 45 s for an answer, and Azure Resource Manager 60 s for its own providers.
+pub const LANDING: Duration = Duration::from_secs(75);
+
+/// The writes for a binding, by their age when a look at it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Writes {
+    /// The last one; none when it was long ago.
+    pub last: Option<Duration>,
+    /// The last one of which nobody knows whether it was carried out; none when it was long ago.
+    pub unanswered: Option<Duration>,
+    /// The last that an earlier operator can have sent: what it sent right before it ended may still be on its way. None when none did.
+    pub by_an_earlier_operator: Option<Duration>,
+}
+
+/// What a pass saw of what it took away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// All of it was there, and went.
+    Whole,
+    /// Something was not there. That can be because it was not there yet.
+    Gaps,
+}
+
+/// The proof that a binding may go: with it the finalizer is taken off. Only this crate makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmed(End);
+
+/// How a binding ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing of it is left in Azure.
+    Gone,
+    /// Nothing was ever sent to Azure for it.
+    NeverBegun,
+    /// All of it stays, as it was asked.
+    Left,
+}
+
+// === impl Confirmed ===
+
+impl Confirmed {
+    pub(crate) const fn new(end: End) -> Self {
+        Self(end)
+    }
+
+    /// How the binding ends.
+    #[must_use]
+    pub const fn end(self) -> End {
+        self.0
+    }
+}
+
+// === impl Writes ===
+
+impl Writes {
+    /// How long it takes until a look is final; none when this one is.
+    #[must_use]
+    pub fn until_landed(&self, sight: Sight) -> Option<Duration> {
+        let recent = match sight {
+            Sight::Whole => None,
+            Sight::Gaps => self.last,
+        };
+        [self.unanswered, self.by_an_earlier_operator, recent]
+            .into_iter()
+            .flatten()
+            .map(|age| LANDING.saturating_sub(age))
+            .max()
+            .filter(|left| !left.is_zero())
+    }
+}
+
+// === impl Sight ===
+
+impl Sight {
+    /// What is seen when this is seen as well.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Whole, Self::Whole) => Self::Whole,
+            (Self::Gaps, _) | (_, Self::Gaps) => Self::Gaps,
+        }
+    }
+}
+
+impl From<Deletion> for Sight {
+    fn from(deletion: Deletion) -> Self {
+        match deletion {
+            Deletion::SeenGoing => Self::Whole,
+            Deletion::NotThere => Self::Gaps,
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! What may stand though no list shows it, and when a look is final.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBinding};
+use wio_core::config::OperatorConfig;
+use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval};
+use wio_core::landing::{LANDING, Sight, Writes};
+use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments};
+use wio_core::plan::{Revocation, plan};
+use wio_core::verdict::Verdict;
+
+use crate::given::{
+    SUBSCRIPTION, accounts_of, any_binding, cases, config, deleted, desired, existing, managed, name, object_of,
+    parsed, pursued, removal, rules, rules_by, verdict_of, written,
+};
+use crate::plan_roles::{made, reconciled};
+use crate::worlds::World;
+
+/// A binding on its way out whose status was written when the world was like this.
+fn ending(bound: &DesiredBinding, world: &World, policy: DeletionPolicy) -> WorkloadIdentityBinding {
+    let outcome = reconciled(
+        Desired::Bound(bound.clone()),
+        world.observe(&accounts_of(bound)),
+        Vec::new(),
+    );
+    deleted(object_of(bound).status(made(&outcome, None)), policy)
+}
+
+fn removed(object: &WorkloadIdentityBinding) -> DesiredRemoval {
+    match pursued(object, rules()) {
+        Desired::Gone(removal) => removal,
+        other => panic!("{other:?} is not gone"),
+    }
+}
+
+/// The world as lists show it that leave out some of what stands.
+fn lying(mut observed: Observed, shown: &[bool]) -> Observed {
+    let mut shown = shown.iter().cycle();
+    let mut is_listed = || *shown.next().unwrap();
+    if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
+        present.credentials.retain(|_| is_listed());
+    }
+    let roles = observed.azure.role_assignments.known().iter();
+    let listed = roles.filter(|_| is_listed()).cloned().collect();
+    observed.azure.role_assignments = ObservedRoleAssignments::read(listed);
+    observed
+}
+
+/// What of the binding stands and is not named by the plan of its removal.
+fn forgotten(world: &World, bound: &DesiredBinding, removal: &DesiredRemoval, seen: Observed) -> Vec<String> {
+    let deletes_identity = world
+        .identity
+        .as_ref()
+        .is_some_and(|identity| removal.deletes_identity_with(&identity.tags));
+    let planned = plan(&Desired::Gone(removal.clone()), &removal.presumed(seen, None));
+    let credentials = world.credentials().iter().filter(|credential| {
+        !deletes_identity
+            && !planned
+                .revocations
+                .contains(&Revocation::DeleteCredential(credential.name.clone()))
+    });
+    let roles = world.roles.iter().filter(|role| {
+        let goes =
+            |step: &Revocation| matches!(step, Revocation::DeleteRoleAssignment { name, .. } if *name == role.name);
+        bound.owner.owns_assignment(role) && !planned.revocations.iter().any(goes)
+    });
+    credentials
+        .map(|credential| credential.name.to_string())
+        .chain(roles.map(ToString::to_string))
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    #[test]
+    fn whatever_lists_leave_out_a_removal_names_all_that_stands(
+        object in any_binding(), retain in any::<bool>(), shown in prop::collection::vec(any::<bool>(), 1..6),
+    ) {
+        let policy = if retain { DeletionPolicy::RetainIdentity } else { DeletionPolicy::Delete };
+        let bound = desired(&object);
+        let world = World::as_desired(&bound);
+        let mut object = ending(&bound, &world, policy);
+        let seen = || lying(world.observe(&accounts_of(&bound)), &shown);
+        prop_assert_eq!(forgotten(&world, &bound, &removed(&object), seen()), Vec::<String>::new());
+        // Neither does a status that was never written hide a credential, nor a spec that does not name it any more.
+        let status = object.status.replace(written());
+        let without_roles = World { roles: Vec::new(), ..world.clone() };
+        prop_assert_eq!(forgotten(&without_roles, &bound, &removed(&object), seen()), Vec::<String>::new());
+        object.status = status;
+        object.spec.service_accounts.clear();
+        object.spec.role_assignments.clear();
+        prop_assert_eq!(forgotten(&world, &bound, &removed(&object), seen()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_remembered_is_taken_away_though_neither_spec_nor_status_nor_list_tells_of_it(object in any_binding()) {
+        let bound = desired(&object);
+        let world = World::as_desired(&bound);
+        let target = removal(&bound, DeletionPolicy::RetainIdentity);
+        let seen = lying(world.observe(&accounts_of(&bound)), &[false]);
+        let remembered: AzureState = world.observe(&accounts_of(&bound)).azure;
+        let planned = plan(&Desired::Gone(target.clone()), &target.presumed(seen, Some(&remembered)));
+        for credential in world.credentials() {
+            prop_assert!(planned.revocations.contains(&Revocation::DeleteCredential(credential.name.clone())));
+        }
+        let roles = planned.revocations.iter().filter(|step| matches!(step, Revocation::DeleteRoleAssignment { .. }));
+        prop_assert_eq!(roles.count(), world.roles.len());
+    }
+}
+
+/// A deletion of what everything shows asks for nothing but what is there.
+#[test]
+fn what_lists_show_is_deleted_once() {
+    for object in [managed(&["a", "b"]), existing(&["a", "b"])] {
+        let bound = desired(&object);
+        let world = World::as_desired(&bound);
+        let seen = world.observe(&accounts_of(&bound));
+        let target = removed(&ending(&bound, &world, DeletionPolicy::Delete));
+        assert_eq!(target.presumed(seen.clone(), Some(&seen.azure)), seen);
+    }
+}
+
+/// What was written may stand on an identity that neither spec nor status names any more: letting the binding go would leave it trusted for good.
+#[test]
+fn a_binding_that_may_have_something_nobody_knows_where_is_not_let_go() {
+    let mut object = deleted(
+        object_of(&desired(&existing(&["a"]))).status(written()),
+        DeletionPolicy::Delete,
+    );
+    object.spec.identity.existing = None;
+    match verdict_of(&object, rules()) {
+        Verdict::Hold(blocked) => assert_eq!(blocked.reason, Reason::DeletionBlocked),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// In another default group, where the operator may have no right, every deletion would wait.
+#[test]
+fn another_default_is_no_place_to_take_something_away_from() {
+    let bound = desired(&managed(&["a"]));
+    let object = ending(&bound, &World::as_desired(&bound), DeletionPolicy::Delete);
+    let moved = OperatorConfig {
+        group: name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/elsewhere")),
+        ..config()
+    };
+    match pursued(&object, rules_by(moved, &[])) {
+        Desired::Gone(removal) => assert_eq!(removal.elsewhere(), None),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A status that somebody wrote: what is meant and what was recorded may both hold something.
+#[test]
+fn what_the_spec_means_is_taken_away_from_beside_what_the_status_names() {
+    let bound = desired(&existing(&["a"]));
+    let mut object = ending(&bound, &World::as_desired(&bound), DeletionPolicy::Delete);
+    assert_eq!(removed(&object).elsewhere(), None);
+    let meant = bound.granted.identity().clone();
+    let status = object.status.as_mut().unwrap().identity.as_mut().unwrap();
+    status.resource_id = status.resource_id.replace("billing", "victim");
+    let target = removed(&object);
+    assert_ne!(*target.revocable.identity(), meant);
+    assert_eq!(target.elsewhere().map(|other| other.revocable.identity()), Some(&meant));
+    assert_eq!(
+        target.from(&meant).map(|other| other.revocable.identity().clone()),
+        Some(meant)
+    );
+}
+
+#[test]
+fn a_removal_needs_nothing_of_the_spec_but_the_identity_that_it_means() {
+    let spoilt: [fn(&mut WorkloadIdentityBinding); 4] = [
+        |object| object.spec.audience = Some("two words".to_owned()),
+        |object| {
+            object
+                .spec
+                .service_accounts
+                .push(object.spec.service_accounts[0].clone());
+        },
+        |object| {
+            object.spec.role_assignments = vec![wio_api::AssignedRole {
+                role: "No such role".to_owned(),
+                scope: "nowhere".to_owned(),
+            }];
+        },
+        |object| {
+            if let Some(managed) = &mut object.spec.identity.managed {
+                let tags = ["Team", "team"].map(|tag| (tag.to_owned(), "x".to_owned()));
+                managed.tags.extend(tags);
+                managed.location = Some("no where".to_owned());
+            }
+        },
+    ];
+    for object in [managed(&["a"]), existing(&["a"])] {
+        let bound = desired(&object);
+        for spoil in spoilt {
+            let mut object = deleted(object_of(&bound), DeletionPolicy::Delete);
+            let good = removed(&object);
+            spoil(&mut object);
+            assert_eq!(removed(&object).revocable, good.revocable);
+            assert!(
+                parsed(&object)
+                    .claims
+                    .accounts
+                    .contains(&bound.service_accounts[0].name)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_look_is_final_when_nothing_that_was_written_can_still_arrive() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let young = Some(SECOND);
+    let old = Some(LANDING);
+    let left = LANDING.checked_sub(SECOND);
+    let writes = |last, unanswered, by_an_earlier_operator| Writes {
+        last,
+        unanswered,
+        by_an_earlier_operator,
+    };
+    for (written, sight, expected) in [
+        (writes(None, None, None), Sight::Gaps, None),
+        (writes(old, old, old), Sight::Gaps, None),
+        // What was seen going was there: nothing of it is under way.
+        (writes(young, None, None), Sight::Whole, None),
+        // What was not there may not be there yet.
+        (writes(young, None, None), Sight::Gaps, left),
+        // Nobody knows what becomes of these.
+        (writes(young, young, None), Sight::Whole, left),
+        (writes(None, None, young), Sight::Whole, left),
+        (writes(young, old, Some(SECOND * 5)), Sight::Gaps, left),
+    ] {
+        assert_eq!(written.until_landed(sight), expected, "{written:?} {sight:?}");
+    }
+}
