@@ -30,6 +30,8 @@ pub enum Operation {
     DeleteCredential,
     /// Listing a principal's role assignments; one request for each page.
     ListRoleAssignments,
+    /// Reading a role assignment.
+    GetRoleAssignment,
     /// Creating a role assignment.
     PutRoleAssignment,
     /// Deleting a role assignment.
@@ -76,6 +78,7 @@ impl Operation {
             Self::PutCredential => "put_credential",
             Self::DeleteCredential => "delete_credential",
             Self::ListRoleAssignments => "list_role_assignments",
+            Self::GetRoleAssignment => "get_role_assignment",
             Self::PutRoleAssignment => "put_role_assignment",
             Self::DeleteRoleAssignment => "delete_role_assignment",
         }

@@ -127,7 +127,8 @@ impl Azure {
         })
     }
 
-    /// Deletes a role assignment, and tells whether it was there. One whose scope is gone is gone.
+    /// Deletes a role assignment, and tells whether it was there. One whose scope is gone is gone. Where it may not be deleted it is read: a
+    /// role that Azure refused to give, because a condition withholds it, may not be taken away either, and it is not there.
     ///
     /// # Errors
     /// Whatever does not say that it is gone.
@@ -138,18 +139,33 @@ impl Azure {
         name: RoleAssignmentName,
     ) -> Result<Deletion, AzureFault> {
         let url = self.pipeline.urls.role_assignment(scope, name);
-        let request = Request::new(url, Method::Delete);
+        let request = Request::new(url.clone(), Method::Delete);
         let deleted = self
             .pipeline
             .send_checked(Operation::DeleteRoleAssignment, request)
             .await;
-        deletion(Kind::RoleAssignment, deleted).map_err(|cause| AzureFault {
+        let deleted = match deletion(Kind::RoleAssignment, deleted) {
+            Err(AzureCause::Answer(answer)) if answer.status == 403 && self.has_no_role_assignment(url).await => {
+                Ok(Deletion::NotThere)
+            }
+            deleted => deleted,
+        };
+        deleted.map_err(|cause| AzureFault {
             operation: format!(
                 "delete the role assignment {name} at {scope} of the managed identity {}",
                 revocable.identity().name
             ),
             cause: denied(cause, DELETE, scope),
         })
+    }
+}
+
+impl Azure {
+    /// Whether Azure says that there is no such role assignment.
+    async fn has_no_role_assignment(&self, url: Url) -> bool {
+        let request = Request::new(url, Method::Get);
+        let read = self.pipeline.send_checked(Operation::GetRoleAssignment, request).await;
+        read.is_err_and(|cause| Absence::proven(Kind::RoleAssignment, &cause).is_some())
     }
 }
 

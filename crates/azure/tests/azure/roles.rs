@@ -3,6 +3,7 @@
 use http::Request;
 use serde_json::{Value, json};
 use wio_azure_sim::{Fault, ResourceKind, Simulator};
+use wio_core::absence::Deletion;
 use wio_core::desired::DesiredBinding;
 use wio_core::fault::{AzureCause, AzureFault, Fault as Trouble};
 use wio_core::names::{PrincipalId, RoleAssignmentName, RoleDefinitionGuid, Scope};
@@ -422,4 +423,26 @@ async fn the_names_of_built_in_roles_mean_what_they_mean_in_azure() {
         assert_eq!(known.to_string(), role["name"].as_str().unwrap(), "{called}");
         assert_eq!(known.built_in_name(), Some(called));
     }
+}
+
+/// A role that a condition withheld was never given, and may not be taken away either: the deletion of its binding waited for ever.
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_deleted_is_looked_for_before_it_is_said_to_stand() {
+    let (azure, simulator) = cloud(|_| {}).await;
+    let binding = secrets_user();
+    let principal = identity(&azure, &binding).await;
+    let forbidden = Fault::on("DELETE").kind(ResourceKind::RoleAssignment).forever();
+    simulator.inject(forbidden.respond(403, "AuthorizationFailed"));
+    let (role, revoke) = (&binding.roles[0], binding.granted.revocable());
+    let delete = async || {
+        azure
+            .delete_role_assignment(&revoke, role.scope(), ours(&binding, principal))
+            .await
+    };
+    assert_eq!(delete().await.unwrap(), Deletion::NotThere);
+    azure
+        .put_role_assignment(&binding.granted, &binding.owner, role, principal)
+        .await
+        .unwrap();
+    assert_eq!(reason(delete().await.unwrap_err()), Reason::RoleAccessDenied);
 }
