@@ -92,6 +92,7 @@ impl Operator {
             .env("POD_NAME", "workload-identity-operator-e2e")
             .env(DRIFT_INTERVAL, SHORT)
             .env("WIO_TEST_PACE", "1")
+            .env("WIO_ALLOW_PRIVATE_ISSUER", "true")
             .env(
                 "WIO_PROTECTED_RESOURCE_GROUPS",
                 [group_id(NODE_GROUP), group_id(abuse::NODE_GROUP)].join(","),

@@ -82,6 +82,12 @@ names! {
     /// The API server says another issuer than the one that is recorded, and it is not believed yet. A binding that is ready stays
     /// so.
     IssuerUnconfirmed,
+    /// Entra cannot reach the issuer of the cluster's tokens. Nothing is given, and nothing is taken away.
+    IssuerUnreachable,
+    /// An Event's reason: the issuer of the cluster's tokens changed, and federated credentials follow it.
+    IssuerChanged,
+    /// Another cluster has this cluster's id and the same binding: its federated credentials are left alone.
+    ClusterIdShared,
     /// An identity of this name exists and is not ours.
     IdentityNotOwned,
     /// The existing identity that the binding names does not exist.

@@ -34,6 +34,7 @@ pub use policy::{
 };
 pub use reading::UnreadableField;
 pub use status::{
-    FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, RoleAssignmentStatus,
-    ServiceAccountOrigin, ServiceAccountStatus, WorkloadIdentityBindingStatus,
+    FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus,
+    RetiringFederatedCredentialStatus, RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus,
+    WorkloadIdentityBindingStatus,
 };

@@ -1,6 +1,6 @@
 //! The status of a `WorkloadIdentityBinding`: what was observed and done, never what was wished for.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -38,7 +38,7 @@ pub struct WorkloadIdentityBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<IdentityStatus>,
 
-    /// The issuer of this cluster's service account tokens, as its discovery document says.
+    /// The issuer of this cluster's service account tokens, whom the federated credentials trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
 
@@ -46,6 +46,12 @@ pub struct WorkloadIdentityBindingStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub federated_credentials: Vec<FederatedCredentialStatus>,
+
+    /// The federated credentials of issuers that the cluster had before. They stay as long as a token can live, for pods whose
+    /// tokens were issued before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub retiring_federated_credentials: Vec<RetiringFederatedCredentialStatus>,
 
     /// How many of the identity's federated credentials are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +102,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
             identity: fields.take("identity"),
             issuer: fields.take("issuer"),
             federated_credentials: fields.take("federatedCredentials"),
+            retiring_federated_credentials: fields.take("retiringFederatedCredentials"),
             federated_credential_usage: fields.take("federatedCredentialUsage"),
             service_accounts: fields.take("serviceAccounts"),
             role_assignments: fields.take("roleAssignments"),
@@ -170,6 +177,26 @@ pub struct FederatedCredentialStatus {
     pub subject: String,
     /// The audience that Entra expects.
     pub audience: String,
+}
+
+/// One federated credential of an issuer that the cluster had before.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetiringFederatedCredentialStatus {
+    /// The credential's name in Azure.
+    pub name: String,
+    /// The service account that it is for.
+    pub service_account: String,
+    /// The issuer that Entra expects.
+    pub issuer: String,
+    /// The subject that Entra expects: system:serviceaccount:NAMESPACE:NAME.
+    pub subject: String,
+    /// The audience that Entra expects.
+    pub audience: String,
+    /// When it is deleted, at the earliest. Absent when the operator did not see itself that the issuer was replaced: it may be another
+    /// cluster's then, and the credential stays until the operator's setting --former-issuer names the issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
 }
 
 /// How many of the identity's federated credentials are used; Azure allows 20.

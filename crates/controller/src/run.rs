@@ -160,6 +160,7 @@ fn wire(
                 cluster,
                 policies: parsed,
                 signed_in,
+                clock: settings.clock.clone(),
             },
             filled,
         },
@@ -331,7 +332,7 @@ async fn learn(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<boo
         std::future::pending::<()>().await;
     }
     // What was believed before a restart stands in the bindings.
-    let watched = cluster::begin(&caches.bindings.store, &known);
+    let watched = cluster::begin(&caches.bindings.store, &caches.learned.config.former_issuers, &known);
     filling.send_replace(true);
     readiness.passed(Check::Caches);
     tell_filled(caches);

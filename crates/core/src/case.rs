@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::binding::Binding;
 use crate::names::ServiceAccountName;
 use crate::policy::Usage;
@@ -20,6 +22,8 @@ pub struct Case {
     pub rivals: Vec<Rival>,
     /// By what it is decided.
     pub rules: Rules,
+    /// That moment.
+    pub now: Timestamp,
 }
 
 /// Another binding that names the same managed identity, with the rules of its own namespace.

@@ -18,6 +18,16 @@ pub struct Cluster {
     pub issuer: Issuer,
     /// Whether that is believed.
     pub belief: Belief,
+    /// The issuers that it had before: this process saw how they were replaced, or was told of them.
+    pub replaced: BTreeSet<Issuer>,
+}
+
+/// The issuers of credentials that are the cluster's own: the one that it has, and those that it had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuers {
+    current: Issuer,
+    replaced: BTreeSet<Issuer>,
+    recorded: BTreeSet<Issuer>,
 }
 
 /// Whether an issuer that was seen is believed to be the cluster's.
@@ -34,6 +44,7 @@ pub enum Belief {
 pub struct IssuerWatch {
     cluster: ClusterId,
     believed: Believed,
+    replaced: BTreeSet<Issuer>,
     row: Row,
     /// How often another issuer was seen than at the look before, since the believed one was last seen [`LOOKS`] times in a row.
     turns: u32,
@@ -97,14 +108,59 @@ const OFTEN: Duration = Duration::from_secs(30);
 // === impl Cluster ===
 
 impl Cluster {
-    /// A cluster whose issuer is believed.
+    /// A cluster whose issuer is believed, and which had no other.
     #[must_use]
     pub const fn new(id: ClusterId, issuer: Issuer) -> Self {
         Self {
             id,
             issuer,
             belief: Belief::Believed,
+            replaced: BTreeSet::new(),
         }
+    }
+}
+
+// === impl Issuers ===
+
+impl Issuers {
+    /// Those that a cluster has and had, and those that are recorded of what was made.
+    pub fn new<'a>(cluster: &Cluster, recorded: impl IntoIterator<Item = &'a Issuer>) -> Self {
+        Self {
+            current: cluster.issuer.clone(),
+            replaced: cluster.replaced.clone(),
+            recorded: recorded.into_iter().cloned().collect(),
+        }
+    }
+
+    /// The one that the cluster has.
+    #[must_use]
+    pub const fn current(&self) -> &Issuer {
+        &self.current
+    }
+
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Issuer> {
+        let before = self.replaced.union(&self.recorded);
+        std::iter::once(&self.current).chain(before.filter(|issuer| **issuer != self.current))
+    }
+
+    /// Whether it is the one that the cluster has.
+    #[must_use]
+    pub fn is_current(&self, issuer: &str) -> bool {
+        self.current.as_str() == issuer
+    }
+
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn contains(&self, issuer: &str) -> bool {
+        self.all().any(|known| known.as_str() == issuer)
+    }
+
+    /// Whether it was replaced, for certain: nobody has it any more. One that is only recorded may be another cluster's, whose etcd this
+    /// one was restored from.
+    #[must_use]
+    pub fn was_replaced(&self, issuer: &str) -> bool {
+        !self.is_current(issuer) && self.replaced.iter().any(|known| known.as_str() == issuer)
     }
 }
 
@@ -112,9 +168,16 @@ impl Cluster {
 
 impl IssuerWatch {
     /// Begins with the first look. What bindings' statuses record was believed before the operator was started anew: an issuer
-    /// that is none of theirs is not believed yet, and where nothing is recorded there is nothing to lose by believing it.
+    /// that is none of theirs is not believed yet, and where nothing is recorded there is nothing to lose by believing it. The
+    /// replaced ones are those that somebody told us of.
     #[must_use]
-    pub fn begin(cluster: ClusterId, seen: Issuer, recorded: BTreeSet<Issuer>, now: Duration) -> Self {
+    pub fn begin(
+        cluster: ClusterId,
+        seen: Issuer,
+        recorded: BTreeSet<Issuer>,
+        replaced: BTreeSet<Issuer>,
+        now: Duration,
+    ) -> Self {
         let row = Row {
             issuer: seen.clone(),
             looks: 1,
@@ -124,6 +187,7 @@ impl IssuerWatch {
         Self {
             cluster,
             row,
+            replaced,
             turns: u32::from(!known),
             believed: if known {
                 Believed::Issuer(seen)
@@ -163,6 +227,7 @@ impl IssuerWatch {
             return Sight::Unconfirmed;
         }
         self.believed = Believed::Issuer(seen.clone());
+        self.replaced.extend(from.clone());
         if lasted {
             self.turns = 0;
         }
@@ -176,10 +241,12 @@ impl IssuerWatch {
             Believed::Issuer(issuer) => (issuer, Belief::Believed),
             Believed::NoneOf(_) => (&self.row.issuer, Belief::Unconfirmed),
         };
+        let replaced = self.replaced.iter().filter(|replaced| *replaced != issuer);
         Cluster {
             id: self.cluster.clone(),
             issuer: issuer.clone(),
             belief,
+            replaced: replaced.cloned().collect(),
         }
     }
 

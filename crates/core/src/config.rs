@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::names::{Audience, IdentityId, Location, ResourceGroupId, RoleDefinitionGuid};
+use crate::names::{Audience, IdentityId, Issuer, Location, ResourceGroupId, RoleDefinitionGuid};
 
 /// The roles with which one can give oneself any other: no policy allows them unless the operator's configuration unlocks
 /// them. A custom role can do the same under a name of its own, which is why a policy names those by GUID.
@@ -38,6 +38,10 @@ pub struct OperatorConfig {
     pub protected_identities: Vec<IdentityId>,
     /// Resource groups whose identities no binding may have, whatever a policy says: the cluster's node resource group.
     pub protected_groups: Vec<ResourceGroupId>,
+    /// Issuers that the cluster had before: their credentials may go when a token of theirs cannot live any more.
+    pub former_issuers: BTreeSet<Issuer>,
+    /// Whether the cluster may have an issuer that Entra cannot reach, as a test set-up has.
+    pub allow_private_issuer: bool,
     /// Of [`LOCKED_ROLES`] and [`ROLES_LOCKED_AT_IDENTITIES`], those that policies may allow all the same.
     pub unlocked_roles: BTreeSet<RoleDefinitionGuid>,
 }

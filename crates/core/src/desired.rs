@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use jiff::Timestamp;
 use wio_api::ConflictPolicy;
 
 use crate::authorize::{Granted, NotPermitted, PermittedRole, Revocable};
@@ -14,7 +15,7 @@ use crate::names::{
 };
 use crate::observed::{ObservedRoleAssignment, Tags, tag};
 use crate::owner::{Owner, deletion_policy_tag};
-use crate::recorded::RecordedIds;
+use crate::recorded::{Recorded, RecordedIds, RetiringCredential};
 use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
@@ -45,6 +46,8 @@ pub struct DesiredBinding {
     pub recorded: Option<RecordedIds>,
     /// One federated credential for each service account.
     pub credentials: Vec<DesiredCredential>,
+    /// The credentials of an issuer that the cluster had before, whose time is over.
+    pub retired: BTreeSet<CredentialName>,
     /// The roles of the identity.
     pub roles: Vec<DesiredRole>,
     /// The service accounts.
@@ -300,6 +303,7 @@ impl DesiredBinding {
             identity: DesiredIdentity::new(spec, binding, &rules.config),
             recorded: binding.recorded.ids_of(granted.identity()),
             credentials: credentials(spec, owner, rules),
+            retired: BTreeSet::new(),
             roles: spec.role_assignments.iter().filter_map(permitted).collect(),
             service_accounts: spec.service_accounts.iter().map(DesiredServiceAccount::from).collect(),
             suspended: binding.lifecycle.suspended,
@@ -325,6 +329,20 @@ impl DesiredBinding {
         if let DesiredIdentity::Managed { tags, .. } = &mut self.identity {
             tags.retain(|name, _| !overruled.contains(name));
             self.overruled.extend(overruled.iter().cloned());
+        }
+    }
+
+    /// The same at this moment, which decides which credentials of a former issuer have had their time.
+    pub(crate) fn retiring(self, recorded: &Recorded, now: Timestamp) -> Self {
+        let over = |credential: &&RetiringCredential| credential.until.is_some_and(|until| until <= now);
+        Self {
+            retired: recorded
+                .retiring
+                .iter()
+                .filter(over)
+                .map(|credential| credential.name.clone())
+                .collect(),
+            ..self
         }
     }
 

@@ -10,7 +10,7 @@ use crate::observed::{
     Tags,
 };
 use crate::plan::{GrantStep, Plan, Revocation};
-use crate::recorded::{Recorded, RecordedCredential, RecordedRoleAssignment};
+use crate::recorded::{Recorded, RecordedCredential, RecordedRoleAssignment, RetiringCredential};
 
 /// The state of Azure as a status of this generation with Ready=True left it: what a restart begins with until the next
 /// drift check.
@@ -51,6 +51,7 @@ pub fn from_status(desired: &DesiredBinding, binding: &Binding) -> Option<AzureS
                 .iter()
                 .map(|credential| observed(credential, issuer))
                 .chain((0..foreign).filter_map(ObservedCredential::counted))
+                .chain(recorded.retiring.iter().map(retiring))
                 .collect(),
         }),
     })
@@ -87,6 +88,15 @@ fn observed(credential: &RecordedCredential, issuer: &Issuer) -> ObservedCredent
     ObservedCredential {
         name: credential.name.clone(),
         issuer: issuer.to_string(),
+        subject: Some(credential.subject.to_string()),
+        audiences: vec![credential.audience.to_string()],
+    }
+}
+
+fn retiring(credential: &RetiringCredential) -> ObservedCredential {
+    ObservedCredential {
+        name: credential.name.clone(),
+        issuer: credential.issuer.to_string(),
         subject: Some(credential.subject.to_string()),
         audiences: vec![credential.audience.to_string()],
     }
@@ -130,7 +140,7 @@ pub fn is_enough_for(plan: &Plan, state: &AzureState, signed_in: bool) -> bool {
     // One that is only counted may trust what a new one would.
     let unnamed = present.is_some_and(|present| present.credentials.iter().any(ObservedCredential::is_only_counted));
     let overwrites = |step: &GrantStep| match step {
-        GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } => true,
+        GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } | GrantStep::ReplaceCredential { .. } => true,
         GrantStep::PutCredential(_) => may_be_own || unnamed,
         GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) => may_be_own,
     };

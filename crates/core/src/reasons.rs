@@ -170,11 +170,12 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
     use ConditionType::{FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady};
     match reason {
         Reason::Succeeded | Reason::ProgressingWithRetry | Reason::NotDecided => WAIT,
-        Reason::Progressing | Reason::Deleting => WAIT.voice(Voice::Quiet),
+        Reason::Progressing | Reason::Deleting | Reason::IssuerChanged => WAIT.voice(Voice::Quiet),
         Reason::Suspended => STALLED.voice(Voice::Quiet),
         Reason::MassDisappearance | Reason::ClientIdChanged => WAIT.voice(Voice::Alarm),
         Reason::IssuerUnconfirmed => WAIT.keeps_ready(),
-        Reason::InvalidSpec | Reason::NotPermitted | Reason::DeletionBlocked => STALLED,
+        Reason::InvalidSpec | Reason::NotPermitted | Reason::DeletionBlocked | Reason::IssuerUnreachable => STALLED,
+        Reason::ClusterIdShared => WAIT.part(FederatedCredentialsReady),
 
         Reason::Throttled => RETRY
             .next(next::BY_ITSELF)

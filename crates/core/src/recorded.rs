@@ -7,11 +7,13 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wio_api::limits::FEDERATED_CREDENTIALS_MAX;
 use wio_api::{
     ConditionType, FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus,
-    RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus, WorkloadIdentityBinding,
-    WorkloadIdentityBindingStatus,
+    RetiringFederatedCredentialStatus, RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus,
+    WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
 };
 
 use crate::names::{
@@ -29,6 +31,8 @@ pub struct Recorded {
     pub issuer: Option<Issuer>,
     /// The federated credentials.
     pub credentials: Vec<RecordedCredential>,
+    /// The federated credentials of an issuer that the cluster had before.
+    pub retiring: Vec<RetiringCredential>,
     /// How many credentials the identity has, of this binding and of others; none when it was not looked at.
     pub credential_usage: Option<CredentialUsage>,
     /// The service accounts.
@@ -84,6 +88,23 @@ pub struct RecordedCredential {
     pub subject: Subject,
     /// The audience that it trusts.
     pub audience: Audience,
+}
+
+/// A federated credential of an issuer that the cluster had before, in a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetiringCredential {
+    /// Its name.
+    pub name: CredentialName,
+    /// The service account that it is for.
+    pub account: ServiceAccountName,
+    /// The issuer that it trusts.
+    pub issuer: Issuer,
+    /// The subject that it trusts.
+    pub subject: Subject,
+    /// The audience that it trusts.
+    pub audience: Audience,
+    /// How long it stays; none when nobody knows that its issuer is no other cluster's.
+    pub until: Option<Timestamp>,
 }
 
 /// How many federated credentials an identity has.
@@ -143,6 +164,7 @@ mod field {
     pub(super) const IDENTITY: &str = "identity";
     pub(super) const ISSUER: &str = "issuer";
     pub(super) const CREDENTIALS: &str = "federatedCredentials";
+    pub(super) const RETIRING: &str = "retiringFederatedCredentials";
     pub(super) const SERVICE_ACCOUNTS: &str = "serviceAccounts";
     pub(super) const ROLE_ASSIGNMENTS: &str = "roleAssignments";
     pub(super) const SCOPES: &str = "roleAssignmentScopes";
@@ -191,6 +213,7 @@ impl From<&WorkloadIdentityBindingStatus> for Recorded {
             identity: note.one(field::IDENTITY, status.identity.as_ref(), identity),
             issuer: note.one(field::ISSUER, status.issuer.as_ref(), |issuer| issuer.parse().ok()),
             credentials: note.all(field::CREDENTIALS, &status.federated_credentials, credential),
+            retiring: note.all(field::RETIRING, &status.retiring_federated_credentials, retiring),
             credential_usage: status.federated_credential_usage.as_ref().map(|usage| CredentialUsage {
                 ours: usage.ours,
                 foreign: usage.foreign,
@@ -213,6 +236,12 @@ impl Recorded {
     #[must_use]
     pub fn names_identity(&self) -> bool {
         self.identity.is_some() || self.unreadable.contains(field::IDENTITY)
+    }
+
+    /// The issuers of the credentials that it tells of.
+    pub fn issuers(&self) -> impl Iterator<Item = &Issuer> {
+        let retiring = self.retiring.iter().map(|credential| &credential.issuer);
+        self.issuer.iter().chain(retiring)
     }
 
     /// The issuer that stands in the status of a binding: the one that was believed when it was written.
@@ -268,6 +297,11 @@ impl Recorded {
             &mut next.federated_credentials,
             credential,
         );
+        keep(
+            &previous.retiring_federated_credentials,
+            &mut next.retiring_federated_credentials,
+            retiring,
+        );
         keep(&previous.role_assignments, &mut next.role_assignments, role_assignment);
         let scope = |scope: &String| parsed::<Scope>(scope);
         keep(
@@ -287,6 +321,7 @@ impl Recorded {
     pub fn write(&self, status: &mut WorkloadIdentityBindingStatus) {
         status.identity = self.identity.as_ref().map(identity_status);
         status.federated_credentials = self.credentials.iter().map(credential_status).collect();
+        status.retiring_federated_credentials = self.retiring.iter().map(retiring_status).collect();
         status.federated_credential_usage = self.credential_usage.map(|usage| FederatedCredentialUsage {
             ours: usage.ours,
             foreign: usage.foreign,
@@ -418,6 +453,28 @@ fn credential_status(credential: &RecordedCredential) -> FederatedCredentialStat
         service_account: credential.account.to_string(),
         subject: credential.subject.to_string(),
         audience: credential.audience.to_string(),
+    }
+}
+
+fn retiring(status: &RetiringFederatedCredentialStatus) -> Option<RetiringCredential> {
+    Some(RetiringCredential {
+        name: status.name.parse().ok()?,
+        account: status.service_account.parse().ok()?,
+        issuer: status.issuer.parse().ok()?,
+        subject: status.subject.parse().ok()?,
+        audience: status.audience.parse().ok()?,
+        until: status.until.as_ref().map(|until| until.0),
+    })
+}
+
+fn retiring_status(credential: &RetiringCredential) -> RetiringFederatedCredentialStatus {
+    RetiringFederatedCredentialStatus {
+        name: credential.name.to_string(),
+        service_account: credential.account.to_string(),
+        issuer: credential.issuer.to_string(),
+        subject: credential.subject.to_string(),
+        audience: credential.audience.to_string(),
+        until: credential.until.map(Time),
     }
 }
 

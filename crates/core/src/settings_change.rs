@@ -215,6 +215,8 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
         audience: Audience::clone(&now.audience),
         protected_identities: identities?,
         protected_groups: groups?,
+        former_issuers: now.former_issuers.clone(),
+        allow_private_issuer: now.allow_private_issuer,
         unlocked_roles: roles?,
     })
 }

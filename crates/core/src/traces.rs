@@ -29,7 +29,7 @@ impl Traces {
     /// none: it keeps it, or takes it away itself.
     pub(crate) fn of(binding: &Binding, sharing: &Sharing, rules: &Rules) -> Self {
         let recorded = &binding.recorded;
-        let issuers: BTreeSet<&Issuer> = recorded.issuer.iter().chain([&rules.cluster.issuer]).collect();
+        let issuers: BTreeSet<&Issuer> = recorded.issuers().chain([&rules.cluster.issuer]).collect();
         let asked = binding.spec.as_ref().ok().and_then(|spec| spec.audience.as_ref());
         let audience = asked.unwrap_or(&rules.config.audience);
         let prefix = binding.owner.credential_prefix();

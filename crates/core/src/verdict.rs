@@ -10,7 +10,7 @@ use crate::authorize::{
 };
 use crate::binding::{Binding, Finalizer};
 use crate::case::{Candidate, Case};
-use crate::cluster::{Belief, Cluster};
+use crate::cluster::{Belief, Issuers};
 use crate::desired::{Desired, DesiredBinding, DesiredDenial, DesiredRemoval, Ending};
 use crate::fault::Blocked;
 use crate::landing::{Confirmed, End};
@@ -64,6 +64,7 @@ pub fn verdict(case: &Case) -> Verdict {
         Standing::Granted(spec, granted) => {
             let sharing = sharing(case, granted.identity());
             let desired = DesiredBinding::new(binding, spec, granted, &case.rules, sharing);
+            let desired = desired.retiring(&binding.recorded, case.now);
             Verdict::Pursue(Box::new(Desired::Bound(desired)))
         }
         Standing::Recorded(blocked) => Verdict::Hold(blocked),
@@ -196,7 +197,7 @@ fn standing<'a>(candidate: &'a Candidate, rules: &Rules) -> Standing<'a> {
         Err(why) => denied(binding, rules, why),
         Ok(granted) => match moved(binding, granted.identity()) {
             Some(moved) => recorded_standing(binding, &elsewhere(binding, spec, granted.identity()), rules, moved),
-            None => match unusable_issuer(&rules.cluster) {
+            None => match unusable_issuer(rules) {
                 Some(blocked) => recorded_standing(binding, &binding.recorded, rules, blocked),
                 None => Standing::Granted(spec, granted),
             },
@@ -277,19 +278,30 @@ fn elsewhere<'a>(binding: &'a Binding, spec: &Spec, now: &IdentityId) -> Cow<'a,
     }
 }
 
-/// Why nothing may be given to the tokens of the cluster's issuer.
-fn unusable_issuer(cluster: &Cluster) -> Option<Blocked> {
-    match cluster.belief {
-        Belief::Believed => None,
-        Belief::Unconfirmed => Some(Blocked {
-            reason: Reason::IssuerUnconfirmed,
-            message: format!(
-                "the API server says that {} issues its tokens, and no binding was made for that issuer; it is believed when it \
-                 was seen for some minutes",
-                cluster.issuer
+/// Why nothing may be given to the tokens of the cluster's issuer. What was given to those of another one stays.
+fn unusable_issuer(rules: &Rules) -> Option<Blocked> {
+    let issuer = &rules.cluster.issuer;
+    let unreachable = issuer.unreachable().filter(|_| !rules.config.allow_private_issuer);
+    let (reason, message) = match (rules.cluster.belief, unreachable) {
+        (Belief::Unconfirmed, _) => (
+            Reason::IssuerUnconfirmed,
+            format!(
+                "the API server says that {issuer} issues its tokens, and no binding was made for that issuer; it is believed when it \
+                 was seen for some minutes"
             ),
-        }),
-    }
+        ),
+        (Belief::Believed, Some(why)) => (
+            Reason::IssuerUnreachable,
+            format!(
+                "Microsoft Entra cannot reach the issuer of this cluster's tokens, {issuer}: {why}; on AKS run az aks update \
+                 --enable-oidc-issuer, and on kind, k3s or kubeadm start the API server with a --service-account-issuer whose \
+                 /.well-known/openid-configuration and keys are public; for a test set-up with an Entra of its own set the operator's \
+                 --allow-private-issuer"
+            ),
+        ),
+        (Belief::Believed, None) => return None,
+    };
+    Some(Blocked { reason, message })
 }
 
 /// The removal of what a binding has: what was recorded, and what its spec means. No other field of the spec is needed for it: whoever
@@ -373,7 +385,13 @@ fn sharing(case: &Case, identity: &IdentityId) -> Sharing {
         sharer(neighbour, &case.rules).filter(|sharer| claims_the_same || sharer.identity == *identity)
     });
     let sharers = sharers.collect();
-    Sharing::new(&binding.owner, identity, &case.rules.cluster.issuer, claims, sharers)
+    // A neighbour may have recorded an issuer that this one never had a credential of: what both share is known to both.
+    let recorded = std::iter::once(binding).chain(case.neighbours.iter().map(|neighbour| &neighbour.binding));
+    let recorded = recorded
+        .filter(|other| other.owner.namespace == binding.owner.namespace)
+        .flat_map(|other| other.recorded.issuers());
+    let issuers = Issuers::new(&case.rules.cluster, recorded);
+    Sharing::new(&binding.owner, identity, issuers, claims, sharers)
 }
 
 /// Whether a neighbour is another binding that may have a part in anything. One that never had our finalizer has nothing yet, and
@@ -392,7 +410,7 @@ fn sharer(neighbour: &Candidate, rules: &Rules) -> Option<Sharer> {
     match standing(neighbour, rules) {
         Standing::Granted(spec, granted) => Some(sharer_by_spec(binding, spec, &granted, rules)),
         // What was made for a spec that says nothing to decide on stands as long as it may.
-        Standing::Recorded(_) => sharer_by_record(binding),
+        Standing::Recorded(_) => sharer_by_record(binding, rules),
         Standing::Denied(_) => None,
     }
 }
@@ -403,6 +421,7 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
         name: binding.owner.name.clone(),
         uid: binding.owner.uid.clone(),
         identity: granted.identity().clone(),
+        issuers: Issuers::new(&rules.cluster, binding.recorded.issuers()),
         accounts: spec
             .service_accounts
             .iter()
@@ -421,7 +440,7 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
     }
 }
 
-fn sharer_by_record(binding: &Binding) -> Option<Sharer> {
+fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {
     let recorded = &binding.recorded;
     let claim = |credential: &RecordedCredential| Claim {
         account: credential.account.clone(),
@@ -432,6 +451,7 @@ fn sharer_by_record(binding: &Binding) -> Option<Sharer> {
         name: binding.owner.name.clone(),
         uid: binding.owner.uid.clone(),
         identity: recorded.identity.as_ref()?.id.clone(),
+        issuers: Issuers::new(&rules.cluster, recorded.issuers()),
         accounts: recorded.credentials.iter().map(claim).collect(),
         roles: recorded
             .role_assignments

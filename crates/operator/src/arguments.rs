@@ -11,7 +11,7 @@ use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_controller::{Clock, Settings};
 use wio_core::config::OperatorConfig;
 use wio_core::names::{
-    Audience, IdentityId, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, SubscriptionId,
+    Audience, IdentityId, Issuer, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, SubscriptionId,
 };
 
 const AFTER_HELP: &str = "\
@@ -119,6 +119,23 @@ pub(crate) struct Arguments {
         help_heading = "What no policy can allow"
     )]
     unlocked_roles: Vec<RoleDefinitionGuid>,
+
+    /// Accept a service account issuer that Microsoft Entra cannot reach: a private name or address, or no https. Without it bindings
+    /// of such a cluster say IssuerUnreachable. For test set-ups with an Entra of their own.
+    #[arg(long, env = "WIO_ALLOW_PRIVATE_ISSUER", help_heading = "The cluster's issuer")]
+    allow_private_issuer: bool,
+
+    /// An issuer that the cluster had before and nobody has any more. The operator keeps federated credentials of a former issuer
+    /// that it did not itself see replaced, because another cluster may have it; named here they go 25 hours later. May be given
+    /// several times, or as a list with commas.
+    #[arg(
+        long = "former-issuer",
+        env = "WIO_FORMER_ISSUERS",
+        value_name = "URL",
+        value_delimiter = ',',
+        help_heading = "The cluster's issuer"
+    )]
+    former_issuers: Vec<Issuer>,
 
     /// The audience of federated credentials whose binding names none. It must be what the pod webhook mints.
     #[arg(long, env = "WIO_AUDIENCE", value_name = "TEXT", default_value = Audience::DEFAULT, help_heading = "Azure")]
@@ -253,6 +270,8 @@ impl Arguments {
                 audience: self.audience,
                 protected_identities: self.protected_identities,
                 protected_groups: self.protected_groups,
+                former_issuers: self.former_issuers.into_iter().collect(),
+                allow_private_issuer: self.allow_private_issuer,
                 unlocked_roles: self.unlocked_roles.into_iter().collect(),
             },
             drift_interval: self.drift_interval,

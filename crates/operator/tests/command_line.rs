@@ -117,6 +117,7 @@ fn a_bad_value_is_answered_with_the_flag_the_value_and_the_way_out() {
             "/subscriptions/<GUID>/resourceGroups/<name>",
         ),
         ("--unlocked-role", "Emperor", "GUID"),
+        ("--former-issuer", "issuer.example", "URL"),
         ("--audience", "a b", "without spaces"),
         ("--cloud", "azure", "usgov"),
         ("--api-version", "latest", "2023-01-31"),

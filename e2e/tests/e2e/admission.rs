@@ -277,6 +277,8 @@ pub(crate) fn effective_policy(policies: &[WorkloadIdentityPolicy]) -> Result<Va
         audience: AUDIENCE.parse()?,
         protected_identities: Vec::new(),
         protected_groups: vec![group_id(NODE_GROUP).parse()?],
+        former_issuers: std::collections::BTreeSet::new(),
+        allow_private_issuer: true,
         unlocked_roles: std::collections::BTreeSet::new(),
     };
     Ok(json!({

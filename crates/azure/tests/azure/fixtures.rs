@@ -48,6 +48,8 @@ fn config() -> OperatorConfig {
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
+        former_issuers: BTreeSet::new(),
+        allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),
     }
 }
@@ -123,6 +125,7 @@ fn asked(identity: &str, accounts: &[&str], roles: &[(&str, &str)]) -> DesiredBi
         neighbours: Vec::new(),
         rivals: Vec::new(),
         rules: by_policy,
+        now: jiff::Timestamp::UNIX_EPOCH,
     };
     match verdict(&case) {
         Verdict::Pursue(desired) => match *desired {

@@ -53,7 +53,10 @@ pub(crate) async fn discover(client: &Client, readiness: &Readiness) -> Cluster 
                 readiness.passed(Check::Cluster);
                 tell_known(&id, &issuer);
                 let belief = Belief::Unconfirmed;
-                return Cluster { id, issuer, belief };
+                return Cluster {
+                    belief,
+                    ..Cluster::new(id, issuer)
+                };
             }
             Err(fault) => tell_unknown(readiness, &fault),
         }
@@ -62,14 +65,19 @@ pub(crate) async fn discover(client: &Client, readiness: &Readiness) -> Cluster 
 }
 
 /// Decides whether the first look is believed, by what the cached bindings record.
-pub(crate) fn begin(bindings: &Store<WorkloadIdentityBinding>, known: &watch::Sender<Cluster>) -> Watched {
+/// The replaced issuers are those that somebody named.
+pub(crate) fn begin(
+    bindings: &Store<WorkloadIdentityBinding>,
+    replaced: &BTreeSet<Issuer>,
+    known: &watch::Sender<Cluster>,
+) -> Watched {
     let recorded: BTreeSet<Issuer> = bindings
         .state()
         .iter()
         .filter_map(|binding| Recorded::issuer_of(binding))
         .collect();
     let Cluster { id, issuer, .. } = known.borrow().clone();
-    let watch = IssuerWatch::begin(id, issuer, recorded, Duration::ZERO);
+    let watch = IssuerWatch::begin(id, issuer, recorded, replaced.clone(), Duration::ZERO);
     let cluster = watch.cluster();
     if cluster.belief == Belief::Unconfirmed {
         tell_unconfirmed(&cluster.issuer, &watch);

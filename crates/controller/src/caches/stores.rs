@@ -14,6 +14,7 @@ use crate::caches::accepted::Accepted;
 use crate::caches::index::Index;
 use crate::caches::policies::Parsed;
 use crate::runtime::health::SignIn;
+use crate::settings::Clock;
 
 /// A service account as the cache holds it: its metadata, without the managed fields.
 pub(crate) type AccountMeta = PartialObjectMeta<ServiceAccount>;
@@ -53,6 +54,7 @@ pub(crate) struct Learned {
     pub(crate) cluster: watch::Receiver<Cluster>,
     pub(crate) policies: watch::Receiver<Parsed>,
     pub(crate) signed_in: watch::Receiver<SignIn>,
+    pub(crate) clock: Clock,
 }
 
 // === impl Caches ===

@@ -47,6 +47,7 @@ pub(crate) fn dereference(caches: &Caches, cluster: &Cluster, binding: Binding) 
         labelled,
         rivals,
         rules,
+        now: (caches.learned.clock)(),
     })
 }
 

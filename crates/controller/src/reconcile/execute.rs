@@ -6,10 +6,10 @@ use kube::Client;
 use wio_azure::Azure;
 use wio_core::absence::Deletion;
 use wio_core::authorize::Revocable;
-use wio_core::desired::{Desired, DesiredBinding, DesiredServiceAccount};
+use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
 use wio_core::fault::Fault;
 use wio_core::landing::Sight;
-use wio_core::names::{Namespace, ServiceAccountName};
+use wio_core::names::{CredentialName, Namespace, ServiceAccountName};
 use wio_core::observed::{Observed, PresentIdentity};
 use wio_core::orphaned::{EndMark, Orphaned};
 use wio_core::orphans::Removal;
@@ -318,6 +318,17 @@ async fn grant(
             let written = azure.put_credential(granted, &credential).await.map_err(Fault::Azure)?;
             executed.observed.credential_written(written);
         }
+        GrantStep::ReplaceCredential { former, wanted } => {
+            tell_no_room(&former, &wanted);
+            let revocable = granted.revocable();
+            azure
+                .delete_credential(&revocable, &former)
+                .await
+                .map_err(Fault::Azure)?;
+            executed.observed.credential_deleted(&former);
+            let written = azure.put_credential(granted, &wanted).await.map_err(Fault::Azure)?;
+            executed.observed.credential_written(written);
+        }
         GrantStep::PutRoleAssignment(role) => {
             let Some(present) = executed.identity() else {
                 return Ok(Progress::PlanIsStale);
@@ -348,6 +359,11 @@ async fn had(azure: &Azure, desired: &DesiredBinding, executed: &mut Executed) -
         // What was written a moment ago may not be shown yet; it is looked at again.
         Some(_) | None => Ok(Progress::Done),
     }
+}
+
+fn tell_no_room(former: &CredentialName, wanted: &DesiredCredential) {
+    let account = &wanted.account;
+    tracing::warn!(%former, %account, "no room for the credential of the cluster's issuer beside one of a former issuer; it is replaced at once");
 }
 
 async fn apply_account(

@@ -1,26 +1,42 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use wio_api::Reason;
+use wio_api::{Reason, RetiringFederatedCredentialStatus, WorkloadIdentityBinding};
+use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::binding;
-use wio_testkit::{Effect, Matcher};
+use wio_testkit::{DEFAULT_ISSUER, Effect, FakeApiServer, Matcher};
 
 use crate::world::*;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
+const DRILL: &str = "https://issuer.example/drill/";
 const NEW_ISSUER: &str = "https://issuer.example/cluster-made-anew/";
 
-/// Waits until so many credentials trust the issuer, and none another one.
-async fn until_trusted(world: &World, issuer: &str, count: usize) {
-    let trusted = |world: &World| {
-        let credentials = world.identity().credentials;
-        credentials.len() == count && credentials.iter().all(|credential| credential.issuer == issuer)
-    };
-    world.until("the issuer is trusted", trusted).await;
+/// How many credentials trust an issuer.
+fn trusting(world: &World, issuer: &str) -> usize {
+    let identities = world.azure.snapshot().identities;
+    let credentials = identities.iter().flat_map(|identity| &identity.credentials);
+    credentials.filter(|credential| credential.issuer == issuer).count()
 }
 
+/// Waits until so many credentials trust the issuer.
+async fn until_trusted(world: &World, issuer: &str, count: usize) {
+    world
+        .until("the issuer is trusted", |world| trusting(world, issuer) == count)
+        .await;
+}
+
+fn create_orders(world: &World) {
+    world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+}
+
+fn retiring(world: &World) -> Vec<RetiringFederatedCredentialStatus> {
+    world.binding("orders").status.unwrap().retiring_federated_credentials
+}
+
+/// Pods go on with the token that they have, for up to a day.
 #[tokio::test(start_paused = true)]
-async fn trust_follows_the_issuer() {
+async fn trust_follows_the_issuer_and_tokens_of_the_one_before_work_as_long_as_they_live() {
     story(async |world| {
         world.create(
             binding(NAMESPACE, "orders")
@@ -30,24 +46,106 @@ async fn trust_follows_the_issuer() {
         );
         world.ready("orders").await;
         world.cluster.set_issuer(NEW_ISSUER);
+        world.forget_requests();
         let changed = Instant::now();
         until_trusted(world, NEW_ISSUER, 2).await;
         assert!(changed.elapsed() < DRIFT / 3, "long before the next look at Azure");
+        assert_eq!(trusting(world, DEFAULT_ISSUER), 2);
+        let told = |world: &World| retiring(world).iter().filter(|one| one.until.is_some()).count() == 2;
+        world.until("the status says until when", told).await;
         let ready = world.ready("orders").await;
-        assert_eq!(ready.status.unwrap().issuer.as_deref(), Some(NEW_ISSUER));
+        assert_eq!(ready.status.as_ref().unwrap().issuer.as_deref(), Some(NEW_ISSUER));
+        let about = &condition(&ready, "FederatedCredentialsReady").message;
+        assert!(about.contains("2 more of a former issuer stay until"), "{about}");
+        assert!(
+            world.events().contains(&"Normal IssuerChanged".to_owned()),
+            "{:?}",
+            world.events()
+        );
+        sleep(Duration::from_hours(24)).await;
+        assert_eq!(trusting(world, DEFAULT_ISSUER), 2);
+        sleep(Duration::from_hours(2)).await;
+        assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, NEW_ISSUER)), (0, 2));
+        assert_eq!(retiring(world), []);
+    })
+    .await;
+}
+
+/// A blue and a green control plane, and back again.
+#[tokio::test(start_paused = true)]
+async fn the_return_of_the_former_issuer_costs_no_write() {
+    story(async |world| {
+        create_orders(world);
+        world.ready("orders").await;
+        world.cluster.set_issuer(NEW_ISSUER);
+        until_trusted(world, NEW_ISSUER, 1).await;
+        world.until("it is told", |world| !retiring(world).is_empty()).await;
+        world.cluster.set_issuer(DEFAULT_ISSUER);
+        world.forget_requests();
+        let back = |world: &World| world.binding("orders").status.unwrap().issuer.as_deref() == Some(DEFAULT_ISSUER);
+        world.until("it is believed", back).await;
+        assert_eq!(writes(world), [""; 0]);
+        assert_eq!(retiring(world)[0].issuer, NEW_ISSUER);
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issuer_that_changed_while_the_operator_was_away_is_noticed() {
+async fn while_azure_refuses_the_new_credential_the_old_one_stands() {
     story(async |world| {
-        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        create_orders(world);
+        world.ready("orders").await;
+        let put = Fault::on("PUT").kind(ResourceKind::Credential);
+        world.azure.inject(put.forever().respond(403, "AuthorizationFailed"));
+        world.cluster.set_issuer(NEW_ISSUER);
+        world.says("orders", Reason::AuthorizationFailed).await;
+        sleep(Duration::from_hours(30)).await;
+        assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, NEW_ISSUER)), (1, 0));
+        world.azure.clear_faults();
+        until_trusted(world, NEW_ISSUER, 1).await;
+        until_trusted(world, DEFAULT_ISSUER, 0).await;
+        world.ready("orders").await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_takes_what_retires_at_once() {
+    story(async |world| {
+        create_orders(world);
+        world.ready("orders").await;
+        world.cluster.set_issuer(NEW_ISSUER);
+        until_trusted(world, NEW_ISSUER, 1).await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+    })
+    .await;
+}
+
+/// Nobody saw it: another cluster may have the former issuer, so somebody has to say that none has.
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_changed_while_the_operator_was_away_is_noticed_and_the_one_before_waits_for_a_word() {
+    story(async |world| {
+        create_orders(world);
         world.ready("orders").await;
         world.stop().await;
         world.cluster.set_issuer(NEW_ISSUER);
         world.start().await;
         until_trusted(world, NEW_ISSUER, 1).await;
+        sleep(Duration::from_hours(30)).await;
+        assert_eq!(trusting(world, DEFAULT_ISSUER), 1);
+        let about = world.ready("orders").await;
+        let about = &condition(&about, "FederatedCredentialsReady").message;
+        assert!(about.contains("--former-issuer"), "{about}");
+        world.stop().await;
+        world.config.former_issuers.insert(DEFAULT_ISSUER.parse().unwrap());
+        world.start().await;
+        world
+            .until("it ends", |world| retiring(world).iter().all(|one| one.until.is_some()))
+            .await;
+        sleep(Duration::from_hours(26)).await;
+        assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, NEW_ISSUER)), (0, 1));
     })
     .await;
 }
@@ -55,11 +153,71 @@ async fn an_issuer_that_changed_while_the_operator_was_away_is_noticed() {
 #[tokio::test(start_paused = true)]
 async fn an_issuer_without_its_final_slash_is_another_issuer() {
     story(async |world| {
-        let bare = wio_testkit::DEFAULT_ISSUER.trim_end_matches('/');
-        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        let bare = DEFAULT_ISSUER.trim_end_matches('/');
+        create_orders(world);
         world.ready("orders").await;
         world.cluster.set_issuer(bare);
         until_trusted(world, bare, 1).await;
+    })
+    .await;
+}
+
+/// Somebody restored the etcd of this cluster for a drill: the same id, the same bindings with the same status, another issuer.
+#[tokio::test(start_paused = true)]
+async fn neither_a_cluster_nor_its_clone_loses_trust() {
+    story(async |world| {
+        create_orders(world);
+        let mut restored = world.ready("orders").await;
+        restored.metadata.resource_version = None;
+        restored.metadata.managed_fields = None;
+        let clone = FakeApiServer::new();
+        clone.set_issuer(DRILL);
+        clone.create_namespace(NAMESPACE);
+        clone.seed(&restored);
+        world.start_elsewhere(&clone).await;
+        until_trusted(world, DRILL, 1).await;
+        for _ in 0..60 {
+            sleep(Duration::from_mins(30)).await;
+            assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, DRILL)), (1, 1));
+        }
+        let ready = world.ready("orders").await;
+        let about = condition(&ready, "FederatedCredentialsReady");
+        assert_eq!(about.reason, Reason::ClusterIdShared.as_str());
+        assert!(about.message.contains(DRILL), "{}", about.message);
+        let theirs: WorkloadIdentityBinding = clone.get(NAMESPACE, "orders").unwrap();
+        assert_eq!(condition(&theirs, "Ready").status, "True");
+        // The identity is both's: it stays with whoever has it.
+        world.delete("orders");
+        world.says("orders", Reason::DeletionBlocked).await;
+        assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, DRILL)), (0, 1));
+    })
+    .await;
+}
+
+/// What kubeadm, kind and k3s begin with: every exchange would be answered AADSTS90061.
+#[tokio::test(start_paused = true)]
+async fn an_issuer_that_entra_cannot_reach_is_not_ready_and_takes_nothing_away() {
+    const PRIVATE: &str = "https://kubernetes.default.svc.cluster.local";
+    story(async |world| {
+        create_orders(world);
+        world.ready("orders").await;
+        world.cluster.set_issuer(PRIVATE);
+        world.forget_requests();
+        let told = world.says("orders", Reason::IssuerUnreachable).await;
+        for cure in [PRIVATE, "--enable-oidc-issuer", "--service-account-issuer"] {
+            assert!(message(&told).contains(cure), "{cure} is not in {}", message(&told));
+        }
+        world.create(binding(NAMESPACE, "late").managed().service_account("late"));
+        world.says("late", Reason::IssuerUnreachable).await;
+        assert_eq!(writes(world), [""; 0]);
+        assert_eq!(trusting(world, DEFAULT_ISSUER), 1);
+        // For whoever has an Entra of his own.
+        world.stop().await;
+        world.config.allow_private_issuer = true;
+        world.start().await;
+        world.ready("late").await;
+        world.ready("orders").await;
+        assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, PRIVATE)), (1, 2));
     })
     .await;
 }
@@ -123,7 +281,7 @@ async fn an_odd_answer_costs_nothing() {
         world.forget_requests();
         world.cluster.set_issuer("https://kubernetes.default.svc.cluster.local");
         looked_again(world).await;
-        world.cluster.set_issuer(wio_testkit::DEFAULT_ISSUER);
+        world.cluster.set_issuer(DEFAULT_ISSUER);
         sleep(DRIFT).await;
         assert_eq!(writes(world), [""; 0]);
         assert_eq!(world.binding("orders"), ready);
@@ -140,7 +298,7 @@ async fn an_issuer_that_alternates_writes_nothing_and_is_told() {
         world.forget_requests();
         let begun = Instant::now();
         for _ in 0..10 {
-            for issuer in [NEW_ISSUER, wio_testkit::DEFAULT_ISSUER] {
+            for issuer in [NEW_ISSUER, DEFAULT_ISSUER] {
                 world.cluster.set_issuer(issuer);
                 looked_again(world).await;
             }
@@ -173,19 +331,15 @@ async fn a_restarted_operator_does_not_believe_one_look_either() {
         world.says("late", Reason::IssuerUnconfirmed).await;
         sleep(Duration::from_mins(1)).await;
         assert_eq!((writes(world), world.binding("orders")), (Vec::new(), ready));
-        world.cluster.set_issuer(wio_testkit::DEFAULT_ISSUER);
+        world.cluster.set_issuer(DEFAULT_ISSUER);
         world.ready("late").await;
-        let trusted = world
+        let mut trusted = world
             .azure
             .snapshot()
             .identities
             .into_iter()
             .flat_map(|identity| identity.credentials);
-        assert!(
-            trusted
-                .into_iter()
-                .all(|credential| credential.issuer == wio_testkit::DEFAULT_ISSUER)
-        );
+        assert!(trusted.all(|credential| credential.issuer == DEFAULT_ISSUER));
     })
     .await;
 }

@@ -131,6 +131,8 @@ impl World {
                 audience: "api://AzureADTokenExchange".parse().unwrap(),
                 protected_identities: Vec::new(),
                 protected_groups: Vec::new(),
+                former_issuers: BTreeSet::new(),
+                allow_private_issuer: false,
                 unlocked_roles: BTreeSet::new(),
             },
             wire: Wire::default(),
@@ -153,16 +155,21 @@ impl World {
     /// Starts the operator.
     pub async fn start(&mut self) {
         assert!(self.operator.is_none(), "one operator runs already");
-        self.operator = Some(self.launch(OPERATOR).await);
+        self.operator = Some(self.launch(OPERATOR, &self.cluster).await);
     }
 
     /// Starts another operator beside it, which nobody wanted: a second installation, or a pod that a partitioned node still runs.
     pub async fn start_another(&mut self) {
         assert!(self.another.is_none(), "another operator runs already");
-        self.another = Some(self.launch(ANOTHER_OPERATOR).await);
+        self.another = Some(self.launch(ANOTHER_OPERATOR, &self.cluster).await);
     }
 
-    async fn launch(&self, named: &str) -> Operator {
+    /// Starts the operator of another cluster, which shares the cloud and goes on to the end of the test.
+    pub async fn start_elsewhere(&self, cluster: &FakeApiServer) {
+        std::mem::forget(self.launch(OPERATOR, cluster).await.stop);
+    }
+
+    async fn launch(&self, named: &str, cluster: &FakeApiServer) -> Operator {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -173,7 +180,7 @@ impl World {
             instance: Some(format!("{named}-0")),
             clock: self.clock.clone(),
         };
-        let client = self.cluster.client_named(named);
+        let client = cluster.client_named(named);
         let azure = client_of(&self.azure, &self.wire, &self.token);
         let task = tokio::spawn(async move {
             let stopped = async move {

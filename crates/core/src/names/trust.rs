@@ -1,5 +1,9 @@
 //! The three texts that Entra compares, exactly and with regard to case, before it trusts a token.
 
+use std::net::Ipv4Addr;
+
+use url::{Host, Url};
+
 use super::kubernetes::{Namespace, ServiceAccountName};
 use super::text::text_newtype;
 
@@ -12,8 +16,8 @@ text_newtype!(
     /// (a missing final slash is a mismatch).
     Issuer,
     "issuer",
-    "it must be an https URL of at most 600 characters without spaces or '*'",
-    |text| is_trust_text(text) && text.starts_with("https://") && url::Url::parse(text).is_ok()
+    "it must be a URL of at most 600 characters without spaces or '*', for example https://issuer.example/",
+    |text| is_trust_text(text) && (text.starts_with("https://") || text.starts_with("http://")) && Url::parse(text).is_ok()
 );
 text_newtype!(
     /// The subject of a service account's tokens: `system:serviceaccount:<namespace>:<name>`.
@@ -42,6 +46,45 @@ impl Subject {
     pub fn of(namespace: &Namespace, account: &ServiceAccountName) -> Self {
         Self(format!("system:serviceaccount:{namespace}:{account}"))
     }
+}
+
+impl Issuer {
+    /// Why Entra cannot read this issuer's keys from the internet, as far as its URL tells; none when it may be able to. The default of
+    /// kubeadm, kind and k3s is `https://kubernetes.default.svc.cluster.local`.
+    #[must_use]
+    pub fn unreachable(&self) -> Option<&'static str> {
+        const PRIVATE_NAMES: [&str; 5] = [".svc", ".local", ".internal", ".localhost", ".localdomain"];
+        let Ok(url) = Url::parse(&self.0) else {
+            return Some("it is no URL");
+        };
+        if url.scheme() != "https" {
+            return Some("it is not https");
+        }
+        match url.host() {
+            Some(Host::Domain(name)) => {
+                let name = name.trim_end_matches('.').to_ascii_lowercase();
+                let private = !name.contains('.') || PRIVATE_NAMES.iter().any(|end| name.ends_with(end));
+                private.then_some("its host is a name that only a private network knows")
+            }
+            Some(Host::Ipv4(address)) => is_private(address).then_some(PRIVATE_ADDRESS),
+            Some(Host::Ipv6(address)) => {
+                let mapped = address.to_ipv4_mapped().is_some_and(is_private);
+                let own = address.is_loopback() || address.is_unspecified();
+                let private = mapped || own || address.is_unique_local() || address.is_unicast_link_local();
+                private.then_some(PRIVATE_ADDRESS)
+            }
+            None => Some("it names no host"),
+        }
+    }
+}
+
+const PRIVATE_ADDRESS: &str = "its host is an address of a private network";
+
+/// Addresses that the internet does not route: <https://www.iana.org/assignments/iana-ipv4-special-registry>.
+fn is_private(address: Ipv4Addr) -> bool {
+    let [first, second, ..] = address.octets();
+    let shared = first == 100 && (64..128).contains(&second);
+    address.is_private() || address.is_loopback() || address.is_link_local() || shared || first == 0
 }
 
 impl Audience {

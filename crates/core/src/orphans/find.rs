@@ -6,7 +6,7 @@ use wio_api::{DeletionPolicy, keys};
 
 use super::living::Living;
 use crate::authorize::is_protected;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Issuers};
 use crate::config::OperatorConfig;
 use crate::names::{
     CredentialName, CredentialPrefix, IdentityId, Namespace, ServiceAccountName, Subject, is_credential_name,
@@ -72,14 +72,15 @@ pub fn namespace_of_tags(cluster: &Cluster, tags: &Tags) -> Option<Namespace> {
 /// for one of this cluster's.
 #[must_use]
 pub fn namespace_of_credential(cluster: &Cluster, credential: &ObservedCredential) -> Option<Namespace> {
-    trusted(cluster, credential).map(|(namespace, _)| namespace)
+    trusted(&Issuers::new(cluster, []), credential).map(|(namespace, _)| namespace)
 }
 
-fn trusted(cluster: &Cluster, credential: &ObservedCredential) -> Option<(Namespace, ServiceAccountName)> {
+fn trusted(issuers: &Issuers, credential: &ObservedCredential) -> Option<(Namespace, ServiceAccountName)> {
     let subject = credential.subject.as_deref()?;
     let (namespace, account) = Subject::service_account(subject)?;
-    let ours = credential.trusts(cluster.issuer.as_str(), subject)
-        && is_credential_name(&credential.name, &account, &cluster.issuer);
+    let ours = issuers.all().any(|issuer| {
+        credential.trusts(issuer.as_str(), subject) && is_credential_name(&credential.name, &account, issuer)
+    });
     ours.then_some((namespace, account))
 }
 
@@ -124,7 +125,7 @@ pub fn by_credentials(
 ) -> Vec<Orphan> {
     let mut found: BTreeMap<CredentialPrefix, Vec<CredentialName>> = BTreeMap::new();
     for credential in credentials {
-        let Some((namespace, account)) = trusted(&living.cluster, credential) else {
+        let Some((namespace, account)) = trusted(&living.issuers, credential) else {
             continue;
         };
         if namespace != living.namespace || living.has_credential(id, &credential.name, &account) {

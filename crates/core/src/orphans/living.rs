@@ -2,7 +2,7 @@
 //! reconcile's to keep or to take away.
 
 use crate::binding::Binding;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Issuers};
 use crate::config::OperatorConfig;
 use crate::names::{
     BindingName, BindingUid, CredentialName, CredentialPrefix, IdentityId, Namespace, ServiceAccountName, binding_tag,
@@ -13,6 +13,8 @@ use crate::sharing::Claims;
 #[derive(Clone, Debug)]
 pub struct Living {
     pub(super) cluster: Cluster,
+    /// The issuers of the cluster's credentials, as far as it and these bindings know.
+    pub(super) issuers: Issuers,
     pub(super) namespace: Namespace,
     heirs: Vec<Heir>,
 }
@@ -48,14 +50,16 @@ impl Living {
         config: &OperatorConfig,
         bindings: impl IntoIterator<Item = Binding>,
     ) -> Self {
+        let bindings: Vec<Binding> = bindings
+            .into_iter()
+            .filter(|binding| binding.owner.namespace == *namespace)
+            .collect();
+        let recorded = bindings.iter().flat_map(|binding| binding.recorded.issuers());
         Self {
             cluster: cluster.clone(),
+            issuers: Issuers::new(cluster, recorded),
             namespace: namespace.clone(),
-            heirs: bindings
-                .into_iter()
-                .filter(|binding| binding.owner.namespace == *namespace)
-                .map(|binding| Heir::new(binding, config))
-                .collect(),
+            heirs: bindings.into_iter().map(|binding| Heir::new(binding, config)).collect(),
         }
     }
 

@@ -102,11 +102,11 @@ impl Orphan {
         };
         let owner = Owner::named_by(&present.tags)?;
         let sharers = sharers(&self.identity, &present.credentials, living);
-        let issuer = &living.cluster.issuer;
+        let issuers = living.issuers.clone();
         let removal = DesiredRemoval {
             recorded: None,
             revocable: Revocable::new(self.identity.clone()),
-            sharing: Sharing::new(&owner, &self.identity, issuer, Claims::default(), sharers),
+            sharing: Sharing::new(&owner, &self.identity, issuers, Claims::default(), sharers),
             owner,
             managed: true,
             ending,
@@ -149,7 +149,10 @@ fn releases(strays: &[Stray], present: &PresentIdentity, living: &Living, gone: 
     let trusted = |stray: &Stray| {
         let subject = Subject::of(&living.namespace, &stray.name);
         present.credentials.iter().any(|credential| {
-            credential.trusts(living.cluster.issuer.as_str(), subject.as_str())
+            living
+                .issuers
+                .all()
+                .any(|issuer| credential.trusts(issuer.as_str(), subject.as_str()))
                 && !gone.contains(&Revocation::DeleteCredential(credential.name.clone()))
         })
     };
@@ -177,6 +180,7 @@ fn sharers(id: &IdentityId, credentials: &[ObservedCredential], living: &Living)
             name: heir.name.clone(),
             uid: heir.uid.clone(),
             identity: id.clone(),
+            issuers: living.issuers.clone(),
             accounts: heir
                 .claims
                 .accounts

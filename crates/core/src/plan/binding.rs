@@ -65,7 +65,7 @@ fn unwanted(desired: &DesiredBinding, present: Option<&PresentIdentity>, observe
 /// Whether a step lets somebody be trusted who is not yet. Nobody is while a role may stand unseen that is not permitted any more.
 fn trusts_anew(step: &GrantStep, observed: &Observed) -> bool {
     match step {
-        GrantStep::PutCredential(_) => true,
+        GrantStep::PutCredential(_) | GrantStep::ReplaceCredential { .. } => true,
         GrantStep::ApplyServiceAccount(account) => {
             let seen = observed.service_accounts.get(&account.name);
             !seen.is_some_and(|seen| seen.bound_by == BoundBy::Us)

@@ -1,6 +1,6 @@
 //! The plan for the federated credentials of an identity that can be used.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wio_api::Reason;
 use wio_api::limits::FEDERATED_CREDENTIALS_MAX;
@@ -22,7 +22,7 @@ pub(super) fn plan(
 ) -> BTreeSet<ServiceAccountName> {
     let goes: BTreeSet<&CredentialName> = present
         .iter()
-        .filter(|credential| !stays(desired, credential))
+        .filter(|credential| !stays(desired, credential, present))
         .map(|credential| &credential.name)
         .collect();
     // By name: a list that changed between its pages can show one name twice.
@@ -30,7 +30,7 @@ pub(super) fn plan(
     plan.revocations
         .extend(goes.into_iter().cloned().map(Revocation::DeleteCredential));
 
-    let mut room = FEDERATED_CREDENTIALS_MAX.saturating_sub(kept.len());
+    let mut room = Room::new(desired, &kept);
     let mut trusted = BTreeSet::new();
     let mut without_room = Vec::new();
     for wanted in &desired.credentials {
@@ -38,21 +38,20 @@ pub(super) fn plan(
             Some(credential) if credential.has_audience(&wanted.audience) => Ok(None),
             Some(credential) => match mend(desired, credential, wanted) {
                 Ok(_) if others.contains(&wanted.account) => continue,
-                mended => mended.map(Some),
+                mended => mended.map(|put| Some(GrantStep::PutCredential(put))),
             },
             None if others.contains(&wanted.account) => continue,
-            None if room > 0 => {
-                room -= 1;
-                Ok(Some(wanted.clone()))
-            }
             None => {
-                without_room.push(wanted);
-                continue;
+                let Some(step) = room.make(wanted) else {
+                    without_room.push(wanted);
+                    continue;
+                };
+                Ok(Some(step))
             }
         };
         match step {
-            Ok(put) => {
-                plan.grants.extend(put.map(GrantStep::PutCredential));
+            Ok(step) => {
+                plan.grants.extend(step);
                 trusted.insert(wanted.account.clone());
             }
             Err(blocked) => plan.blocked.push(blocked),
@@ -62,15 +61,76 @@ pub(super) fn plan(
     trusted
 }
 
+/// The room for further credentials on an identity.
+struct Room<'a> {
+    left: usize,
+    /// The credentials of issuers that the cluster had before, by name.
+    outdated: BTreeMap<&'a CredentialName, &'a ServiceAccountName>,
+    /// The service accounts that are trusted by the issuer that it has.
+    trusted: BTreeSet<&'a ServiceAccountName>,
+}
+
+impl<'a> Room<'a> {
+    fn new(desired: &'a DesiredBinding, kept: &[&'a ObservedCredential]) -> Self {
+        let outdated = kept.iter().filter(|credential| desired.sharing.is_outdated(credential));
+        let is_trusted =
+            |wanted: &&DesiredCredential| kept.iter().any(|credential| trusts_the_same(credential, wanted));
+        Self {
+            left: FEDERATED_CREDENTIALS_MAX.saturating_sub(kept.len()),
+            outdated: outdated
+                .filter_map(|credential| Some((&credential.name, desired.sharing.account_of(credential)?)))
+                .collect(),
+            trusted: desired
+                .credentials
+                .iter()
+                .filter(is_trusted)
+                .map(|wanted| &wanted.account)
+                .collect(),
+        }
+    }
+
+    /// The step that creates a credential, with one of a former issuer beside it when there is room, and else instead of one: rather of an
+    /// account that is trusted by the issuer of today already than of this one, which is trusted by nobody if Azure takes only the first
+    /// half of the step.
+    fn make(&mut self, wanted: &'a DesiredCredential) -> Option<GrantStep> {
+        let step = if self.left > 0 {
+            self.left -= 1;
+            GrantStep::PutCredential(wanted.clone())
+        } else {
+            let spare = self
+                .outdated
+                .iter()
+                .find(|(_, account)| self.trusted.contains(*account));
+            let own = || self.outdated.iter().find(|(_, account)| **account == &wanted.account);
+            let former = *spare.or_else(own)?.0;
+            self.outdated.remove(former);
+            GrantStep::ReplaceCredential {
+                former: former.clone(),
+                wanted: wanted.clone(),
+            }
+        };
+        self.trusted.insert(&wanted.account);
+        Some(step)
+    }
+}
+
 /// Whether a credential is not to be deleted. What is ours and not wanted goes, unless another binding relies on it, and so
 /// does what was edited to trust somebody else: its name cannot change, and two edited ones could hold each other's subject,
-/// which Azure allows only once.
-fn stays(desired: &DesiredBinding, credential: &ObservedCredential) -> bool {
+/// which Azure allows only once. One of a former issuer goes when its time is over and its account is trusted by the issuer of today.
+fn stays(desired: &DesiredBinding, credential: &ObservedCredential, present: &[ObservedCredential]) -> bool {
     let sharing = &desired.sharing;
     let wanted = sharing
         .account_of(credential)
-        .is_some_and(|account| desired.wants(account));
-    !sharing.owns(credential) || wanted || sharing.relied_on_by(credential).is_some()
+        .and_then(|account| desired.credential_of(account));
+    match wanted {
+        Some(wanted) => {
+            let succeeds =
+                |other: &ObservedCredential| trusts_the_same(other, wanted) && other.has_audience(&wanted.audience);
+            let is_over = sharing.is_outdated(credential) && desired.retired.contains(&credential.name);
+            !(is_over && present.iter().any(succeeds))
+        }
+        None => !sharing.owns(credential) || sharing.relied_on_by(credential).is_some(),
+    }
 }
 
 /// The write by which a credential that trusts the same subject and another audience trusts the same one.

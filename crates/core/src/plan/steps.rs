@@ -64,6 +64,13 @@ pub enum GrantStep {
     },
     /// Create or mend a federated credential.
     PutCredential(DesiredCredential),
+    /// Delete the credential of an issuer that the cluster had before and create this one: there is no room for both.
+    ReplaceCredential {
+        /// The one that goes.
+        former: CredentialName,
+        /// The one that comes.
+        wanted: DesiredCredential,
+    },
     /// Give the identity's principal, which is known when this step's turn comes, a role.
     PutRoleAssignment(DesiredRole),
     /// Create or annotate a service account with the client id of the identity, which is known when this step's turn comes.
@@ -88,6 +95,13 @@ impl fmt::Display for GrantStep {
             Self::TagIdentity { .. } => f.write_str("tags of the identity"),
             Self::PutCredential(credential) => {
                 write!(f, "federated credential {} for {}", credential.name, credential.subject)
+            }
+            Self::ReplaceCredential { former, wanted } => {
+                write!(
+                    f,
+                    "federated credential {} for {}, instead of {former}",
+                    wanted.name, wanted.subject
+                )
             }
             Self::PutRoleAssignment(role) => write!(f, "role {} at {}", role.role, role.scope()),
             Self::ApplyServiceAccount(account) => write!(f, "annotations of service account {}", account.name),
@@ -117,6 +131,7 @@ impl GrantStep {
             Self::CreateIdentity { .. }
             | Self::TagIdentity { .. }
             | Self::PutCredential(_)
+            | Self::ReplaceCredential { .. }
             | Self::PutRoleAssignment(_) => true,
             Self::ApplyServiceAccount(_) => false,
         }
@@ -128,6 +143,9 @@ impl GrantStep {
             Self::CreateIdentity { .. } => "create the identity".to_owned(),
             Self::TagIdentity { .. } => "tag the identity".to_owned(),
             Self::PutCredential(credential) => format!("trust the service account {}", credential.account),
+            Self::ReplaceCredential { wanted, .. } => {
+                format!("trust the service account {} by the issuer of today", wanted.account)
+            }
             Self::PutRoleAssignment(role) => format!("assign {role}"),
             Self::ApplyServiceAccount(account) => format!("annotate the service account {}", account.name),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::cluster::Issuers;
 use crate::names::{Audience, BindingName, BindingUid, IdentityId, RoleDefinitionGuid, Scope, ServiceAccountName};
 use crate::spec::TokenExpiration;
 
@@ -26,6 +27,8 @@ pub struct Sharer {
     pub uid: BindingUid,
     /// Its identity.
     pub identity: IdentityId,
+    /// The issuers of credentials that it knows as the cluster's.
+    pub issuers: Issuers,
     /// Its service accounts.
     pub accounts: Vec<Claim>,
     /// Its roles.

@@ -1,6 +1,7 @@
 //! Who shares a binding's trust, and what is shared: credentials, labels on service accounts, roles.
 
 use super::claims::{Claim, Claims, Role, Sharer};
+use crate::cluster::Issuers;
 use crate::names::{
     BindingUid, CredentialPrefix, IdentityId, Issuer, Namespace, ServiceAccountName, Subject, is_credential_name,
 };
@@ -9,14 +10,14 @@ use crate::owner::Owner;
 
 /// What a binding shares, and with which other bindings.
 ///
-/// A federated credential can be shared when it trusts this cluster's issuer and the subject of one of the binding's service
-/// accounts, and its name is derived as ours is, whichever binding's hash stands in it. The issuer is the cluster's and the
+/// A federated credential can be shared when it trusts an issuer that this cluster has or had and the subject of one of the binding's service
+/// accounts, and its name is derived as ours is for them, whichever binding's hash stands in it. The issuer is the cluster's and the
 /// subject the namespace's: it was made for a binding of this namespace, and it is as much this one's as the one's that made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharing {
     identity: IdentityId,
     namespace: Namespace,
-    issuer: Issuer,
+    issuers: Issuers,
     prefix: CredentialPrefix,
     claims: Claims,
     sharers: Vec<Sharer>,
@@ -42,14 +43,14 @@ impl Sharing {
     pub(crate) fn new(
         owner: &Owner,
         identity: &IdentityId,
-        issuer: &Issuer,
+        issuers: Issuers,
         claims: Claims,
         sharers: Vec<Sharer>,
     ) -> Self {
         Self {
             identity: identity.clone(),
             namespace: owner.namespace.clone(),
-            issuer: issuer.clone(),
+            issuers,
             prefix: owner.credential_prefix(),
             claims,
             sharers,
@@ -81,10 +82,37 @@ impl Sharing {
         &self.sharers
     }
 
-    /// Whether a credential is the binding's: its name carries the binding's hash, or it can be shared.
+    /// Whether a credential is the binding's: its name carries the binding's hash, or it can be shared. One that was edited, so that it
+    /// trusts something else than its name says, is the binding's still.
     #[must_use]
     pub fn owns(&self, credential: &ObservedCredential) -> bool {
-        self.prefix.owns(&credential.name) || self.account_of(credential).is_some()
+        let by_name = self.prefix.owns(&credential.name) && !self.is_of_another_cluster(credential);
+        by_name || self.account_of(credential).is_some()
+    }
+
+    /// Whether a credential was made by another cluster with this cluster's id, one that was restored from its etcd, for its own binding
+    /// of the same name: the name carries the binding's hash and is derived for the issuer that it trusts, which was never ours.
+    #[must_use]
+    pub fn is_of_another_cluster(&self, credential: &ObservedCredential) -> bool {
+        let made_for_its_issuer = || {
+            let (namespace, account) = Subject::service_account(credential.subject.as_deref()?)?;
+            let issuer: Issuer = credential.issuer.parse().ok()?;
+            Some(namespace == self.namespace && is_credential_name(&credential.name, &account, &issuer))
+        };
+        self.prefix.owns(&credential.name)
+            && !self.issuers.contains(&credential.issuer)
+            && made_for_its_issuer() == Some(true)
+    }
+
+    /// Whether a credential trusts an issuer that the cluster had before, and has no more.
+    #[must_use]
+    pub fn is_outdated(&self, credential: &ObservedCredential) -> bool {
+        self.account_of(credential).is_some() && !self.issuers.is_current(&credential.issuer)
+    }
+
+    /// Whether nobody has the issuer of a credential any more, for certain.
+    pub(crate) fn was_replaced(&self, credential: &ObservedCredential) -> bool {
+        self.issuers.was_replaced(&credential.issuer)
     }
 
     /// Whether a credential goes when the binding gives everything up: it is the binding's, and nobody else relies on it.
@@ -109,28 +137,31 @@ impl Sharing {
             .find(|account| self.is_for(credential, account))
     }
 
-    /// The sharer that relies on a credential as it is.
+    /// The sharer that relies on a credential as it is. On one of an issuer that it does not know it does not: nobody would take that
+    /// away.
     #[must_use]
     pub fn relied_on_by(&self, credential: &ObservedCredential) -> Option<&Sharer> {
         self.of_same_identity().find(|sharer| {
             let relies =
                 |claim: &Claim| credential.has_audience(&claim.audience) && self.is_for(credential, &claim.account);
-            sharer.accounts.iter().any(relies)
+            sharer.issuers.contains(&credential.issuer) && sharer.accounts.iter().any(relies)
         })
     }
 
     /// Whether a credential, whoever made it, trusts a service account of the binding's namespace and nobody else.
     pub(crate) fn is_of_namespace(&self, credential: &ObservedCredential) -> bool {
         let subject = credential.subject.as_deref().and_then(Subject::service_account);
-        credential.issuer == self.issuer.as_str() && subject.is_some_and(|(namespace, _)| namespace == self.namespace)
+        self.issuers.contains(&credential.issuer) && subject.is_some_and(|(namespace, _)| namespace == self.namespace)
     }
 
     fn is_for(&self, credential: &ObservedCredential, account: &ServiceAccountName) -> bool {
-        self.trusts(credential, account) && is_credential_name(&credential.name, account, &self.issuer)
+        self.issuers.all().any(|issuer| {
+            self.trusts(credential, account, issuer) && is_credential_name(&credential.name, account, issuer)
+        })
     }
 
-    fn trusts(&self, credential: &ObservedCredential, account: &ServiceAccountName) -> bool {
-        credential.trusts(self.issuer.as_str(), Subject::of(&self.namespace, account).as_str())
+    fn trusts(&self, credential: &ObservedCredential, account: &ServiceAccountName, issuer: &Issuer) -> bool {
+        credential.trusts(issuer.as_str(), Subject::of(&self.namespace, account).as_str())
     }
 
     /// The sharers that use the same identity.
@@ -176,7 +207,7 @@ impl Sharing {
             let trusts = |credential: &ObservedCredential| {
                 credential.has_audience(&claim.audience)
                     && (self.is_for(credential, name)
-                        || self.trusts(credential, name) && !self.prefix.owns(&credential.name))
+                        || self.trusts(credential, name, self.issuers.current()) && !self.prefix.owns(&credential.name))
             };
             identity.is_some_and(|present| present.credentials.iter().any(trusts))
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::{SignedDuration, Timestamp};
 use wio_api::{IdentityOrigin, ServiceAccountOrigin};
 
 use super::roles;
@@ -14,14 +15,20 @@ use crate::outcome::Reconciled;
 use crate::owner::was_adopted;
 use crate::ownership::{standing, usable};
 use crate::plan::carries;
-use crate::recorded::{CredentialUsage, Recorded, RecordedCredential, RecordedIdentity, RecordedServiceAccount};
+use crate::recorded::{
+    CredentialUsage, Recorded, RecordedCredential, RecordedIdentity, RecordedServiceAccount, RetiringCredential,
+};
 use crate::sharing::Sharing;
 
+/// How long the credential of an issuer that the cluster had before stays: the longest life of a service account token that the pod
+/// webhook asks for, a day, and an hour in which API servers that are restarted one after the other may still issue some.
+const RETIREMENT: SignedDuration = SignedDuration::from_hours(25);
+
 /// What is recorded after a reconcile.
-pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded {
+pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled, now: Timestamp) -> Recorded {
     let seen = reconciled.observed();
     let mut next = match reconciled.desired() {
-        Desired::Bound(desired) => bound(previous, desired, reconciled),
+        Desired::Bound(desired) => bound(previous, desired, reconciled, now),
         Desired::Denied(denial) => gone(previous, denial.removal(), seen),
         Desired::Gone(removal) => gone(previous, removal, seen),
     };
@@ -38,14 +45,20 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled) -> Recorded
     next
 }
 
-fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled) -> Recorded {
+fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled, now: Timestamp) -> Recorded {
     let observed = reconciled.observed();
     let present = standing(desired, &observed.azure);
     let wanted = desired.credentials.iter();
     let wanted: Vec<RecordedCredential> = wanted
         .filter_map(|wanted| credential(desired, wanted, present?))
         .collect();
-    let names: BTreeSet<CredentialName> = wanted.iter().map(|credential| credential.name.clone()).collect();
+    let retires = match (present, &observed.azure.identity) {
+        (Some(present), _) => retiring(previous, desired, present, now),
+        (None, identity) => still_retiring(previous, &desired.sharing, identity),
+    };
+    let told = wanted.iter().map(|credential| &credential.name);
+    let told = told.chain(retires.iter().map(|credential| &credential.name));
+    let names: BTreeSet<CredentialName> = told.cloned().collect();
     Recorded {
         authorized_by: desired.granted.authorized_by().iter().cloned().collect(),
         identity: match usable(desired, &observed.azure) {
@@ -58,6 +71,7 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled)
             .into_iter()
             .chain(left(previous, &desired.sharing, observed, &names))
             .collect(),
+        retiring: retires,
         credential_usage: present.map(|present| usage(desired, present)),
         service_accounts: accounts(observed, |name, seen| {
             is_bound((desired, present), observed, name, seen)
@@ -103,6 +117,59 @@ pub(super) fn foreign_credential(
         .map(|credential| credential.name.clone())
 }
 
+/// The credentials of issuers that the cluster had before. Each stays as long as a token can live, counted from when it was first told
+/// of; and where nobody knows whether its issuer is another cluster's now, until somebody says so.
+fn retiring(
+    previous: &Recorded,
+    desired: &DesiredBinding,
+    present: &PresentIdentity,
+    now: Timestamp,
+) -> Vec<RetiringCredential> {
+    let told = |name: &CredentialName| previous.retiring.iter().find(|before| before.name == *name);
+    // Whoever could write a status might have trust stay for ever.
+    let bounded = |until: Timestamp| end_of_retirement(now).map_or(until, |latest| until.min(latest));
+    let retiring = |seen: &ObservedCredential| {
+        let account = desired.sharing.account_of(seen)?;
+        let ends = || desired.sharing.was_replaced(seen).then(|| end_of_retirement(now))?;
+        Some(RetiringCredential {
+            name: told(&seen.name).map_or(&seen.name, |before| &before.name).clone(),
+            account: account.clone(),
+            issuer: seen.issuer.parse().ok()?,
+            subject: seen.subject.as_deref()?.parse().ok()?,
+            audience: seen.audiences.first()?.parse().ok()?,
+            until: told(&seen.name)
+                .and_then(|before| before.until)
+                .map(bounded)
+                .or_else(ends),
+        })
+    };
+    let outdated = present
+        .credentials
+        .iter()
+        .filter(|seen| desired.sharing.is_outdated(seen));
+    let mut all: Vec<RetiringCredential> = outdated.filter_map(retiring).collect();
+    all.sort_by(|one, other| one.name.cmp(&other.name));
+    all
+}
+
+/// Those of them that are still there to be taken away.
+fn still_retiring(previous: &Recorded, sharing: &Sharing, identity: &ObservedIdentity) -> Vec<RetiringCredential> {
+    let there = |name: &CredentialName| {
+        let mut all = identity.present().into_iter().flat_map(|present| &present.credentials);
+        all.any(|credential| credential.name == *name && sharing.takes(credential))
+    };
+    let before = previous.retiring.iter();
+    before.filter(|credential| there(&credential.name)).cloned().collect()
+}
+
+/// In whole seconds, as a status tells it.
+fn end_of_retirement(now: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_second(now.as_second())
+        .ok()?
+        .checked_add(RETIREMENT)
+        .ok()
+}
+
 /// Whether a service account is told of as one of the binding: it is wanted and carries what it should, or is still to be let go
 /// of.
 fn is_bound(
@@ -141,7 +208,9 @@ fn credential(
     present: &PresentIdentity,
 ) -> Option<RecordedCredential> {
     let trusts = |credential: &&ObservedCredential| {
-        desired.sharing.account_of(credential) == Some(&wanted.account) && credential.has_audience(&wanted.audience)
+        credential.trusts(wanted.issuer.as_str(), wanted.subject.as_str())
+            && desired.sharing.account_of(credential) == Some(&wanted.account)
+            && credential.has_audience(&wanted.audience)
     };
     let found = present.credentials.iter().find(trusts)?;
     // Azure may answer in another case than was sent.
@@ -193,7 +262,13 @@ fn gone(previous: &Recorded, desired: &DesiredRemoval, observed: &Observed) -> R
     let identity = &observed.azure.identity;
     let present = identity.present();
     let mut next = previous.clone();
-    next.credentials = left(previous, &desired.sharing, observed, &BTreeSet::new()).collect();
+    let retires: BTreeSet<CredentialName> = previous
+        .retiring
+        .iter()
+        .map(|credential| credential.name.clone())
+        .collect();
+    next.credentials = left(previous, &desired.sharing, observed, &retires).collect();
+    next.retiring = still_retiring(previous, &desired.sharing, identity);
     next.authorized_by = BTreeSet::new();
     next.credential_usage = None;
     next.service_accounts = accounts(observed, |name, seen| {

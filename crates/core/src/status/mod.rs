@@ -4,6 +4,7 @@ mod conditions;
 mod draft;
 mod ending;
 mod facts;
+mod issuers;
 mod parts;
 mod patience;
 mod permission;

@@ -5,7 +5,7 @@ use wio_api::{ConditionType, Reason};
 
 use super::draft::{Draft, FALSE, TRUE, UNKNOWN, counted, draft, messages};
 use super::facts::foreign_credential;
-use super::{permission, roles};
+use super::{issuers, permission, roles};
 use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
 use crate::observed::{Observed, PresentIdentity};
 use crate::outcome::{Outcome, Problem};
@@ -42,6 +42,7 @@ pub(super) fn parts(recorded: &Recorded, outcome: &Outcome, problems: &[Problem]
                 observed: reconciled.observed(),
                 identity: usable(desired, &reconciled.observed().azure),
                 standing: standing(desired, &reconciled.observed().azure),
+                recorded,
                 problems,
             };
             let parts = [seen.identity(), seen.credentials(), seen.service_accounts()];
@@ -58,6 +59,8 @@ struct Seen<'a> {
     identity: Option<&'a PresentIdentity>,
     /// The identity, when what stands on it works.
     standing: Option<&'a PresentIdentity>,
+    /// What is recorded now.
+    recorded: &'a Recorded,
     problems: &'a [Problem],
 }
 
@@ -80,15 +83,22 @@ impl Seen<'_> {
         let total = self.desired.credentials.len();
         let untrusted = untrusted(self.desired, self.standing);
         if untrusted.is_empty() {
+            let strangers = self.of_another_cluster();
             let message = format!(
-                "{}; Entra can take two minutes to know a new one.{}{}",
+                "{}; Entra can take two minutes to know a new one.{}{}{}{strangers}",
                 counted(total, "federated credential exists", "federated credentials exist"),
+                issuers::retiring(&self.recorded.retiring),
                 self.standing
                     .map(|present| foreign_trust(self.desired, present))
                     .unwrap_or_default(),
                 self.standing.map(nearly_full).unwrap_or_default()
             );
-            return draft(kind, TRUE, Reason::Succeeded, message);
+            let reason = if strangers.is_empty() {
+                Reason::Succeeded
+            } else {
+                Reason::ClusterIdShared
+            };
+            return draft(kind, TRUE, reason, message);
         }
         if self.is_anothers() {
             return self.not_judged(kind);
@@ -105,6 +115,11 @@ impl Seen<'_> {
             .or_else(|| unseen.then_some(ConditionType::RoleAssignmentsReady))
             .or_else(|| all_others.then_some(ConditionType::ServiceAccountsReady));
         missing(kind, &what, waits_for, self.problems)
+    }
+
+    fn of_another_cluster(&self) -> String {
+        let credentials = self.standing.map_or(&[][..], |present| &present.credentials);
+        issuers::of_another_cluster(self.desired, credentials)
     }
 
     fn service_accounts(&self) -> Draft {

@@ -4,6 +4,7 @@
 use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
 
 use super::draft::FALSE;
+use super::issuers::issuer_change;
 use crate::reasons::{Kind, ReasonFacts, Voice, facts};
 
 /// Something that people are told about by an Event.
@@ -17,14 +18,16 @@ pub struct Told {
     pub message: String,
 }
 
-/// What people are told about by Events: another client id, and a change of Ready.
+/// What people are told about by Events: another client id, another issuer, and a change of Ready.
 #[must_use]
 pub fn transitions(
     previous: Option<&WorkloadIdentityBindingStatus>,
     next: &WorkloadIdentityBindingStatus,
 ) -> Vec<Told> {
     let client_id = previous.and_then(|previous| other_client_id(previous, next));
-    client_id.into_iter().chain(other_ready(previous, next)).collect()
+    let issuer = previous.and_then(|previous| other_issuer(previous, next));
+    let at_once = client_id.into_iter().chain(issuer);
+    at_once.chain(other_ready(previous, next)).collect()
 }
 
 /// Another client id: pods take it from their service account when they start, and keep it.
@@ -46,6 +49,15 @@ fn other_client_id(previous: &WorkloadIdentityBindingStatus, next: &WorkloadIden
         message: format!(
             "{what} {now_id} instead of {before_id}. Pods that started before have the old one: restart them."
         ),
+    })
+}
+
+/// Another issuer of the cluster's tokens.
+fn other_issuer(previous: &WorkloadIdentityBindingStatus, next: &WorkloadIdentityBindingStatus) -> Option<Told> {
+    Some(Told {
+        warning: false,
+        reason: Reason::IssuerChanged.to_string(),
+        message: issuer_change(previous, next)?,
     })
 }
 

@@ -9,7 +9,9 @@ use crate::binding::Lifecycle;
 use crate::cluster::Belief;
 use crate::desired::Desired;
 use crate::names::IdentityId;
+use crate::observed::ObservedIdentity;
 use crate::outcome::Outcome;
+use crate::ownership::standing;
 use crate::plan::{GrantStep, Plan};
 use crate::reasons::facts;
 use crate::recorded::Recorded;
@@ -37,8 +39,7 @@ fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         return previous;
     }
     next.observed_generation = Some(subject.lifecycle.generation);
-    let reconciled = matches!(outcome, Outcome::Reconciled(_));
-    if subject.cluster.belief == Belief::Believed && (reconciled || next.issuer.is_none()) {
+    if subject.cluster.belief == Belief::Believed && (next.issuer.is_none() || knows_credentials(outcome)) {
         next.issuer = Some(subject.cluster.issuer.to_string());
         recorded.issuer = Some(subject.cluster.issuer.clone());
     }
@@ -47,7 +48,7 @@ fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         && outcome.landing().is_none()
     {
         let named_none = recorded.identity.is_none();
-        recorded = seen::observed(&recorded, reconciled);
+        recorded = seen::observed(&recorded, reconciled, now);
         recorded.write(&mut next);
         Recorded::keep_unreadable(&previous, &mut next);
         let azure = &reconciled.observed().azure;
@@ -64,6 +65,19 @@ fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
     next.conditions = conditions::conditions(&next, &recorded, subject, (outcome, &problems), now);
     next.replace_unreadable();
     next
+}
+
+/// Whether the credentials of a former issuer, if there are any, are told of beside the issuer of today. Where they are not, the former
+/// one has to stand in the status: it says whose credentials are ours.
+fn knows_credentials(outcome: &Outcome) -> bool {
+    let Outcome::Reconciled(reconciled) = outcome else {
+        return false;
+    };
+    let azure = &reconciled.observed().azure;
+    match reconciled.desired() {
+        Desired::Bound(desired) => azure.identity == ObservedIdentity::Absent || standing(desired, azure).is_some(),
+        Desired::Denied(_) | Desired::Gone(_) => false,
+    }
 }
 
 /// Whether a binding that is ready is held for something that says nothing about its pods.
@@ -88,7 +102,10 @@ pub fn announcing(
         match step {
             GrantStep::PutRoleAssignment(role) => next.role_assignment_scopes.push(role.scope().root().to_string()),
             GrantStep::CreateIdentity { .. } => next.identity = next.identity.or_else(|| Some(announced(identity))),
-            GrantStep::TagIdentity { .. } | GrantStep::PutCredential(_) | GrantStep::ApplyServiceAccount(_) => {}
+            GrantStep::TagIdentity { .. }
+            | GrantStep::PutCredential(_)
+            | GrantStep::ReplaceCredential { .. }
+            | GrantStep::ApplyServiceAccount(_) => {}
         }
     }
     next.written |= plan.grants.iter().any(GrantStep::writes_to_azure);

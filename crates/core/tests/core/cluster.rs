@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use wio_core::cluster::{Belief, Cluster, IssuerState, IssuerWatch, LONG_ENOUGH, LOOKS, Sight};
+use wio_core::cluster::{Belief, IssuerState, IssuerWatch, Issuers, LONG_ENOUGH, LOOKS, Sight};
 use wio_core::names::Issuer;
 
 use crate::given::{CLUSTER, ISSUER, OLD_ISSUER, UID, cases, name};
@@ -14,7 +14,7 @@ const ISSUERS: [&str; 3] = [ISSUER, OLD_ISSUER, THIRD];
 
 fn begin(seen: &str, recorded: &[&str]) -> IssuerWatch {
     let recorded: BTreeSet<Issuer> = recorded.iter().map(|text| name(text)).collect();
-    IssuerWatch::begin(name(CLUSTER), name(seen), recorded, Duration::ZERO)
+    IssuerWatch::begin(name(CLUSTER), name(seen), recorded, BTreeSet::new(), Duration::ZERO)
 }
 
 /// Looks at these issuers one after the other, each time after the pause that is asked for.
@@ -52,7 +52,12 @@ proptest! {
             prop_assert_eq!(matches!(sight, Sight::Changed { .. }), other && lasted);
             prop_assert_eq!(sight == Sight::Unconfirmed, other && !lasted);
             let believed = if other && lasted { ISSUERS[issuer] } else { before.issuer.as_str() };
-            prop_assert_eq!(watch.cluster(), Cluster::new(name(CLUSTER), name(believed)));
+            let cluster = watch.cluster();
+            prop_assert_eq!((cluster.issuer.as_str(), cluster.belief), (believed, Belief::Believed));
+            if other && lasted {
+                prop_assert!(cluster.replaced.contains(&before.issuer), "it was seen to be replaced");
+            }
+            prop_assert!(!cluster.replaced.contains(&cluster.issuer));
         }
     }
 
@@ -64,7 +69,8 @@ proptest! {
         let mut now = Duration::ZERO;
         look_at(&mut watch, &mut now, looks.into_iter().map(|n| ISSUERS[n]));
         look_at(&mut watch, &mut now, [OLD_ISSUER; LOOKS as usize + 1]);
-        prop_assert_eq!(watch.cluster(), Cluster::new(name(CLUSTER), name(OLD_ISSUER)));
+        let cluster = watch.cluster();
+        prop_assert_eq!((cluster.issuer.as_str(), cluster.belief), (OLD_ISSUER, Belief::Believed));
         prop_assert_eq!(watch.state(), IssuerState::Settled);
     }
 }
@@ -135,4 +141,20 @@ fn nothing_follows_from_the_answer_of_another_cluster() {
         assert_eq!(watch.look(&name(UID), &name(OLD_ISSUER), now), Sight::OtherCluster);
     }
     assert_eq!(watch, before);
+}
+
+/// After a restart nobody knows whether an issuer that is recorded was replaced, or is another cluster's that runs on.
+#[test]
+fn an_issuer_is_known_to_be_replaced_when_that_was_seen_or_somebody_said_so() {
+    let mut now = Duration::ZERO;
+    let mut seen = begin(OLD_ISSUER, &[OLD_ISSUER]);
+    look_at(&mut seen, &mut now, [ISSUER; LOOKS as usize]);
+    let issuers = |watch: &IssuerWatch| Issuers::new(&watch.cluster(), [&name(OLD_ISSUER)]);
+    assert!(issuers(&seen).was_replaced(OLD_ISSUER));
+    let mut restarted = begin(ISSUER, &[OLD_ISSUER]);
+    look_at(&mut restarted, &mut now, [ISSUER; LOOKS as usize]);
+    assert!(issuers(&restarted).contains(OLD_ISSUER) && !issuers(&restarted).was_replaced(OLD_ISSUER));
+    let named = BTreeSet::from([name(OLD_ISSUER)]);
+    let told = IssuerWatch::begin(name(CLUSTER), name(ISSUER), BTreeSet::new(), named, now);
+    assert!(issuers(&told).was_replaced(OLD_ISSUER) && !issuers(&told).was_replaced(ISSUER));
 }

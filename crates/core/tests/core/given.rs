@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use proptest::test_runner::Config;
@@ -13,7 +14,7 @@ use wio_api::{
 use wio_core::authorize::{Granted, NotPermitted, authorize};
 use wio_core::binding::{Binding, Lifecycle};
 use wio_core::case::{Candidate, Case};
-use wio_core::cluster::Cluster;
+use wio_core::cluster::{Cluster, Issuers};
 use wio_core::config::OperatorConfig;
 use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredDenial, DesiredIdentity, DesiredRemoval};
 use wio_core::names::{ServiceAccountName, credential_name};
@@ -26,6 +27,8 @@ use wio_core::spec::Spec;
 use wio_core::verdict::{Verdict, verdict};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
+/// The moment of every case.
+pub const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 pub const CLUSTER: &str = "0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f01";
 pub const ISSUER: &str = "https://oidc.example.net/cluster/";
 pub const OLD_ISSUER: &str = "https://oidc.example.net/cluster-before/";
@@ -86,6 +89,8 @@ pub fn config() -> OperatorConfig {
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
+        former_issuers: BTreeSet::new(),
+        allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),
     }
 }
@@ -236,6 +241,7 @@ pub fn case_beside(object: &WorkloadIdentityBinding, others: &[WorkloadIdentityB
         neighbours: others.iter().map(candidate).collect(),
         rivals: Vec::new(),
         rules,
+        now: NOW,
     }
 }
 
@@ -292,6 +298,7 @@ pub fn rival(desired: &DesiredBinding) -> Sharer {
         name: name("invoices"),
         uid: name(RIVAL),
         identity: name(&EXISTING.replace("billing", "invoices")),
+        issuers: Issuers::new(&cluster(), []),
         accounts: all.chain(asked).map(claim).collect(),
         roles: Vec::new(),
         is_active: true,
@@ -418,6 +425,23 @@ pub fn any_policy() -> impl Strategy<Value = DeletionPolicy> {
         DeletionPolicy::RetainIdentity,
         DeletionPolicy::Orphan,
     ])
+}
+
+/// The same after the cluster's issuer changed: what was made for it was made for the issuer before.
+pub fn made_before(object: WorkloadIdentityBinding) -> WorkloadIdentityBinding {
+    let status = WorkloadIdentityBindingStatus {
+        issuer: Some(OLD_ISSUER.to_owned()),
+        ..WorkloadIdentityBindingStatus::default()
+    };
+    WorkloadIdentityBinding {
+        status: Some(status),
+        ..object
+    }
+}
+
+/// A binding that is valid and allowed, whose cluster may have had another issuer before.
+pub fn any_binding_of_old() -> impl Strategy<Value = WorkloadIdentityBinding> {
+    (any_binding(), any::<bool>()).prop_map(|(object, old)| if old { made_before(object) } else { object })
 }
 
 /// A binding that is valid and allowed, with 1 to 20 service accounts.

@@ -35,6 +35,7 @@ mod policy_quota;
 mod policy_vanished;
 mod reasons;
 mod recorded;
+mod retiring;
 mod seeds;
 mod settings_change;
 mod sharing;

@@ -175,7 +175,7 @@ fn texts_of_trust() {
         &[
             "",
             "https://",
-            "http://a.example",
+            "ftp://a.example",
             "HTTPS://a.example",
             "oidc.example.net",
             "https://a b/",
@@ -483,4 +483,41 @@ fn a_binding_with_a_long_name_still_has_a_tag_of_its_own() {
     let tag = |last: &str| binding_tag(&name("shop"), &name(&format!("{}{last}", "a".repeat(252))));
     assert_eq!(tag("a").len(), 256);
     assert_ne!(tag("a"), tag("b"));
+}
+
+/// What kubeadm, kind and k3s begin with, and what a test set-up has.
+#[test]
+fn an_issuer_that_only_a_private_network_knows_is_told() {
+    for private in [
+        "https://kubernetes.default.svc.cluster.local",
+        "https://kubernetes.default.svc",
+        "https://kubernetes",
+        "https://localhost:6443",
+        "https://oidc.localhost/",
+        "https://10.0.0.1/",
+        "https://172.20.1.1:443",
+        "https://192.168.0.1",
+        "https://127.0.0.1:6443/",
+        "https://169.254.169.254/",
+        "https://100.64.3.2",
+        "https://[::1]:6443/",
+        "https://[fd00::1]/",
+        "https://[fe80::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://master.internal/",
+        "https://ip-10-0-0-1.ec2.INTERNAL.",
+        "http://issuer.example/",
+    ] {
+        assert!(name::<Issuer>(private).unreachable().is_some(), "{private}");
+    }
+    for public in [
+        "https://westeurope.oic.prod-aks.azure.com/tenant/cluster/",
+        "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE",
+        "https://issuer.example:8443",
+        "https://local.example",
+        "https://8.8.8.8/",
+        "https://[2001:4860:4860::8888]/",
+    ] {
+        assert_eq!(name::<Issuer>(public).unreachable(), None, "{public}");
+    }
 }

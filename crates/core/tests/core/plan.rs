@@ -13,7 +13,9 @@ use wio_core::observed::{
 };
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 
-use crate::given::{ACCOUNTS, accounts_of, any_binding, any_policy, cases, desired, existing, gone, managed, name};
+use crate::given::{
+    ACCOUNTS, accounts_of, any_binding, any_binding_of_old, any_policy, cases, desired, existing, gone, managed, name,
+};
 use crate::seeds::any_world;
 use crate::worlds::{Account, Ran, World, as_wanted, assignment, facts, foreign_assignment, foreign_credential};
 
@@ -53,7 +55,9 @@ impl Foreign {
 /// Whether a credential is the binding's, or shared, and nobody else relies on it.
 pub fn is_ours(bound: &DesiredBinding, credential: &ObservedCredential) -> bool {
     let sharing = bound.sharing();
-    let ours = bound.owner.credential_prefix().owns(&credential.name) || sharing.account_of(credential).is_some();
+    let of_another_cluster = sharing.is_of_another_cluster(credential);
+    let by_name = bound.owner.credential_prefix().owns(&credential.name) && !of_another_cluster;
+    let ours = by_name || sharing.account_of(credential).is_some();
     assert_eq!(sharing.owns(credential), ours);
     let takes = ours && sharing.relied_on_by(credential).is_none();
     assert_eq!(sharing.takes(credential), takes);
@@ -133,7 +137,7 @@ proptest! {
 
     #[test]
     fn from_any_start_one_plan_leads_to_rest_by_azures_rules_and_touches_nothing_foreign(
-        object in any_binding(), seed in any_world(),
+        object in any_binding_of_old(), seed in any_world(),
     ) {
         let bound = desired(&object);
         let mut world = seed.lawful(&bound);
@@ -144,7 +148,7 @@ proptest! {
 
     #[test]
     fn a_plan_that_broke_off_anywhere_is_finished_by_the_next_one(
-        object in any_binding(), seed in any_world(), steps in 0..12_usize,
+        object in any_binding_of_old(), seed in any_world(), steps in 0..12_usize,
     ) {
         let bound = desired(&object);
         let named = accounts_of(&bound);
@@ -159,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn what_the_steps_did_is_known_without_another_look(object in any_binding(), seed in any_world()) {
+    fn what_the_steps_did_is_known_without_another_look(object in any_binding_of_old(), seed in any_world()) {
         let bound = desired(&object);
         let mut world = seed.lawful(&bound);
         let named = accounts_of(&bound);
@@ -177,6 +181,10 @@ proptest! {
                     known.identity_written(present.facts, present.tags.clone());
                 }
                 (GrantStep::PutCredential(wanted), _) => known.credential_written(as_wanted(wanted)),
+                (GrantStep::ReplaceCredential { former, wanted }, _) => {
+                    known.credential_deleted(former);
+                    known.credential_written(as_wanted(wanted));
+                }
                 (GrantStep::PutRoleAssignment(wanted), ObservedIdentity::Present(present)) => {
                     known.role_assigned(assignment(&bound.owner, wanted, present.facts.principal_id));
                 }
@@ -202,7 +210,7 @@ proptest! {
 
     #[test]
     fn a_foreign_object_is_never_in_a_plan_whatever_a_list_shows(
-        object in any_binding(), seed in any_world(), policy in any_policy(), ends in any::<bool>(),
+        object in any_binding_of_old(), seed in any_world(), policy in any_policy(), ends in any::<bool>(),
     ) {
         let bound = desired(&object);
         let observed = seed.lawless(&bound);
@@ -264,6 +272,9 @@ proptest! {
                     let others = matches!(label(&wanted.account), Some(BoundBy::Other { .. }));
                     prop_assert!(!others, "{} is bound by another, and trusted", wanted.account);
                 }
+                GrantStep::ReplaceCredential { former, wanted } => {
+                    prop_assert!(prefix.owns(&wanted.name) && ours_by_name(former), "{} is deleted", former);
+                }
                 GrantStep::PutRoleAssignment(wanted) => {
                     prop_assert!(bound.granted.roles().contains(&wanted.permitted));
                     let ObservedIdentity::Present(present) = &observed.azure.identity else { continue };
@@ -280,13 +291,13 @@ proptest! {
     }
 
     #[test]
-    fn a_client_id_is_given_only_to_what_is_trusted_when_its_turn_comes(object in any_binding(), seed in any_world()) {
+    fn a_client_id_is_given_only_to_what_is_trusted_when_its_turn_comes(object in any_binding_of_old(), seed in any_world()) {
         let bound = desired(&object);
         let observed = seed.lawless(&bound);
         let planned = plan(&Desired::Bound(bound.clone()), &observed);
         let rank = |step: &GrantStep| match step {
             GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } => 0,
-            GrantStep::PutCredential(_) => 1,
+            GrantStep::PutCredential(_) | GrantStep::ReplaceCredential { .. } => 1,
             // A pod that starts as soon as it can has its roles.
             GrantStep::PutRoleAssignment(_) => 2,
             GrantStep::ApplyServiceAccount(_) => 3,
@@ -296,7 +307,7 @@ proptest! {
         end.identity_written(facts(0), Tags::new());
         planned.revocations.iter().for_each(|step| step.fold(&mut end));
         for step in &planned.grants {
-            if let GrantStep::PutCredential(wanted) = step {
+            if let GrantStep::PutCredential(wanted) | GrantStep::ReplaceCredential { wanted, .. } = step {
                 end.credential_written(as_wanted(wanted));
             }
         }
@@ -315,7 +326,7 @@ proptest! {
 
     #[test]
     fn a_plan_is_the_same_each_time_and_in_whatever_order_azure_lists(
-        object in any_binding(), seed in any_world(), policy in any_policy(), ends in any::<bool>(),
+        object in any_binding_of_old(), seed in any_world(), policy in any_policy(), ends in any::<bool>(),
     ) {
         let bound = desired(&object);
         let observed = seed.lawful(&bound).observe(&accounts_of(&bound));

@@ -201,7 +201,7 @@ const RETRIED: [Reason; 6] = [
     Reason::IdentityVanished,
     Reason::KubernetesUnavailable,
 ];
-const AWAITED: [Reason; 15] = [
+const AWAITED: [Reason; 17] = [
     Reason::Succeeded,
     Reason::Progressing,
     Reason::ProgressingWithRetry,
@@ -210,6 +210,8 @@ const AWAITED: [Reason; 15] = [
     Reason::MassDisappearance,
     Reason::ClientIdChanged,
     Reason::IssuerUnconfirmed,
+    Reason::IssuerChanged,
+    Reason::ClusterIdShared,
     Reason::ReplicationPending,
     Reason::ConcurrentWrites,
     Reason::ResourceGroupBeingDeleted,
@@ -381,6 +383,7 @@ fn a_reason_speaks_of_the_part_that_it_is_about() {
             FederatedCredentialsReady,
             &[
                 Reason::FederatedCredentialConflict,
+                Reason::ClusterIdShared,
                 Reason::FederatedCredentialQuotaExceeded,
                 Reason::ReplicationPending,
                 Reason::ConcurrentWrites,
@@ -418,7 +421,7 @@ fn a_reason_speaks_of_the_part_that_it_is_about() {
 fn an_event_warns_of_a_fault_and_of_an_accident_and_of_nothing_that_was_asked_for() {
     for reason in Reason::ALL.iter().copied() {
         let voice = match reason {
-            Reason::Progressing | Reason::Deleting | Reason::Suspended => Voice::Quiet,
+            Reason::Progressing | Reason::Deleting | Reason::Suspended | Reason::IssuerChanged => Voice::Quiet,
             Reason::MassDisappearance | Reason::ClientIdChanged => Voice::Alarm,
             _ => Voice::Fault,
         };

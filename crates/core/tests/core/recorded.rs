@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 use wio_api::{IdentityOrigin, ServiceAccountOrigin, WorkloadIdentityBindingStatus};
@@ -10,7 +11,7 @@ use wio_core::known_state;
 use wio_core::names::{Namespace, ServiceAccountName, Subject};
 use wio_core::recorded::{
     CredentialUsage, Progress, Recorded, RecordedCredential, RecordedIdentity, RecordedIds, RecordedRoleAssignment,
-    RecordedServiceAccount,
+    RecordedServiceAccount, RetiringCredential,
 };
 
 use crate::given::{EXISTING, ISSUER, OLD_ISSUER, ROLES, cases, desired, managed_with, name, recorded};
@@ -52,6 +53,20 @@ fn any_credential() -> impl Strategy<Value = RecordedCredential> {
     })
 }
 
+fn any_retiring() -> impl Strategy<Value = RetiringCredential> {
+    let until = prop::option::of((0..4_000_000_000_i64).prop_map(|second| Timestamp::from_second(second).unwrap()));
+    (any_credential(), prop::sample::select(vec![ISSUER, OLD_ISSUER]), until).prop_map(|(credential, issuer, until)| {
+        RetiringCredential {
+            name: credential.name,
+            account: credential.account,
+            issuer: name(issuer),
+            subject: credential.subject,
+            audience: credential.audience,
+            until,
+        }
+    })
+}
+
 fn any_service_account() -> impl Strategy<Value = RecordedServiceAccount> {
     let origin = prop::sample::select(vec![ServiceAccountOrigin::Created, ServiceAccountOrigin::Adopted]);
     (any_account(), "[a-z0-9-]{1,36}", origin).prop_map(|(account, uid, origin)| RecordedServiceAccount {
@@ -86,6 +101,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
         prop::option::of(any_identity()),
         issuer,
         prop::collection::vec(any_credential(), 0..4),
+        prop::collection::vec(any_retiring(), 0..4),
         usage,
         prop::collection::vec(any_service_account(), 0..4),
         prop::collection::vec(any_role_assignment(), 0..4),
@@ -97,6 +113,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                 identity,
                 issuer,
                 credentials,
+                retiring,
                 credential_usage,
                 service_accounts,
                 role_assignments,
@@ -107,6 +124,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                     identity,
                     issuer: issuer.map(name),
                     credentials,
+                    retiring,
                     credential_usage,
                     service_accounts,
                     role_assignments,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use wio_api::{DeletionPolicy, Reason};
+use wio_core::cluster::Issuers;
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::names::is_credential_name;
 use wio_core::observed::{BoundBy, ObservedCredential, PresentIdentity, Tags};
@@ -65,6 +66,7 @@ fn grow(n: usize, seed: &SharerSeed, bound: &DesiredBinding) -> Sharer {
         } else {
             name(&EXISTING.replace("billing", "else"))
         },
+        issuers: Issuers::new(&given::cluster(), []),
         accounts: seed.accounts.iter().map(claim).collect(),
         roles: Vec::new(),
         is_active: true,
@@ -119,7 +121,7 @@ proptest! {
         if how > 0 {
             let prefix = bound.owner.credential_prefix();
             let left = world.credentials().iter().find(|credential| {
-                (prefix.owns(&credential.name) || bound.sharing().account_of(credential).is_some()) && !before.contains(credential)
+                !bound.sharing().is_of_another_cluster(credential) && (prefix.owns(&credential.name) || bound.sharing().account_of(credential).is_some()) && !before.contains(credential)
             });
             prop_assert_eq!(left, None);
         }

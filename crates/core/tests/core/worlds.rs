@@ -358,6 +358,10 @@ impl World {
                 Ok(Ran::Done)
             }
             GrantStep::PutCredential(wanted) => self.put(as_wanted(wanted), true).map(|()| Ran::Done),
+            GrantStep::ReplaceCredential { former, wanted } => {
+                self.revoke(&Revocation::DeleteCredential(former.clone()))?;
+                self.put(as_wanted(wanted), true).map(|()| Ran::Done)
+            }
             GrantStep::PutRoleAssignment(wanted) => {
                 let identity = self.identity.as_ref().ok_or("a role for no identity")?;
                 let new = assignment(&bound.owner, wanted, identity.facts.principal_id);
