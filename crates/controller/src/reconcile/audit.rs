@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::future::Future;
 
 use wio_azure::Exchange;
-use wio_core::desired::Desired;
+use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::names::IdentityId;
+use wio_core::plan::Revocation;
 
 tokio::task_local! {
     /// The ids of the last request to Azure of the step that is carried out.
@@ -70,19 +71,29 @@ fn tell(done: &str, what: &str, why: Why<'_>, ids: &Ids) {
     );
 }
 
-/// Why what is desired gives and takes away.
-pub(crate) fn reason(desired: &Desired) -> (String, String) {
-    match desired {
-        Desired::Bound(bound) => {
-            let policies: Vec<String> = bound.granted.authorized_by().iter().map(ToString::to_string).collect();
-            let allowed = if policies.is_empty() {
-                "the spec asks for it, which needs no policy".to_owned()
-            } else {
-                format!("the spec asks for it, and policy {} allows it", policies.join(", "))
-            };
-            (allowed, "the spec does not ask for it any more".to_owned())
+/// Why something is given.
+pub(crate) fn why_given(desired: &DesiredBinding) -> String {
+    let policies: Vec<String> = desired
+        .granted
+        .authorized_by()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    if policies.is_empty() {
+        "the spec asks for it, which needs no policy".to_owned()
+    } else {
+        format!("the spec asks for it, and policy {} allows it", policies.join(", "))
+    }
+}
+
+/// Why a step takes something away.
+pub(crate) fn why_taken(desired: &Desired, step: &Revocation) -> String {
+    match (desired, step) {
+        (Desired::Bound(bound), Revocation::DeleteCredential(name)) if bound.retired.contains(name) => {
+            "the cluster has another issuer, and no token of this one lives any more".to_owned()
         }
-        Desired::Denied(denial) => (String::new(), denial.why().to_string()),
-        Desired::Gone(_) => (String::new(), "the binding is deleted".to_owned()),
+        (Desired::Bound(_), _) => "the spec does not ask for it any more".to_owned(),
+        (Desired::Denied(denial), _) => denial.why().to_string(),
+        (Desired::Gone(_), _) => "the binding is deleted".to_owned(),
     }
 }

@@ -84,7 +84,7 @@ async fn take_all_away(
 ) -> bool {
     let desired = footing.desired();
     let revocable = desired.revocable();
-    let (_, reason) = audit::reason(desired);
+    let reason = |step: &Revocation| audit::why_taken(desired, step);
     let target = (&revocable, &desired.owner().namespace);
     let mut begun = false;
     let (overtaken, observed, sight) = (&mut executed.overtaken, &mut executed.observed, &mut executed.sight);
@@ -98,7 +98,7 @@ async fn take_all_away(
         step.fold(observed);
         *sight = sight.and(deletion.into());
     };
-    let obstacles = take_each(clients, target, (steps, &reason), may, taken).await;
+    let obstacles = take_each(clients, target, (steps, reason), may, taken).await;
     let goes_on = !executed.overtaken && !obstacles.bar_grants();
     executed.faults = obstacles.into_faults();
     goes_on
@@ -111,7 +111,7 @@ async fn give_all(
     steps: Vec<GrantStep>,
     executed: &mut Executed,
 ) {
-    let (reason, _) = audit::reason(footing.desired());
+    let reason = audit::why_given(binding);
     for step in steps {
         if !footing.holds() {
             executed.overtaken = true;
@@ -186,7 +186,7 @@ impl Executed {
 async fn take_each(
     clients: &Clients,
     target: (&Revocable, &Namespace),
-    (steps, reason): (&[Revocation], &str),
+    (steps, reason): (&[Revocation], impl Fn(&Revocation) -> String),
     mut may: impl FnMut(&Revocation) -> bool,
     mut taken: impl FnMut(&Revocation, Deletion),
 ) -> Obstacles {
@@ -203,6 +203,7 @@ async fn take_each(
         match done {
             Ok(deletion) => {
                 if deletion == Deletion::SeenGoing {
+                    let reason = &reason(step);
                     audit::taken(&step.to_string(), audit::Why { identity, reason }, &ids);
                 }
                 taken(step, deletion);
@@ -275,7 +276,7 @@ pub(crate) async fn take_away(
     is_orphan: impl FnMut(&Revocation) -> bool,
 ) -> Taken {
     let target = (&removal.revocable, &removal.namespace);
-    let reason = "its binding is gone without having been deleted";
+    let reason = |_: &Revocation| "its binding is gone without having been deleted".to_owned();
     let planned = (removal.revocations.as_slice(), reason);
     let mut steps = Vec::new();
     let taken = |step: &Revocation, deletion| {
@@ -321,10 +322,14 @@ async fn grant(
         GrantStep::ReplaceCredential { former, wanted } => {
             tell_no_room(&former, &wanted);
             let revocable = granted.revocable();
-            azure
-                .delete_credential(&revocable, &former)
-                .await
-                .map_err(Fault::Azure)?;
+            let (done, ids) = audit::carried(azure.delete_credential(&revocable, &former)).await;
+            if done.map_err(Fault::Azure)? == Deletion::SeenGoing {
+                let why = audit::Why {
+                    identity: granted.identity(),
+                    reason: "the identity has no room for it beside the credential for the issuer of today",
+                };
+                audit::taken(&Revocation::DeleteCredential(former.clone()).to_string(), why, &ids);
+            }
             executed.observed.credential_deleted(&former);
             let written = azure.put_credential(granted, &wanted).await.map_err(Fault::Azure)?;
             executed.observed.credential_written(written);

@@ -6,6 +6,7 @@ use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::binding;
 use wio_testkit::{DEFAULT_ISSUER, Effect, FakeApiServer, Matcher};
 
+use crate::log::Log;
 use crate::world::*;
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
@@ -37,6 +38,7 @@ fn retiring(world: &World) -> Vec<RetiringFederatedCredentialStatus> {
 /// Pods go on with the token that they have, for up to a day.
 #[tokio::test(start_paused = true)]
 async fn trust_follows_the_issuer_and_tokens_of_the_one_before_work_as_long_as_they_live() {
+    let log = Log::begin();
     story(async |world| {
         world.create(
             binding(NAMESPACE, "orders")
@@ -67,6 +69,9 @@ async fn trust_follows_the_issuer_and_tokens_of_the_one_before_work_as_long_as_t
         sleep(Duration::from_hours(2)).await;
         assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, NEW_ISSUER)), (0, 2));
         assert_eq!(retiring(world), []);
+        let taken = log.lines(": taken away");
+        let for_the_issuer = taken.iter().filter(|line| line.contains("another issuer"));
+        assert_eq!((taken.len(), for_the_issuer.count()), (2, 2), "{taken:#?}");
     })
     .await;
 }
