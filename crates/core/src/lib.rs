@@ -17,6 +17,7 @@ pub mod desired;
 pub mod fault;
 pub mod known_state;
 pub mod landing;
+mod listing;
 pub mod names;
 mod next_steps;
 pub mod observed;

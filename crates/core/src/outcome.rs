@@ -1,6 +1,5 @@
 //! The outcome of a reconcile. A status can only be made from one.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use wio_api::Reason;
@@ -8,6 +7,7 @@ use wio_api::Reason;
 use crate::desired::Desired;
 use crate::fault::{Blocked, Fault};
 use crate::landing::{Confirmed, End, Sight, Writes};
+use crate::listing::first;
 use crate::observed::Observed;
 use crate::orphaned::EndMark;
 use crate::plan::{GrantStep, Plan, Revocation, plan};
@@ -216,11 +216,7 @@ fn suspended(rest: &Plan) -> Problem {
     const TOLD: usize = 6;
     let revocations = rest.revocations.iter().map(Revocation::change);
     let steps: Vec<String> = revocations.chain(rest.grants.iter().map(GrantStep::change)).collect();
-    let more = steps.len().saturating_sub(TOLD);
-    let mut which = steps.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        let _ = write!(which, " and {more} more");
-    }
+    let which = first(&steps, TOLD);
     let (wait, them) = match steps.len() {
         1 => ("1 change waits".to_owned(), "it"),
         n => (format!("{n} changes wait"), "them"),

@@ -9,6 +9,7 @@ use crate::authorize::NotPermitted;
 use crate::case::Candidate;
 use crate::config::OperatorConfig;
 use crate::fault::Blocked;
+use crate::listing::first;
 use crate::names::{Audience, IdentityId, InvalidName, ResourceGroupId, RoleDefinitionGuid, hash};
 use crate::rules::Rules;
 use crate::verdict::denial;
@@ -259,12 +260,5 @@ fn differences(before: &OperatorConfig, now: &OperatorConfig) -> String {
         Some(name) => format!("role {name} is locked"),
         None => format!("role {role} is locked"),
     }));
-    let more = told.len().saturating_sub(NAMED);
-    told.truncate(NAMED);
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    format!("{}{rest}", told.join(", "))
+    first(&told, NAMED)
 }

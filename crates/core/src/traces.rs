@@ -34,18 +34,17 @@ impl Traces {
         let audience = asked.unwrap_or(&rules.config.audience);
         let prefix = binding.owner.credential_prefix();
         let derived = sharing.accounts_alone().flat_map(|account| {
-            issuers
-                .iter()
-                .map(|issuer| {
-                    trust(
-                        &binding.owner,
-                        credential_name(&prefix, account, issuer),
-                        account,
-                        issuer,
-                        audience,
-                    )
-                })
-                .collect::<Vec<_>>()
+            let (owner, prefix) = (&binding.owner, &prefix);
+            let named = move |issuer| {
+                trust(
+                    owner,
+                    credential_name(prefix, account, issuer),
+                    account,
+                    issuer,
+                    audience,
+                )
+            };
+            issuers.iter().copied().map(named)
         });
         let had = recorded
             .credentials

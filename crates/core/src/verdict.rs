@@ -264,16 +264,16 @@ fn moved(binding: &Binding, now: &IdentityId) -> Option<Blocked> {
 /// defaults, the place is the operator's doing and not the binding's: a default that was changed takes nothing away.
 fn elsewhere<'a>(binding: &'a Binding, spec: &Spec, now: &IdentityId) -> Cow<'a, Recorded> {
     let recorded = &binding.recorded;
-    let by_default = matches!(&spec.identity, IdentityRef::Managed(managed)
-        if managed.subscription.is_none() || managed.resource_group.is_none());
     match &recorded.identity {
-        Some(identity) if by_default && identity.origin != IdentityOrigin::Referenced => Cow::Owned(Recorded {
-            identity: Some(RecordedIdentity {
-                id: now.clone(),
-                ..identity.clone()
-            }),
-            ..recorded.clone()
-        }),
+        Some(identity) if spec.identity.follows_defaults() && identity.origin != IdentityOrigin::Referenced => {
+            Cow::Owned(Recorded {
+                identity: Some(RecordedIdentity {
+                    id: now.clone(),
+                    ..identity.clone()
+                }),
+                ..recorded.clone()
+            })
+        }
         _ => Cow::Borrowed(recorded),
     }
 }
@@ -327,9 +327,7 @@ fn removal(case: &Case) -> Option<DesiredRemoval> {
 
 /// Whether the identity that a spec means is the one that a binding had, elsewhere only because the operator has other defaults: there it never had one.
 fn is_moved(binding: &Binding, had: &IdentityId, meant: &IdentityId) -> bool {
-    let by_default = matches!(&binding.identity, Some(IdentityRef::Managed(managed))
-        if managed.subscription.is_none() || managed.resource_group.is_none());
-    by_default && had.name == meant.name
+    binding.identity.as_ref().is_some_and(IdentityRef::follows_defaults) && had.name == meant.name
 }
 
 fn removal_from(case: &Case, (identity, managed): (IdentityId, bool)) -> DesiredRemoval {

@@ -63,13 +63,8 @@ fn losing(ctx: &Context, before: &Arc<OperatorConfig>) -> usize {
         Some(loses(&candidate, &rules, before))
     };
     let bindings = ctx.caches.bindings.store.state();
-    let has_something = |object: &&Arc<WorkloadIdentityBinding>| {
-        let status = object.status.as_ref();
-        status.is_some_and(|status| !status.federated_credentials.is_empty() || !status.role_assignments.is_empty())
-    };
     bindings
         .iter()
-        .filter(has_something)
         .filter(|object| loses(object) == Some(true))
         .take(MANY)
         .count()

@@ -213,20 +213,10 @@ async fn whoever_waits_for_room_in_the_namespace_is_decided_about_when_there_is_
             "{}",
             message(&full)
         );
-        world.until("its trust is gone", |world| credentials(world) == 2).await;
+        world.until("its trust is gone", |world| world.credentials() == 2).await;
         world.edit("orders", grow(&["orders"]));
         world.ready("invoices").await;
         assert!(Instant::now() < soon, "nobody waited for a drift check");
     })
     .await;
-}
-
-fn credentials(world: &World) -> usize {
-    world
-        .azure
-        .snapshot()
-        .identities
-        .iter()
-        .map(|identity| identity.credentials.len())
-        .sum()
 }

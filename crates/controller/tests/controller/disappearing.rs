@@ -5,10 +5,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use wio_api::{
-    EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy,
-    keys,
-};
+use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure_sim::IdentityId;
 use wio_testkit::fixtures::{binding, policy};
 use wio_testkit::{Effect, Matcher, Verb, kstatus};
@@ -88,14 +85,9 @@ fn nothing_was_written_to_azure(world: &World) {
     assert!(written.is_empty(), "{written:#?}");
 }
 
-fn credentials(world: &World) -> usize {
-    let identities = world.azure.snapshot().identities;
-    identities.iter().map(|identity| identity.credentials.len()).sum()
-}
-
 async fn until_no_credential_is_left(world: &World) {
     let what = "the trust is taken away";
-    world.until(what, |world| credentials(world) == 0).await;
+    world.until(what, |world| world.credentials() == 0).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,7 +118,7 @@ async fn a_deleted_definition_takes_nothing_of_its_bindings_away_until_that_is_s
             .filter(|r| r.resource == "customresourcedefinitions")
             .count();
         assert!(looks <= 800, "{looks} looks at the definitions are not shared");
-        assert_eq!((credentials(world), world.account("b7").is_some()), (20, true));
+        assert_eq!((world.credentials(), world.account("b7").is_some()), (20, true));
 
         edit_definition(world, BINDINGS, |definition| {
             definition["metadata"]["annotations"]["workloadidentity.dev/allow-deletion"] = json!("true");
@@ -168,7 +160,7 @@ async fn bindings_created_anew_after_their_definition_was_deleted_go_on_where_th
             .into_iter()
             .filter(|line| line.starts_with("DELETE"))
             .count();
-        assert_eq!((deleted, credentials(world)), (0, 1));
+        assert_eq!((deleted, world.credentials()), (0, 1));
     })
     .await;
 }
@@ -214,20 +206,6 @@ async fn a_deleted_definition_of_policies_takes_no_trust_away() {
     .await;
 }
 
-/// The word that a message asks for.
-fn word(message: &str) -> String {
-    let (_, rest) = message.split_once("confirm-loss=").expect(message);
-    rest.chars().take_while(char::is_ascii_alphanumeric).collect()
-}
-
-fn confirm_loss(world: &World, value: &str) {
-    world
-        .cluster
-        .edit::<WorkloadIdentityEffectivePolicy>("", EFFECTIVE_POLICY_NAME, |object| {
-            object["metadata"]["annotations"] = json!({ keys::CONFIRM_LOSS_ANNOTATION: value });
-        });
-}
-
 /// A tool that prunes deletes one by one, and a denial used to look at the policies of its beginning only.
 #[tokio::test(start_paused = true)]
 async fn policies_that_are_deleted_one_by_one_take_no_trust_away() {
@@ -250,7 +228,7 @@ async fn policies_that_are_deleted_one_by_one_take_no_trust_away() {
             withheld(world, "app-0").await;
             sleep(A_WHILE).await;
             nothing_was_written_to_azure(world);
-            assert_eq!(credentials(world), count, "{gap} ms apart");
+            assert_eq!(world.credentials(), count, "{gap} ms apart");
         })
         .await;
     }
@@ -300,14 +278,14 @@ async fn policies_that_vanish_together_take_no_trust_away_not_even_after_a_resta
             withheld(world, name).await;
         }
         nothing_was_written_to_azure(world);
-        assert_eq!(credentials(world), 2);
+        assert_eq!(world.credentials(), 2);
 
         // A new policy says nothing about the end of the others, and the word of another loss neither.
         world.cluster.seed(policy("none").build());
-        confirm_loss(world, "another");
+        world.confirm_loss("another");
         sleep(A_WHILE).await;
         nothing_was_written_to_azure(world);
-        confirm_loss(world, &word(&withheld(world, "orders").await));
+        world.confirm_loss(&word_in(&withheld(world, "orders").await));
         for name in ["orders", "payments"] {
             world.says(name, Reason::NotPermitted).await;
         }
@@ -363,7 +341,7 @@ async fn while_policies_are_missing_a_deleted_binding_leaves_what_others_share_w
         world.gone("twin").await;
         world.ready("orders").await;
         world.ready("payments").await;
-        assert_eq!(credentials(world), 2);
+        assert_eq!(world.credentials(), 2);
     })
     .await;
 }
@@ -401,7 +379,7 @@ async fn nothing_is_taken_away_while_the_definitions_cannot_be_read() {
         nothing_was_written_to_azure(world);
         fault.remove();
         world.says("payments", Reason::NotPermitted).await;
-        world.until("it is gone", |world| credentials(world) == 1).await;
+        world.until("it is gone", |world| world.credentials() == 1).await;
 
         let fault = world.cluster.inject(reads, Effect::unavailable());
         world.forget_requests();
@@ -410,7 +388,7 @@ async fn nothing_is_taken_away_while_the_definitions_cannot_be_read() {
         nothing_was_written_to_azure(world);
         fault.remove();
         world.gone("orders").await;
-        assert_eq!(credentials(world), 0);
+        assert_eq!(world.credentials(), 0);
         world.says("payments", Reason::NotPermitted).await;
     })
     .await;
@@ -434,7 +412,7 @@ async fn a_list_of_bindings_that_comes_back_empty_writes_nothing() {
         sleep(A_WHILE).await;
         nothing_was_written_to_azure(world);
         assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
-        assert_eq!((credentials(world), world.account("orders").is_some()), (2, true));
+        assert_eq!((world.credentials(), world.account("orders").is_some()), (2, true));
     })
     .await;
 }

@@ -42,15 +42,19 @@ async fn nothing_is_left(world: &World) {
     assert_eq!((trust, &snapshot.role_assignments), (Vec::new(), &Vec::new()));
 }
 
+async fn deleted_while_lists_are_stale(world: &World) {
+    stale(world, true);
+    world.delete("orders");
+    nothing_is_left(world).await;
+    stale(world, false);
+}
+
 #[tokio::test(start_paused = true)]
 async fn trust_that_no_list_shows_yet_is_taken_away_by_its_name() {
     story(async |world| {
         bound_to_an_existing_identity(world);
         world.ready("orders").await;
-        stale(world, true);
-        world.delete("orders");
-        nothing_is_left(world).await;
-        stale(world, false);
+        deleted_while_lists_are_stale(world).await;
     })
     .await;
 }
@@ -98,10 +102,7 @@ async fn a_role_that_no_list_shows_yet_is_taken_away_by_its_name() {
             };
             world.create(orders);
             world.ready("orders").await;
-            stale(world, true);
-            world.delete("orders");
-            nothing_is_left(world).await;
-            stale(world, false);
+            deleted_while_lists_are_stale(world).await;
         }
     })
     .await;

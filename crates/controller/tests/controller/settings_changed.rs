@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::sleep;
-use wio_api::{EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityEffectivePolicy, keys};
+use wio_api::{EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityEffectivePolicy};
 use wio_testkit::fixtures::binding;
 
 use crate::health::get;
@@ -24,11 +24,6 @@ async fn restart_with(world: &mut World, change: impl FnOnce(&mut wio_core::conf
     world.start().await;
 }
 
-fn credentials(world: &World) -> usize {
-    let identities = world.azure.snapshot().identities;
-    identities.iter().map(|identity| identity.credentials.len()).sum()
-}
-
 /// Waits until bindings say that nothing is taken away; returns the message of one.
 async fn withheld(world: &World, names: &[&str]) -> String {
     let mut said = String::new();
@@ -38,20 +33,6 @@ async fn withheld(world: &World, names: &[&str]) -> String {
         message(&binding).clone_into(&mut said);
     }
     said
-}
-
-fn word(message: &str) -> String {
-    let (_, rest) = message.split_once("confirm-loss=").expect(message);
-    rest.split('.').next().unwrap_or_default().to_owned()
-}
-
-fn confirm(world: &World, value: &str) {
-    let object = EFFECTIVE_POLICY_NAME;
-    world
-        .cluster
-        .edit::<WorkloadIdentityEffectivePolicy>("", object, |object| {
-            object["metadata"]["annotations"] = json!({ keys::CONFIRM_LOSS_ANNOTATION: value });
-        });
 }
 
 fn accepted(world: &World) -> Value {
@@ -85,19 +66,19 @@ async fn a_group_that_settings_protect_takes_nothing_from_many_until_that_is_sai
         // The operator that runs next knows what was accepted before, and the word of another loss says nothing about this one.
         restart_with(world, |_| {}).await;
         withheld(world, &names).await;
-        confirm(world, "another");
+        world.confirm_loss("another");
         sleep(A_WHILE).await;
         world.azure_was_only_read();
-        assert_eq!(credentials(world), 3);
+        assert_eq!(world.credentials(), 3);
         let (_, metrics) = get(world, "/metrics").await;
         assert!(metrics.contains(r#"wio_held{cause="settings"} 1"#), "{metrics}");
 
-        confirm(world, &word(&withheld(world, &names).await));
+        world.confirm_loss(&word_in(&withheld(world, &names).await));
         for name in names {
             world.says(name, Reason::NotPermitted).await;
         }
         world
-            .until("the trust is taken away", |world| credentials(world) == 0)
+            .until("the trust is taken away", |world| world.credentials() == 0)
             .await;
         let (_, metrics) = get(world, "/metrics").await;
         assert!(metrics.contains(r#"wio_held{cause="settings"} 0"#), "{metrics}");
@@ -116,7 +97,7 @@ async fn settings_that_are_set_back_are_as_if_they_had_never_changed() {
         restart_with(world, |config| config.require_policy = false).await;
         world.all_ready(3).await;
         world.azure_was_only_read();
-        assert_eq!(credentials(world), 3);
+        assert_eq!(world.credentials(), 3);
     })
     .await;
 }
@@ -133,7 +114,7 @@ async fn what_settings_take_from_few_bindings_is_taken_at_once() {
         restart_with(world, |config| config.protected_identities = vec![id.parse().unwrap()]).await;
         world.says("orders", Reason::NotPermitted).await;
         world
-            .until("its trust is taken away", |world| credentials(world) == 1)
+            .until("its trust is taken away", |world| world.credentials() == 1)
             .await;
         world.ready("plain").await;
         // That is done, and the next change is compared with these settings.
@@ -161,7 +142,7 @@ async fn another_default_group_takes_nothing_from_a_binding_that_names_the_old_o
         assert!(said.contains(&group_id(OTHER_GROUP)), "{said}");
         sleep(A_WHILE).await;
         world.azure_was_only_read();
-        assert_eq!(credentials(world), 1);
+        assert_eq!(world.credentials(), 1);
     })
     .await;
 }
@@ -186,11 +167,11 @@ async fn what_waits_for_a_word_keeps_what_it_shares_with_a_binding_that_is_delet
         withheld(world, &["a"]).await;
         sleep(A_WHILE).await;
         world.azure_was_only_read();
-        assert_eq!(credentials(world), 1);
-        confirm(world, &word(&withheld(world, &["b"]).await));
+        assert_eq!(world.credentials(), 1);
+        world.confirm_loss(&word_in(&withheld(world, &["b"]).await));
         world.gone("a").await;
         world
-            .until("the trust is taken away", |world| credentials(world) == 0)
+            .until("the trust is taken away", |world| world.credentials() == 0)
             .await;
     })
     .await;

@@ -11,11 +11,6 @@ use wio_testkit::{Effect, Matcher};
 
 use crate::world::*;
 
-fn credentials(world: &World) -> usize {
-    let identities = world.azure.snapshot().identities;
-    identities.iter().map(|identity| identity.credentials.len()).sum()
-}
-
 /// The API server is out of reach for the operator, and Azure is not.
 fn cut_off(world: &World) {
     let operator = Matcher::any().client(OPERATOR);
@@ -42,25 +37,25 @@ async fn an_operator_that_is_cut_off_gives_nothing_back_that_another_one_took_aw
         world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");
         world.says("orders", Reason::NotPermitted).await;
         world
-            .until("its trust is taken away", |world| credentials(world) == 1)
+            .until("its trust is taken away", |world| world.credentials() == 1)
             .await;
         world.delete("web");
         world.gone("web").await;
-        assert_eq!(credentials(world), 0);
+        assert_eq!(world.credentials(), 0);
         for _ in 0..8 {
             sleep(DRIFT).await;
-            assert_eq!(credentials(world), 0, "trust is back");
+            assert_eq!(world.credentials(), 0, "trust is back");
         }
         world.delete("orders");
         world.gone("orders").await;
         sleep(DRIFT * 2).await;
-        assert_eq!(credentials(world), 0, "trust is back");
+        assert_eq!(world.credentials(), 0, "trust is back");
         // The node is back, and its pod begins anew.
         world.crash().await;
         world.cluster.clear_faults();
         world.start().await;
         sleep(DRIFT * 2).await;
-        assert_eq!(credentials(world), 0, "trust is back");
+        assert_eq!(world.credentials(), 0, "trust is back");
     })
     .await;
 }
@@ -75,7 +70,7 @@ async fn two_operators_that_see_the_same_end_with_the_same_and_do_not_fight() {
             object["spec"]["serviceAccounts"] = json!([{ "name": "other" }]);
         });
         world.ready("b0").await;
-        assert_eq!(credentials(world), 5);
+        assert_eq!(world.credentials(), 5);
         sleep(Duration::from_mins(2)).await;
         world.forget_requests();
         sleep(DRIFT * 2).await;

@@ -60,17 +60,23 @@ fn edit_policy(world: &World, name: &str, change: impl FnOnce(&mut Value)) {
     world.cluster.edit::<WorkloadIdentityPolicy>("", name, change);
 }
 
+/// The binding `orders` has an identity by the policy `payments`. Returns the pattern of that policy, and the identity.
+async fn bound_by_payments(world: &World) -> (String, String) {
+    let elsewhere = IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "*").to_string();
+    world
+        .cluster
+        .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere).build());
+    let id = world.foreign_identity(OTHER_GROUP, "payments", Vec::new());
+    world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+    world.ready("orders").await;
+    (elsewhere, id)
+}
+
 /// Nobody wished its trust away, and nobody knows what it grants.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_cannot_be_read_grants_nothing_and_takes_nothing_away() {
     story(async |world| {
-        let elsewhere = IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "*").to_string();
-        world
-            .cluster
-            .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere).build());
-        let id = world.foreign_identity(OTHER_GROUP, "payments", Vec::new());
-        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
-        world.ready("orders").await;
+        let (elsewhere, id) = bound_by_payments(world).await;
         edit_policy(world, "payments", |object| {
             object["spec"]["existingIdentities"] = json!([{ "pattern": elsewhere }]);
         });
@@ -102,13 +108,7 @@ async fn a_policy_that_cannot_be_read_grants_nothing_and_takes_nothing_away() {
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_cannot_be_read_and_is_deleted_takes_its_trust_with_it() {
     story(async |world| {
-        let elsewhere = IdentityId::new(SUBSCRIPTION, OTHER_GROUP, "*").to_string();
-        world
-            .cluster
-            .seed(policy("payments").namespace(NAMESPACE).existing(&elsewhere).build());
-        let id = world.foreign_identity(OTHER_GROUP, "payments", Vec::new());
-        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
-        world.ready("orders").await;
+        bound_by_payments(world).await;
         edit_policy(world, "payments", |object| object["spec"]["roles"] = json!("all"));
         world.says("orders", Reason::NotDecided).await;
         world.cluster.delete::<WorkloadIdentityPolicy>("", "payments");

@@ -13,7 +13,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
-use wio_api::{Condition, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy};
+use wio_api::{
+    Condition, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, keys,
+};
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
 use wio_controller::{Clock, Settings};
@@ -317,6 +319,15 @@ impl World {
         self.cluster.edit::<WorkloadIdentityBinding>(NAMESPACE, name, change);
     }
 
+    /// An administrator says that a loss is meant.
+    pub fn confirm_loss(&self, word: &str) {
+        let policy = EFFECTIVE_POLICY_NAME;
+        self.cluster
+            .edit::<WorkloadIdentityEffectivePolicy>("", policy, |object| {
+                object["metadata"]["annotations"] = json!({ keys::CONFIRM_LOSS_ANNOTATION: word });
+            });
+    }
+
     pub fn edit_account(&self, name: &str, change: impl FnOnce(&mut Value)) {
         self.cluster.edit::<ServiceAccount>(NAMESPACE, name, change);
     }
@@ -417,6 +428,12 @@ impl World {
     }
 }
 
+/// The word that a message asks for.
+pub fn word_in(message: &str) -> String {
+    let (_, rest) = message.split_once("confirm-loss=").expect(message);
+    rest.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
 /// Requests of the operator to the cluster.
 pub fn by_operator() -> Matcher {
     Matcher::any().client(OPERATOR)
@@ -463,6 +480,12 @@ impl World {
         let mut snapshot = self.azure.snapshot();
         change(&mut snapshot);
         self.azure.restore(snapshot);
+    }
+
+    /// How many federated credentials there are, of all identities together.
+    pub fn credentials(&self) -> usize {
+        let identities = self.azure.snapshot().identities;
+        identities.iter().map(|identity| identity.credentials.len()).sum()
     }
 
     /// The only identity that there is.

@@ -4,6 +4,7 @@ use wio_api::keys::DERIVED_NAME_PREFIX;
 
 use super::asked::{Asked, Kind, Unmet};
 use super::permission::NotPermitted;
+use crate::listing::first;
 use crate::names::{Location, ResourceGroupId, ServiceAccountName, name_prefix};
 use crate::policy::{Limited, Place, Policy, RoleAt};
 use crate::rules::Rules;
@@ -267,7 +268,7 @@ impl Refusal<'_> {
             format!(
                 "WorkloadIdentityPolicy {} allows it to {}",
                 policy.name,
-                few(patterns.collect())
+                few(&patterns.collect::<Vec<_>>())
             )
         };
         refused(
@@ -275,7 +276,7 @@ impl Refusal<'_> {
             format!(
                 "service account {account} may not have {what}: {}; remove it, or have the platform team add it to \
                  spec.serviceAccounts there",
-                few(giving.iter().map(to).collect())
+                few(&giving.iter().map(to).collect::<Vec<_>>())
             ),
         )
     }
@@ -296,7 +297,7 @@ impl Refusal<'_> {
         for policy in self.matching {
             let what = what(policy);
             if !what.is_empty() {
-                told.push(format!("{} allows {}", policy.name, few(what)));
+                told.push(format!("{} allows {}", policy.name, few(&what)));
             }
         }
         let broken = self.rules.policies.problems().iter().filter(|problem| {
@@ -305,7 +306,7 @@ impl Refusal<'_> {
                 .any(|policy| policy.name.as_str() == problem.policy)
         });
         let broken: Vec<String> = broken.map(ToString::to_string).collect();
-        format!("{}{}", in_brackets(told), in_brackets(broken))
+        format!("{}{}", in_brackets(&told), in_brackets(&broken))
     }
 }
 
@@ -322,7 +323,7 @@ fn refused(field: &str, message: String) -> NotPermitted {
 fn in_words(place: &Place) -> String {
     let locations = place.locations.as_ref().map(|locations| {
         let names: Vec<String> = locations.iter().map(ToString::to_string).collect();
-        format!(" in {}", few(names))
+        format!(" in {}", few(&names))
     });
     let prefix = place.name_prefix.to_string();
     let prefix = if prefix.is_empty() {
@@ -333,22 +334,15 @@ fn in_words(place: &Place) -> String {
     format!("{}{}{prefix}", place.group, locations.unwrap_or_default())
 }
 
-fn in_brackets(items: Vec<String>) -> String {
+fn in_brackets(items: &[String]) -> String {
     if items.is_empty() {
         return String::new();
     }
     format!(" ({})", few(items))
 }
 
-/// The first few: a message is read by people, and a policy can hold hundreds.
-fn few(mut items: Vec<String>) -> String {
+/// The first few of them.
+fn few(items: &[String]) -> String {
     const SHOWN: usize = 3;
-    let more = items.len().saturating_sub(SHOWN);
-    items.truncate(SHOWN);
-    let shown = items.join(", ");
-    if more == 0 {
-        shown
-    } else {
-        format!("{shown} and {more} more")
-    }
+    first(items, SHOWN)
 }

@@ -8,6 +8,7 @@ use wio_api::{EFFECTIVE_POLICY_NAME, Reason, keys};
 
 use super::policies::Policies;
 use crate::fault::Blocked;
+use crate::listing::first;
 use crate::names::{PolicyName, hash};
 
 /// How long nothing more may have vanished or come back before the end of a policy is acted upon. A policy that is deleted and created
@@ -144,17 +145,11 @@ impl Vanished {
 /// Which policies disappeared, in words that do not grow with their number.
 fn gone(vanished: &BTreeSet<PolicyName>) -> String {
     const NAMED: usize = 5;
-    let named: Vec<&str> = vanished.iter().take(NAMED).map(PolicyName::as_str).collect();
-    let more = vanished.len().saturating_sub(NAMED);
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let names: Vec<&PolicyName> = vanished.iter().collect();
     let noun = if vanished.len() == 1 {
         "WorkloadIdentityPolicy"
     } else {
         "WorkloadIdentityPolicies"
     };
-    format!("{noun} {}{rest} disappeared", named.join(", "))
+    format!("{noun} {} disappeared", first(&names, NAMED))
 }

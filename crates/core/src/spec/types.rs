@@ -114,6 +114,12 @@ impl Spec {
 // === impl IdentityRef ===
 
 impl IdentityRef {
+    /// Whether the operator's defaults say where it is, or a part of that.
+    #[must_use]
+    pub const fn follows_defaults(&self) -> bool {
+        matches!(self, Self::Managed(managed) if managed.subscription.is_none() || managed.resource_group.is_none())
+    }
+
     /// The id of the identity, with the operator's defaults.
     #[must_use]
     pub fn id(&self, owner: &Owner, config: &OperatorConfig) -> IdentityId {
