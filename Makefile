@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint unit e2e az bench generate verify image setup clean
+.PHONY: help demo abuse test lint unit simulate e2e az bench generate verify image setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ lint: ## Formatting, clippy, generated files, the direction of dependencies
 
 unit: ## Everything that needs no server: core, azure, simulator, controller
 	cargo test --quiet
+
+simulate: ## Play drawn plans of actions and faults for a minute (SEED=n repeats one and tells its story; PLANS=, SECONDS_AT_MOST=)
+	@hack/progress "building the simulation" cargo build --profile simulate --package wio-simulation
+	@target/simulate/simulate
 
 setup: ## Build and fetch the real parts once: kube-apiserver, etcd, the pod webhook, kubectl, Helm, Azure's Python clients
 	@e2e/setup

@@ -15,10 +15,10 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(at: Option<Timestamp>) -> Self {
         Self {
             started: Instant::now(),
-            wall: Timestamp::now(),
+            wall: at.unwrap_or_else(Timestamp::now),
         }
     }
 

@@ -35,7 +35,7 @@ struct Parts {
 impl Cloud {
     pub(crate) fn new(config: Config, issuers: Arc<dyn IssuerDocuments>) -> Self {
         let parts = Parts {
-            clock: Clock::start(),
+            clock: Clock::start(config.starts_at),
             config: RwLock::new(Arc::new(config)),
             state: Mutex::default(),
             faults: Faults::default(),

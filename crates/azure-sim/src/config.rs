@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -78,6 +79,9 @@ pub struct Config {
     pub regions_without_credentials: Vec<String>,
     /// Makes the generated ids the same in every run; `None` makes them random.
     pub seed: Option<Uuid>,
+    /// The time of day at which it starts; `None`: the machine's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub starts_at: Option<Timestamp>,
 }
 
 /// What is unusual about a subscription.
@@ -208,6 +212,7 @@ impl Default for Config {
             token_lifetime: Duration::from_hours(24),
             regions_without_credentials: Vec::new(),
             seed: None,
+            starts_at: None,
         }
     }
 }

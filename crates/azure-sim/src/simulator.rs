@@ -213,7 +213,8 @@ impl Simulator {
     }
 
     /// Counts up with each change of what exists.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
         self.cloud.changes()
     }
 }

@@ -145,6 +145,20 @@ impl FakeApiServer {
         })
     }
 
+    /// All objects of the kind as they are kept, by namespace and name: the same object is the same allocation.
+    #[must_use]
+    pub fn objects<K: Resource<DynamicType = ()>>(&self) -> Vec<Arc<Value>> {
+        self.with::<K, _>("", "", |store, resource, _| {
+            store.objects(resource).map(|(_, object)| Arc::clone(object)).collect()
+        })
+    }
+
+    /// Counts up with each change that watches look at.
+    #[must_use]
+    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
     /// Sets how long the waits below last. Default: five minutes of tokio's time.
     pub fn set_deadline(&self, deadline: Duration) {
         self.shared.lock().deadline = deadline;

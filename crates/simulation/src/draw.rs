@@ -1,0 +1,127 @@
+//! Draws a plan from a seed.
+
+use std::time::Duration;
+
+use crate::chance::Numbers;
+use crate::plan::{Act, ApiEffect, ApiFault, AzureEffect, AzureFault, Plan, Planned, Timed};
+
+/// How long things happen.
+pub(crate) const ACTIVE: Duration = Duration::from_mins(8);
+
+/// The plan of a seed.
+pub(crate) fn draw(seed: u64) -> Plan {
+    let mut numbers = Numbers::new(seed);
+    let namespaces = 1 + numbers.index(3);
+    let bindings: Vec<Planned> = (0..=numbers.index(4))
+        .map(|_| binding(&mut numbers, namespaces))
+        .collect();
+    let mut acts: Vec<Timed> = (0..bindings.len())
+        .map(|n| Timed {
+            at: Duration::from_millis(2_000 + numbers.below(40_000)),
+            act: Act::Create(n),
+        })
+        .collect();
+    for _ in 0..=numbers.index(8) {
+        let at = Duration::from_millis(1_000 + numbers.below(400_000));
+        acts.extend(some(&mut numbers, &bindings, namespaces, at));
+    }
+    acts.sort_by_key(|timed| timed.at);
+    Plan {
+        seed,
+        namespaces,
+        bindings,
+        acts,
+    }
+}
+
+fn binding(numbers: &mut Numbers, namespaces: usize) -> Planned {
+    let existing = numbers.percent(50);
+    Planned {
+        namespace: numbers.index(namespaces),
+        existing,
+        accounts: 1 + numbers.index(2),
+        role: !existing && numbers.percent(30),
+        retained: !existing && numbers.percent(15),
+    }
+}
+
+/// Something that happens, with what ends it.
+fn some(numbers: &mut Numbers, bindings: &[Planned], namespaces: usize, at: Duration) -> Vec<Timed> {
+    let one = |act| vec![Timed { at, act }];
+    let (n, namespace) = (numbers.index(bindings.len()), numbers.index(namespaces));
+    let later = at + Duration::from_millis(500 + numbers.below(90_000));
+    let pair = |first, second| vec![Timed { at, act: first }, Timed { at: later, act: second }];
+    match numbers.below(100) {
+        0..=9 => one(Act::Delete(n)),
+        10..=15 => pair(Act::Delete(n), Act::Create(n)),
+        16..=21 => one(Act::AddAccount(n)),
+        22..=27 => one(Act::DropAccount(n)),
+        28..=33 => pair(Act::Narrow(namespace), Act::Widen(namespace)),
+        34..=36 => one(Act::Narrow(namespace)),
+        37..=39 => pair(Act::Unlabel(namespace), Act::Label(namespace)),
+        40..=41 => pair(Act::PoliciesVanish, Act::PoliciesReturn),
+        42..=43 => one(Act::Issuer(1 + numbers.index(2))),
+        44..=46 => one(Act::LoseCredential),
+        47..=48 => one(Act::EditCredential),
+        49..=50 => one(Act::LoseIdentity),
+        51 => one(Act::TagPolicy),
+        52..=74 => one(Act::Azure(azure(numbers))),
+        75..=77 => one(Act::Lag(Duration::from_secs(1 + numbers.below(30)))),
+        78..=87 => one(Act::Api(api(numbers))),
+        88 => one(Act::LoseEvent),
+        89..=90 => pair(Act::HoldEvents, Act::ReleaseEvents),
+        91..=92 => one(if numbers.percent(50) {
+            Act::BreakWatches
+        } else {
+            Act::Relist
+        }),
+        93..=95 => one(Act::Crash),
+        96..=97 => pair(Act::Second, Act::SecondEnds),
+        _ => {
+            let mut acts = pair(Act::CutOff, Act::Reconnect);
+            acts.push(Timed {
+                at: at + Duration::from_millis(200),
+                act: Act::Second,
+            });
+            acts
+        }
+    }
+}
+
+fn azure(numbers: &mut Numbers) -> AzureFault {
+    const METHODS: [&str; 6] = ["PUT", "PUT", "PUT", "GET", "DELETE", "DELETE"];
+    let method = METHODS.get(numbers.index(METHODS.len())).copied().unwrap_or("PUT");
+    let effect = match numbers.below(10) {
+        0 => AzureEffect::Status(409),
+        1 => AzureEffect::Status(429),
+        2 => AzureEffect::Status(500),
+        3 => AzureEffect::Status(503),
+        4 => AzureEffect::Hang,
+        5 => AzureEffect::Drop,
+        6 => AzureEffect::Slow(Duration::from_secs(1 + numbers.below(60))),
+        7 => AzureEffect::Late(Duration::from_secs(1 + numbers.below(65))),
+        _ => AzureEffect::Crash,
+    };
+    let executed = numbers.percent(50) && !matches!(effect, AzureEffect::Status(409 | 429));
+    AzureFault {
+        method,
+        skip: u32::try_from(numbers.below(5)).unwrap_or_default(),
+        executed,
+        effect,
+    }
+}
+
+fn api(numbers: &mut Numbers) -> ApiFault {
+    const STATUSES: [u16; 5] = [409, 422, 429, 500, 503];
+    let effect = match numbers.index(8) {
+        n @ 0..=4 => ApiEffect::Status(STATUSES.get(n).copied().unwrap_or(500)),
+        5 => ApiEffect::Drop,
+        6 => ApiEffect::Hang,
+        _ => ApiEffect::Crash,
+    };
+    ApiFault {
+        skip: numbers.index(8),
+        executed: numbers.percent(50) && !matches!(effect, ApiEffect::Status(409 | 422 | 429)),
+        effect,
+    }
+}

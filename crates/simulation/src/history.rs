@@ -1,0 +1,212 @@
+//! Histories: what was, moment by moment, and what was asked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use wio_azure_sim::{Credential, Snapshot};
+use wio_testkit::ApiRequest;
+
+use crate::plan::Timed;
+
+/// All that happened in a play.
+#[derive(Debug, Default)]
+pub struct History {
+    /// What was, from the start, anew after each change.
+    pub moments: Vec<Moment>,
+    /// What the operators asked of Azure.
+    pub sent: Vec<Sent>,
+    /// What they asked of the API server.
+    pub asked: Vec<ApiRequest>,
+    /// What the plan did, as far as it was possible.
+    pub acts: Vec<Timed>,
+    /// What may be had: by namespace and from when on.
+    pub permitted: BTreeMap<String, Vec<(Duration, bool)>>,
+    /// Which issuers the API server said, and from when on.
+    pub issuers: Vec<(Duration, String)>,
+    /// The names by which Azure's objects are known to be a binding's.
+    pub owners: Vec<Owned>,
+    /// The token with which the operators ask Azure.
+    pub token: String,
+    /// Which faults fired, by their kinds.
+    pub fired: BTreeMap<String, usize>,
+    /// What the play itself found wrong: that it did not converge, or wrote in the end.
+    pub end: Option<String>,
+}
+
+/// What was from one time on.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// From when on.
+    pub at: Duration,
+    /// All of Azure.
+    pub azure: Arc<Snapshot>,
+    /// The bindings.
+    pub bindings: Vec<Arc<Value>>,
+    /// The service accounts.
+    pub accounts: Vec<Arc<Value>>,
+}
+
+/// A request to Azure.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Which life of which operator sent it.
+    pub life: u32,
+    /// The method.
+    pub method: String,
+    /// The path, in lower case.
+    pub path: String,
+    /// When it was sent.
+    pub begun: Duration,
+    /// When it was answered or given up.
+    pub ended: Option<Duration>,
+    /// How it was answered.
+    pub status: Option<u16>,
+}
+
+/// The names of a binding's objects in Azure.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    /// The binding's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// How the names of its federated credentials begin.
+    pub prefix: String,
+    /// Its managed identity's name.
+    pub identity: String,
+    /// Whether its identity is to outlive it.
+    pub retained: bool,
+    /// Whether it has the identity that others share.
+    pub existing: bool,
+    /// Whether it needs a policy.
+    pub needs_policy: bool,
+}
+
+// === impl History ===
+
+impl History {
+    /// The binding of this namespace and name at a moment.
+    #[must_use]
+    pub fn binding<'a>(moment: &'a Moment, owned: &Owned) -> Option<&'a Value> {
+        let is = |object: &&Arc<Value>| {
+            text(object, "/metadata/namespace") == owned.namespace && text(object, "/metadata/name") == owned.name
+        };
+        moment.bindings.iter().find(is).map(|object| &**object)
+    }
+
+    /// Whose a federated credential of this name is; none: a foreign one.
+    #[must_use]
+    pub fn owner(&self, credential: &str) -> Option<&Owned> {
+        let name = credential.to_ascii_lowercase();
+        self.owners.iter().find(|owned| name.starts_with(&owned.prefix))
+    }
+
+    /// Whether a binding with our finalizer answers for a federated credential of this owner: its own, or one that shares the trust and
+    /// keeps what the other one made.
+    #[must_use]
+    pub fn is_held(&self, moment: &Moment, owned: &Owned, account: &str) -> bool {
+        let holds = |one: &&Owned| Self::binding(moment, one).is_some_and(has_finalizer);
+        let shares = |one: &&Owned| {
+            one.shares(owned) && Self::binding(moment, one).is_some_and(|binding| wants(binding, account))
+        };
+        holds(&owned) || self.owners.iter().filter(shares).any(|one| holds(&one))
+    }
+
+    /// Whether somebody who may have it asks for the trust in the account: the owner, or one that shares it.
+    #[must_use]
+    pub fn is_wanted(&self, moment: &Moment, owned: &Owned, account: &str) -> bool {
+        let wants = |one: &Owned| {
+            Self::binding(moment, one).is_some_and(|binding| {
+                binding.pointer("/metadata/deletionTimestamp").is_none() && wants(binding, account)
+            })
+        };
+        wants(owned) || self.owners.iter().any(|one| one.shares(owned) && wants(one))
+    }
+
+    /// Each moment with the one before it.
+    pub fn steps(&self) -> impl Iterator<Item = (&Moment, &Moment)> {
+        self.moments.iter().zip(self.moments.iter().skip(1))
+    }
+
+    /// Whether something was permitted in the namespace at any time since then.
+    #[must_use]
+    pub fn permitted_since(&self, namespace: &str, since: Duration, until: Duration) -> bool {
+        let Some(changes) = self.permitted.get(namespace) else {
+            return false;
+        };
+        let before = changes
+            .iter()
+            .rev()
+            .find(|(at, _)| *at <= since)
+            .is_some_and(|(_, is)| *is);
+        before || changes.iter().any(|(at, is)| *is && *at > since && *at <= until)
+    }
+
+    /// A hash of all of it: equal for two plays of one seed.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for Moment {
+            at,
+            azure,
+            bindings,
+            accounts,
+        } in &self.moments
+        {
+            hash.update(format!("{at:?} {azure:?} {bindings:?} {accounts:?}"));
+        }
+        hash.update(format!("{:?}", self.sent));
+        let start = self.asked.first().map(|request| request.at);
+        for request in &self.asked {
+            let at = start.map(|start| request.at - start);
+            hash.update(format!("{at:?} {} {request} {}", request.client, request.body));
+        }
+        hash.update(format!("{:?} {:?} {:?}", self.acts, self.fired, self.end));
+        hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+            let _ = fmt::Write::write_fmt(&mut hex, format_args!("{byte:02x}"));
+            hex
+        })
+    }
+}
+
+impl Owned {
+    /// Whether two bindings have an identity and its service accounts in common.
+    #[must_use]
+    pub fn shares(&self, other: &Self) -> bool {
+        self.existing && other.existing && self.namespace == other.namespace
+    }
+}
+
+/// The service account that a federated credential is for.
+#[must_use]
+pub fn account_in(credential: &Credential) -> &str {
+    credential
+        .subject
+        .as_deref()
+        .and_then(|subject| subject.rsplit(':').next())
+        .unwrap_or_default()
+}
+
+/// A text in a JSON object, or nothing.
+#[must_use]
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Whether a binding carries our finalizer.
+#[must_use]
+pub fn has_finalizer(binding: &Value) -> bool {
+    let finalizers = binding.pointer("/metadata/finalizers").and_then(Value::as_array);
+    finalizers.is_some_and(|all| all.iter().any(|one| one == wio_api::keys::FINALIZER))
+}
+
+/// Whether a binding's spec names the service account.
+#[must_use]
+pub fn wants(binding: &Value, account: &str) -> bool {
+    let accounts = binding.pointer("/spec/serviceAccounts").and_then(Value::as_array);
+    accounts.is_some_and(|all| all.iter().any(|one| text(one, "/name") == account))
+}

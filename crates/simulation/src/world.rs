@@ -1,0 +1,324 @@
+//! The world of a plan: a cluster, a cloud, and what stands in both that is none of ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use uuid::Uuid;
+use wio_api::{
+    BoundServiceAccount, ConflictPolicy, DeletionPolicy, NamespaceSelector, WorkloadIdentityBinding,
+    WorkloadIdentityPolicy,
+};
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
+use wio_controller::{Clock, Settings};
+use wio_core::config::OperatorConfig;
+use wio_core::names::{BindingName, ClusterId, CredentialPrefix, Namespace, identity_name};
+use wio_testkit::azure::token_of;
+use wio_testkit::fixtures::{binding, policy};
+use wio_testkit::{CLUSTER_UID, DEFAULT_ISSUER, FakeApiServer};
+
+use crate::history::Owned;
+use crate::plan::{Plan, Planned};
+use crate::wire::Wire;
+
+pub(crate) const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
+const GROUP: &str = "operator";
+const SHARED_GROUP: &str = "shared";
+const SHARED: &str = "billing";
+/// How often the operator looks at Azure.
+pub(crate) const DRIFT: Duration = Duration::from_mins(3);
+/// What the API server says that its issuer is, one after the other.
+pub(crate) const ISSUERS: [&str; 3] = [
+    DEFAULT_ISSUER,
+    "https://issuer.example/second/",
+    "https://issuer.example/third/",
+];
+/// 2026-01-01T00:00:00Z.
+const START_SECOND: i64 = 1_767_225_600;
+
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) cluster: FakeApiServer,
+    pub(crate) azure: Simulator,
+    pub(crate) wire: Wire,
+    pub(crate) token: String,
+    pub(crate) started: Instant,
+    lives: u32,
+}
+
+/// An operator that runs.
+pub(crate) struct Operator {
+    pub(crate) task: JoinHandle<()>,
+    /// What its requests to the API server are called.
+    pub(crate) client: String,
+    /// Dropped when it is to end by itself.
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+pub(crate) fn namespace(number: usize) -> String {
+    format!("n{number}")
+}
+
+pub(crate) fn policies(plan: &Plan) -> usize {
+    plan.namespaces.max(3)
+}
+
+/// The policy of a namespace; narrowed, it gives nothing.
+pub(crate) fn policy_of(number: usize, narrowed: bool) -> WorkloadIdentityPolicy {
+    let selector = NamespaceSelector {
+        match_labels: BTreeMap::from([("team".to_owned(), namespace(number))]),
+        ..NamespaceSelector::default()
+    };
+    let built = policy(&format!("p{number}")).selector(selector);
+    let pattern = IdentityId::new(SUBSCRIPTION, if narrowed { "nowhere" } else { SHARED_GROUP }, "*").to_string();
+    let built = built.existing(&pattern);
+    if narrowed {
+        built.build()
+    } else {
+        built.role("Reader", &[&role_scope()]).build()
+    }
+}
+
+fn role_scope() -> String {
+    format!("/subscriptions/{SUBSCRIPTION}")
+}
+
+/// The binding of a plan, as somebody applies it.
+pub(crate) fn binding_of(number: usize, planned: &Planned) -> WorkloadIdentityBinding {
+    let mut built = binding(&namespace(planned.namespace), &format!("b{number}"));
+    built = if planned.existing {
+        built.existing(&IdentityId::new(SUBSCRIPTION, SHARED_GROUP, SHARED).to_string())
+    } else {
+        built.managed()
+    };
+    for n in 0..planned.accounts {
+        built = built.bound(BoundServiceAccount {
+            name: account_of(number, planned, n),
+            create: true,
+            token_expiration_seconds: None,
+            conflict_policy: ConflictPolicy::Report,
+        });
+    }
+    if planned.role {
+        built = built.role("Reader", &role_scope());
+    }
+    if planned.retained {
+        built = built.deletion_policy(DeletionPolicy::RetainIdentity);
+    }
+    built.build()
+}
+
+/// Bindings of one namespace that have the shared identity share service accounts as well.
+pub(crate) fn account_of(number: usize, planned: &Planned, n: usize) -> String {
+    if planned.existing {
+        format!("shared-{n}")
+    } else {
+        format!("own-{number}-{n}")
+    }
+}
+
+/// By what the objects of each binding are known.
+pub(crate) fn owners(plan: &Plan) -> Vec<Owned> {
+    let cluster: Option<ClusterId> = CLUSTER_UID.parse().ok();
+    let owned = |(number, planned): (usize, &Planned)| {
+        let (cluster, name) = (cluster.as_ref()?, format!("b{number}"));
+        let namespace: Namespace = namespace(planned.namespace).parse().ok()?;
+        let binding: BindingName = name.parse().ok()?;
+        Some(Owned {
+            prefix: CredentialPrefix::of(cluster, &namespace, &binding).to_string(),
+            identity: identity_name(cluster, &namespace, &binding).to_string(),
+            namespace: namespace.to_string(),
+            name,
+            retained: planned.retained,
+            existing: planned.existing,
+            needs_policy: planned.existing || planned.role,
+        })
+    };
+    plan.bindings.iter().enumerate().filter_map(owned).collect()
+}
+
+fn credential(name: &str, issuer: &str, subject: &str) -> Credential {
+    Credential {
+        name: name.to_owned(),
+        issuer: issuer.to_owned(),
+        subject: Some(subject.to_owned()),
+        audiences: vec!["api://AzureADTokenExchange".to_owned()],
+        claims_matching_expression: None,
+    }
+}
+
+fn identity(group: &str, name: &str, n: u128, credentials: Vec<Credential>) -> Identity {
+    Identity {
+        id: IdentityId::new(SUBSCRIPTION, group, name),
+        location: "westeurope".to_owned(),
+        tags: BTreeMap::from([("owner".to_owned(), "somebody".to_owned())]),
+        client_id: Uuid::from_u128(0xc0ff_ee00_0000_4000_8000_0000_0000_0000 | n),
+        principal_id: Uuid::from_u128(0xc0ff_ee00_0000_4000_8000_0000_0000_1000 | n),
+        isolation_scope: "None".to_owned(),
+        assignment_restrictions: Vec::new(),
+        created_at: Timestamp::from_second(START_SECOND).unwrap_or_default(),
+        tokens_valid_from: None,
+        credentials,
+    }
+}
+
+/// What is there before, all of it somebody else's.
+fn before() -> Snapshot {
+    let groups = [GROUP, SHARED_GROUP].map(|name| ResourceGroup {
+        subscription_id: SUBSCRIPTION.to_owned(),
+        name: name.to_owned(),
+        location: "westeurope".to_owned(),
+        tags: BTreeMap::new(),
+        gone_at: None,
+    });
+    let shared = vec![
+        credential(
+            "aks-identity-binding",
+            "https://oidc.example/aks/",
+            "system:serviceaccount:n0:other",
+        ),
+        credential(
+            "github",
+            "https://token.actions.githubusercontent.com",
+            "repo:a/b:ref:refs/heads/main",
+        ),
+        credential(
+            "wib-aaaaaaaaaaaaaaaa-shared-0-bbbbbbbbbbbbbbbb",
+            "https://issuer.example/elsewhere/",
+            "system:serviceaccount:n0:shared-0",
+        ),
+    ];
+    Snapshot {
+        resource_groups: groups.into(),
+        identities: vec![
+            identity(SHARED_GROUP, SHARED, 1, shared),
+            identity(
+                GROUP,
+                "somebodys",
+                2,
+                vec![credential(
+                    "theirs",
+                    "https://issuer.example/elsewhere/",
+                    "system:serviceaccount:a:b",
+                )],
+            ),
+        ],
+        ..Snapshot::default()
+    }
+}
+
+// === impl World ===
+
+impl World {
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let cluster = FakeApiServer::new();
+        for n in 0..plan.namespaces {
+            let name = namespace(n);
+            cluster.seed(
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"team": name}}}),
+            );
+        }
+        for n in 0..policies(plan) {
+            cluster.seed(policy_of(n, false));
+        }
+        let token = token_of("0e0e0e0e-0000-4000-8000-00000000c11e");
+        let mut config = Config::default().with_static_token(&token);
+        config.latency = Duration::from_millis(50);
+        config.seed = Some(Uuid::from_u64_pair(plan.seed, 1));
+        config.starts_at = Timestamp::from_second(START_SECOND).ok();
+        let azure = Simulator::new(config);
+        azure.restore(before());
+        Self {
+            wire: Wire::new(azure.clone()),
+            cluster,
+            azure,
+            token,
+            started: Instant::now(),
+            lives: 0,
+        }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Starts an operator.
+    pub(crate) async fn launch(&mut self) -> Result<Operator, String> {
+        // Nobody connects to it, so it tells nothing and changes nothing.
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .map_err(|error| error.to_string())?;
+        self.lives += 1;
+        let life = self.lives;
+        let name = format!("operator-{life}");
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let settings = self.settings(&name)?;
+        let client = self.cluster.client_named(&name);
+        let azure = self.client_of(life)?;
+        let task = tokio::spawn(async move {
+            let stopped = async move {
+                let _ = stopped.await;
+            };
+            let _ = wio_controller::run(client, azure, settings, listener, stopped).await;
+        });
+        Ok(Operator {
+            task,
+            client: name,
+            _stop: stop,
+        })
+    }
+
+    fn settings(&self, name: &str) -> Result<Settings, String> {
+        let begun = self.started;
+        let start = Timestamp::from_second(START_SECOND).unwrap_or_default();
+        let said = |error: &dyn std::fmt::Display| error.to_string();
+        Ok(Settings {
+            config: OperatorConfig {
+                group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
+                    .parse()
+                    .map_err(|e| said(&e))?,
+                location: "westeurope".parse().map_err(|e| said(&e))?,
+                require_policy: false,
+                audience: "api://AzureADTokenExchange".parse().map_err(|e| said(&e))?,
+                protected_identities: Vec::new(),
+                protected_groups: Vec::new(),
+                former_issuers: BTreeSet::new(),
+                allow_private_issuer: false,
+                unlocked_roles: BTreeSet::new(),
+            },
+            drift_interval: DRIFT,
+            concurrency: 4,
+            instance: Some(name.to_owned()),
+            clock: Clock::new(move || start + begun.elapsed()),
+        })
+    }
+
+    fn client_of(&self, life: u32) -> Result<Azure, String> {
+        let wire = self.wire.clone();
+        let transport = wio_testkit::azure::transport(move |request| wire.clone().carry(life, request));
+        let endpoints =
+            Endpoints::new(Cloud::Public, None, ApiVersion::default()).map_err(|error| error.to_string())?;
+        Ok(Azure::new(
+            transport,
+            wio_testkit::azure::credential(&self.token),
+            endpoints,
+        ))
+    }
+
+    /// Somebody else changes something in Azure.
+    pub(crate) fn change_azure(&self, change: impl FnOnce(&mut Snapshot)) {
+        let mut snapshot = self.azure.snapshot();
+        change(&mut snapshot);
+        self.azure.restore(snapshot);
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(self.azure.snapshot())
+    }
+}
