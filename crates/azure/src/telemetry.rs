@@ -24,6 +24,8 @@ pub enum Operation {
     ListIdentities,
     /// Listing an identity's federated credentials; one request for each page.
     ListCredentials,
+    /// Reading a federated credential.
+    GetCredential,
     /// Creating or replacing a federated credential.
     PutCredential,
     /// Deleting a federated credential.
@@ -75,6 +77,7 @@ impl Operation {
             Self::DeleteIdentity => "delete_identity",
             Self::ListIdentities => "list_identities",
             Self::ListCredentials => "list_credentials",
+            Self::GetCredential => "get_credential",
             Self::PutCredential => "put_credential",
             Self::DeleteCredential => "delete_credential",
             Self::ListRoleAssignments => "list_role_assignments",

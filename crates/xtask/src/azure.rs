@@ -42,7 +42,7 @@ const READ_IDENTITY: Permission = Permission {
     plane: Plane::Control,
 };
 const READ_CREDENTIALS: Permission = Permission {
-    reason: "It lists an identity's federated credentials, to find what differs and to leave alone what is not its own.",
+    reason: "It lists an identity's federated credentials, to find what differs and to leave alone what is not its own, and reads one that it may not delete.",
     action: "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/read",
     plane: Plane::Control,
 };

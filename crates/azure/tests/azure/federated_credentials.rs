@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
+use wio_azure_sim::{Fault, ResourceKind};
+use wio_core::absence::Deletion;
 use wio_core::fault::AzureCause;
 use wio_core::observed::Tags;
 
@@ -74,4 +76,26 @@ async fn an_identity_that_is_not_replicated_yet_says_so() {
         .put_credential(&binding.granted, &binding.credentials[0])
         .await
         .unwrap();
+}
+
+/// A credential that Azure refused to write was never there, and could not be deleted either: the deletion of its binding waited for ever.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_may_not_be_deleted_is_looked_for_before_it_is_said_to_stand() {
+    let (azure, simulator) = cloud(|_| {}).await;
+    let binding = desired("orders", &["orders"]);
+    let (credential, revocable) = (&binding.credentials[0], binding.granted.revocable());
+    azure
+        .put_identity(&binding.granted, &name("westeurope"), &Tags::new())
+        .await
+        .unwrap();
+    let forbidden = Fault::on("DELETE").kind(ResourceKind::Credential).forever();
+    simulator.inject(forbidden.respond(403, "AuthorizationFailed"));
+    let delete = async || azure.delete_credential(&revocable, &credential.name).await;
+    assert_eq!(delete().await.unwrap(), Deletion::NotThere);
+    azure.put_credential(&binding.granted, credential).await.unwrap();
+    let refused = delete().await.unwrap_err();
+    assert!(
+        matches!(&refused.cause, AzureCause::Answer(answer) if answer.status == 403),
+        "{refused}"
+    );
 }
