@@ -48,7 +48,7 @@ pub struct WorkloadIdentityBindingStatus {
     pub federated_credentials: Vec<FederatedCredentialStatus>,
 
     /// The federated credentials of issuers that the cluster had before. They stay as long as a token can live, for pods whose
-    /// tokens were issued before.
+    /// tokens were issued before. For a moment also those that are about to be written for another issuer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub retiring_federated_credentials: Vec<RetiringFederatedCredentialStatus>,
@@ -73,8 +73,8 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub former_principal_ids: Vec<String>,
 
-    /// Whether something may have been written to Azure for this binding: from before the first request that writes, unless all of them
-    /// were refused. As long as it is absent, a deletion asks nothing of Azure.
+    /// Whether something may have been written to Azure for this binding: from before the first request that writes, also when it was
+    /// refused. As long as it is absent, a deletion asks nothing of Azure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub written: bool,
 

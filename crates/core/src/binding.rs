@@ -179,6 +179,8 @@ fn claims(object: &WorkloadIdentityBinding, recorded: &Recorded) -> Claims {
         .iter()
         .filter_map(|account| account.name.parse().ok());
     let trusted = recorded.credentials.iter().map(|credential| credential.account.clone());
+    // Also of one whose credential for the issuer of today was refused: it may be known by nothing else.
+    let retiring = recorded.retiring.iter().map(|credential| credential.account.clone());
     let annotated = recorded.service_accounts.iter().map(|account| account.name.clone());
     let asked_roles = spec
         .role_assignments
@@ -189,7 +191,7 @@ fn claims(object: &WorkloadIdentityBinding, recorded: &Recorded) -> Claims {
         .iter()
         .map(|role| (role.definition, role.scope.clone()));
     Claims {
-        accounts: asked.chain(trusted).chain(annotated).collect(),
+        accounts: asked.chain(trusted).chain(retiring).chain(annotated).collect(),
         roles: asked_roles.chain(had_roles).collect(),
     }
 }

@@ -11,7 +11,7 @@ use wio_core::fault::Fault;
 use wio_core::landing::Confirmed;
 use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
-use wio_core::status::{Subject, announcing, ended, ending, problems, status, transitions};
+use wio_core::status::{Subject, announcing, ended, ending, problems, status, tells_of_writes, transitions};
 
 use super::context::Api as Kubernetes;
 use super::footing::is_as_decided;
@@ -61,7 +61,7 @@ pub(crate) async fn write(
     let now = (api.clock)();
     let problems = problems(subject, outcome, now);
     let next = status(subject, outcome, now);
-    memory.begun.wrote(next.written);
+    memory.begun.wrote(tells_of_writes(&next));
     if previous == Some(&next) {
         return Ok(problems);
     }
@@ -76,7 +76,7 @@ pub(crate) async fn write(
     Ok(problems)
 }
 
-/// Writes down which identity is about to be created and where roles are about to be assigned, before they are, unless it is
+/// Writes down which identity is about to be created, where roles are about to be assigned and which other issuer is about to be trusted, before they are, unless it is
 /// written down already. Returns the binding as it was written.
 pub(crate) async fn announce(
     api: &Kubernetes,

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use wio_api::{IdentityOrigin, Reason};
+use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::binding;
 
 use crate::world::*;
@@ -160,4 +161,54 @@ async fn the_identity_of_the_operator_itself_is_never_bound() {
     world.azure_was_only_read();
     assert!(world.identity().credentials.is_empty());
     world.settle().await;
+}
+
+fn refuse_credentials(world: &World, method: &str) {
+    let refused = Fault::on(method).kind(ResourceKind::Credential);
+    world
+        .azure
+        .inject(refused.forever().respond(403, "AuthorizationFailed"));
+}
+
+/// Each retry announced the write, and took that back when it was refused.
+#[tokio::test(start_paused = true)]
+async fn a_write_that_is_refused_again_and_again_is_told_once() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        refuse_credentials(world, "PUT");
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.says("orders", Reason::AuthorizationFailed).await;
+        let statuses = |world: &World| {
+            let writes = world.cluster_writes();
+            writes.iter().filter(|write| write.path.ends_with("/status")).count()
+        };
+        assert_eq!(
+            statuses(world),
+            2,
+            "that it is about to be written, and that it was refused"
+        );
+        world.forget_requests();
+        sleep(Duration::from_hours(6)).await;
+        let tries = world.asked().iter().filter(|line| line.starts_with("PUT")).count();
+        assert!(tries > 5, "{tries}");
+        assert_eq!(statuses(world), 0);
+    })
+    .await;
+}
+
+/// Nothing was given, and nothing may be taken away: another operator has to be able to tell that, too.
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_and_may_not_be_deleted_is_let_go_after_a_restart() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        refuse_credentials(world, "PUT");
+        refuse_credentials(world, "DELETE");
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.says("orders", Reason::AuthorizationFailed).await;
+        world.stop().await;
+        world.start().await;
+        world.delete("orders");
+        world.gone("orders").await;
+    })
+    .await;
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use wio_api::{Reason, RetiringFederatedCredentialStatus, WorkloadIdentityBinding};
 use wio_azure_sim::{Fault, ResourceKind};
@@ -128,6 +129,95 @@ async fn a_deletion_takes_what_retires_at_once() {
     .await;
 }
 
+/// Nothing else told of the account: its credential was taken for another cluster's.
+#[tokio::test(start_paused = true)]
+async fn what_retires_of_an_account_that_leaves_before_it_is_trusted_anew_goes_when_azure_lets_it() {
+    story(async |world| {
+        create_orders(world);
+        world.ready("orders").await;
+        for method in ["PUT", "DELETE"] {
+            let refused = Fault::on(method).kind(ResourceKind::Credential);
+            world
+                .azure
+                .inject(refused.forever().respond(403, "AuthorizationFailed"));
+        }
+        world.cluster.set_issuer(NEW_ISSUER);
+        world.says("orders", Reason::AuthorizationFailed).await;
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"] = json!([{"name": "mails"}]);
+        });
+        let let_go = |world: &World| {
+            world
+                .annotation("orders", wio_api::keys::CLIENT_ID_ANNOTATION)
+                .is_none()
+        };
+        world.until("the account is let go", let_go).await;
+        sleep(DRIFT).await;
+        assert_eq!(retiring(world).len(), 1);
+        world.stop().await;
+        world.azure.clear_faults();
+        world.start().await;
+        until_trusted(world, DEFAULT_ISSUER, 0).await;
+        world.ready("orders").await;
+        assert_eq!(trusting(world, NEW_ISSUER), 1);
+    })
+    .await;
+}
+
+/// Tokens for the audience before were good for another day.
+#[tokio::test(start_paused = true)]
+async fn what_retires_goes_when_the_audience_is_edited() {
+    story(async |world| {
+        create_orders(world);
+        world.ready("orders").await;
+        world.cluster.set_issuer(NEW_ISSUER);
+        until_trusted(world, NEW_ISSUER, 1).await;
+        world.until("it is told", |world| !retiring(world).is_empty()).await;
+        let put = Fault::on("PUT").kind(ResourceKind::Credential);
+        world.azure.inject(put.forever().respond(403, "AuthorizationFailed"));
+        world.edit("orders", |object| object["spec"]["audience"] = json!("api://elsewhere"));
+        world.says("orders", Reason::AuthorizationFailed).await;
+        assert_eq!((trusting(world, DEFAULT_ISSUER), trusting(world, NEW_ISSUER)), (1, 1));
+        world.azure.clear_faults();
+        world.ready("orders").await;
+        let edited = Instant::now();
+        until_trusted(world, DEFAULT_ISSUER, 0).await;
+        assert!(edited.elapsed() < Duration::from_mins(1), "{:?}", edited.elapsed());
+        assert_eq!(world.identity().credentials[0].audiences, ["api://elsewhere"]);
+    })
+    .await;
+}
+
+/// A control plane that was upgraded and rolled back while the operator was restarted: what trusted the issuer in between was taken for
+/// another cluster's, and blocked the deletion.
+#[tokio::test(start_paused = true)]
+async fn a_credential_whose_answer_nobody_heard_is_known_when_the_former_issuer_is_back() {
+    story(async |world| {
+        create_orders(world);
+        world.ready("orders").await;
+        let put = Fault::on("PUT").kind(ResourceKind::Credential);
+        world.azure.inject(put.times(1).execute().hang());
+        world.cluster.set_issuer(NEW_ISSUER);
+        until_trusted(world, NEW_ISSUER, 1).await;
+        world.crash().await;
+        world.cluster.set_issuer(DEFAULT_ISSUER);
+        world.start().await;
+        let told = |world: &World| retiring(world).iter().any(|one| one.issuer == NEW_ISSUER);
+        world.until("it is told", told).await;
+        sleep(DRIFT).await;
+        let ready = world.ready("orders").await;
+        assert_eq!(
+            condition(&ready, "FederatedCredentialsReady").reason,
+            Reason::Succeeded.as_str()
+        );
+        assert_eq!(retiring(world)[0].issuer, NEW_ISSUER);
+        world.delete("orders");
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+    })
+    .await;
+}
+
 /// Nobody saw it: another cluster may have the former issuer, so somebody has to say that none has.
 #[tokio::test(start_paused = true)]
 async fn an_issuer_that_changed_while_the_operator_was_away_is_noticed_and_the_one_before_waits_for_a_word() {
@@ -188,7 +278,9 @@ async fn neither_a_cluster_nor_its_clone_loses_trust() {
         let ready = world.ready("orders").await;
         let about = condition(&ready, "FederatedCredentialsReady");
         assert_eq!(about.reason, Reason::ClusterIdShared.as_str());
-        assert!(about.message.contains(DRILL), "{}", about.message);
+        for told in [DRILL, "--former-issuer"] {
+            assert!(about.message.contains(told), "{told} is not in {}", about.message);
+        }
         let theirs: WorkloadIdentityBinding = clone.get(NAMESPACE, "orders").unwrap();
         assert_eq!(condition(&theirs, "Ready").status, "True");
         // The identity is both's: it stays with whoever has it.

@@ -116,7 +116,8 @@ impl<'a> Room<'a> {
 
 /// Whether a credential is not to be deleted. What is ours and not wanted goes, unless another binding relies on it, and so
 /// does what was edited to trust somebody else: its name cannot change, and two edited ones could hold each other's subject,
-/// which Azure allows only once. One of a former issuer goes when its time is over and its account is trusted by the issuer of today.
+/// which Azure allows only once. One of a former issuer goes when its account is trusted by the issuer of today as it is wanted now, and either its time
+/// is over or its audience is no longer the wanted one.
 fn stays(desired: &DesiredBinding, credential: &ObservedCredential, present: &[ObservedCredential]) -> bool {
     let sharing = &desired.sharing;
     let wanted = sharing
@@ -126,8 +127,12 @@ fn stays(desired: &DesiredBinding, credential: &ObservedCredential, present: &[O
         Some(wanted) => {
             let succeeds =
                 |other: &ObservedCredential| trusts_the_same(other, wanted) && other.has_audience(&wanted.audience);
-            let is_over = sharing.is_outdated(credential) && desired.retired.contains(&credential.name);
-            !(is_over && present.iter().any(succeeds))
+            let is_over = || desired.retired.contains(&credential.name);
+            // The audience was edited since: nobody wants tokens for the one before to be trusted.
+            let is_unwanted =
+                || !credential.has_audience(&wanted.audience) && sharing.relied_on_by(credential).is_none();
+            let goes = sharing.is_outdated(credential) && (is_over() || is_unwanted());
+            !(goes && present.iter().any(succeeds))
         }
         None => !sharing.owns(credential) || sharing.relied_on_by(credential).is_some(),
     }

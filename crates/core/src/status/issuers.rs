@@ -43,7 +43,8 @@ pub(super) fn of_another_cluster(desired: &DesiredBinding, credentials: &[Observ
     let issuers: Vec<&str> = issuers.into_iter().collect();
     format!(
         " Another cluster has this cluster's id, the UID of its namespace kube-system, and trusts the tokens of {} for the same binding; \
-         what it made is left alone.",
+         what it made is left alone. If no other cluster has that issuer, this one had it and its status was lost: the operator's setting \
+         --former-issuer names it then, and the credentials end.",
         issuers.join(", ")
     )
 }

@@ -17,4 +17,4 @@ pub use ending::{ended, ending, farewell};
 pub use patience::{NEW_FOR, problems};
 pub use subject::{BELIEVED_FOR, FailedLooks, Subject};
 pub use transition::{Told, transitions};
-pub use write::{announcing, status};
+pub use write::{announcing, status, tells_of_writes};

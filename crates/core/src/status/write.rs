@@ -1,13 +1,13 @@
 //! Writing a status: from the previous one, what was observed, and the outcome.
 
 use jiff::Timestamp;
-use wio_api::{IdentityOrigin, IdentityStatus, WorkloadIdentityBindingStatus};
+use wio_api::{IdentityOrigin, IdentityStatus, RetiringFederatedCredentialStatus, WorkloadIdentityBindingStatus};
 
 use super::subject::Subject;
 use super::{conditions, facts as seen, patience};
 use crate::binding::Lifecycle;
 use crate::cluster::Belief;
-use crate::desired::Desired;
+use crate::desired::{Desired, DesiredCredential};
 use crate::names::IdentityId;
 use crate::observed::ObservedIdentity;
 use crate::outcome::Outcome;
@@ -61,10 +61,21 @@ fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
         next.authorized_by = bound.granted.authorized_by().iter().map(ToString::to_string).collect();
     }
     recorded.written = subject.written;
-    next.written = !recorded.nothing_was_written();
+    // What was announced stays announced: the next try would have to do it again.
+    next.written |= !recorded.nothing_was_written();
     next.conditions = conditions::conditions(&next, &recorded, subject, (outcome, &problems), now);
     next.replace_unreadable();
     next
+}
+
+/// Whether a status names something that only a write to Azure can have made, whatever was announced.
+#[must_use]
+pub fn tells_of_writes(status: &WorkloadIdentityBindingStatus) -> bool {
+    let unannounced = Recorded {
+        written: false,
+        ..Recorded::from(status)
+    };
+    !unannounced.nothing_was_written()
 }
 
 /// Whether the credentials of a former issuer, if there are any, are told of beside the issuer of today. Where they are not, the former
@@ -86,8 +97,8 @@ fn stays_ready(lifecycle: &Lifecycle, recorded: &Recorded, outcome: &Outcome) ->
     facts(blocked.reason).keeps_ready && !lifecycle.deleting && recorded.progress.ready == Some(lifecycle.generation)
 }
 
-/// The status that says that something is about to be written to Azure, and names the identity that is about to be created and every
-/// place where roles are about to be assigned; none when it does already. It is written before the first of them is: what is made and
+/// The status that says that something is about to be written to Azure, and names the identity that is about to be created, every
+/// place where roles are about to be assigned, and credentials for another issuer than it knows; none when it does already. It is written before the first of them is: what is made and
 /// not written down, because the operator ended in between, would be lost to it as soon as the spec or the operator's defaults mean
 /// something else.
 #[must_use]
@@ -102,16 +113,37 @@ pub fn announcing(
         match step {
             GrantStep::PutRoleAssignment(role) => next.role_assignment_scopes.push(role.scope().root().to_string()),
             GrantStep::CreateIdentity { .. } => next.identity = next.identity.or_else(|| Some(announced(identity))),
-            GrantStep::TagIdentity { .. }
-            | GrantStep::PutCredential(_)
-            | GrantStep::ReplaceCredential { .. }
-            | GrantStep::ApplyServiceAccount(_) => {}
+            GrantStep::PutCredential(wanted) | GrantStep::ReplaceCredential { wanted, .. } => {
+                announce_issuer(&mut next, wanted);
+            }
+            GrantStep::TagIdentity { .. } | GrantStep::ApplyServiceAccount(_) => {}
         }
     }
     next.written |= plan.grants.iter().any(GrantStep::writes_to_azure);
     next.role_assignment_scopes.sort();
     next.role_assignment_scopes.dedup();
     (next != before).then_some(next)
+}
+
+/// Tells of a credential that is about to trust another issuer than the status knows. If nothing else can be written down and the former issuer
+/// comes back, it is known by this to be the binding's, and not another cluster's.
+fn announce_issuer(next: &mut WorkloadIdentityBindingStatus, wanted: &DesiredCredential) {
+    let issuer = wanted.issuer.to_string();
+    if *next.issuer.get_or_insert_with(|| issuer.clone()) == issuer {
+        return;
+    }
+    let retiring = &mut next.retiring_federated_credentials;
+    if retiring.iter().any(|told| told.name == wanted.name.as_str()) {
+        return;
+    }
+    retiring.push(RetiringFederatedCredentialStatus {
+        name: wanted.name.to_string(),
+        service_account: wanted.account.to_string(),
+        issuer,
+        subject: wanted.subject.to_string(),
+        audience: wanted.audience.to_string(),
+        until: None,
+    });
 }
 
 fn announced(id: &IdentityId) -> IdentityStatus {

@@ -1,7 +1,7 @@
 //! Whose the identity is that stands under the name of a binding's, and what becomes of what the binding has on it.
 
 use proptest::prelude::*;
-use wio_api::{DeletionPolicy, Reason, keys};
+use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBindingStatus, keys};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity, Ending};
 use wio_core::names::PrincipalId;
 use wio_core::observed::{Observed, Tags};
@@ -262,6 +262,10 @@ fn no_identity_is_announced_where_none_is_created() {
     plan.grants.push(GrantStep::PutCredential(bound.credentials[0].clone()));
     plan.grants.push(GrantStep::TagIdentity { tags: Tags::new() });
     let identity = name(&bound.granted.identity().to_string());
-    assert_eq!(announcing(None, &identity, &plan), Some(written()));
-    assert_eq!(announcing(Some(&written()), &identity, &plan), None);
+    let announced = WorkloadIdentityBindingStatus {
+        issuer: Some(bound.credentials[0].issuer.to_string()),
+        ..written()
+    };
+    assert_eq!(announcing(None, &identity, &plan), Some(announced.clone()));
+    assert_eq!(announcing(Some(&announced), &identity, &plan), None);
 }
