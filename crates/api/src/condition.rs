@@ -126,7 +126,7 @@ names! {
     ReplicationPending,
     /// Another writer changes federated credentials of this identity.
     ConcurrentWrites,
-    /// Azure asked to slow down.
+    /// A budget of Azure is spent for now; the message says which one and about how long it takes.
     Throttled,
     /// Azure answered with an error of its own, or not at all.
     AzureUnavailable,

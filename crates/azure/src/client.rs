@@ -8,6 +8,7 @@ use wio_core::fault::AzureFault;
 use wio_core::names::ClientId;
 
 use crate::cloud::Endpoints;
+use crate::gate::Gate;
 use crate::locks::Locks;
 use crate::pipeline::Pipeline;
 use crate::send_error::SendError;
@@ -85,6 +86,12 @@ impl Azure {
     #[must_use]
     pub fn signed_in_as(&self) -> Option<ClientId> {
         self.pipeline.tokens.issued_to().or(self.configured)
+    }
+
+    /// The gate on Azure's budgets, through which each of its requests goes.
+    #[must_use]
+    pub fn gate(&self) -> &Gate {
+        &self.pipeline.gate
     }
 
     /// Registers `callback` for telemetry, instead of an earlier one: it is told of each exchange of the client that is

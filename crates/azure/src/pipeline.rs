@@ -14,9 +14,11 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 use wio_core::fault::AzureCause;
+use wio_core::names::Location;
 
 use crate::answer::Answer;
 use crate::cloud::Endpoints;
+use crate::gate::{Budget, Gate};
 use crate::policies::{Authorize, Guard, Refusal};
 use crate::send_error::{SendError, reasons};
 use crate::telemetry::{Operation, Telemetry, label};
@@ -39,6 +41,7 @@ pub(crate) struct Pipeline {
     pub(crate) urls: Urls,
     pub(crate) tokens: Arc<Tokens>,
     telemetry: Telemetry,
+    pub(crate) gate: Gate,
 }
 
 // === impl Pipeline ===
@@ -69,6 +72,7 @@ impl Pipeline {
             urls: Urls::new(endpoints),
             tokens,
             telemetry: Telemetry::default(),
+            gate: Gate::default(),
         }
     }
 
@@ -87,9 +91,23 @@ impl Pipeline {
             .json()
     }
 
-    /// Sends one request, once, and makes an error of an answer that is no success.
+    /// Sends one request, once, when Azure's budgets admit it, and makes an error of an answer that is no success.
     pub(crate) async fn send_checked(&self, operation: Operation, request: Request) -> Result<Answer, AzureCause> {
-        let answer = self.send(operation, request).await?;
+        self.send_in(operation, request, None).await
+    }
+
+    /// The same, for a request that creates a managed identity in a region.
+    pub(crate) async fn send_in(
+        &self,
+        operation: Operation,
+        request: Request,
+        region: Option<&Location>,
+    ) -> Result<Answer, AzureCause> {
+        let budgets = Budget::of(&request, region);
+        let leave = self.gate.pass(&budgets).await.map_err(AzureCause::Budget)?;
+        let outcome = self.send(operation, request).await;
+        leave.ended(outcome.as_ref().ok());
+        let answer = outcome?;
         if answer.is_success() {
             Ok(answer)
         } else {

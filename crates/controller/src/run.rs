@@ -28,6 +28,7 @@ use crate::reconcile::context::{Api, Books, Clients, Context};
 use crate::reconcile::crd_guard::CrdGuard;
 use crate::reconcile::knowledge::Slots;
 use crate::reconcile::lanes::Lanes;
+use crate::reconcile::queue::Queue;
 use crate::reconcile::writes::SentWrites;
 use crate::reconcile::{dereference, reconcile};
 use crate::runtime::events::Events;
@@ -150,6 +151,7 @@ fn wire(
     let (parsed_sender, parsed) = watch::channel(None);
     let (filled_sender, filled) = watch::channel(false);
     let (wake, woken) = mpsc::unbounded_channel();
+    let gate = clients.azure.gate().clone();
     let ctx = Context {
         caches: Caches {
             bindings,
@@ -169,6 +171,7 @@ fn wire(
             slots: Slots::new(settings.drift_interval),
             writes: SentWrites::new(),
             lanes: Lanes::new(settings.concurrency, wake.clone()),
+            queue: Queue::new(gate, wake.clone()),
             wake,
             metrics,
             heartbeat,
@@ -226,6 +229,7 @@ async fn work(
         }
         () = Box::pin(named_accounts::follow(ctx)) => Err(Ended::Part("the watch of named service accounts")),
         () = Box::pin(orphans::keep(ctx)) => Err(Ended::Part("the sweep for orphans")),
+        () = ctx.books.queue.keep(&ctx.books.metrics) => Err(Ended::Part("the queue for Azure's budgets")),
         () = heartbeat::keep(&ctx.books.wake) => Err(Ended::Part("the heartbeat")),
         () = Box::pin(learn(ctx, readiness, &feeds.filled, feeds.cluster)) => {
             Err(Ended::Part("the refresh of the cluster's issuer"))

@@ -42,6 +42,8 @@ pub enum AzureCause {
     Refused(String),
     /// The answer could not be understood.
     Malformed(String),
+    /// It was not sent, because what Azure admits is spent for now.
+    Budget(BudgetShort),
     /// Azure answered that the operator may not do this with role assignments at a scope.
     RoleAccessDenied {
         /// The operation that its own role, or that role's condition, does not allow.
@@ -51,6 +53,15 @@ pub enum AzureCause {
     },
     /// Azure answered that what a role is to hold for does not exist.
     RoleScopeNotFound(Scope),
+}
+
+/// A budget of Azure that is spent for now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetShort {
+    /// What Azure counts, for example "writes in subscription x".
+    pub budget: String,
+    /// About how long it takes until the turn of the request comes.
+    pub ready_in: Duration,
 }
 
 /// An error that Azure answered with.
@@ -133,12 +144,26 @@ impl Fault {
 // === impl AzureCause ===
 
 impl AzureCause {
+    /// Whether a budget of Azure was spent: it was not sent for that, or Azure answered that it is.
+    #[must_use]
+    pub const fn is_throttled(&self) -> bool {
+        match self {
+            Self::Budget(_) => true,
+            Self::Answer(answer) => answer.status == 429,
+            _ => false,
+        }
+    }
+
     /// Whether a write that failed like this was certainly not carried out: it was refused, or never left.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::Answer(answer) => answer.is_refusal(),
-            Self::Credential(_) | Self::Refused(_) | Self::RoleAccessDenied { .. } | Self::RoleScopeNotFound(_) => true,
+            Self::Credential(_)
+            | Self::Refused(_)
+            | Self::Budget(_)
+            | Self::RoleAccessDenied { .. }
+            | Self::RoleScopeNotFound(_) => true,
             Self::Timeout | Self::Transport(_) | Self::Malformed(_) => false,
         }
     }
@@ -175,6 +200,7 @@ impl fmt::Display for AzureFault {
             AzureCause::Credential(why) => because(f, "no token for Azure could be had", why),
             AzureCause::Refused(why) => because(f, "the operator refused to send it", why),
             AzureCause::Malformed(why) => because(f, "Azure's answer could not be read", why),
+            AzureCause::Budget(short) => short.fmt(f),
             AzureCause::RoleAccessDenied { action, scope } => {
                 write!(f, "the operator's own role does not allow {action} at {scope}")
             }
@@ -184,6 +210,24 @@ impl fmt::Display for AzureFault {
 }
 
 impl std::error::Error for AzureFault {}
+
+impl fmt::Display for BudgetShort {
+    /// In coarse steps: a condition's message must not change while nothing changes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MINUTE: u64 = 60;
+        let seconds = self.ready_in.as_secs();
+        write!(
+            f,
+            "Azure's budget of {} is spent for now; its turn comes in ",
+            self.budget
+        )?;
+        if seconds < MINUTE {
+            return f.write_str("less than a minute");
+        }
+        let minutes = seconds.div_ceil(MINUTE);
+        write!(f, "about {minutes} minute{}", if minutes == 1 { "" } else { "s" })
+    }
+}
 
 impl fmt::Display for AzureAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

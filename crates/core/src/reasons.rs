@@ -335,6 +335,7 @@ fn azure(cause: &AzureCause) -> Disposition {
         AzureCause::Timeout | AzureCause::Transport(_) | AzureCause::Malformed(_) => Reason::AzureUnavailable,
         AzureCause::Credential(_) => Reason::CredentialUnavailable,
         AzureCause::Refused(_) => Reason::RequestRefused,
+        AzureCause::Budget(_) => Reason::Throttled,
         AzureCause::RoleAccessDenied { .. } => Reason::RoleAccessDenied,
         AzureCause::RoleScopeNotFound(_) => Reason::RoleScopeNotFound,
     };

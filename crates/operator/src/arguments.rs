@@ -175,7 +175,7 @@ pub(crate) struct Arguments {
         long,
         env = "WIO_CONCURRENCY",
         value_name = "N",
-        default_value_t = 16,
+        default_value_t = 100,
         value_parser = clap::value_parser!(u16).range(1..),
         help_heading = "Pace"
     )]

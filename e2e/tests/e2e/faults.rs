@@ -48,7 +48,7 @@ async fn writes(world: &World, namespace: &Namespace<'_>) -> Result<Vec<LoggedRe
 async fn a_throttled_request_waits_as_long_as_azure_asks(world: Arc<World>) -> Result<()> {
     let namespace = world.namespace("throttled").await?;
     let throttle = fault(&namespace, "PUT", ResourceKind::Identity).respond(429, "TooManyRequests");
-    world.simulator.inject(&throttle.header("Retry-After", "5")).await?;
+    world.simulator.inject(&throttle.header("Retry-After", "16")).await?;
     bind(&namespace).await?;
     let message = namespace
         .condition("shop", ConditionType::Ready, "False", Reason::Throttled)
@@ -66,7 +66,7 @@ async fn a_throttled_request_waits_as_long_as_azure_asks(world: Arc<World>) -> R
     ensure!(refused.status == Some(429), "{refused:?}");
     let waited = again.at.duration_since(refused.at);
     ensure!(
-        waited.unsigned_abs() >= Duration::from_secs(5),
+        waited.unsigned_abs() >= Duration::from_secs(16),
         "it waited only {waited:?}"
     );
     Ok(())

@@ -10,7 +10,7 @@ use azure_core_legacy as legacy;
 use azure_core_legacy::error::{Error, ErrorKind};
 use azure_mgmt_msi::Client;
 use wio_core::fault::AzureCause;
-use wio_core::names::IdentityId;
+use wio_core::names::{IdentityId, Location};
 
 use crate::answer::Answer;
 use crate::pipeline::Pipeline;
@@ -27,6 +27,7 @@ struct Carrier {
     pipeline: Arc<Pipeline>,
     operation: Operation,
     url: Url,
+    region: Option<Location>,
     seen: Mutex<Option<Result<Answer, AzureCause>>>,
 }
 
@@ -39,10 +40,21 @@ struct Placeholder;
 impl Call {
     /// A call that may ask for `url` and nothing else.
     pub(super) fn new(pipeline: &Arc<Pipeline>, operation: Operation, url: Url) -> Self {
+        Self::creating_in(pipeline, operation, url, None)
+    }
+
+    /// A call that may create a managed identity in a region.
+    pub(super) fn creating_in(
+        pipeline: &Arc<Pipeline>,
+        operation: Operation,
+        url: Url,
+        region: Option<Location>,
+    ) -> Self {
         Self(Arc::new(Carrier {
             pipeline: Arc::clone(pipeline),
             operation,
             url,
+            region,
             seen: Mutex::new(None),
         }))
     }
@@ -103,7 +115,9 @@ impl Carrier {
             request.insert_header("content-type", "application/json");
             request.set_body(body.clone());
         }
-        self.pipeline.send_checked(self.operation, request).await
+        self.pipeline
+            .send_in(self.operation, request, self.region.as_ref())
+            .await
     }
 }
 

@@ -103,7 +103,9 @@ impl Azure {
     ) -> Result<WrittenIdentity, AzureFault> {
         const CREATED: u16 = 201;
         let id = granted.identity();
-        let (call, client) = self.identities(Operation::PutIdentity, id);
+        let url = self.pipeline.urls.identity(id);
+        let call = Call::creating_in(&self.pipeline, Operation::PutIdentity, url, Some(location.clone()));
+        let client = call.client().user_assigned_identities_client();
         let [subscription, group, name] = names(id);
         let mut resource = TrackedResource::new(location.to_string());
         resource.tags = Some(json!(tags));

@@ -13,6 +13,7 @@ use wio_core::sharing::Sharer;
 use super::crd_guard::CrdGuard;
 use super::knowledge::Slots;
 use super::lanes::Lanes;
+use super::queue::Queue;
 use super::writes::SentWrites;
 use crate::caches::stores::Caches;
 use crate::runtime::events::Events;
@@ -53,6 +54,7 @@ pub(crate) struct Books {
     pub(crate) writes: SentWrites,
     pub(crate) wake: Wake,
     pub(crate) lanes: Lanes,
+    pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) heartbeat: Heartbeat,
 }

@@ -51,6 +51,8 @@ pub(crate) struct Memory {
     pub(crate) failures: Failures,
     /// Before this Azure does not want to be asked again.
     pub(crate) not_before: NotBefore,
+    /// How long it has been waiting for Azure's budgets.
+    pub(crate) waiting: Option<Waiting>,
     /// How many passes in a row were overtaken by a change.
     pub(crate) overtaken: u32,
     /// How long nothing may be given in this very pass.
@@ -96,6 +98,13 @@ pub(crate) enum Read<'a> {
     UnlessRecorded,
     /// Now.
     Now,
+}
+
+/// How long a binding has been waiting for Azure's budgets, and whether its status says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) since: Instant,
+    pub(crate) told: bool,
 }
 
 /// Reconciles in a row that did not come to an end.

@@ -13,16 +13,20 @@ mod footing;
 pub(crate) mod knowledge;
 pub(crate) mod lanes;
 mod looks;
+mod needs;
 pub(crate) mod observe;
 mod pursue;
+pub(crate) mod queue;
 mod schedule;
 mod service_accounts;
 pub(crate) mod settings_guard;
 mod status;
+mod turn;
 pub(crate) mod writes;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
@@ -44,6 +48,10 @@ use knowledge::Memory;
 use lanes::Lane;
 use pursue::{Pursued, pursue, withheld};
 use schedule::{must_wait, next, overtaken, takes_away_first, too_early, when_landed};
+use turn::Turn;
+
+/// How long a binding that waits in a queue is not looked at, unless it is woken.
+const QUEUED: Duration = Duration::from_mins(10);
 
 /// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait; and tells
 /// when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
@@ -97,7 +105,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
         };
         let reason = problems.first().map_or(Reason::Succeeded, |problem| problem.reason());
         ctx.books.metrics.reconciled(reason, started.elapsed());
-        memory.overtaken = 0;
+        came_to_an_end(&ctx, &object, &mut memory);
         let next = next(&problems, metadata.generation.unwrap_or_default(), errand, &mut memory);
         let next = landing.map(when_landed).or(next);
         ctx.books.slots.put(&uid, memory);
@@ -106,6 +114,13 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
     .instrument(span)
     .await
     .inspect(|_| ctx.books.lanes.hand_on())
+}
+
+/// A pass came to an end, whatever it came to: nothing overtook it, and it waits for nothing.
+fn came_to_an_end(ctx: &Context, object: &WorkloadIdentityBinding, memory: &mut Memory) {
+    memory.overtaken = 0;
+    memory.waiting = None;
+    ctx.books.queue.leave(&ObjectRef::from_obj(object));
 }
 
 /// Passes over a binding once.
@@ -151,25 +166,43 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     };
     let object = ending.as_ref().unwrap_or(object);
     let target = status::Target { object, ..target };
+    let turn = Turn::begin(ctx, binding, &verdict);
     let outcome = match (verdict, confirmed) {
         (Verdict::Hold(blocked), Ok(())) => Outcome::Held(blocked),
         (Verdict::Release(confirmed), Ok(())) => return release(object, ctx, binding, confirmed).await,
-        (Verdict::Orphan(orphaned), Ok(())) => match leave(ctx, &orphaned).await {
+        (Verdict::Orphan(orphaned), Ok(())) => match turn.errand().run(leave(ctx, &orphaned)).await {
             Ok(()) => return release(object, ctx, binding, orphaned.left()).await,
             Err(fault) => Outcome::Unobserved { desired: None, fault },
         },
-        (Verdict::Pursue(desired), Ok(())) => match Box::pin(pursue(object, ctx, &case, *desired, memory)).await {
-            Pursued::Outcome { outcome, announced } => {
-                let object = announced.as_deref().unwrap_or(object);
-                return told(api, status::Target { object, ..target }, outcome, memory).await;
+        (Verdict::Pursue(desired), Ok(())) => {
+            match Box::pin(pursue((object, &turn), ctx, &case, *desired, memory)).await {
+                Pursued::Outcome { outcome, announced } => {
+                    return told(api, target.after(announced.as_deref()), outcome, memory).await;
+                }
+                Pursued::Overtaken => return Ok(Ended::Overtaken),
+                Pursued::Early(pause) => return Ok(Ended::Early(pause)),
+                Pursued::Waits { pause, tell, announced } => {
+                    return waits(api, target.after(announced.as_deref()), (pause, tell), memory).await;
+                }
+                Pursued::Gone(confirmed) => return release(object, ctx, binding, confirmed).await,
             }
-            Pursued::Overtaken => return Ok(Ended::Overtaken),
-            Pursued::Early(pause) => return Ok(Ended::Early(pause)),
-            Pursued::Gone(confirmed) => return release(object, ctx, binding, confirmed).await,
-        },
+        }
         (verdict, Err(fault)) => withheld(verdict, fault),
     };
     told(api, target, outcome, memory).await
+}
+
+/// Ends a pass that waits for Azure's budgets, and tells of it when it takes long.
+async fn waits(
+    api: &context::Api,
+    target: status::Target<'_>,
+    (pause, tell): (Option<Duration>, Option<Box<Outcome>>),
+    memory: &mut Memory,
+) -> Result<Ended, Fault> {
+    if let Some(outcome) = tell {
+        status::write(api, target, &outcome, memory).await?;
+    }
+    Ok(Ended::Early(pause.unwrap_or(QUEUED)))
 }
 
 /// Asks whether what a verdict takes away is anybody's wish.

@@ -8,7 +8,7 @@ use wio_azure::Azure;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
-use wio_core::fault::Fault;
+use wio_core::fault::{AzureCause, Fault};
 use wio_core::known_state;
 use wio_core::names::{IdentityId, PrincipalId};
 use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments, PresentIdentity, Unread};
@@ -220,6 +220,10 @@ pub(crate) async fn read(azure: &Azure, binding: &Binding, id: &IdentityId, last
     let identity = identity(azure, id).await?;
     let principal = identity.present().map(|present| present.facts.principal_id);
     let role_assignments = role_assignments(azure, binding, id, principal, last).await;
+    let throttled = |unread: &&Unread| matches!(unread.why.cause, AzureCause::Budget(_));
+    if let Some(unread) = role_assignments.unread().map(|(_, unread)| unread).find(throttled) {
+        return Err(Fault::Azure(unread.why.clone()));
+    }
     Ok(AzureState {
         identity,
         role_assignments,

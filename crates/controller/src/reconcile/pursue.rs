@@ -20,6 +20,7 @@ use super::footing::{Footing, decide_again};
 use super::knowledge::Memory;
 use super::observe::observe;
 use super::status;
+use super::turn::{Turn, Waits};
 
 /// The longest that Azure was seen to take until a new identity was known everywhere is four minutes.
 const REPLICATION_MAX: Duration = Duration::from_mins(5);
@@ -39,6 +40,15 @@ pub(super) enum Pursued {
     Overtaken,
     /// Azure does not want to be asked to give anything for so long; what was to be taken away is.
     Early(Duration),
+    /// Azure's budgets do not admit what is to be done.
+    Waits {
+        /// The pause before the next try; none when the queue wakes it.
+        pause: Option<Duration>,
+        /// What people are to be told of it.
+        tell: Option<Box<Outcome>>,
+        /// The binding with what was announced; none when nothing was.
+        announced: Option<Box<WorkloadIdentityBinding>>,
+    },
     /// Nothing of it is left.
     Gone(Confirmed),
 }
@@ -46,29 +56,45 @@ pub(super) enum Pursued {
 /// Brings the world nearer to what is desired; for a binding that is to be gone on each identity that it may have, though one of them
 /// cannot be reached.
 pub(super) async fn pursue(
-    object: &WorkloadIdentityBinding,
+    (object, turn): (&WorkloadIdentityBinding, &Turn<'_>),
     ctx: &Context,
     case: &Case,
     desired: Desired,
     memory: &mut Memory,
 ) -> Pursued {
+    let errand = turn.errand();
+    errand
+        .run(Box::pin(pursue_all((object, turn), ctx, case, desired, memory)))
+        .await
+}
+
+async fn pursue_all(
+    (object, turn): (&WorkloadIdentityBinding, &Turn<'_>),
+    ctx: &Context,
+    case: &Case,
+    desired: Desired,
+    memory: &mut Memory,
+) -> Pursued {
+    if let Err(waits) = turn.for_new(&case.candidate.binding, &desired, memory) {
+        return waiting(waits, desired, memory);
+    }
     let elsewhere = match &desired {
         Desired::Gone(removal) => removal.elsewhere().cloned(),
         Desired::Bound(_) | Desired::Denied(_) => None,
     };
-    let pursued = Box::pin(pursue_one(object, ctx, case, desired, memory)).await;
+    let pursued = Box::pin(pursue_one((object, turn), ctx, case, desired, memory)).await;
     let Some(removal) = elsewhere else { return pursued };
-    let other = Box::pin(pursue_one(object, ctx, case, Desired::Gone(removal), memory)).await;
+    let other = Box::pin(pursue_one((object, turn), ctx, case, Desired::Gone(removal), memory)).await;
     match pursued {
         Pursued::Gone(_) => other,
-        Pursued::Outcome { .. } | Pursued::Overtaken | Pursued::Early(_) => pursued,
+        Pursued::Outcome { .. } | Pursued::Overtaken | Pursued::Early(_) | Pursued::Waits { .. } => pursued,
     }
 }
 
 /// Brings the world nearer to what is desired on one identity. What is desired is decided once more when the world was read and something
 /// is to be done: who appeared meanwhile and shares it must not lose it, and who is gone must not keep it. And again between the steps.
 async fn pursue_one(
-    object: &WorkloadIdentityBinding,
+    (object, turn): (&WorkloadIdentityBinding, &Turn<'_>),
     ctx: &Context,
     case: &Case,
     mut desired: Desired,
@@ -79,7 +105,7 @@ async fn pursue_one(
     let observed = match (observe(ctx, case, &desired, memory).await, too_early(&desired, memory)) {
         (Ok(observed), _) => observed,
         (Err(_), Some(pause)) => return Pursued::Early(pause),
-        (Err(fault), None) => return unobserved(desired, fault).into(),
+        (Err(fault), None) => return not_observed(desired, fault, memory),
     };
     let found = found(&observed);
     let first = plan_for_now(&desired, &observed, memory);
@@ -102,6 +128,12 @@ async fn pursue_one(
         return confirmed(ctx, reconciled(desired, observed, contested), writes, found).await;
     }
     let binding = &case.candidate.binding;
+    let waits = match admitted(turn, &desired, &mut plan) {
+        Ok(()) => None,
+        Err(waits) if plan.revocations.is_empty() => return waiting(waits, desired, memory),
+        // What takes away is admitted, and does not wait for what gives.
+        Err(waits) => Some(waits),
+    };
     let announced = match status::announce(&ctx.clients.api, object, binding, (&desired, &plan), memory).await {
         Ok(announced) => announced.map(Box::new),
         Err(fault) => return unobserved(desired, fault).into(),
@@ -115,16 +147,58 @@ async fn pursue_one(
     wake(ctx, case, &desired, (&before.0, &before.1));
     contested.extend(contest(ctx, &desired, &executed, memory).await);
     let sight = found.and(executed.sight);
+    let pursued = came_to(ctx, (desired, waits), (executed, contested), (writes, sight), memory).await;
+    pursued.announced(announced)
+}
+
+/// What a plan came to that was carried out, as far as Azure admitted it.
+async fn came_to(
+    ctx: &Context,
+    (desired, waits): (Desired, Option<Waits>),
+    (executed, contested): (Executed, Vec<Fault>),
+    (writes, sight): (Writes, Sight),
+    memory: &mut Memory,
+) -> Pursued {
+    let faults = executed.faults;
     match too_early(&desired, memory) {
-        _ if executed.overtaken => Pursued::Overtaken,
+        _ if executed.overtaken => return Pursued::Overtaken,
         // What could not be taken away is tried again before that.
-        Some(pause) if executed.faults.is_empty() => Pursued::Early(pause),
-        Some(pause) => Pursued::Early(pause.min(TAKE_AGAIN)),
-        None => {
-            let faults = executed.faults.into_iter().chain(contested).collect();
-            let outcome = reconciled(desired, executed.observed, faults);
-            confirmed(ctx, outcome, writes, sight).await.announced(announced)
-        }
+        Some(pause) if faults.is_empty() => return Pursued::Early(pause),
+        Some(pause) => return Pursued::Early(pause.min(TAKE_AGAIN)),
+        None => {}
+    }
+    let all_wait = Waits::after(&faults).or_else(|| waits.filter(|_| faults.is_empty()));
+    if let Some(waits) = all_wait {
+        return waiting(waits, desired, memory);
+    }
+    let faults = faults.into_iter().chain(contested).collect();
+    confirmed(ctx, reconciled(desired, executed.observed, faults), writes, sight).await
+}
+
+/// Asks Azure's budgets for a plan; the grants are left out when only the revocations are admitted.
+fn admitted(turn: &Turn<'_>, desired: &Desired, plan: &mut Plan) -> Result<(), Waits> {
+    let identity = desired.revocable();
+    let identity = identity.identity();
+    if let Err(waits) = turn.for_revocations(identity, plan) {
+        plan.revocations.clear();
+        return Err(waits);
+    }
+    turn.for_grants(identity, plan).inspect_err(|_| plan.grants.clear())
+}
+
+fn waiting(waits: Waits, desired: Desired, memory: &mut Memory) -> Pursued {
+    Pursued::Waits {
+        pause: waits.pause,
+        tell: waits.outcome(desired, memory).map(Box::new),
+        announced: None,
+    }
+}
+
+/// The end of a pass that could not see the world.
+fn not_observed(desired: Desired, fault: Fault, memory: &mut Memory) -> Pursued {
+    match Waits::after(std::slice::from_ref(&fault)) {
+        Some(waits) => waiting(waits, desired, memory),
+        None => unobserved(desired, fault).into(),
     }
 }
 
@@ -174,6 +248,11 @@ impl Pursued {
         match self {
             Self::Outcome { outcome, .. } => Self::Outcome {
                 outcome,
+                announced: written,
+            },
+            Self::Waits { pause, tell, .. } => Self::Waits {
+                pause,
+                tell,
                 announced: written,
             },
             other @ (Self::Overtaken | Self::Early(_) | Self::Gone(_)) => other,

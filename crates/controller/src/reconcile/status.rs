@@ -39,6 +39,14 @@ impl<'a> Target<'a> {
             cluster,
         }
     }
+
+    /// The same binding, as it was written since.
+    pub(crate) const fn after(self, written: Option<&'a WorkloadIdentityBinding>) -> Self {
+        match written {
+            Some(object) => Self { object, ..self },
+            None => self,
+        }
+    }
 }
 
 /// Writes the status that an outcome makes, and Events of what people are to learn; nothing when it is what stands there. Returns what stands

@@ -15,7 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding};
-use wio_azure::Exchange;
+use wio_azure::{Exchange, Lane};
 use wio_core::binding::has_finalizer;
 use wio_core::cluster::IssuerState;
 
@@ -42,6 +42,8 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<OperationLabels, Histogram>,
     budgets: Family<BudgetLabels, Gauge<u64, AtomicU64>>,
+    queued: Family<LaneLabels, Gauge>,
+    queue_wait: Family<LaneLabels, Histogram>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -91,6 +93,11 @@ struct BudgetLabels {
     kind: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LaneLabels {
+    lane: &'static str,
+}
+
 // === impl Metrics ===
 
 impl Metrics {
@@ -118,6 +125,9 @@ impl Metrics {
             // From 10 ms to 40 s: more than the longest that a request may take.
             request_duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.01, 2.0, 13))),
             budgets: Family::default(),
+            queued: Family::default(),
+            // From 10 ms to three quarters of an hour: ten thousand new bindings take that long.
+            queue_wait: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.01, 4.0, 10))),
         };
         metrics.registered()
     }
@@ -202,6 +212,10 @@ impl Metrics {
         azure.register_with_unit("request_duration", about, Unit::Seconds, self.request_duration.clone());
         let about = "Requests that Azure still admitted when it last said so";
         azure.register("remaining_requests", about, self.budgets.clone());
+        let about = "Bindings that wait for Azure's budgets, by lane";
+        azure.register("queued_bindings", about, self.queued.clone());
+        let about = "How long bindings waited for Azure's budgets, by lane";
+        azure.register_with_unit("queue_wait", about, Unit::Seconds, self.queue_wait.clone());
         self
     }
 
@@ -272,6 +286,22 @@ impl Metrics {
                 self.budgets.get_or_create(&BudgetLabels { kind }).set(left);
             }
         }
+    }
+
+    /// How many bindings wait for Azure's budgets.
+    pub(crate) fn queued(&self, lengths: [(Lane, usize); 4]) {
+        for (lane, count) in lengths {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.queued
+                .get_or_create(&LaneLabels { lane: lane.as_str() })
+                .set(count);
+        }
+    }
+
+    /// How long a binding waited for them.
+    pub(crate) fn waited(&self, lane: Lane, took: Duration) {
+        let labels = LaneLabels { lane: lane.as_str() };
+        self.queue_wait.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -14,6 +14,7 @@ mod accounts;
 mod admission;
 mod audit;
 mod azure_faults;
+mod budgets;
 mod crashing;
 mod creating;
 mod deleting;

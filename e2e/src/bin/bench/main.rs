@@ -176,8 +176,8 @@ async fn new_binding(bench: &Bench<'_>) -> Result<[Figure; 3]> {
         Figure {
             what: "ARM reads for it",
             measured: calls.azure_reads().to_string(),
-            bar: Bar::exactly(calls.azure_reads(), 0),
-            how: "the same binding.".to_owned(),
+            bar: Bar::exactly(calls.azure_reads(), 1),
+            how: "the same binding. The bar: one look, so that nothing of others is erased.".to_owned(),
         },
         Figure {
             what: "Kubernetes calls for it",
@@ -200,14 +200,14 @@ async fn apply_to_ready(bench: &Bench<'_>) -> Result<Figure> {
     }
     bench.azure(json!({ "latencyMs": 0 })).await?;
     let slowest = times.iter().max().copied().unwrap_or_default();
-    let floor = milliseconds(LATENCY * 2);
+    let floor = milliseconds(LATENCY * 3);
     let (median, slowest) = (milliseconds(median(times)) - floor, milliseconds(slowest) - floor);
     Ok(Figure {
         what: "apply to Ready, less the simulated latency",
         measured: format!("{median:.0} ms (slowest {slowest:.0} ms)"),
         bar: Bar::at_most(median, floor * 0.1, "ms"),
         how: format!(
-            "from sending the binding until a watch shows Ready=True, less the two calls to Azure of {} ms each (identity, \
+            "from sending the binding until a watch shows Ready=True, less the three calls to Azure of {} ms each (look, identity, \
              one credential); median of {SINGLE_BINDINGS}, one after the other. The bar: 1.10 × the floor. Limits as in Azure.",
             LATENCY.as_millis()
         ),
@@ -267,13 +267,14 @@ async fn within_budgets(bench: &Bench<'_>) -> Result<[Figure; 2]> {
     );
     let by_writes = (float(writes) - f64::from(limits.writes.capacity)) / limits.writes.per_second;
     let by_creations = float(windows - 1) * limits.creations_in_subscription.window.as_secs_f64();
-    let floor = by_writes.max(by_creations) + 2.0 * LATENCY.as_secs_f64();
+    // A look, the identity, a credential.
+    let floor = by_writes.max(by_creations) + 3.0 * LATENCY.as_secs_f64();
     let (throttled, concurrent) = (calls.azure_answered(429), calls.azure_answered(409));
     Ok([
         Figure {
             what: "150 new bindings, beside the floor that Azure's budgets set",
             measured: format!("{took:.1} s = {:.2} × the floor", took / floor),
-            bar: Bar::at_most(took / floor, 1.1, "×"),
+            bar: Bar::at_most(took / floor, 1.05, "×"),
             how: format!(
                 "until all are Ready, begun with full budgets. Limits as in Azure (writes {} + {}/s, {} new identities in {} s), {} ms a call: floor \
                  {floor:.1} s.",
@@ -310,7 +311,7 @@ async fn many(bench: &Bench<'_>, progress: &Progress) -> Result<Vec<Figure>> {
     tokio::time::sleep(IDLE).await;
     let millicores = 1000.0 * running.cpu()?.saturating_sub(before).as_secs_f64() / IDLE.as_secs_f64();
     let (after_restart, highest_after_restart) = running.memory()?;
-    let unlimited = "Azure's limits off, so that it takes seconds";
+    let unlimited = "as fast as the operator lets itself: it keeps Azure's limits, whether Azure does or not";
     let mut figures = vec![
         Figure {
             what: "memory with 1,000 bindings",

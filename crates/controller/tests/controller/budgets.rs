@@ -1,0 +1,120 @@
+//! Azure's budgets, shared by all bindings.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use wio_api::{Reason, WorkloadIdentityBinding};
+use wio_azure_sim::{Fault, ResourceKind};
+use wio_testkit::fixtures::binding;
+
+use crate::world::{NAMESPACE, World, story};
+
+/// What the world's cloud takes for a call.
+const LATENCY: Duration = Duration::from_millis(50);
+
+fn refused(world: &World) -> usize {
+    let refused = |request: &&wio_azure_sim::LoggedRequest| matches!(request.status, Some(409 | 429));
+    world.azure.requests().iter().filter(refused).count()
+}
+
+fn ready(world: &World) -> usize {
+    let bindings = world.cluster.list::<WorkloadIdentityBinding>();
+    let is_ready = |binding: &&WorkloadIdentityBinding| {
+        let status = binding.status.as_ref();
+        status.is_some_and(|status| {
+            let mut conditions = status.conditions.iter();
+            conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        })
+    };
+    bindings.iter().filter(is_ready).count()
+}
+
+/// 300 bindings got 1,241 answers of 429 and took twice as long as Azure's budgets ask for.
+#[tokio::test(start_paused = true)]
+async fn a_roll_out_is_never_refused_and_takes_as_long_as_the_budgets_ask_for() {
+    const BINDINGS: usize = 160;
+    story(async |world| {
+        // The sweep has read a little; the buckets are full again.
+        sleep(Duration::from_secs(30)).await;
+        let begun = Instant::now();
+        world.create_many(BINDINGS);
+        world.until("all are ready", |world| ready(world) == BINDINGS).await;
+        let took = begun.elapsed();
+        assert_eq!(refused(world), 0);
+        // 320 writes of which 200 are free at once; 75 new identities of one namespace in each 20 s.
+        let floor = Duration::from_secs(40) + 3 * LATENCY;
+        assert!(took < floor.mul_f64(1.05), "{took:?}");
+        // One look, one identity, one credential each.
+        assert_eq!(world.asked().len(), BINDINGS * 3);
+    })
+    .await;
+}
+
+/// 9,000 bindings of one namespace kept the single one of another waiting for hours.
+#[tokio::test(start_paused = true)]
+async fn a_single_binding_does_not_wait_for_the_roll_out_of_another_namespace() {
+    story(async |world| {
+        world.cluster.create_namespace("mail");
+        world.create_many(220);
+        sleep(Duration::from_secs(3)).await;
+        let applied = Instant::now();
+        world.create(binding("mail", "mails").managed().service_account("mails"));
+        let is_ready = |binding: &WorkloadIdentityBinding| {
+            let status = binding.status.as_ref();
+            status.is_some_and(|status| {
+                status
+                    .conditions
+                    .iter()
+                    .any(|c| c.type_ == "Ready" && c.status == "True")
+            })
+        };
+        world.cluster.wait_for("mail", "mails", is_ready).await;
+        assert!(applied.elapsed() < Duration::from_secs(2), "{:?}", applied.elapsed());
+        world.until("all are ready", |world| ready(world) == 221).await;
+        assert_eq!(refused(world), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_goes_before_everything_that_waits() {
+    story(async |world| {
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.ready("orders").await;
+        world.create_many(220);
+        sleep(Duration::from_secs(3)).await;
+        world.azure.clear_requests();
+        let deleted = Instant::now();
+        world.delete("orders");
+        let revoked = |world: &World| {
+            let is_revocation = |request: &wio_azure_sim::LoggedRequest| {
+                request.method == "DELETE" && request.kind == ResourceKind::Credential
+            };
+            world.azure.requests().iter().any(is_revocation)
+        };
+        world.until("its trust ends", revoked).await;
+        assert!(deleted.elapsed() < Duration::from_secs(1), "{:?}", deleted.elapsed());
+        world.until("all are ready", |world| ready(world) == 220).await;
+    })
+    .await;
+}
+
+/// Each refusal cost two reads of service accounts, a status and an Event.
+#[tokio::test(start_paused = true)]
+async fn a_refused_try_asks_nothing_of_kubernetes_and_a_long_wait_is_told_once() {
+    story(async |world| {
+        let busy = Fault::on("PUT")
+            .kind(ResourceKind::Credential)
+            .respond(429, "TooManyRequests");
+        world.azure.inject(busy.header("Retry-After", "5").times(4));
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.until("it was refused", |world| refused(world) >= 1).await;
+        sleep(Duration::from_millis(500)).await;
+        world.cluster.clear_requests();
+        world.until("it was refused again", |world| refused(world) == 3).await;
+        assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
+        world.says("orders", Reason::Throttled).await;
+        world.ready("orders").await;
+    })
+    .await;
+}
