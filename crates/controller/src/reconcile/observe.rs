@@ -8,7 +8,7 @@ use wio_azure::Azure;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
-use wio_core::fault::{AzureCause, Fault};
+use wio_core::fault::{AzureCause, AzureFault, Fault};
 use wio_core::known_state;
 use wio_core::names::{IdentityId, PrincipalId};
 use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments, PresentIdentity, Unread};
@@ -174,7 +174,10 @@ async fn read_and_remember(
     let mut state = match read(&ctx.clients.azure, binding, desired.granted.identity(), Last::No).await {
         Ok(state) => state,
         Err(fault) => {
-            memory.looks.failed_for(disposition(&fault).reason());
+            // One that was not sent says nothing of Azure, however long its turn does not come.
+            if !was_not_sent(&fault) {
+                memory.looks.failed_for(disposition(&fault).reason());
+            }
             return Err(fault);
         }
     };
@@ -199,6 +202,17 @@ async fn read_and_remember(
     Ok(state)
 }
 
+/// Whether a request waits for its turn at Azure's budgets.
+const fn was_not_sent(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Azure(AzureFault {
+            cause: AzureCause::Budget(_),
+            ..
+        })
+    )
+}
+
 /// The role assignments as they were seen before, where they could not be listed for a reason that puts a look off.
 fn roles_as_before(state: &AzureState, memory: &mut Memory) -> Option<ObservedRoleAssignments> {
     let (_, unread) = state.role_assignments.unread().next()?;
@@ -220,9 +234,9 @@ pub(crate) async fn read(azure: &Azure, binding: &Binding, id: &IdentityId, last
     let identity = identity(azure, id).await?;
     let principal = identity.present().map(|present| present.facts.principal_id);
     let role_assignments = role_assignments(azure, binding, id, principal, last).await;
-    let throttled = |unread: &&Unread| matches!(unread.why.cause, AzureCause::Budget(_));
-    if let Some(unread) = role_assignments.unread().map(|(_, unread)| unread).find(throttled) {
-        return Err(Fault::Azure(unread.why.clone()));
+    let unread = |(_, unread): (_, &Unread)| Fault::Azure(unread.why.clone());
+    if let Some(fault) = role_assignments.unread().map(unread).find(was_not_sent) {
+        return Err(fault);
     }
     Ok(AzureState {
         identity,
