@@ -13,6 +13,7 @@ use azure_core::http::{
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
+use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::fault::AzureCause;
 use wio_core::names::Location;
 
@@ -112,6 +113,23 @@ impl Pipeline {
             Ok(answer)
         } else {
             Err(answer.error())
+        }
+    }
+
+    /// What a deletion came to, where it was forbidden by what a read says: what is not there needs no deletion.
+    pub(crate) async fn read_where_forbidden(
+        &self,
+        kind: Kind,
+        deleted: Result<Deletion, AzureCause>,
+        (operation, url): (Operation, Url),
+    ) -> Result<Deletion, AzureCause> {
+        if !matches!(&deleted, Err(AzureCause::Answer(answer)) if answer.status == 403) {
+            return deleted;
+        }
+        let read = self.send_checked(operation, Request::new(url, Method::Get)).await;
+        match read {
+            Err(cause) if Absence::proven(kind, &cause).is_some() => Ok(Deletion::NotThere),
+            Ok(_) | Err(_) => deleted,
         }
     }
 

@@ -54,7 +54,7 @@ const RECOVERY: f64 = 1.02;
 /// The least share: below it nothing would ever be learned again.
 const LEAST_SHARE: f64 = 0.01;
 
-/// A refusal so long after the one before says that others draw on the budget.
+/// A refusal within this time after the one before says that others draw on the budget.
 const AGAIN: Duration = Duration::from_secs(30);
 
 // === impl Bucket ===

@@ -1,11 +1,10 @@
 //! Federated identity credentials:
 //! <https://learn.microsoft.com/rest/api/managedidentity/federated-identity-credentials>.
 
-use azure_core::http::{Method, Request};
 use azure_mgmt_msi::federated_identity_credentials::Client;
 use azure_mgmt_msi::models::{FederatedIdentityCredential, FederatedIdentityCredentialProperties};
 use serde::Deserialize;
-use wio_core::absence::{Absence, Deletion, Kind};
+use wio_core::absence::{Deletion, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::desired::DesiredCredential;
 use wio_core::fault::{AzureCause, AzureFault};
@@ -99,20 +98,16 @@ impl Azure {
         let [subscription, group, identity] = names(id);
         let request = client.delete(subscription, group, identity, name.to_string());
         let deleted = call.run(request.send()).await;
-        let deleted = match deletion(Kind::Credential, deleted.map(|(answer, _)| answer)) {
-            Err(AzureCause::Answer(answer)) if answer.status == 403 && self.has_no_credential(id, name).await => {
-                Ok(Deletion::NotThere)
-            }
-            deleted => deleted,
-        };
+        let deleted = deletion(Kind::Credential, deleted.map(|(answer, _)| answer));
+        let read = (
+            Operation::GetCredential,
+            self.pipeline.urls.federated_credential(id, name),
+        );
+        let deleted = self
+            .pipeline
+            .read_where_forbidden(Kind::Credential, deleted, read)
+            .await;
         deleted.map_err(|cause| fault("delete", id, name, cause))
-    }
-
-    /// Whether Azure says that there is no such federated credential.
-    async fn has_no_credential(&self, id: &IdentityId, name: &CredentialName) -> bool {
-        let request = Request::new(self.pipeline.urls.federated_credential(id, name), Method::Get);
-        let read = self.pipeline.send_checked(Operation::GetCredential, request).await;
-        read.is_err_and(|cause| Absence::proven(Kind::Credential, &cause).is_some())
     }
 
     fn credentials(&self, operation: Operation, id: &IdentityId, name: &CredentialName) -> (Call, Client) {

@@ -144,12 +144,12 @@ impl Azure {
             .pipeline
             .send_checked(Operation::DeleteRoleAssignment, request)
             .await;
-        let deleted = match deletion(Kind::RoleAssignment, deleted) {
-            Err(AzureCause::Answer(answer)) if answer.status == 403 && self.has_no_role_assignment(url).await => {
-                Ok(Deletion::NotThere)
-            }
-            deleted => deleted,
-        };
+        let deleted = deletion(Kind::RoleAssignment, deleted);
+        let read = (Operation::GetRoleAssignment, url);
+        let deleted = self
+            .pipeline
+            .read_where_forbidden(Kind::RoleAssignment, deleted, read)
+            .await;
         deleted.map_err(|cause| AzureFault {
             operation: format!(
                 "delete the role assignment {name} at {scope} of the managed identity {}",
@@ -157,15 +157,6 @@ impl Azure {
             ),
             cause: denied(cause, DELETE, scope),
         })
-    }
-}
-
-impl Azure {
-    /// Whether Azure says that there is no such role assignment.
-    async fn has_no_role_assignment(&self, url: Url) -> bool {
-        let request = Request::new(url, Method::Get);
-        let read = self.pipeline.send_checked(Operation::GetRoleAssignment, request).await;
-        read.is_err_and(|cause| Absence::proven(Kind::RoleAssignment, &cause).is_some())
     }
 }
 

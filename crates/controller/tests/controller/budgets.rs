@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
-use wio_api::{Reason, WorkloadIdentityBinding};
+use wio_api::{ConditionType, Reason, WorkloadIdentityBinding};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::binding;
 
@@ -17,16 +17,17 @@ fn refused(world: &World) -> usize {
     world.azure.requests().iter().filter(refused).count()
 }
 
+fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
+    let ready = binding
+        .status
+        .as_ref()
+        .and_then(|status| status.condition(ConditionType::Ready));
+    ready.is_some_and(|ready| ready.status == "True")
+}
+
 fn ready(world: &World) -> usize {
     let bindings = world.cluster.list::<WorkloadIdentityBinding>();
-    let is_ready = |binding: &&WorkloadIdentityBinding| {
-        let status = binding.status.as_ref();
-        status.is_some_and(|status| {
-            let mut conditions = status.conditions.iter();
-            conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
-        })
-    };
-    bindings.iter().filter(is_ready).count()
+    bindings.into_iter().filter(is_ready).count()
 }
 
 /// 300 bindings got 1,241 answers of 429 and took twice as long as Azure's budgets ask for.
@@ -59,15 +60,6 @@ async fn a_single_binding_does_not_wait_for_the_roll_out_of_another_namespace() 
         sleep(Duration::from_secs(3)).await;
         let applied = Instant::now();
         world.create(binding("mail", "mails").managed().service_account("mails"));
-        let is_ready = |binding: &WorkloadIdentityBinding| {
-            let status = binding.status.as_ref();
-            status.is_some_and(|status| {
-                status
-                    .conditions
-                    .iter()
-                    .any(|c| c.type_ == "Ready" && c.status == "True")
-            })
-        };
         world.cluster.wait_for("mail", "mails", is_ready).await;
         assert!(applied.elapsed() < Duration::from_secs(2), "{:?}", applied.elapsed());
         world.until("all are ready", |world| ready(world) == 221).await;
