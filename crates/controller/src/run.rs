@@ -20,8 +20,10 @@ use wio_core::cluster::Cluster;
 
 use crate::background::{merged_policy, named_accounts, orphans};
 use crate::caches::accepted::Accepted;
+use crate::caches::accounts::Accounts;
 use crate::caches::policies::{self, Parsed};
-use crate::caches::stores::{AccountMeta, Bindings, Caches, Learned, NamespaceMeta, Surroundings};
+use crate::caches::stores::{Bindings, Caches, Learned, NamespaceMeta, Surroundings};
+use crate::caches::visits::Visits;
 use crate::caches::{cluster, watches};
 use crate::reconcile::audit;
 use crate::reconcile::context::{Api, Books, Clients, Context};
@@ -59,7 +61,6 @@ pub enum Ended {
 /// The writers of the caches, and who asks for reconciles.
 struct Sources {
     bindings: Writer<WorkloadIdentityBinding>,
-    accounts: Writer<AccountMeta>,
     namespaces: Writer<NamespaceMeta>,
     woken: mpsc::UnboundedReceiver<ObjectRef<WorkloadIdentityBinding>>,
 }
@@ -109,10 +110,7 @@ pub async fn run(
             cluster = cluster::discover(&client, &readiness) => cluster,
             () = asked(stopped.clone()) => return Ok(()),
         };
-        let bindings = Bindings {
-            store: bindings,
-            index: Arc::default(),
-        };
+        let bindings = Bindings::new(bindings, Visits::default());
         let (ctx, sources, feeds) = wire(
             Clients::new((pulse::listening(client, &pulse), pulse), azure, &settings),
             settings,
@@ -144,7 +142,7 @@ fn wire(
     (bindings, bindings_writer): (Bindings, Writer<WorkloadIdentityBinding>),
     (metrics, heartbeat): (Arc<Metrics>, Heartbeat),
 ) -> (Context, Sources, Feeds) {
-    let (accounts, accounts_writer) = reflector::store();
+    let accounts = Accounts::new(bindings.visits());
     let (policy_cache, policies_writer) = reflector::store();
     let (namespaces, namespaces_writer) = reflector::store();
     let (cluster_sender, cluster) = watch::channel(cluster);
@@ -180,7 +178,6 @@ fn wire(
     };
     let sources = Sources {
         bindings: bindings_writer,
-        accounts: accounts_writer,
         namespaces: namespaces_writer,
         woken,
     };
@@ -258,10 +255,10 @@ async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output =
         limits,
         on_event,
     );
-    let accounts = watches::accounts(client.clone(), sources.accounts);
+    let accounts = watches::accounts(client.clone(), caches.surroundings.accounts.clone());
     let namespaces = watches::namespaces(client, sources.namespaces);
     let (of_account, of_namespace) = (caches.bindings.clone(), caches.bindings.clone());
-    Controller::for_stream(bindings, caches.bindings.store.clone())
+    Controller::for_stream(bindings, caches.bindings.store())
         .with_config(Config::default().concurrency(Lanes::passes(ctx.concurrency)))
         .watches_stream(accounts, move |account| watches::binding_of(&account, &of_account))
         .watches_stream(namespaces, move |namespace| {
@@ -314,7 +311,7 @@ fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
             }
         }
         Event::InitDone => {
-            let bindings = ctx.caches.bindings.store.state();
+            let bindings = ctx.caches.bindings.all();
             let uids: HashSet<String> = bindings.iter().filter_map(|binding| binding.uid()).collect();
             let vanished = ctx.books.slots.retain(&uids);
             if uids.is_empty() && vanished > 1 {
@@ -336,7 +333,7 @@ async fn learn(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<boo
         std::future::pending::<()>().await;
     }
     // What was believed before a restart stands in the bindings.
-    let watched = cluster::begin(&caches.bindings.store, &caches.learned.config.former_issuers, &known);
+    let watched = cluster::begin(&caches.bindings, &caches.learned.config.former_issuers, &known);
     filling.send_replace(true);
     readiness.passed(Check::Caches);
     tell_filled(caches);
@@ -346,20 +343,20 @@ async fn learn(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<boo
 /// Waits until all caches are filled, and tells whether they are.
 async fn filled(caches: &Caches) -> bool {
     let all = [
-        caches.bindings.store.wait_until_ready().await,
-        caches.surroundings.accounts.wait_until_ready().await,
-        caches.surroundings.namespaces.wait_until_ready().await,
+        caches.bindings.filled().await,
+        caches.surroundings.accounts.filled().await,
+        caches.surroundings.namespaces.wait_until_ready().await.is_ok(),
     ];
     let parsed = caches.learned.policies.clone().wait_for(Option::is_some).await.is_ok();
     // Whose identity is the operator's own is known before the first decision, unless Entra is away.
     let mut signed_in = caches.learned.signed_in.clone();
     let _ = tokio::time::timeout(SIGN_IN, signed_in.wait_for(|tried| *tried != SignIn::NotTried)).await;
-    parsed && all.iter().all(Result::is_ok)
+    parsed && all == [true; 3]
 }
 
 fn tell_filled(caches: &Caches) {
     tracing::info!(
-        bindings = caches.bindings.store.len(),
+        bindings = caches.bindings.len(),
         service_accounts = caches.surroundings.accounts.len(),
         namespaces = caches.surroundings.namespaces.len(),
         "the caches are filled"

@@ -131,7 +131,7 @@ fn waiting_for(account: &Meta, bindings: &Bindings) -> Vec<ObjectRef<WorkloadIde
     };
     let mut naming = bindings.index.sharing(namespace, &BTreeSet::from([name]), &[]);
     naming.retain(|key| {
-        let binding = bindings.store.get(key);
+        let binding = bindings.by_key(key);
         binding.is_some_and(|binding| !Recorded::from(binding.status.as_ref()).progress.accounts_ready)
     });
     naming

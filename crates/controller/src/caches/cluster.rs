@@ -5,17 +5,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::runtime::reflector::Store;
 use kube::{Api, Client};
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use wio_api::WorkloadIdentityBinding;
 use wio_core::cluster::{Belief, Cluster, IssuerWatch, Sight};
 use wio_core::fault::Fault;
 use wio_core::names::{ClusterId, Issuer};
 use wio_core::recorded::Recorded;
 
+use crate::caches::stores::Bindings;
 use crate::runtime::backoff::Backoff;
 use crate::runtime::health::{Check, Readiness};
 use crate::runtime::jitter::jittered;
@@ -66,13 +65,9 @@ pub(crate) async fn discover(client: &Client, readiness: &Readiness) -> Cluster 
 
 /// Decides whether the first look is believed, by what the cached bindings record.
 /// The replaced issuers are those that somebody named.
-pub(crate) fn begin(
-    bindings: &Store<WorkloadIdentityBinding>,
-    replaced: &BTreeSet<Issuer>,
-    known: &watch::Sender<Cluster>,
-) -> Watched {
+pub(crate) fn begin(bindings: &Bindings, replaced: &BTreeSet<Issuer>, known: &watch::Sender<Cluster>) -> Watched {
     let recorded: BTreeSet<Issuer> = bindings
-        .state()
+        .all()
         .iter()
         .filter_map(|binding| Recorded::issuer_of(binding))
         .collect();

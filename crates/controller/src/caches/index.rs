@@ -13,6 +13,7 @@ use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName}
 use wio_core::policy::{Limits, Seniority, Tally, Usage};
 
 use super::names::Names;
+use super::visits::Visits;
 use crate::runtime::hash::hash;
 
 /// An index of the bindings in the cache.
@@ -20,6 +21,7 @@ use crate::runtime::hash::hash;
 pub(crate) struct Index {
     state: Mutex<State>,
     names: Names,
+    visits: Visits,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,13 @@ struct Entry {
 // === impl Index ===
 
 impl Index {
+    pub(crate) fn new(visits: Visits) -> Self {
+        Self {
+            visits,
+            ..Self::default()
+        }
+    }
+
     /// Takes in an event of the watch. Returns the other bindings that have no room in their namespace any more, or have it now, by the
     /// limits of that namespace.
     pub(crate) fn take_in(
@@ -78,14 +87,14 @@ impl Index {
 
     /// The eldest bindings of any namespace that choose this name for their managed identity.
     pub(crate) fn choosing(&self, name: &IdentityName) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
-        self.names.choosing(name)
+        self.visited(self.names.choosing(name))
     }
 
     /// The bindings of a namespace.
     pub(crate) fn of_namespace(&self, namespace: &str) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
         let state = self.lock();
         let entries = state.now.get(namespace).into_iter().flat_map(|all| all.entries.keys());
-        entries.map(|name| ObjectRef::new(name).within(namespace)).collect()
+        self.visited(entries.map(|name| ObjectRef::new(name).within(namespace)).collect())
     }
 
     /// The binding of a namespace that has this UID.
@@ -114,10 +123,8 @@ impl Index {
             .flatten()
             .map(AsRef::as_ref)
             .collect();
-        found
-            .into_iter()
-            .map(|name| ObjectRef::new(name).within(namespace))
-            .collect()
+        let found = found.into_iter();
+        self.visited(found.map(|name| ObjectRef::new(name).within(namespace)).collect())
     }
 
     /// How much of a namespace comes before what a binding asks for, at most as much as the limits.
@@ -128,6 +135,11 @@ impl Index {
         let state = self.lock();
         let bindings = state.now.get(namespace);
         bindings.map_or_else(Usage::default, |bindings| bindings.tally.before(binding, limits))
+    }
+
+    fn visited(&self, found: Vec<ObjectRef<WorkloadIdentityBinding>>) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+        self.visits.add(found.len());
+        found
     }
 
     /// A panic elsewhere cannot leave an index half written in a way that matters: each event rewrites what it speaks of.

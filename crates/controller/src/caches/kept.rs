@@ -4,7 +4,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 
-use super::stores::{AccountMeta, NamespaceMeta};
+use super::accounts::AccountMeta;
+use super::stores::NamespaceMeta;
 
 /// How much of an annotation is kept: more than the longest value that we ever write. A longer one is not ours, and differs from
 /// what is wanted cut or whole.

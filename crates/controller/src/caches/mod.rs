@@ -1,6 +1,7 @@
 //! The caches: what the watches and the cluster's own documents told, and an index of it.
 
 pub(crate) mod accepted;
+pub(crate) mod accounts;
 pub(crate) mod asked;
 pub(crate) mod cluster;
 pub(crate) mod index;
@@ -8,4 +9,5 @@ pub(crate) mod kept;
 mod names;
 pub(crate) mod policies;
 pub(crate) mod stores;
+pub(crate) mod visits;
 pub(crate) mod watches;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use tokio::sync::watch;
@@ -11,13 +11,12 @@ use wio_core::cluster::Cluster;
 use wio_core::config::OperatorConfig;
 
 use crate::caches::accepted::Accepted;
+use crate::caches::accounts::Accounts;
 use crate::caches::index::Index;
 use crate::caches::policies::Parsed;
+use crate::caches::visits::Visits;
 use crate::runtime::health::SignIn;
 use crate::settings::Clock;
-
-/// A service account as the cache holds it: its metadata, without the managed fields.
-pub(crate) type AccountMeta = PartialObjectMeta<ServiceAccount>;
 
 /// A namespace as the cache holds it: its labels, which policies select by.
 pub(crate) type NamespaceMeta = PartialObjectMeta<Namespace>;
@@ -35,14 +34,15 @@ pub(crate) struct Caches {
 /// The bindings, and an index of them.
 #[derive(Clone)]
 pub(crate) struct Bindings {
-    pub(crate) store: Store<WorkloadIdentityBinding>,
+    store: Store<WorkloadIdentityBinding>,
     pub(crate) index: Arc<Index>,
+    visits: Visits,
 }
 
 /// The surroundings of the bindings: service accounts and namespaces.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
-    pub(crate) accounts: Store<AccountMeta>,
+    pub(crate) accounts: Accounts,
     pub(crate) namespaces: Store<NamespaceMeta>,
 }
 
@@ -70,8 +70,47 @@ impl Caches {
 // === impl Bindings ===
 
 impl Bindings {
+    pub(crate) fn new(store: Store<WorkloadIdentityBinding>, visits: Visits) -> Self {
+        Self {
+            store,
+            index: Arc::new(Index::new(visits.clone())),
+            visits,
+        }
+    }
+
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<WorkloadIdentityBinding>> {
-        self.store.get(&ObjectRef::new(name).within(namespace))
+        self.by_key(&ObjectRef::new(name).within(namespace))
+    }
+
+    pub(crate) fn by_key(&self, key: &ObjectRef<WorkloadIdentityBinding>) -> Option<Arc<WorkloadIdentityBinding>> {
+        self.visits.add(1);
+        self.store.get(key)
+    }
+
+    /// All of them: nothing that is done for each binding may ask for them.
+    pub(crate) fn all(&self) -> Vec<Arc<WorkloadIdentityBinding>> {
+        let all = self.store.state();
+        self.visits.add(all.len());
+        all
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Completes when all were listed once.
+    pub(crate) async fn filled(&self) -> bool {
+        self.store.wait_until_ready().await.is_ok()
+    }
+
+    /// The count of what is looked at.
+    pub(crate) fn visits(&self) -> Visits {
+        self.visits.clone()
+    }
+
+    /// The store, for kube's controller.
+    pub(crate) fn store(&self) -> Store<WorkloadIdentityBinding> {
+        self.store.clone()
     }
 }
 

@@ -12,9 +12,10 @@ use kube::{Api, Client};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 use wio_core::policy::Limits;
 
+use crate::caches::accounts::{AccountMeta, Accounts};
 use crate::caches::asked::Asked;
 use crate::caches::kept;
-use crate::caches::stores::{AccountMeta, Bindings, NamespaceMeta};
+use crate::caches::stores::{Bindings, NamespaceMeta};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::hash::hash;
 
@@ -54,13 +55,13 @@ pub(crate) fn bindings(
 /// The service accounts with a binding's label that changed. Fills the cache with them alone: a cluster has many others.
 pub(crate) fn accounts(
     client: Client,
-    writer: Writer<AccountMeta>,
+    accounts: Accounts,
 ) -> impl Stream<Item = watcher::Result<AccountMeta>> + Send + 'static {
     let of_bindings = watcher::Config::default().labels(keys::BOUND_BY_LABEL).page_size(PAGE);
     let events = watcher(Api::<AccountMeta>::all(client), of_bindings)
         .backoff(Backoff::of_watch())
         .modify(kept::account)
-        .reflect(writer)
+        .inspect_ok(move |event| accounts.take_in(event))
         .touched_objects()
         .predicate_filter(predicates::resource_version, PredicateConfig::default());
     without_errors("service accounts", events)

@@ -44,7 +44,16 @@ struct Places {
     /// The most that one namespace has of them.
     of_one: usize,
     held: HashMap<String, usize>,
-    waiting: VecDeque<Key>,
+    /// Who waits, by namespace.
+    waiting: HashMap<String, Line>,
+    /// The namespaces of which somebody waits, in turn.
+    turns: VecDeque<String>,
+}
+
+/// Those of one namespace that wait.
+#[derive(Debug, Default)]
+struct Line {
+    keys: VecDeque<Key>,
     known: HashSet<Key>,
 }
 
@@ -172,8 +181,8 @@ impl Places {
             free,
             of_one,
             held: HashMap::new(),
-            waiting: VecDeque::new(),
-            known: HashSet::new(),
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
         }
     }
 
@@ -203,31 +212,53 @@ impl Places {
     }
 
     fn wait(&mut self, key: &Key) {
-        if self.known.insert(key.clone()) {
-            self.waiting.push_back(key.clone());
+        let namespace = key.namespace.clone().unwrap_or_default();
+        let line = self.waiting.entry(namespace.clone()).or_default();
+        if line.keys.is_empty() {
+            self.turns.push_back(namespace);
+        }
+        if line.known.insert(key.clone()) {
+            line.keys.push_back(key.clone());
         }
     }
 
-    /// Those that may try now, as many as there are free places: the first of each namespace that has room.
+    /// Those that may try now, as many as there are free places, namespaces in turn. However many wait, no more namespaces are looked at
+    /// than there are places: a namespace without room has some of them.
     fn next(&mut self) -> Vec<Key> {
-        let mut room = self.free;
         let mut woken: Vec<Key> = Vec::new();
-        // Whoever waits behind many of a namespace without room is not looked for beyond this.
-        for _ in 0..self.waiting.len().min(1000) {
-            if room == 0 {
-                break;
+        let mut passed_over = 0;
+        while woken.len() < self.free && passed_over < self.turns.len() {
+            let Some(namespace) = self.turns.pop_front() else { break };
+            let beside = woken
+                .iter()
+                .filter(|other| other.namespace.as_ref() == Some(&namespace));
+            if !self.has_room_for(&namespace, beside.count()) {
+                passed_over += 1;
+                self.turns.push_back(namespace);
+                continue;
             }
-            let Some(key) = self.waiting.pop_front() else { break };
-            let beside = woken.iter().filter(|other| other.namespace == key.namespace).count();
-            if self.has_room_for(key.namespace.as_deref().unwrap_or_default(), beside) {
-                self.known.remove(&key);
-                woken.push(key);
-                room -= 1;
+            passed_over = 0;
+            let Some(line) = self.waiting.get_mut(&namespace) else {
+                continue;
+            };
+            woken.extend(line.next());
+            if line.keys.is_empty() {
+                self.waiting.remove(&namespace);
             } else {
-                self.waiting.push_back(key);
+                self.turns.push_back(namespace);
             }
         }
         woken
+    }
+}
+
+// === impl Line ===
+
+impl Line {
+    fn next(&mut self) -> Option<Key> {
+        let key = self.keys.pop_front()?;
+        self.known.remove(&key);
+        Some(key)
     }
 }
 
@@ -291,5 +322,21 @@ mod tests {
         let mut others = fill(&lanes, Lane::Giving, "shop");
         others.pop();
         assert_eq!(woken.try_recv().unwrap().namespace.as_deref(), Some("shop"));
+    }
+
+    /// Each end of a pass looked through a thousand of those that waited in vain.
+    #[test]
+    fn of_many_that_wait_only_the_next_are_looked_at() {
+        let mut places = Places::new(5, 4);
+        let held = [(); 4].map(|()| places.enter("a"));
+        assert_eq!(held, [true; 4]);
+        (0..9000).for_each(|n| places.wait(&key("a", n)));
+        (0..3).for_each(|n| places.wait(&key("b", n)));
+        assert_eq!(places.next(), [key("b", 0)], "behind a namespace that has all it may");
+        assert!(places.enter("b"));
+        assert_eq!(places.next(), []);
+        places.leave("a");
+        assert_eq!(places.next(), [key("a", 0)]);
+        assert_eq!(places.waiting["a"].keys.len(), 8999, "nobody was moved");
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct State {
     lanes: BTreeMap<Lane, Classes>,
-    waiting: HashMap<Key, Waiting>,
+    waiting: Waiters,
     promised: HashMap<Key, (Promise, Instant)>,
 }
 
@@ -40,6 +40,15 @@ type Classes = BTreeMap<Vec<Budget>, Turns>;
 struct Turns {
     namespaces: VecDeque<String>,
     keys: HashMap<String, VecDeque<Key>>,
+    /// How many keys there are.
+    len: usize,
+}
+
+/// Those who wait, and how many of them in each lane.
+#[derive(Debug, Default)]
+struct Waiters {
+    by_key: HashMap<Key, Waiting>,
+    lengths: BTreeMap<Lane, usize>,
 }
 
 #[derive(Clone, Debug)]
@@ -102,7 +111,7 @@ impl Queue {
                 // Whoever listens ends with the operator.
                 let _ = self.wake.send(key);
             }
-            metrics.queued(self.lock().lengths());
+            metrics.queued(self.lock().waiting.lengths());
             // Others' answers change when it is whose turn.
             let next = round.next.map(|next| next.min(Instant::now() + MOST));
             tokio::select! {
@@ -134,12 +143,12 @@ impl State {
         let before = self.waiting.get(key);
         let keeps_place = before.is_some_and(|waiting| waiting.lane == lane && waiting.need.budgets().eq(class.iter()));
         let since = before.map_or_else(Instant::now, |waiting| waiting.since);
-        self.waiting.insert(key.clone(), Waiting { lane, need, since });
+        self.waiting.insert(key, Waiting { lane, need, since });
         let turns = self.lanes.entry(lane).or_default().entry(class).or_default();
         if !keeps_place {
             turns.push(key);
         }
-        let ahead = u32::try_from(turns.len()).unwrap_or(u32::MAX);
+        let ahead = u32::try_from(turns.len).unwrap_or(u32::MAX);
         pace.saturating_mul(ahead)
     }
 
@@ -181,13 +190,32 @@ impl State {
         }
         round
     }
+}
+
+// === impl Waiters ===
+
+impl Waiters {
+    fn get(&self, key: &Key) -> Option<&Waiting> {
+        self.by_key.get(key)
+    }
+
+    fn insert(&mut self, key: &Key, waiting: Waiting) {
+        self.remove(key);
+        *self.lengths.entry(waiting.lane).or_default() += 1;
+        self.by_key.insert(key.clone(), waiting);
+    }
+
+    fn remove(&mut self, key: &Key) -> Option<Waiting> {
+        let waiting = self.by_key.remove(key)?;
+        if let Some(length) = self.lengths.get_mut(&waiting.lane) {
+            *length = length.saturating_sub(1);
+        }
+        Some(waiting)
+    }
 
     /// How many wait in each lane.
     fn lengths(&self) -> [(Lane, usize); 4] {
-        Lane::ALL.map(|lane| {
-            let count = self.waiting.values().filter(|waiting| waiting.lane == lane).count();
-            (lane, count)
-        })
+        Lane::ALL.map(|lane| (lane, self.lengths.get(&lane).copied().unwrap_or_default()))
     }
 }
 
@@ -200,10 +228,6 @@ enum Next {
 // === impl Turns ===
 
 impl Turns {
-    fn len(&self) -> usize {
-        self.keys.values().map(VecDeque::len).sum()
-    }
-
     fn push(&mut self, key: &Key) {
         let namespace = key.namespace.clone().unwrap_or_default();
         let keys = self.keys.entry(namespace.clone()).or_default();
@@ -211,11 +235,12 @@ impl Turns {
             self.namespaces.push_back(namespace);
         }
         keys.push_back(key.clone());
+        self.len += 1;
     }
 
     /// Who is next, if the budgets admit it. Of new identities some are left to namespaces that created none lately: those are
     /// looked for behind the first.
-    fn next(&mut self, lane: Lane, waiting: &HashMap<Key, Waiting>, gate: &Gate) -> Next {
+    fn next(&mut self, lane: Lane, waiting: &Waiters, gate: &Gate) -> Next {
         const LOOKED_AT: usize = 64;
         let mut short = None;
         for _ in 0..self.namespaces.len().min(LOOKED_AT) {
@@ -227,6 +252,7 @@ impl Turns {
             let is_here = |key: &Key| waiting.get(key).filter(|waiting| waiting.lane == lane);
             while keys.front().is_some_and(|key| is_here(key).is_none()) {
                 keys.pop_front();
+                self.len = self.len.saturating_sub(1);
             }
             let Some((key, entry)) = keys.front().and_then(|key| Some((key.clone(), is_here(key)?))) else {
                 self.keys.remove(&namespace);
@@ -237,11 +263,34 @@ impl Turns {
             match gate.promise_in_turn((lane, &namespace), &entry.need) {
                 Ok(promise) => {
                     keys.pop_front();
+                    self.len = self.len.saturating_sub(1);
                     return Next::Turn(key, promise);
                 }
                 Err(shortage) => short = short.or(Some(shortage)),
             }
         }
         short.map_or(Next::Nobody, Next::Short)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> Key {
+        ObjectRef::new(&format!("b{n}")).within(&format!("team-{n}"))
+    }
+
+    #[test]
+    fn those_who_wait_are_counted_by_lane_as_they_come_and_go() {
+        let mut state = State::default();
+        for n in 0..3 {
+            state.wait(&key(n), Lane::Asked, Need::default());
+        }
+        state.wait(&key(0), Lane::Revocation, Need::default());
+        assert_eq!(state.waiting.lengths()[..2], [(Lane::Revocation, 1), (Lane::Asked, 2)]);
+        state.waiting.remove(&key(1));
+        state.waiting.remove(&key(1));
+        assert_eq!(state.waiting.lengths()[..2], [(Lane::Revocation, 1), (Lane::Asked, 1)]);
     }
 }

@@ -62,7 +62,7 @@ fn losing(ctx: &Context, before: &Arc<OperatorConfig>) -> usize {
         let (candidate, rules) = candidate_of(&ctx.caches, &cluster, binding).ok()?;
         Some(loses(&candidate, &rules, before))
     };
-    let bindings = ctx.caches.bindings.store.state();
+    let bindings = ctx.caches.bindings.all();
     bindings
         .iter()
         .filter(|object| loses(object) == Some(true))

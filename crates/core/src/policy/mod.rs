@@ -8,6 +8,7 @@ mod parse;
 mod patterns;
 mod policies;
 mod quota;
+mod tally;
 mod vanished;
 
 pub use merge::merge;
@@ -15,5 +16,6 @@ pub use namespaces::NamespaceFacts;
 pub use patterns::{IdentityPattern, ServiceAccountPattern};
 pub(crate) use policies::{Place, Policy, RoleAt, limits_of};
 pub use policies::{Policies, PolicyProblem};
-pub use quota::{Each, Limited, Limits, Seniority, Tally, Usage};
+pub use quota::{Each, Limited, Limits, Seniority, Usage};
+pub use tally::Tally;
 pub use vanished::{MASS, QUIET, Vanished, Vanishing};

@@ -73,6 +73,16 @@ impl Namespaces {
         self.names.contains(&namespace.name) || self.selector.as_ref().is_some_and(selected)
     }
 
+    /// Those that are named.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Namespace> {
+        self.names.iter()
+    }
+
+    /// Whether some are selected by their labels.
+    pub(super) const fn select(&self) -> bool {
+        self.selector.is_some()
+    }
+
     /// The names, for admission.
     pub(super) fn named(&self) -> Vec<String> {
         self.names.iter().map(ToString::to_string).collect()

@@ -1,10 +1,12 @@
 //! What the bindings of some namespaces may have, parsed: what cannot be parsed grants nothing, and the rest of the same
 //! policy still does, so that a slip in one line takes no other trust away.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::names::{
-    IdentityId, IdentityName, Location, PolicyName, ResourceGroupId, RoleDefinitionGuid, Scope, ServiceAccountName,
+    IdentityId, IdentityName, Location, Namespace, PolicyName, ResourceGroupId, RoleDefinitionGuid, Scope,
+    ServiceAccountName,
 };
 
 use super::namespaces::{NamespaceFacts, Namespaces};
@@ -14,8 +16,12 @@ use super::quota::Limits;
 /// All policies of the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policies {
-    policies: Vec<Policy>,
+    all: Vec<Policy>,
     problems: Vec<PolicyProblem>,
+    /// Which of them name a namespace, in their order.
+    naming: BTreeMap<Namespace, Vec<usize>>,
+    /// Which of them select namespaces by their labels, in their order.
+    selecting: Vec<usize>,
 }
 
 /// Whether a policy can be read.
@@ -88,12 +94,27 @@ impl Policies {
     pub(super) fn new(mut policies: Vec<Policy>, mut problems: Vec<PolicyProblem>) -> Self {
         policies.sort_by(|a, b| a.name.cmp(&b.name));
         problems.sort();
-        Self { policies, problems }
+        let mut naming: BTreeMap<Namespace, Vec<usize>> = BTreeMap::new();
+        let mut selecting = Vec::new();
+        for (at, policy) in policies.iter().enumerate() {
+            for name in policy.namespaces.names() {
+                naming.entry(name.clone()).or_default().push(at);
+            }
+            if policy.namespaces.select() {
+                selecting.push(at);
+            }
+        }
+        Self {
+            all: policies,
+            problems,
+            naming,
+            selecting,
+        }
     }
 
     /// All policies, by name.
     pub(crate) fn all(&self) -> &[Policy] {
-        &self.policies
+        &self.all
     }
 
     /// The parts that could not be parsed and so grant nothing.
@@ -105,15 +126,15 @@ impl Policies {
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.policies.is_empty()
+        self.all.is_empty()
     }
 
     /// The first of these policies that stands and cannot be read: what it grants is not known.
     pub(crate) fn unreadable<'a>(&self, mut names: impl Iterator<Item = &'a PolicyName>) -> Option<&'a PolicyName> {
         let is_unreadable = |policy: &Policy| policy.legibility == Legibility::Unreadable;
         names.find(|name| {
-            let found = self.policies.binary_search_by(|policy| policy.name.cmp(name));
-            found.is_ok_and(|at| self.policies.get(at).is_some_and(is_unreadable))
+            let found = self.all.binary_search_by(|policy| policy.name.cmp(name));
+            found.is_ok_and(|at| self.all.get(at).is_some_and(is_unreadable))
         })
     }
 
@@ -123,12 +144,12 @@ impl Policies {
         limits_of(&self.of(namespace))
     }
 
-    /// The policies for a namespace, by name.
+    /// The policies for a namespace, by name. Those that name other namespaces, one for each team, cost this one nothing.
     pub(crate) fn of<'a>(&'a self, namespace: &NamespaceFacts) -> Vec<&'a Policy> {
-        self.policies
-            .iter()
-            .filter(|policy| policy.namespaces.hold(namespace))
-            .collect()
+        let naming = self.naming.get(&namespace.name).into_iter().flatten();
+        let candidates: BTreeSet<&usize> = naming.chain(&self.selecting).collect();
+        let candidates = candidates.into_iter().filter_map(|at| self.all.get(*at));
+        candidates.filter(|policy| policy.namespaces.hold(namespace)).collect()
     }
 }
 

@@ -1,7 +1,4 @@
-//! What policies limit in a namespace, and how much of it comes before what a binding asks for.
-
-use std::collections::BTreeMap;
-use std::ops::Bound;
+//! What policies limit in a namespace, and which bindings come first.
 
 use jiff::Timestamp;
 
@@ -44,12 +41,6 @@ pub type Usage = Each<usize>;
 
 /// How much a namespace may have; none when it may have any number.
 pub type Limits = Each<Option<usize>>;
-
-/// What the bindings of one namespace ask for, by seniority.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    asked: BTreeMap<Seniority, Usage>,
-}
 
 // === impl Seniority ===
 
@@ -139,64 +130,7 @@ impl Limits {
     }
 
     /// The usage as far as it matters: nothing of what is not limited, and no more than the limit.
-    fn cut(&self, usage: &Usage) -> Usage {
+    pub(super) fn cut(&self, usage: &Usage) -> Usage {
         usage.zip(self, |used, max| max.map_or(0, |max| used.min(max)))
-    }
-
-    /// Whether each limit is reached.
-    fn are_reached(&self, usage: &Usage) -> bool {
-        Limited::ALL
-            .into_iter()
-            .all(|what| self.of(what).is_none_or(|max| usage.of(what) >= max))
-    }
-}
-
-// === impl Tally ===
-
-impl Tally {
-    /// Counts what a binding asks for, instead of what was counted for it before.
-    pub fn count(&mut self, binding: Seniority, asked: Usage) {
-        self.asked.insert(binding, asked);
-    }
-
-    /// Counts a binding no more.
-    pub fn forget(&mut self, binding: &Seniority) {
-        self.asked.remove(binding);
-    }
-
-    /// How much comes before what a binding asks for. Counting ends at the namespace's limits: of ten thousand bindings
-    /// that ask for too much, none is worth counting all others.
-    #[must_use]
-    pub fn before(&self, binding: &Seniority, limits: &Limits) -> Usage {
-        let mut before = Usage::default();
-        for asked in self.asked.range(..binding.clone()).map(|(_, asked)| asked) {
-            if limits.are_reached(&before) {
-                break;
-            }
-            before = limits.cut(&before.and(asked));
-        }
-        before
-    }
-
-    /// The bindings that may no longer have what they could, or the other way round, when a binding asks for this from now on, or, without it,
-    /// for nothing.
-    #[must_use]
-    pub fn turned_by(&self, binding: &Seniority, asks: Option<&Usage>, limits: &Limits) -> Vec<BindingName> {
-        let asked = self.asked.get(binding).copied().unwrap_or_default();
-        let asks = asks.copied().unwrap_or_default();
-        if limits.is_none() || asked == asks {
-            return Vec::new();
-        }
-        let before = self.before(binding, limits);
-        let mut sums = [before.and(&asked), before.and(&asks)];
-        let mut turned = Vec::new();
-        for (newer, usage) in self.asked.range((Bound::Excluded(binding), Bound::Unbounded)) {
-            let [was, is] = sums.map(|sum| limits.exceeded(&sum, usage));
-            if was.is_some() != is.is_some() {
-                turned.push(newer.name.clone());
-            }
-            sums = sums.map(|sum| sum.and(usage));
-        }
-        turned
     }
 }

@@ -6,6 +6,7 @@ mod memory;
 mod now;
 mod remove;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use wio_api::WorkloadIdentityBinding;
@@ -99,7 +100,7 @@ impl Held {
 
 /// Whether so much at once is believed, and, before anything goes, whether it disappeared with its definition.
 async fn why_held(ctx: &Context, memory: &Memory, removable: &[&Orphan]) -> Option<Held> {
-    let living = ctx.caches.bindings.store.len();
+    let living = ctx.caches.bindings.len();
     let relying = relying(&ctx.caches);
     let too_many = hold(removable.len(), living, relying);
     let certain = removable.iter().any(|orphan| memory.certain(orphan).is_some());
@@ -122,11 +123,11 @@ fn relying(caches: &Caches) -> usize {
     if policies.as_ref().is_some_and(|policies| !policies.is_empty()) {
         return 0;
     }
-    let relies = |binding: &WorkloadIdentityBinding| {
+    let relies = |binding: &&Arc<WorkloadIdentityBinding>| {
         let status = binding.status.as_ref();
         status.is_some_and(|status| !status.authorized_by.is_empty())
     };
-    caches.bindings.store.state_filter(relies).len()
+    caches.bindings.all().iter().filter(relies).count()
 }
 
 /// Who it is that an orphan is of, and what becomes of it.

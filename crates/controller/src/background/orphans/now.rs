@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use wio_api::keys;
 use wio_core::binding::Binding;
 use wio_core::cluster::Cluster;
 use wio_core::fault::{AzureCause, AzureFault, Fault};
-use wio_core::names::{IdentityId, Namespace, PrincipalId, Scope};
+use wio_core::names::{IdentityId, Namespace, PrincipalId, Scope, ServiceAccountName};
 use wio_core::observed::{AzureState, Observed, ObservedRoleAssignments};
 use wio_core::orphans::{Left, Living, Orphan, Removal, Rules, Stray};
 use wio_core::verdict::keeps_nothing;
 
-use crate::caches::stores::{AccountMeta, Caches};
+use crate::caches::accounts::Account;
+use crate::caches::stores::Caches;
 use crate::reconcile::context::Context;
 use crate::reconcile::dereference::dereference;
 use crate::reconcile::observe;
@@ -22,7 +22,7 @@ pub(super) fn living(caches: &Caches, cluster: &Cluster, namespace: &Namespace) 
     let keys = caches.bindings.index.of_namespace(namespace.as_str());
     let bindings = keys
         .iter()
-        .filter_map(|key| Binding::parse(&*caches.bindings.store.get(key)?, &cluster.id).ok())
+        .filter_map(|key| Binding::parse(&*caches.bindings.by_key(key)?, &cluster.id).ok())
         .filter(|binding| {
             binding.may_have_something()
                 || !dereference(caches, cluster, binding.clone()).is_ok_and(|case| keeps_nothing(&case))
@@ -78,18 +78,17 @@ async fn roles(ctx: &Context, id: &IdentityId, principal: PrincipalId) -> Result
 }
 
 fn strays(caches: &Caches, orphan: &Orphan) -> Vec<Stray> {
-    let in_namespace = |account: &AccountMeta| account.metadata.namespace.as_deref() == Some(orphan.namespace.as_str());
-    let accounts = caches.surroundings.accounts.state_filter(in_namespace);
-    accounts.iter().filter_map(|account| stray(account)).collect()
+    let accounts = caches.surroundings.accounts.of_namespace(&orphan.namespace);
+    let strays = accounts.into_iter().filter_map(|(name, account)| stray(name, &account));
+    strays.collect()
 }
 
-fn stray(account: &AccountMeta) -> Option<Stray> {
-    let metadata = &account.metadata;
+fn stray(name: ServiceAccountName, account: &Account) -> Option<Stray> {
     Some(Stray {
-        name: metadata.name.as_deref()?.parse().ok()?,
-        uid: metadata.uid.as_deref()?.parse().ok()?,
-        label: metadata.labels.as_ref()?.get(keys::BOUND_BY_LABEL)?.parse().ok()?,
-        client_id: metadata.annotations.as_ref()?.get(keys::CLIENT_ID_ANNOTATION)?.clone(),
+        name,
+        uid: account.uid.as_deref()?.parse().ok()?,
+        label: account.bound_by.as_deref()?.parse().ok()?,
+        client_id: account.client_id.as_deref()?.to_owned(),
     })
 }
 

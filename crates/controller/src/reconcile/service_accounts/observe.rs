@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::try_join_all;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
-use kube::runtime::reflector::ObjectRef;
-use wio_api::{WorkloadIdentityBinding, keys};
+use wio_api::WorkloadIdentityBinding;
 use wio_core::case::Case;
 use wio_core::fault::Fault;
 use wio_core::names::ServiceAccountName;
 use wio_core::observed::{BoundBy, ObservedServiceAccount};
 use wio_core::owner::Owner;
 
-use super::wire::{annotation, held, label, read};
+use super::wire::{held, read};
+use crate::caches::accounts::Account;
 use crate::caches::kept::account_metadata;
-use crate::caches::stores::{AccountMeta, Caches};
+use crate::caches::stores::Caches;
 use crate::reconcile::knowledge::{Memory, WrittenAccount};
 
 /// The service accounts that a binding has, had or asks for, or that carry its label.
@@ -49,7 +48,7 @@ async fn observe_one(
 ) -> Result<Option<(ServiceAccountName, ObservedServiceAccount)>, Fault> {
     let account = match (cached(caches, owner, name), written) {
         (Some(shown), Some(written)) if is_missing(written, &shown) => Some(written.result.clone()),
-        (Some(shown), _) => match parse(caches, owner, &shown.metadata) {
+        (Some(shown), _) => match parse(caches, owner, (name, &shown)) {
             // Who holds what is not in the cache, and matters before it is marked.
             Some(account) if !is_marked(&account) => live(client, caches, owner, name).await?,
             account => account,
@@ -70,7 +69,7 @@ async fn live(
         // Who holds what only the bookkeeping tells, which is not kept.
         let held = held(&metadata);
         account_metadata(&mut metadata);
-        let account = parse(caches, owner, &metadata)?;
+        let account = parse(caches, owner, (name, &Account::of(&metadata)))?;
         Some(ObservedServiceAccount { held, ..account })
     }))
 }
@@ -81,46 +80,48 @@ const fn is_marked(account: &ObservedServiceAccount) -> bool {
 }
 
 /// Whether the cache does not show our last write yet.
-fn is_missing(written: &WrittenAccount, cached: &AccountMeta) -> bool {
-    written.write.is_missing_in(cached.metadata.resource_version.as_deref())
+fn is_missing(written: &WrittenAccount, cached: &Account) -> bool {
+    written.write.is_missing_in(cached.version.as_deref())
 }
 
-fn cached(caches: &Caches, owner: &Owner, name: &ServiceAccountName) -> Option<Arc<AccountMeta>> {
-    let key = ObjectRef::new(name.as_str()).within(owner.namespace.as_str());
-    caches.surroundings.accounts.get(&key)
+fn cached(caches: &Caches, owner: &Owner, name: &ServiceAccountName) -> Option<Arc<Account>> {
+    caches.surroundings.accounts.get(&owner.namespace, name)
 }
 
-/// What a service account's metadata says. One that is being deleted is as good as gone: what we would write on it
-/// goes with it.
-fn parse(caches: &Caches, owner: &Owner, metadata: &ObjectMeta) -> Option<ObservedServiceAccount> {
-    if metadata.deletion_timestamp.is_some() {
+/// What a service account says. One that is being deleted is as good as gone: what we would write on it goes with it.
+fn parse(
+    caches: &Caches,
+    owner: &Owner,
+    (name, account): (&ServiceAccountName, &Account),
+) -> Option<ObservedServiceAccount> {
+    if account.is_going {
         return None;
     }
-    let text = |key| annotation(metadata, key).map(str::to_owned);
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
     Some(ObservedServiceAccount {
-        uid: metadata.uid.as_deref()?.parse().ok()?,
-        client_id: text(keys::CLIENT_ID_ANNOTATION),
-        tenant_id: text(keys::TENANT_ID_ANNOTATION),
-        token_expiration: text(keys::TOKEN_EXPIRATION_ANNOTATION),
-        bound_by: bound_by(caches, owner, metadata),
-        created_by_us: label(metadata, keys::CREATED_LABEL).is_some(),
-        held: held(metadata),
+        uid: account.uid.as_deref()?.parse().ok()?,
+        client_id: text(&account.client_id),
+        tenant_id: text(&account.tenant_id),
+        token_expiration: text(&account.token_expiration),
+        bound_by: bound_by(caches, owner, (name, account)),
+        created_by_us: account.is_created_by_us,
+        held: BTreeMap::new(),
     })
 }
 
-fn bound_by(caches: &Caches, owner: &Owner, metadata: &ObjectMeta) -> BoundBy {
-    let Some(uid) = label(metadata, keys::BOUND_BY_LABEL) else {
+fn bound_by(caches: &Caches, owner: &Owner, (name, account): (&ServiceAccountName, &Account)) -> BoundBy {
+    let Some(uid) = account.bound_by.as_deref() else {
         return BoundBy::Nobody;
     };
     // A label that is no UID was not made by us.
     let Ok(labelled) = uid.parse() else {
         return BoundBy::Nobody;
     };
-    let named = annotation(metadata, keys::BINDING_ANNOTATION)
-        .and_then(|name| caches.bindings.get(owner.namespace.as_str(), name));
+    let named = account.binding.as_deref();
+    let named = named.and_then(|name| caches.bindings.get(owner.namespace.as_str(), name));
     if labelled == owner.uid {
         // Whoever writes our UID on a service account of another binding must not have us let go of it.
-        let other = named.filter(|other| other.metadata.uid.as_deref() != Some(uid) && binds(other, metadata));
+        let other = named.filter(|other| other.metadata.uid.as_deref() != Some(uid) && binds(other, name));
         return other.and_then(|other| by_other(&other)).unwrap_or(BoundBy::Us);
     }
     named
@@ -136,7 +137,7 @@ fn by_other(other: &WorkloadIdentityBinding) -> Option<BoundBy> {
     })
 }
 
-fn binds(binding: &WorkloadIdentityBinding, account: &ObjectMeta) -> bool {
+fn binds(binding: &WorkloadIdentityBinding, account: &ServiceAccountName) -> bool {
     let mut accounts = binding.spec.service_accounts.iter();
-    accounts.any(|bound| Some(&bound.name) == account.name.as_ref())
+    accounts.any(|bound| bound.name == account.as_str())
 }
