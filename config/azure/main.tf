@@ -24,7 +24,7 @@ locals {
   subscription = "/subscriptions/${var.subscription_id}"
   # The same files that `az role definition create` takes.
   roles = {
-    for name in ["identities", "federated-credentials", "role-assignments", "role-assignments-reader"] :
+    for name in ["identities", "federated-credentials", "role-assignments", "role-assignments-reader", "activity-log-reader"] :
     name => jsondecode(file("${path.module}/roles/${name}.json"))
   }
   assigns_roles = length(var.role_assignment_scopes) > 0
@@ -74,6 +74,14 @@ resource "azurerm_role_assignment" "role_assignments_reader" {
   count              = local.assigns_roles ? 1 : 0
   scope              = local.subscription
   role_definition_id = azurerm_role_definition.operator["role-assignments-reader"].role_definition_resource_id
+  principal_id       = var.principal_id
+  principal_type     = "ServicePrincipal"
+}
+
+resource "azurerm_role_assignment" "activity_log_reader" {
+  count              = var.follow_activity_log ? 1 : 0
+  scope              = local.subscription
+  role_definition_id = azurerm_role_definition.operator["activity-log-reader"].role_definition_resource_id
   principal_id       = var.principal_id
   principal_type     = "ServicePrincipal"
 }

@@ -51,3 +51,9 @@ variable "assignable_roles" {
     error_message = "Say which roles may be assigned at role_assignment_scopes."
   }
 }
+
+variable "follow_activity_log" {
+  description = "Whether the operator may read the activity log of the subscription. Without it each identity is read far more often."
+  type        = bool
+  default     = true
+}

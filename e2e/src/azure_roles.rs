@@ -20,6 +20,8 @@ pub const FEDERATED_CREDENTIALS: &str = "federated-credentials";
 pub const ROLE_ASSIGNMENTS: &str = "role-assignments";
 /// May see who has which role.
 pub const ROLE_ASSIGNMENTS_READER: &str = "role-assignments-reader";
+/// May see who changed what.
+pub const ACTIVITY_LOG_READER: &str = "activity-log-reader";
 
 /// A role of `config/azure/roles`, as the Azure CLI takes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,6 +60,7 @@ pub fn granted() -> Result<Vec<Granted>> {
         (FEDERATED_CREDENTIALS, group_id(OTHER_GROUP)),
         (ROLE_ASSIGNMENTS, group_id(PLATFORM_GROUP)),
         (ROLE_ASSIGNMENTS_READER, subscription()),
+        (ACTIVITY_LOG_READER, subscription()),
     ];
     let granted = places.into_iter().map(|(file, scope)| {
         let role = AzureRole::read(file)?;

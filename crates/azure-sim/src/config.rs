@@ -57,6 +57,8 @@ pub struct Config {
     /// How long a resource group takes to go after its deletion was accepted.
     #[serde(rename = "groupDeletionMs", with = "millis")]
     pub group_deletion: Duration,
+    /// How late an entry of the activity log comes: each by another time between these two, so that they come out of order.
+    pub activity_log_lateness: Lateness,
     /// How many entries a page of a list holds.
     pub page_size: usize,
     /// The budgets whose excess is answered with 429; `None` turns them and their headers off.
@@ -82,6 +84,19 @@ pub struct Config {
     /// The time of day at which it starts; `None`: the machine's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
+}
+
+/// How late something comes, at least and at most. The activity log says 3 to 20 minutes:
+/// <https://learn.microsoft.com/azure/azure-monitor/platform/activity-log>.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Lateness {
+    /// At least.
+    #[serde(rename = "leastMs", with = "millis")]
+    pub least: Duration,
+    /// At most.
+    #[serde(rename = "mostMs", with = "millis")]
+    pub most: Duration,
 }
 
 /// What is unusual about a subscription.
@@ -202,6 +217,7 @@ impl Default for Config {
             principal_replication: Duration::ZERO,
             role_propagation: Duration::ZERO,
             group_deletion: Duration::from_secs(15),
+            activity_log_lateness: Lateness::default(),
             page_size: 100,
             limits: Some(Limits::default()),
             role_assignment_limit: 4000,
@@ -235,6 +251,17 @@ impl Config {
     #[must_use]
     pub fn static_principal(token: &str) -> Uuid {
         Uuid::new_v5(&Uuid::NAMESPACE_OID, token.as_bytes())
+    }
+}
+
+// === impl Lateness ===
+
+impl Default for Lateness {
+    fn default() -> Self {
+        Self {
+            least: Duration::from_mins(3),
+            most: Duration::from_mins(20),
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! | `/_sim/…` | the simulator itself: state, faults, log and settings |
 
 mod access;
+mod activity;
 mod admin;
 mod answer;
 mod arm;
@@ -37,7 +38,7 @@ mod simulator;
 mod state;
 mod target;
 
-pub use config::{Budget, Config, Limits, ProviderLimits, Quota, Rates, SubscriptionState, TagPolicy};
+pub use config::{Budget, Config, Lateness, Limits, ProviderLimits, Quota, Rates, SubscriptionState, TagPolicy};
 pub use entra::issuers::{IssuerDocuments, KnownIssuers, Unreachable};
 pub use faults::{Effect, Fault, Matcher};
 pub use log::LoggedRequest;

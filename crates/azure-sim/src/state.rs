@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::activity::ActivityLog;
 use crate::limits::Throttle;
 use crate::model::{Credential, Identity, IdentityId, ResourceGroup, RoleAssignment, Snapshot};
 use crate::past::Past;
@@ -21,6 +22,7 @@ pub(crate) struct State {
     /// The identities of which a credential is being written or deleted.
     pub(crate) busy: HashSet<String>,
     pub(crate) throttle: Throttle,
+    pub(crate) activity: ActivityLog,
     past: Past,
     /// From when on new role assignments grant something; what is not here does already.
     granting_from: HashMap<Uuid, Timestamp>,

@@ -30,6 +30,8 @@ pub enum ResourceKind {
     Tags,
     /// Resources of whatever type.
     Resource,
+    /// The activity log.
+    ActivityLog,
     /// The progress of a long-running operation.
     Operation,
     /// Entra's token endpoint.
@@ -97,6 +99,7 @@ pub(crate) enum Target {
     Tags {
         scope: String,
     },
+    ActivityLog(String),
     Unknown,
 }
 
@@ -143,6 +146,16 @@ impl Target {
             ["providers", "microsoft.managedidentity", "userassignedidentities", ..] => {
                 Self::managed_identity(fixed.get(..split).unwrap_or_default(), scope, rest, rest_names)
             }
+            ["providers", "microsoft.insights", "eventtypes", "management", "values"] => {
+                Self::activity_log(fixed.get(..split).unwrap_or_default(), scope)
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    fn activity_log(scope: &[&str], scope_names: &[&str]) -> Self {
+        match (scope, scope_names) {
+            (["subscriptions", _], [_, subscription]) => Self::ActivityLog((*subscription).to_owned()),
             _ => Self::Unknown,
         }
     }
@@ -231,6 +244,7 @@ impl Target {
             Self::Provider { .. } | Self::Registration { .. } => ResourceKind::Provider,
             Self::Locks { .. } | Self::Lock { .. } => ResourceKind::Lock,
             Self::Tags { .. } => ResourceKind::Tags,
+            Self::ActivityLog(_) => ResourceKind::ActivityLog,
             Self::Groups(_) | Self::Group { .. } => ResourceKind::ResourceGroup,
             Self::Operation { .. } => ResourceKind::Operation,
             Self::Identities { .. } | Self::Identity(_) | Self::IdentityAction(..) => ResourceKind::Identity,
@@ -246,6 +260,7 @@ impl Target {
         match self {
             Self::Subscription(subscription)
             | Self::Resources(subscription)
+            | Self::ActivityLog(subscription)
             | Self::Groups(subscription)
             | Self::Group { subscription, .. }
             | Self::Operation { subscription, .. }
@@ -313,6 +328,7 @@ impl Target {
             Self::Locks { .. } | Self::Lock { .. } => "Microsoft.Authorization/locks",
             Self::Tags { .. } => "Microsoft.Resources/tags",
             Self::Resources(_) => "Microsoft.Resources/subscriptions/resources",
+            Self::ActivityLog(_) => "Microsoft.Insights/eventtypes/values",
             // Everybody sees those in which there is something for him.
             Self::Subscriptions | Self::Unknown => return None,
         };

@@ -7,6 +7,7 @@
 //! ```
 //! Nothing else opens a connection to Azure. Nothing here retries: what an error means, `wio_core::disposition` says.
 
+mod activity_log;
 mod answer;
 mod budgets;
 mod client;
@@ -27,10 +28,12 @@ mod tokens;
 mod transport;
 mod urls;
 
+pub use activity_log::Followed;
 pub use budgets::Budgets;
 pub use client::{Azure, StartError};
 pub use cloud::{ApiVersion, Cloud, Endpoints, InvalidEndpoint};
 pub use gate::{Budget, Errand, Gate, Lane, Need, Promise, Shortage};
 pub use msi::{IdentityView, ListedIdentity, WrittenIdentity};
+pub use paging::Pages;
 pub use sign_in::{CredentialKind, EnvironmentCredential};
 pub use telemetry::{Exchange, Operation};

@@ -16,6 +16,15 @@ struct Page<T> {
     next_link: Option<String>,
 }
 
+/// A whole list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pages<T> {
+    /// The entries of all pages.
+    pub entries: Vec<T>,
+    /// How many requests it took: one for each page.
+    pub requests: usize,
+}
+
 /// The entries of all pages of a list. A list of more than `max_pages` leads in a circle and is an error, as is a page
 /// that cannot be had: half a list is no list.
 pub(crate) async fn list_all<T: DeserializeOwned>(
@@ -23,18 +32,30 @@ pub(crate) async fn list_all<T: DeserializeOwned>(
     operation: Operation,
     list: &ListUrl,
     max_pages: usize,
-) -> Result<Vec<T>, AzureCause> {
+) -> Result<Pages<T>, AzureCause> {
     let mut entries = Vec::new();
     let mut url: Url = list.first.clone();
-    for _ in 0..max_pages {
+    for requests in 1..=max_pages {
         let page: Page<T> = pipeline.get_json(operation, url).await?;
         entries.extend(page.value);
         match page.next_link.filter(|link| !link.is_empty()) {
             Some(link) => url = list.next_page(&link)?,
-            None => return Ok(entries),
+            None => return Ok(Pages { entries, requests }),
         }
     }
     Err(AzureCause::Malformed(format!(
         "the list has more than {max_pages} pages"
     )))
+}
+
+// === impl Pages ===
+
+impl<T> Pages<T> {
+    /// The same list of those that can be read as something.
+    pub(crate) fn filter_map<U>(self, read: impl FnMut(T) -> Option<U>) -> Pages<U> {
+        Pages {
+            entries: self.entries.into_iter().filter_map(read).collect(),
+            requests: self.requests,
+        }
+    }
 }

@@ -30,7 +30,7 @@ pub enum Operation {
     PutCredential,
     /// Deleting a federated credential.
     DeleteCredential,
-    /// Listing a principal's role assignments; one request for each page.
+    /// Listing role assignments, of a principal or all of a place; one request for each page.
     ListRoleAssignments,
     /// Reading a role assignment.
     GetRoleAssignment,
@@ -38,6 +38,8 @@ pub enum Operation {
     PutRoleAssignment,
     /// Deleting a role assignment.
     DeleteRoleAssignment,
+    /// Reading the activity log of a subscription; one request for each page.
+    ListActivityLog,
 }
 
 /// A request to Azure, and what came of it.
@@ -84,6 +86,7 @@ impl Operation {
             Self::GetRoleAssignment => "get_role_assignment",
             Self::PutRoleAssignment => "put_role_assignment",
             Self::DeleteRoleAssignment => "delete_role_assignment",
+            Self::ListActivityLog => "list_activity_log",
         }
     }
 }

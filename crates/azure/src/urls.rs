@@ -1,8 +1,11 @@
 //! URLs of resources in Azure Resource Manager, and of lists of them.
 
 use azure_core::http::Url;
+use jiff::Timestamp;
 use wio_core::fault::AzureCause;
-use wio_core::names::{CredentialName, IdentityId, PrincipalId, ResourceGroupId, RoleAssignmentName, Scope};
+use wio_core::names::{
+    CredentialName, IdentityId, PrincipalId, ResourceGroupId, RoleAssignmentName, Scope, SubscriptionId,
+};
 
 use crate::cloud::{ApiVersion, Endpoints};
 
@@ -10,6 +13,10 @@ const API_VERSION: &str = "api-version";
 const FEDERATED_CREDENTIALS: &str = "federatedIdentityCredentials";
 /// The API version of role assignments: the only one that is not a preview.
 const ROLE_ASSIGNMENTS_VERSION: &str = "2022-04-01";
+/// The API version of the activity log: the only one there is.
+const ACTIVITY_LOG_VERSION: &str = "2015-04-01";
+/// What is asked of each entry of the activity log. Whose it is stands in its claims: `caller` cannot be selected.
+const ACTIVITY_LOG_FIELDS: &str = "authorization,claims,eventTimestamp,resourceId,status,subStatus";
 
 /// The URLs below one endpoint of Azure Resource Manager.
 #[derive(Clone, Debug)]
@@ -100,6 +107,30 @@ impl Urls {
         }
         url.set_query(Some(&format!("{API_VERSION}={ROLE_ASSIGNMENTS_VERSION}{filter}")));
         url
+    }
+
+    /// The list of all role assignments at a scope, above it and below it.
+    pub(crate) fn all_role_assignments(&self, scope: &Scope) -> ListUrl {
+        self.list(self.role_assignments_at(scope, ""), ROLE_ASSIGNMENTS_VERSION)
+    }
+
+    /// What the activity log of a subscription says of a provider's resources since a moment.
+    pub(crate) fn activity_log(&self, subscription: SubscriptionId, provider: &str, since: Timestamp) -> ListUrl {
+        let mut url = self.arm.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear()
+                .extend([
+                    "subscriptions",
+                    &subscription.to_string(),
+                    "providers",
+                    "Microsoft.Insights",
+                ])
+                .extend(["eventtypes", "management", "values"]);
+        }
+        let filter = format!("eventTimestamp%20ge%20%27{since}%27%20and%20resourceProvider%20eq%20%27{provider}%27");
+        let query = format!("{API_VERSION}={ACTIVITY_LOG_VERSION}&$filter={filter}&$select={ACTIVITY_LOG_FIELDS}");
+        url.set_query(Some(&query));
+        self.list(url, ACTIVITY_LOG_VERSION)
     }
 
     fn list(&self, first: Url, api_version: &str) -> ListUrl {

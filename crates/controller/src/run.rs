@@ -18,7 +18,7 @@ use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::Azure;
 use wio_core::cluster::Cluster;
 
-use crate::background::{merged_policy, named_accounts, orphans};
+use crate::background::{drift, merged_policy, named_accounts, orphans};
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
 use crate::caches::policies::{self, Parsed};
@@ -27,6 +27,7 @@ use crate::caches::visits::Visits;
 use crate::caches::{cluster, watches};
 use crate::reconcile::audit;
 use crate::reconcile::context::{Api, Books, Clients, Context};
+use crate::reconcile::coverage::Coverage;
 use crate::reconcile::crd_guard::CrdGuard;
 use crate::reconcile::knowledge::Slots;
 use crate::reconcile::lanes::Lanes;
@@ -167,6 +168,7 @@ fn wire(
         clients,
         books: Books {
             slots: Slots::new(settings.drift_interval),
+            coverage: Coverage::new(settings.drift_interval, settings.sweep_interval),
             writes: SentWrites::new(),
             lanes: Lanes::new(settings.concurrency, wake.clone()),
             queue: Queue::new(gate, wake.clone()),
@@ -225,6 +227,7 @@ async fn work(
             Err(Ended::Part("the writing of the merged policy"))
         }
         () = Box::pin(named_accounts::follow(ctx)) => Err(Ended::Part("the watch of named service accounts")),
+        () = Box::pin(drift::keep(ctx)) => Err(Ended::Part("the look for drift")),
         () = Box::pin(orphans::keep(ctx)) => Err(Ended::Part("the sweep for orphans")),
         () = ctx.books.queue.keep(&ctx.books.metrics) => Err(Ended::Part("the queue for Azure's budgets")),
         () = heartbeat::keep(&ctx.books.wake) => Err(Ended::Part("the heartbeat")),

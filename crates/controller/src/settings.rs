@@ -13,8 +13,12 @@ use wio_core::config::OperatorConfig;
 pub struct Settings {
     /// Defaults and permissions of bindings.
     pub config: OperatorConfig,
-    /// How often Azure is looked at for a binding that is ready, give or take a fifth.
+    /// How often lists that show changes of many bindings are asked for, and how often Azure is looked at for a binding that is ready where
+    /// they do not show all that it has, give or take a fifth.
     pub drift_interval: Duration,
+    /// How often Azure is looked at for a binding all the same, give or take a fifth. Where it is not longer than the drift interval, no
+    /// list is asked for.
+    pub sweep_interval: Duration,
     /// The most bindings of one namespace that are reconciled at once.
     pub concurrency: u16,
     /// The pod's name, for Events.

@@ -14,6 +14,7 @@ pub mod cluster;
 pub mod config;
 pub mod crd_guard;
 pub mod desired;
+pub mod drift;
 pub mod fault;
 pub mod known_state;
 pub mod landing;

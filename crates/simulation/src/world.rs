@@ -293,6 +293,7 @@ impl World {
                 unlocked_roles: BTreeSet::new(),
             },
             drift_interval: DRIFT,
+            sweep_interval: DRIFT,
             concurrency: 4,
             instance: Some(name.to_owned()),
             clock: Clock::new(move || start + begun.elapsed()),

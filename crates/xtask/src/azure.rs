@@ -37,7 +37,7 @@ pub(crate) enum Plane {
 }
 
 const READ_IDENTITY: Permission = Permission {
-    reason: "It reads an identity before it changes or deletes anything of it, and lists those of a resource group, to find what bindings left that are gone.",
+    reason: "It reads an identity before it changes or deletes anything of it, and lists those of a resource group, to find what others changed and what bindings left that are gone.",
     action: "Microsoft.ManagedIdentity/userAssignedIdentities/read",
     plane: Plane::Control,
 };
@@ -113,8 +113,20 @@ pub(crate) const OPERATOR: &[Role] = &[
         purpose: "Lets the Workload Identity Operator find the role assignments of its identities.",
         scope: "every subscription in which it assigns roles: Azure lists them by subscription only",
         permissions: &[Permission {
-            reason: "It lists the roles of an identity, to find what differs and who else uses the identity.",
+            reason: "It lists the roles of an identity, and all of a subscription, to find what differs and who else uses the identity.",
             action: "Microsoft.Authorization/roleAssignments/read",
+            plane: Plane::Control,
+        }],
+    },
+    Role {
+        path: "config/azure/roles/activity-log-reader.json",
+        name: "Workload Identity Operator - Activity Log Reader",
+        purpose: "Lets the Workload Identity Operator see in the activity log who changed a federated credential. It is optional: without it \
+                  the operator looks at each identity far more often.",
+        scope: "every subscription in which it has identities or roles; it is optional",
+        permissions: &[Permission {
+            reason: "It reads who changed an identity, a federated credential or a role, so that it need not look at each of them all the time.",
+            action: "Microsoft.Insights/eventtypes/values/read",
             plane: Plane::Control,
         }],
     },

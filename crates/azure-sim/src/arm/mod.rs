@@ -1,5 +1,6 @@
 //! Azure Resource Manager: what every call meets, and then the handler of its resource.
 
+mod activity_log;
 mod admission;
 mod call;
 mod credentials;
@@ -32,7 +33,8 @@ use call::{Applicant, Call};
 pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, target: &Target, caller: Outcome<Caller>) -> Answer {
     let config = cloud.settings();
     let mut remaining = Vec::new();
-    let operator = caller.as_ref().ok().map(|caller| caller.principal.clone());
+    let by = caller.as_ref().ok().cloned();
+    let operator = by.as_ref().map(|caller| caller.principal.clone());
     let answer = match caller {
         Ok(caller) => {
             let applicant = Applicant {
@@ -46,6 +48,9 @@ pub(crate) async fn serve(cloud: &Cloud, incoming: &Incoming, target: &Target, c
         Err(refused) => Err(refused),
     };
     let mut answer = answer.unwrap_or_else(|refused| refused);
+    if let Some(caller) = by {
+        activity_log::write(cloud, (incoming, target), &caller, &answer);
+    }
     let by_gateway = headers::is_by_gateway(&answer);
     // What the gateway does not find says nothing of budgets.
     if !(by_gateway && answer.status == StatusCode::NOT_FOUND) {
@@ -164,6 +169,9 @@ impl Call<'_> {
                 Method::PUT | Method::PATCH => tags_of::write(self, state, scope),
                 _ => Err(self.not_allowed()),
             },
+            Target::ActivityLog(subscription) if *method == Method::GET => {
+                activity_log::list(self, state, subscription)
+            }
             Target::Locks { scope } if *method == Method::GET => locks::list(self, state, scope),
             Target::Lock { scope, name } => match *method {
                 Method::GET => locks::get(self, state, scope, name),

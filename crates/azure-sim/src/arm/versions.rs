@@ -35,6 +35,7 @@ const RESOURCES: [&str; 14] = [
     "2025-03-01",
     "2025-04-01",
 ];
+const ACTIVITY_LOG: [&str; 1] = ["2015-04-01"];
 const LOCKS: [&str; 3] = ["2016-09-01", "2017-04-01", "2020-05-01"];
 const IDENTITIES: [&str; 11] = [
     "2015-08-31-preview",
@@ -131,6 +132,7 @@ pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a 
         Target::RoleDefinitions { .. } | Target::RoleDefinition { .. } => {
             ("Microsoft.Authorization/roleDefinitions", &AUTHORIZATION)
         }
+        Target::ActivityLog(_) => ("Microsoft.Insights/eventtypes", &ACTIVITY_LOG),
         Target::Unknown => return Err(unknown_type(incoming)),
     };
     if supported.contains(&version) {

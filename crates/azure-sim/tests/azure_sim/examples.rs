@@ -21,9 +21,10 @@ const CREATE_IDENTITY: &str = "msi-2026-05-31/IdentityCreate.json";
 const GET_IDENTITY: &str = "msi-2026-05-31/IdentityGet.json";
 const LIST_IDENTITIES: &str = "msi-2026-05-31/IdentityListByResourceGroup.json";
 const UPDATE_IDENTITY: &str = "msi-2026-05-31/IdentityUpdate.json";
+const LIST_LOG: &str = "monitor-2015-04-01/GetActivityLogsFiltered.json";
 
 /// The examples that tests of this file send.
-const SENT: [&str; 12] = [
+const SENT: [&str; 13] = [
     CREATE_ASSIGNMENT,
     DELETE_ASSIGNMENT,
     GET_ASSIGNMENT,
@@ -36,6 +37,7 @@ const SENT: [&str; 12] = [
     GET_IDENTITY,
     LIST_IDENTITIES,
     UPDATE_IDENTITY,
+    LIST_LOG,
 ];
 
 /// The examples of what the simulator does not simulate, and why it need not.
@@ -302,6 +304,62 @@ async fn a_role_assignment_is_read_listed_and_deleted_as_in_the_examples() {
         &cloud.send("DELETE", &delete.assignment(), None).await,
         204,
     );
+}
+
+/// The example is of 2015 and of another provider: what it has in an entry, an entry here has, and nothing that the model does not name.
+#[tokio::test(start_paused = true)]
+async fn an_entry_of_the_activity_log_has_the_shape_of_the_example() {
+    const IN_THE_MODEL_ALONE: [&str; 4] = ["category", "resourceId", "resourceType", "tenantId"];
+    let list = Example::read(LIST_LOG);
+    let cloud = Cloud::empty(Config {
+        page_size: 1,
+        ..Config::default()
+    });
+    let group = format!(
+        "/subscriptions/{}/resourceGroups/MSSupportGroup",
+        list.text("subscriptionId")
+    );
+    cloud
+        .put(&group, &json!({"location": "eastus"}))
+        .await
+        .expect_status(201);
+    tokio::time::sleep(std::time::Duration::from_mins(20)).await;
+    let filter = list
+        .text("$filter")
+        .replace("2015-01-23", "2099-01-23")
+        .replace(' ', "%20");
+    let path = format!(
+        "/subscriptions/{}/providers/Microsoft.Insights/eventtypes/management/values?api-version={}&$filter={filter}",
+        list.text("subscriptionId"),
+        list.text("api-version")
+    );
+    let answer = cloud.send("GET", &path, None).await.expect_status(200);
+    assert!(answer.body["nextLink"].as_str().unwrap().contains("skiptoken"));
+    let (example, entry) = (&list.response(200)["value"][0], &answer.body["value"][0]);
+    let keys = |value: &Value| -> BTreeSet<String> { value.as_object().unwrap().keys().cloned().collect() };
+    let mut expected = keys(example);
+    expected.extend(IN_THE_MODEL_ALONE.map(str::to_owned));
+    assert_eq!(keys(entry), expected);
+    for localized in [
+        "eventName",
+        "operationName",
+        "resourceProviderName",
+        "status",
+        "subStatus",
+    ] {
+        assert_eq!(keys(&entry[localized]), keys(&example[localized]), "{localized}");
+    }
+    for same in ["eventName", "level", "resourceGroupName", "status"] {
+        assert_eq!(entry[same]["value"], example[same]["value"], "{same}");
+    }
+    assert!(keys(&entry["claims"]).is_subset(&keys(&example["claims"])), "{entry}");
+    assert_eq!(keys(&entry["httpRequest"]), keys(&example["httpRequest"]));
+    let parts = |entry: &Value| {
+        let id = entry["id"].as_str().unwrap().to_owned();
+        let event = entry["eventDataId"].as_str().unwrap().to_owned();
+        id.contains(&format!("/events/{event}/ticks/"))
+    };
+    assert!(parts(entry) && parts(example));
 }
 
 /// The example's link names a host `serviceRoot` and a token `X'12345'`: both are placeholders.

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod activity_log;
 mod cloud;
 mod common;
 mod credentials;

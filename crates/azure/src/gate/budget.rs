@@ -41,6 +41,7 @@ pub(super) enum Call {
 pub(super) enum Provider {
     ManagedIdentity,
     Authorization,
+    Insights,
 }
 
 /// What a pass is about to draw on which budgets.
@@ -121,6 +122,7 @@ impl fmt::Display for Budget {
             Kind::Calls(call) => write!(f, "{call}")?,
             Kind::Provider(Provider::ManagedIdentity, call) => write!(f, "{call} of managed identities")?,
             Kind::Provider(Provider::Authorization, call) => write!(f, "{call} of role assignments")?,
+            Kind::Provider(Provider::Insights, call) => write!(f, "{call} of the activity log")?,
             Kind::Creations(region) => write!(f, "new managed identities in {region}")?,
         }
         match &self.subscription {

@@ -247,6 +247,8 @@ impl Budget {
         let subscription = subscription(path);
         let provider = if path.contains("/Microsoft.Authorization/") {
             Provider::Authorization
+        } else if path.contains("/Microsoft.Insights/") {
+            Provider::Insights
         } else {
             Provider::ManagedIdentity
         };

@@ -13,7 +13,7 @@ use wio_core::observed::ObservedCredential;
 
 use crate::answer::deletion;
 use crate::client::Azure;
-use crate::paging::list_all;
+use crate::paging::{Pages, list_all};
 use crate::telemetry::Operation;
 
 use super::call::{Call, names};
@@ -49,11 +49,11 @@ impl Azure {
     pub async fn list_credentials(&self, id: &IdentityId) -> Result<Vec<ObservedCredential>, AzureFault> {
         let list = self.pipeline.urls.federated_credentials(id);
         let listed = list_all(&self.pipeline, Operation::ListCredentials, &list, MAX_PAGES).await;
-        let credentials: Vec<Credential> = listed.map_err(|cause| AzureFault {
+        let credentials: Pages<Credential> = listed.map_err(|cause| AzureFault {
             operation: format!("list the federated credentials of the managed identity {}", id.name),
             cause,
         })?;
-        Ok(credentials.into_iter().filter_map(Credential::observed).collect())
+        Ok(credentials.filter_map(Credential::observed).entries)
     }
 
     /// Creates or replaces a federated credential. Writes to one identity are made one after the other.

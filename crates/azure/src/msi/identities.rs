@@ -14,7 +14,7 @@ use wio_core::orphaned::EndMark;
 
 use crate::answer::deletion;
 use crate::client::Azure;
-use crate::paging::list_all;
+use crate::paging::{Pages, list_all};
 use crate::telemetry::Operation;
 
 use super::call::{Call, names};
@@ -46,6 +46,8 @@ pub struct WrittenIdentity {
 pub struct ListedIdentity {
     /// Its resource id.
     pub id: IdentityId,
+    /// Its client id, principal id and tenant; none when the list does not tell all of them.
+    pub facts: Option<IdentityFacts>,
     /// Its tags.
     pub tags: Tags,
 }
@@ -56,6 +58,17 @@ pub struct ListedIdentity {
 struct Entry {
     id: Option<String>,
     tags: Option<Tags>,
+    properties: Option<Properties>,
+}
+
+#[derive(Deserialize)]
+struct Properties {
+    #[serde(rename = "clientId")]
+    client: Option<String>,
+    #[serde(rename = "principalId")]
+    principal: Option<String>,
+    #[serde(rename = "tenantId")]
+    tenant: Option<String>,
 }
 
 // === impl Azure ===
@@ -81,14 +94,14 @@ impl Azure {
     /// # Errors
     /// When any page cannot be had: half a list is no list. A resource group that does not exist is an error too, for
     /// nothing says that it was looked for at the right place.
-    pub async fn list_identities(&self, group: &ResourceGroupId) -> Result<Vec<ListedIdentity>, AzureFault> {
+    pub async fn list_identities(&self, group: &ResourceGroupId) -> Result<Pages<ListedIdentity>, AzureFault> {
         let list = self.pipeline.urls.identities(group);
         let listed = list_all(&self.pipeline, Operation::ListIdentities, &list, MAX_PAGES).await;
-        let entries: Vec<Entry> = listed.map_err(|cause| AzureFault {
+        let entries: Pages<Entry> = listed.map_err(|cause| AzureFault {
             operation: format!("list the managed identities in the resource group {}", group.name),
             cause,
         })?;
-        Ok(entries.into_iter().filter_map(|entry| entry.listed(group)).collect())
+        Ok(entries.filter_map(|entry| entry.listed(group)))
     }
 
     /// Creates the identity, or replaces the tags of one that is there.
@@ -181,14 +194,25 @@ impl Entry {
     /// The identity, parsed. None when its id breaks Azure's own rules or is one of another group: such a one can be neither
     /// ours nor written to.
     fn listed(self, group: &ResourceGroupId) -> Option<ListedIdentity> {
-        let Self { id, tags } = self;
+        let Self { id, tags, properties } = self;
         let parsed = parsed(id.clone()).filter(|id: &IdentityId| id.group == *group);
         if parsed.is_none() {
             tracing::debug!(id, "a managed identity is left out");
         }
         Some(ListedIdentity {
             id: parsed?,
+            facts: properties.and_then(Properties::facts),
             tags: tags.unwrap_or_default(),
+        })
+    }
+}
+
+impl Properties {
+    fn facts(self) -> Option<IdentityFacts> {
+        Some(IdentityFacts {
+            client_id: parsed(self.client)?,
+            principal_id: parsed(self.principal)?,
+            tenant_id: parsed(self.tenant)?,
         })
     }
 }

@@ -12,7 +12,7 @@ use wio_core::owner::Owner;
 
 use crate::answer::deletion;
 use crate::client::Azure;
-use crate::paging::list_all;
+use crate::paging::{Pages, list_all};
 use crate::telemetry::Operation;
 
 use super::wire::{self, Assignment};
@@ -54,7 +54,21 @@ impl Azure {
     ) -> Result<Vec<ObservedRoleAssignment>, AzureCause> {
         let list = self.pipeline.urls.role_assignments(scope, principal);
         let listed = list_all(&self.pipeline, Operation::ListRoleAssignments, &list, MAX_PAGES).await?;
-        Ok(listed.into_iter().filter_map(Assignment::observed).collect())
+        Ok(listed.filter_map(Assignment::observed).entries)
+    }
+
+    /// All role assignments at the scope, above it and below it, whoever has them.
+    ///
+    /// # Errors
+    /// When any page cannot be had: half a list is no list.
+    pub async fn list_all_role_assignments(&self, scope: &Scope) -> Result<Pages<ObservedRoleAssignment>, AzureFault> {
+        let list = self.pipeline.urls.all_role_assignments(scope);
+        let listed = list_all(&self.pipeline, Operation::ListRoleAssignments, &list, MAX_PAGES).await;
+        let listed = listed.map_err(|cause| AzureFault {
+            operation: format!("list the role assignments at {scope}"),
+            cause: denied(cause, READ, scope),
+        })?;
+        Ok(listed.filter_map(Assignment::observed))
     }
 
     /// Gives the identity's principal a role. When somebody else gave it the same role before, that assignment is

@@ -158,7 +158,7 @@ fn group() -> ResourceGroupId {
 #[tokio::test(start_paused = true)]
 async fn the_identities_of_a_group_are_listed_over_pages_and_those_of_no_other() {
     let (azure, simulator) = cloud(|config| config.page_size = 2).await;
-    assert_eq!(azure.list_identities(&group()).await.unwrap(), []);
+    assert_eq!(azure.list_identities(&group()).await.unwrap().entries, []);
     let names = ["mails", "orders", "parcels", "Stock", "UPPER"];
     for identity in names {
         azure
@@ -181,12 +181,23 @@ async fn the_identities_of_a_group_are_listed_over_pages_and_those_of_no_other()
     simulator.clear_requests();
 
     let listed = azure.list_identities(&name(&group().to_string().to_uppercase())).await;
-    let expected = names.map(|identity| ListedIdentity {
-        id: id(identity),
-        tags: tags(identity),
-    });
-    assert_eq!(listed.unwrap(), expected);
-    assert_eq!(simulator.requests().len(), 3, "one for each page");
+    let listed = listed.unwrap();
+    for (listed, identity) in listed.entries.iter().zip(names) {
+        let view = azure.get_identity(&id(identity)).await.unwrap().unwrap();
+        let expected = ListedIdentity {
+            id: id(identity),
+            facts: Some(view.facts),
+            tags: tags(identity),
+        };
+        assert_eq!(*listed, expected);
+    }
+    assert_eq!((listed.entries.len(), listed.requests), (5, 3));
+    let lists = simulator
+        .requests()
+        .iter()
+        .filter(|request| request.path.ends_with("userAssignedIdentities"))
+        .count();
+    assert_eq!(lists, 3, "one for each page");
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,7 +217,7 @@ async fn a_group_with_thousands_of_identities_is_listed_whole() {
         })
         .collect();
     simulator.restore(snapshot);
-    let listed = azure.list_identities(&group()).await.unwrap();
+    let listed = azure.list_identities(&group()).await.unwrap().entries;
     let names: BTreeSet<String> = listed.iter().map(|identity| identity.id.name.to_string()).collect();
     assert_eq!((listed.len(), names.len()), (MANY, MANY));
     assert!(listed.iter().all(|identity| identity.tags == tags("shop")));
@@ -231,7 +242,13 @@ async fn a_listed_identity_has_its_tags_as_they_are_written_and_what_is_odd_is_l
         shouted, child, untagged, in_another_group, bare, no_id, {"id": null}, {"id": "x"}, {"id": resource_id("a/../b")},
     ]});
     let (azure, seen) = answered(vec![json_response(200, &page)]);
-    let listed = azure.list_identities(&group()).await.unwrap();
+    let listed = azure.list_identities(&group()).await.unwrap().entries;
+    let whole = listed.iter().map(|identity| identity.facts.is_some());
+    assert_eq!(
+        whole.collect::<Vec<_>>(),
+        [true, true, false],
+        "one does not say its ids"
+    );
     let listed: Vec<_> = listed
         .into_iter()
         .map(|identity| (identity.id, identity.tags))

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod activity_log;
 mod answer;
 mod client;
 mod cloud;

@@ -1,12 +1,13 @@
 //! Lists in pages: every list of Azure follows `nextLink` to the end, to no other host, and not in a circle.
 
 use serde_json::{Value, json};
-use wio_azure::Azure;
+use wio_azure::{Azure, Followed};
+use wio_core::drift::Changed;
 use wio_core::fault::{AzureCause, AzureFault};
 
 use crate::fixtures::{
-    PRINCIPAL_ID, Response, answered, credential_body, error_response, id, identity_body, json_response, name,
-    resource_id,
+    PRINCIPAL_ID, Response, SUBSCRIPTION, answered, credential_body, error_response, id, identity_body, json_response,
+    name, resource_id,
 };
 
 /// The lists that the client reads, which must all behave alike.
@@ -15,19 +16,27 @@ enum List {
     Identities,
     FederatedCredentials,
     RoleAssignments,
+    AllRoleAssignments,
+    Changes,
 }
 
 // === impl List ===
 
 impl List {
-    const ALL: [Self; 3] = [Self::Identities, Self::FederatedCredentials, Self::RoleAssignments];
+    const ALL: [Self; 5] = [
+        Self::Identities,
+        Self::FederatedCredentials,
+        Self::RoleAssignments,
+        Self::AllRoleAssignments,
+        Self::Changes,
+    ];
 
     /// What the client makes of the list: the numbers of its entries.
     async fn read(self, azure: &Azure) -> Result<Vec<u8>, AzureFault> {
         let names: Vec<String> = match self {
             Self::Identities => {
                 let listed = azure.list_identities(&id("orders").group).await?;
-                listed.iter().map(|identity| identity.id.to_string()).collect()
+                listed.entries.iter().map(|identity| identity.id.to_string()).collect()
             }
             Self::FederatedCredentials => {
                 let listed = azure.list_credentials(&id("orders")).await?;
@@ -37,6 +46,23 @@ impl List {
                 let scope = name(&resource_id("orders"));
                 let listed = azure.list_role_assignments(&scope, name(PRINCIPAL_ID)).await?;
                 listed.iter().map(|assignment| assignment.name.to_string()).collect()
+            }
+            Self::AllRoleAssignments => {
+                let listed = azure.list_all_role_assignments(&name(&resource_id("orders"))).await?;
+                let names = listed.entries.iter().map(|assignment| assignment.name.to_string());
+                names.collect()
+            }
+            Self::Changes => {
+                let subscription = id("orders").group.subscription;
+                let since = jiff::Timestamp::UNIX_EPOCH;
+                let listed = azure
+                    .list_changes(subscription, Followed::ManagedIdentity, since)
+                    .await?;
+                let names = listed.entries.iter().map(|change| match &change.of {
+                    Changed::Identity(id) => id.to_string(),
+                    Changed::RoleAssignment(name) => name.to_string(),
+                });
+                names.collect()
             }
         };
         let number = |name: &String| name.bytes().last().unwrap() - b'0';
@@ -48,7 +74,11 @@ impl List {
         match self {
             Self::Identities => identity_body(&format!("orders{number}")),
             Self::FederatedCredentials => credential_body("orders", &format!("wib-{number}"), Some("s")),
-            Self::RoleAssignments => json!({
+            Self::Changes => json!({
+                "resourceId": format!("{}/federatedIdentityCredentials/x", resource_id(&format!("orders{number}"))),
+                "eventTimestamp": "2026-01-01T00:00:00.0000000Z",
+            }),
+            Self::RoleAssignments | Self::AllRoleAssignments => json!({
                 "name": format!("05c5a614-a7d6-4502-b150-c2fb4550330{number}"),
                 "properties": {
                     "scope": resource_id("orders"),
@@ -67,25 +97,32 @@ impl List {
         match self {
             Self::Identities => resource_id("orders").replace("/orders", ""),
             Self::FederatedCredentials => format!("{}/federatedIdentityCredentials", resource_id("orders")),
-            Self::RoleAssignments => format!(
+            Self::RoleAssignments | Self::AllRoleAssignments => format!(
                 "{}/providers/Microsoft.Authorization/roleAssignments",
                 resource_id("orders")
             ),
+            Self::Changes => {
+                format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Insights/eventtypes/management/values")
+            }
         }
     }
 
     const fn api_version(self) -> &'static str {
         match self {
             Self::Identities | Self::FederatedCredentials => "2023-01-31",
-            Self::RoleAssignments => "2022-04-01",
+            Self::RoleAssignments | Self::AllRoleAssignments => "2022-04-01",
+            Self::Changes => "2015-04-01",
         }
     }
 
     /// What the query of the first page asks for beside the API version.
     fn filter(self) -> String {
         match self {
-            Self::Identities | Self::FederatedCredentials => String::new(),
+            Self::Identities | Self::FederatedCredentials | Self::AllRoleAssignments => String::new(),
             Self::RoleAssignments => format!("&$filter=principalId%20eq%20%27{PRINCIPAL_ID}%27"),
+            Self::Changes => "&$filter=eventTimestamp%20ge%20%271970-01-01T00:00:00Z%27%20and%20resourceProvider%20eq%20%27\
+                              Microsoft.ManagedIdentity%27&$select=authorization,claims,eventTimestamp,resourceId,status,subStatus"
+                .to_owned(),
         }
     }
 
@@ -93,7 +130,8 @@ impl List {
         match self {
             Self::Identities => 200,
             Self::FederatedCredentials => 40,
-            Self::RoleAssignments => 100,
+            Self::RoleAssignments | Self::AllRoleAssignments => 100,
+            Self::Changes => 20,
         }
     }
 }
@@ -158,7 +196,7 @@ async fn a_list_that_leads_in_a_circle_ends() {
 
 #[tokio::test]
 async fn half_a_list_is_no_list() {
-    let unreadable = json!({"value": [{"name": 7, "id": 7, "properties": 7}]});
+    let unreadable = json!({"value": [{"name": 7, "id": 7, "properties": 7, "resourceId": 7}]});
     for list in List::ALL {
         for (status, second) in [
             (Some(429), error_response(429, "TooManyRequests")),

@@ -10,8 +10,9 @@ use wio_azure::Azure;
 use wio_core::names::{BindingName, BindingUid, Namespace};
 use wio_core::sharing::Sharer;
 
+use super::coverage::Coverage;
 use super::crd_guard::CrdGuard;
-use super::knowledge::Slots;
+use super::knowledge::{Pace, Slots};
 use super::lanes::Lanes;
 use super::queue::Queue;
 use super::writes::SentWrites;
@@ -51,6 +52,7 @@ pub(crate) struct Api {
 /// What is remembered, counted and asked for between reconciles.
 pub(crate) struct Books {
     pub(crate) slots: Slots,
+    pub(crate) coverage: Coverage,
     pub(crate) writes: SentWrites,
     pub(crate) wake: Wake,
     pub(crate) lanes: Lanes,
@@ -61,6 +63,15 @@ pub(crate) struct Books {
 
 /// A sender of bindings that are to be reconciled at once.
 pub(crate) type Wake = mpsc::UnboundedSender<ObjectRef<WorkloadIdentityBinding>>;
+
+// === impl Context ===
+
+impl Context {
+    /// How often Azure is looked at for each of as many bindings as there are.
+    pub(crate) fn pace(&self) -> Pace {
+        self.books.coverage.pace(self.caches.bindings.len())
+    }
+}
 
 // === impl Books ===
 

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wio_core::desired::Desired;
+use wio_core::drift::{Listed, differs};
 use wio_core::names::{BindingUid, ServiceAccountName};
 use wio_core::observed::{AzureState, ObservedServiceAccount, Tags};
 
 use super::clean::Clean;
+use super::doubt::Doubt;
 use super::errand::NotBefore;
 use super::looks::{Looks, Requests};
 use super::service_accounts::contested::Contested;
@@ -25,6 +27,26 @@ pub(crate) struct Slots {
     drift_interval: Duration,
 }
 
+/// How often Azure is looked at for a binding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Where lists and the activity log do not follow all that it has.
+    pub(crate) drift: Duration,
+    /// Where they do.
+    pub(crate) sweep: Duration,
+}
+
+/// What a list or the activity log shows of a binding.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown<'a> {
+    /// Its identity, or none.
+    Identity(Option<Listed<'a>>),
+    /// Role assignments that are not as they were given.
+    Roles,
+    /// A change by somebody else, so long ago.
+    Change(Duration),
+}
+
 /// What is remembered of one binding, and what others said of it. A pass takes the memory out and puts it back; what others say
 /// meanwhile stays in the slot.
 #[derive(Debug, Default)]
@@ -32,6 +54,8 @@ struct Slot {
     memory: Memory,
     /// Whether another binding took something away from Azure that this one may rest on.
     invalidated: bool,
+    /// Whether what is known is doubted, because something was shown.
+    doubt: Doubt,
     /// Whether we took our finalizer off.
     finalizer_released: bool,
 }
@@ -84,6 +108,8 @@ pub(crate) enum Knowledge {
         state: AzureState,
         /// The next drift check.
         check_at: Instant,
+        /// The next one that is not spared because lists and the log show nothing.
+        sweep_at: Instant,
     },
     /// The same, though something happened that says that it may be wrong.
     Suspect { state: AzureState, check_at: Instant },
@@ -153,12 +179,31 @@ impl Slots {
             memory.azure.invalidate();
             memory.clean = None;
         }
+        if slot.doubt.take() {
+            memory.azure.look_now();
+            memory.clean = None;
+        }
         memory
+    }
+
+    /// Takes in what a list or the log shows of a binding; tells whether it is to be woken, to look for itself.
+    pub(crate) fn doubt(&self, uid: &BindingUid, shown: Shown<'_>) -> bool {
+        let mut slots = self.lock();
+        let Some(slot) = slots.get_mut(uid) else { return false };
+        match shown {
+            Shown::Change(age) => slot.doubt.by_change(age),
+            Shown::Roles => slot.doubt.by_list(),
+            Shown::Identity(listed) => {
+                let known = slot.memory.azure.state();
+                known.is_some_and(|known| differs(known, listed)) && slot.doubt.by_list()
+            }
+        }
     }
 
     /// Puts back what a pass remembers, unless the binding was forgotten meanwhile.
     pub(crate) fn put(&self, uid: &BindingUid, memory: Memory) {
         if let Some(slot) = self.lock().get_mut(uid) {
+            slot.doubt.saw(&memory.looks);
             slot.memory = memory;
         }
     }
@@ -212,19 +257,43 @@ impl Memory {
 
 impl Knowledge {
     /// Azure as it was read just now, or as it must be for a new binding.
-    pub(crate) fn read(state: AzureState, drift_interval: Duration) -> Self {
-        Self::known(state, jittered(drift_interval))
+    pub(crate) fn read(state: AzureState, pace: Pace) -> Self {
+        Self::known(state, jittered(pace.drift), jittered(pace.sweep))
     }
 
     /// Azure as the status left it: the first drift checks after a restart are spread over a whole interval.
-    pub(crate) fn after_restart(state: AzureState, drift_interval: Duration) -> Self {
-        Self::known(state, within(drift_interval))
+    pub(crate) fn after_restart(state: AzureState, pace: Pace) -> Self {
+        Self::known(state, within(pace.drift), within(pace.sweep))
     }
 
-    fn known(state: AzureState, check_in: Duration) -> Self {
+    fn known(state: AzureState, check_in: Duration, sweep_in: Duration) -> Self {
+        let now = Instant::now();
         Self::Known {
             state,
-            check_at: Instant::now() + check_in,
+            check_at: now + check_in,
+            sweep_at: now + sweep_in,
+        }
+    }
+
+    /// Whether a drift check is due that lists and the log can spare.
+    pub(crate) fn may_be_spared(&self, now: Instant) -> bool {
+        matches!(self, Self::Known { check_at, sweep_at, .. } if *check_at <= now && now < *sweep_at)
+    }
+
+    /// Spares a drift check, because lists and the log follow all that the binding has, and show nothing.
+    pub(crate) fn spare(&mut self, drift_interval: Duration) {
+        if let Self::Known { check_at, sweep_at, .. } = self {
+            *check_at = (Instant::now() + jittered(drift_interval)).min(*sweep_at);
+        }
+    }
+
+    /// Something was shown: Azure is read at the next pass. What is known stands until that went well.
+    pub(crate) fn look_now(&mut self) {
+        let now = Instant::now();
+        match self {
+            Self::Unread | Self::Invalid => *self = Self::Invalid,
+            Self::Known { check_at, sweep_at, .. } => (*check_at, *sweep_at) = (now, now),
+            Self::Suspect { check_at, .. } => *check_at = now,
         }
     }
 
@@ -241,7 +310,7 @@ impl Knowledge {
         match self {
             Self::Unread => Read::UnlessRecorded,
             Self::Invalid => Read::Now,
-            Self::Known { state, check_at } | Self::Suspect { state, check_at } => {
+            Self::Known { state, check_at, .. } | Self::Suspect { state, check_at } => {
                 if now < *check_at {
                     Read::NotYet(state)
                 } else {
@@ -254,11 +323,18 @@ impl Knowledge {
     /// Puts off a read that was due only because time went by: what is known, unless it is doubted.
     pub(crate) fn put_off(&mut self, drift_interval: Duration, retry_after: Option<Duration>) -> Option<AzureState> {
         const MOST: Duration = Duration::from_mins(5);
-        let Self::Known { state, check_at } = self else {
+        let Self::Known {
+            state,
+            check_at,
+            sweep_at,
+        } = self
+        else {
             return None;
         };
         let pause = jittered((drift_interval / 4).min(MOST));
         *check_at = Instant::now() + pause.max(retry_after.unwrap_or_default());
+        // It is due, and no list spares it.
+        *sweep_at = *check_at;
         Some(state.clone())
     }
 
@@ -271,7 +347,7 @@ impl Knowledge {
     pub(crate) fn suspect(&mut self, time: Duration) {
         let by = Instant::now() + time;
         match std::mem::take(self) {
-            Self::Known { state, check_at } | Self::Suspect { state, check_at } => {
+            Self::Known { state, check_at, .. } | Self::Suspect { state, check_at } => {
                 *self = Self::Suspect {
                     state,
                     check_at: check_at.min(by),
@@ -345,6 +421,10 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
+    const PACE: Pace = Pace {
+        drift: HOUR,
+        sweep: Duration::from_hours(24),
+    };
 
     fn state() -> AzureState {
         AzureState {
@@ -368,7 +448,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_known_is_read_again_when_the_drift_check_is_due() {
-        let known = Knowledge::read(state(), HOUR);
+        let known = Knowledge::read(state(), PACE);
         assert_eq!(known.to_read(Instant::now()), Read::NotYet(&state()));
         assert_eq!(known.to_read(Instant::now() + HOUR * 2), Read::Now);
     }
@@ -383,7 +463,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_read_that_is_due_by_time_alone_is_put_off() {
-        let mut known = Knowledge::read(state(), HOUR);
+        let mut known = Knowledge::read(state(), PACE);
         tokio::time::advance(HOUR * 2).await;
         assert!(known.put_off(HOUR, None).is_some());
         assert_eq!(known.to_read(Instant::now()), Read::NotYet(&state()));
@@ -391,8 +471,65 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_read_that_was_put_off_is_not_spared_by_any_list() {
+        let mut known = Knowledge::read(state(), PACE);
+        tokio::time::advance(HOUR * 2).await;
+        assert!(known.may_be_spared(Instant::now()));
+        known.put_off(HOUR, None);
+        tokio::time::advance(HOUR).await;
+        assert!(!known.may_be_spared(Instant::now()));
+        assert_eq!(known.to_read(Instant::now()), Read::Now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_is_spared_again_and_again_and_not_beyond_the_sweep() {
+        let mut known = Knowledge::read(state(), PACE);
+        let begun = Instant::now();
+        let mut spared = 0;
+        loop {
+            tokio::time::advance(known.next_check().unwrap()).await;
+            if !known.may_be_spared(Instant::now()) {
+                break;
+            }
+            spared += 1;
+            known.spare(HOUR);
+            assert!(matches!(known.to_read(Instant::now()), Read::NotYet(_)));
+        }
+        let lasted = begun.elapsed();
+        assert!((15..=36).contains(&spared), "{spared}");
+        assert!(
+            lasted >= PACE.sweep.mul_f64(0.79) && lasted <= PACE.sweep.mul_f64(1.21),
+            "{lasted:?}"
+        );
+        assert_eq!(known.to_read(Instant::now()), Read::Now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_shown_has_the_next_pass_look_and_what_is_known_stands_until_then() {
+        let slots = Slots::new(HOUR);
+        let mut memory = slots.take(&uid("a"));
+        assert!(!slots.doubt(&uid("b"), Shown::Change(HOUR)), "one that was never seen");
+        memory.azure = Knowledge::read(state(), PACE);
+        slots.put(&uid("a"), memory);
+        assert!(
+            !slots.doubt(&uid("a"), Shown::Identity(None)),
+            "it is not there, as is known"
+        );
+        let tags = Tags::new();
+        let listed = Listed {
+            facts: None,
+            tags: &tags,
+        };
+        assert!(slots.doubt(&uid("a"), Shown::Identity(Some(listed))));
+        let mut memory = slots.take(&uid("a"));
+        assert_eq!(memory.azure.to_read(Instant::now()), Read::Now);
+        assert!(!memory.azure.may_be_spared(Instant::now()));
+        assert!(memory.azure.put_off(HOUR, None).is_some(), "Azure may be away");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_read_of_what_is_suspect_is_not_put_off() {
-        let mut known = Knowledge::read(state(), HOUR);
+        let mut known = Knowledge::read(state(), PACE);
         known.suspect(Duration::ZERO);
         assert_eq!(known.to_read(Instant::now()), Read::Now);
         assert!(known.put_off(HOUR, None).is_none());
@@ -406,7 +543,7 @@ mod tests {
         memory.hear(Some("1"));
         assert_eq!(memory.requests.heeded(), Some("1"));
         assert!(matches!(memory.azure, Knowledge::Invalid));
-        memory.azure = Knowledge::read(state(), HOUR);
+        memory.azure = Knowledge::read(state(), PACE);
         tokio::time::advance(Duration::from_secs(4)).await;
         memory.hear(Some("2"));
         assert_eq!(memory.requests.heeded(), None);

@@ -11,6 +11,10 @@ use wio_core::status::FailedLooks;
 pub(crate) struct Looks {
     /// The first one that failed since one did not, and why.
     failed: Option<(Instant, Reason)>,
+    /// The last one that did not.
+    looked: Option<Instant>,
+    /// The last write.
+    wrote: Option<Instant>,
 }
 
 /// Looks at Azure that somebody asked for by an annotation. They are spaced: a look is a number of reads of a budget that is everybody's.
@@ -33,8 +37,24 @@ impl Looks {
     }
 
     /// A look did not fail.
-    pub(crate) const fn went_well(&mut self) {
+    pub(crate) fn went_well(&mut self) {
         self.failed = None;
+        self.looked = Some(Instant::now());
+    }
+
+    /// Something was written to Azure.
+    pub(crate) fn wrote(&mut self) {
+        self.wrote = Some(Instant::now());
+    }
+
+    /// When Azure was last looked at.
+    pub(crate) const fn looked(self) -> Option<Instant> {
+        self.looked
+    }
+
+    /// When it was last looked at or written.
+    pub(crate) fn touched(self) -> Option<Instant> {
+        self.looked.max(self.wrote)
     }
 
     /// Those that failed, when the last one did.

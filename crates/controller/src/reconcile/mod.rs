@@ -3,8 +3,10 @@
 pub(crate) mod audit;
 mod clean;
 pub(crate) mod context;
+pub(crate) mod coverage;
 pub(crate) mod crd_guard;
 pub(crate) mod dereference;
+mod doubt;
 mod ending;
 mod errand;
 pub(crate) mod execute;

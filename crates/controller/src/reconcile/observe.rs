@@ -98,6 +98,7 @@ async fn denied(
         Source::Read(state) => state,
     };
     let seen = observed(state.clone());
+    memory.looks.went_well();
     let is_clean = state.role_assignments.complete().is_some() && !plan(desired, &seen).has_steps();
     let interval = ctx.books.slots.drift_interval();
     let before = memory.clean.take();
@@ -121,7 +122,11 @@ async fn known_or_read(
     desired: &DesiredBinding,
     memory: &mut Memory,
 ) -> Result<Source, Fault> {
-    match memory.azure.to_read(Instant::now()) {
+    let now = Instant::now();
+    if memory.azure.may_be_spared(now) && is_followed(ctx, binding, desired) {
+        memory.azure.spare(ctx.books.slots.drift_interval());
+    }
+    match memory.azure.to_read(now) {
         Read::NotYet(state) => return Ok(Source::Known(state.clone())),
         Read::UnlessRecorded => {
             if let Some((state, knowledge)) = recorded(ctx, binding, desired) {
@@ -137,13 +142,17 @@ async fn known_or_read(
     }
 }
 
+/// Whether lists and the activity log follow all that a binding has in Azure.
+fn is_followed(ctx: &Context, binding: &Binding, desired: &DesiredBinding) -> bool {
+    let id = desired.granted.identity();
+    let places = role_assignment_scopes::to_read(id, binding, Last::No);
+    ctx.books.coverage.covers(id, places.keys())
+}
+
 /// The state of Azure that needs no read, because the status says it.
 fn recorded(ctx: &Context, binding: &Binding, desired: &DesiredBinding) -> Option<(AzureState, Knowledge)> {
     let state = known_state::from_status(desired, binding)?;
-    Some((
-        state.clone(),
-        Knowledge::after_restart(state, ctx.books.slots.drift_interval()),
-    ))
+    Some((state.clone(), Knowledge::after_restart(state, ctx.pace())))
 }
 
 /// The state that is known, when a read that was due only because time went by could not be had, and others have not failed for long.
@@ -181,15 +190,14 @@ async fn read_and_remember(
             return Err(fault);
         }
     };
-    let interval = ctx.books.slots.drift_interval();
     let roles = roles_as_before(&state, memory);
     if let Some(roles) = roles {
         state.role_assignments = roles;
-        memory.azure = Knowledge::read(state.clone(), interval);
-        memory.azure.put_off(interval, None);
+        memory.azure = Knowledge::read(state.clone(), ctx.pace());
+        memory.azure.put_off(ctx.books.slots.drift_interval(), None);
     } else {
         memory.looks.went_well();
-        memory.azure = Knowledge::read(state.clone(), interval);
+        memory.azure = Knowledge::read(state.clone(), ctx.pace());
         // Somebody else may create it at any moment.
         if state.identity == ObservedIdentity::Absent && desired.identity == DesiredIdentity::Existing {
             memory.azure.suspect(Duration::ZERO);

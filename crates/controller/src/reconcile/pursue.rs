@@ -333,6 +333,7 @@ fn remember(executed: &Executed, memory: &mut Memory) {
     memory.azure.written(&executed.observed.azure);
     memory.accounts.extend(executed.written.iter().cloned());
     memory.begun.wrote(executed.has_given);
+    memory.looks.wrote();
     let faults = executed.faults.iter().filter_map(doubted_after);
     for time in executed.look_again.into_iter().chain(faults) {
         memory.azure.suspect(time);

@@ -44,6 +44,8 @@ pub(crate) struct Metrics {
     budgets: Family<BudgetLabels, Gauge<u64, AtomicU64>>,
     queued: Family<LaneLabels, Gauge>,
     queue_wait: Family<LaneLabels, Histogram>,
+    followed: Family<FeedLabels, Gauge>,
+    doubts: Family<FeedLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -94,6 +96,11 @@ struct BudgetLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FeedLabels {
+    feed: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LaneLabels {
     lane: &'static str,
 }
@@ -128,6 +135,8 @@ impl Metrics {
             queued: Family::default(),
             // From 10 ms to three quarters of an hour: ten thousand new bindings take that long.
             queue_wait: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.01, 4.0, 10))),
+            followed: Family::default(),
+            doubts: Family::default(),
         };
         metrics.registered()
     }
@@ -216,6 +225,10 @@ impl Metrics {
         azure.register("queued_bindings", about, self.queued.clone());
         let about = "How long bindings waited for Azure's budgets, by lane";
         azure.register_with_unit("queue_wait", about, Unit::Seconds, self.queue_wait.clone());
+        let about = "Resource groups (identities), subscriptions with roles (roles) and subscriptions (log) whose changes are followed";
+        azure.register("followed", about, self.followed.clone());
+        let about = "Bindings that looked at Azure because a list or the activity log showed a difference";
+        azure.register("differences", about, self.doubts.clone());
         self
     }
 
@@ -302,6 +315,19 @@ impl Metrics {
     pub(crate) fn waited(&self, lane: Lane, took: Duration) {
         let labels = LaneLabels { lane: lane.as_str() };
         self.queue_wait.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// How much of Azure is followed by lists and the activity log.
+    pub(crate) fn followed(&self, counts: [(&'static str, usize); 3]) {
+        for (feed, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.followed.get_or_create(&FeedLabels { feed }).set(count);
+        }
+    }
+
+    /// A feed has a binding look.
+    pub(crate) fn doubted(&self, feed: &'static str) {
+        self.doubts.get_or_create(&FeedLabels { feed }).inc();
     }
 
     /// All metrics in the OpenMetrics text format.

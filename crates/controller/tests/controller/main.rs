@@ -22,6 +22,7 @@ mod disappearing;
 mod drift;
 mod ending;
 mod existing;
+mod feeds;
 mod health;
 mod issuer;
 mod kubernetes_faults;

@@ -47,6 +47,8 @@ pub struct World {
     pub cluster: FakeApiServer,
     pub azure: Simulator,
     pub drift_interval: Duration,
+    /// How often each binding looks for itself; as often as drift is looked for unless a story says so.
+    pub sweep_interval: Option<Duration>,
     pub config: OperatorConfig,
     pub wire: Wire,
     /// The time of day, which goes on as the story's own time does.
@@ -124,6 +126,7 @@ impl World {
             cluster,
             azure,
             drift_interval: DRIFT,
+            sweep_interval: None,
             config: OperatorConfig {
                 group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
                     .parse()
@@ -178,6 +181,7 @@ impl World {
         let settings = Settings {
             config: self.config.clone(),
             drift_interval: self.drift_interval,
+            sweep_interval: self.sweep_interval.unwrap_or(self.drift_interval),
             concurrency: 4,
             instance: Some(format!("{named}-0")),
             clock: self.clock.clone(),

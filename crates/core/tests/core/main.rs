@@ -19,6 +19,7 @@ mod authorize_recorded;
 mod cluster;
 mod crd_guard;
 mod denial;
+mod drift;
 mod given;
 mod known_state;
 mod names;

@@ -25,8 +25,9 @@ use crate::process::machine;
 const PAGE: &str = "docs/bench/README.md";
 const DEADLINE: Duration = Duration::from_mins(10);
 /// As deployed: no look at Azure falls into a measurement unless it is wanted.
-const AS_DEPLOYED: [(&str, &str); 4] = [
+const AS_DEPLOYED: [(&str, &str); 5] = [
     ("WIO_DRIFT_INTERVAL", "30m"),
+    ("WIO_SWEEP_INTERVAL", "24h"),
     ("WIO_TEST_PACE", "1"),
     ("WIO_LOG", "info"),
     ("WIO_LOG_FORMAT", "json"),
@@ -218,7 +219,9 @@ async fn nothing_to_do(bench: &Bench<'_>) -> Result<[Figure; 3]> {
     let bindings = bench.count().await?;
     // Each look reads the identity and the list of its credentials.
     let looks = bindings * 2;
-    bench.restart(&[("WIO_DRIFT_INTERVAL", "2s")]).await?;
+    bench
+        .restart(&[("WIO_DRIFT_INTERVAL", "2s"), ("WIO_SWEEP_INTERVAL", "2s")])
+        .await?;
     let mark = bench.mark().await?;
     let calls = until("every binding to be looked at twice", DEADLINE, async || {
         let calls = bench.since(mark).await?;

@@ -16,6 +16,7 @@ use wio_core::recorded::Recorded;
 
 use super::memory::{Looked, Memory};
 use super::now::{has_nothing, living};
+use crate::background::drift::identities;
 use crate::caches::stores::Caches;
 use crate::reconcile::context::Context;
 
@@ -26,10 +27,13 @@ pub(super) async fn look(ctx: &Context, memory: &mut Memory) -> Looked {
     };
     memory.begin();
     let cluster = ctx.caches.learned.cluster();
-    let listed = list(ctx, &policies, memory).await;
+    let (listed, requests) = list(ctx, &policies, memory).await;
     let of_tags = tagged(ctx, &cluster, &listed);
     let theirs: HashSet<IdentityId> = of_tags.iter().map(|orphan| orphan.identity.clone()).collect();
-    let mut looked = Looked::default();
+    let mut looked = Looked {
+        requests,
+        ..Looked::default()
+    };
     credentials(
         ctx,
         (&cluster, &policies),
@@ -47,20 +51,24 @@ pub(super) async fn look(ctx: &Context, memory: &mut Memory) -> Looked {
     looked
 }
 
-/// The identities of all resource groups that can be listed. One that cannot has none: half a list is no list.
-async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> Vec<ListedIdentity> {
-    let mut listed = Vec::new();
+/// The identities of all resource groups that can be listed, and how many requests that took. One that cannot has none: half a list is no
+/// list. What the lists show of living bindings is compared with what is known of theirs.
+async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<ListedIdentity>, usize) {
+    let (mut listed, mut groups, mut requests) = (Vec::new(), BTreeSet::new(), 0);
     for group in places(&ctx.caches.learned.config, policies) {
         match ctx.clients.azure.list_identities(&group).await {
             Ok(identities) => {
                 memory.was_listed(&group);
-                listed.extend(identities);
+                requests += identities.requests;
+                listed.extend(identities.entries);
+                groups.insert(group);
             }
             Err(fault) if memory.begins_to_be_unlisted(&group) => warn_unlisted(&group, &fault),
             Err(fault) => tracing::debug!(%fault, %group, "what bindings left there that are gone is not looked for"),
         }
     }
-    listed
+    identities::compare(ctx, groups, &listed, memory.longest_pause(requests));
+    (listed, requests)
 }
 
 fn warn_unlisted(group: &ResourceGroupId, fault: &AzureFault) {

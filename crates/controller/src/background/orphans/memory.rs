@@ -4,11 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wio_core::drift::{Share, least_pause};
 use wio_core::names::{CredentialName, IdentityId, ResourceGroupId};
 use wio_core::orphans::{Left, Orphan};
 
-/// The most identities that are looked at in one sweep.
-const LOOKS: usize = 100;
+/// The most identities that are looked at in one sweep: a hundred reads an hour (docs/adr/0024).
+const LOOKS: usize = 50;
 
 /// What a sweep saw.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct Looked {
     pub(super) orphans: Vec<Orphan>,
     /// The identities whose federated credentials were not looked at this time.
     pub(super) passed_over: HashSet<IdentityId>,
+    /// How many requests the lists took.
+    pub(super) requests: usize,
 }
 
 /// What is remembered.
@@ -60,6 +63,12 @@ impl Memory {
             held: None,
             kept: HashMap::new(),
         }
+    }
+
+    /// The longest pause after a sweep whose lists took so many requests.
+    pub(super) fn longest_pause(&self, requests: usize) -> Duration {
+        let least = least_pause(Share::Identities, requests, self.interval);
+        least + self.interval / 5
     }
 
     /// Takes in what a sweep saw, and gives those of which something was not seen before. What it did not find where it looked is
@@ -220,7 +229,7 @@ mod tests {
         let mut memory = Memory::new(Duration::from_mins(30));
         let all: BTreeSet<IdentityId> = (0..250).map(id).collect();
         let mut looked = BTreeSet::new();
-        for _ in 0..3 {
+        for _ in 0..5 {
             memory.begin();
             let chosen = memory.choose(&all);
             assert_eq!(chosen.len(), LOOKS);

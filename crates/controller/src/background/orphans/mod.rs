@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wio_api::WorkloadIdentityBinding;
+use wio_core::drift::{Share, least_pause};
 use wio_core::fault::Fault;
 use wio_core::orphans::{Fate, Left, Orphan, hold};
 
@@ -24,17 +25,18 @@ pub(crate) async fn keep(ctx: &Context) {
     ctx.caches.filled().await;
     let mut memory = Memory::new(ctx.books.slots.drift_interval());
     loop {
-        sweep(ctx, &mut memory).await;
-        tokio::time::sleep(pause(ctx.books.slots.drift_interval())).await;
+        let requests = sweep(ctx, &mut memory).await;
+        tokio::time::sleep(pause(ctx.books.slots.drift_interval(), requests)).await;
     }
 }
 
-/// Never shorter than an interval: what two sweeps in a row have seen was there for one.
-fn pause(interval: Duration) -> Duration {
-    interval + within(interval / 5)
+/// Never shorter than an interval: what two sweeps in a row have seen was there for one. And longer when the lists are long.
+fn pause(interval: Duration, requests: usize) -> Duration {
+    least_pause(Share::Identities, requests, interval) + within(interval / 5)
 }
 
-async fn sweep(ctx: &Context, memory: &mut Memory) {
+/// Sweeps once; tells how many requests the lists took.
+async fn sweep(ctx: &Context, memory: &mut Memory) -> usize {
     let looked = look::look(ctx, memory).await;
     for orphan in memory.see(&looked) {
         tell(orphan);
@@ -64,6 +66,7 @@ async fn sweep(ctx: &Context, memory: &mut Memory) {
     ctx.books
         .metrics
         .orphans([("seen", seen), ("held", held), ("reported", reported)]);
+    looked.requests
 }
 
 /// How many orphans there are, by what is done about them.

@@ -1,0 +1,222 @@
+//! The activity log of each subscription: who changed a federated credential, which no list of many shows.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+use wio_api::WorkloadIdentityBinding;
+use wio_azure::Followed;
+use wio_core::drift::{Change, Changed, Share, least_pause};
+use wio_core::fault::{AzureCause, AzureFault};
+use wio_core::names::{ClientId, IdentityId, RoleAssignmentName, Scope, SubscriptionId};
+
+use super::waking::{doubt, hold, identity_of};
+use crate::reconcile::context::Context;
+use crate::reconcile::knowledge::Shown;
+
+/// How often the log is read.
+const EVERY: Duration = Duration::from_mins(5);
+
+/// How far back it is read each time: an entry comes up to 20 minutes late.
+const OVERLAP: Duration = Duration::from_mins(30);
+
+/// How far back it is read the first time: what was changed while the operator was down.
+const AT_START: Duration = Duration::from_hours(24);
+
+/// The most bindings that one reading wakes. When there are more the log counts as not read, and they look for themselves.
+const MOST_WOKEN: usize = 500;
+
+/// What is known of the log of a subscription.
+#[derive(Debug, Default)]
+struct Log {
+    /// Until when it was read without a gap.
+    read_to: Option<Timestamp>,
+    /// Whether it was told that it cannot be read.
+    told: bool,
+}
+
+/// What of a subscription's log is to be read.
+#[derive(Debug, Default)]
+struct Subscriptions {
+    of_identities: HashSet<SubscriptionId>,
+    of_roles: HashSet<SubscriptionId>,
+}
+
+/// Reads the logs again and again; never returns.
+pub(super) async fn keep(ctx: &Context) {
+    let mut logs: HashMap<SubscriptionId, Log> = HashMap::new();
+    let mut pause = EVERY;
+    loop {
+        let mut requests = 0;
+        let subscriptions = Subscriptions::of(&ctx.caches.bindings.all());
+        logs.retain(|subscription, _| subscriptions.contains(*subscription));
+        for subscription in subscriptions.all() {
+            let log = logs.entry(subscription).or_default();
+            let read = read(ctx, (subscription, &subscriptions), log, pause).await;
+            requests += read.unwrap_or(1);
+        }
+        ctx.books.metrics.followed(ctx.books.coverage.counts());
+        pause = least_pause(Share::Log, requests, EVERY.min(ctx.books.coverage.drift_interval()));
+        sleep(pause).await;
+    }
+}
+
+/// Reads one log and wakes whom it concerns; tells how many requests it took.
+async fn read(
+    ctx: &Context,
+    (subscription, all): (SubscriptionId, &Subscriptions),
+    log: &mut Log,
+    pause: Duration,
+) -> Option<usize> {
+    let now = (ctx.caches.learned.clock)();
+    let since = match log.read_to {
+        Some(read_to) => read_to.checked_sub(OVERLAP),
+        None => now.checked_sub(AT_START),
+    };
+    let since = since.unwrap_or(Timestamp::MIN);
+    let (mut requests, mut changes) = (0, Vec::new());
+    for provider in all.providers(subscription) {
+        match ctx.clients.azure.list_changes(subscription, provider, since).await {
+            Ok(listed) => {
+                requests += listed.requests;
+                changes.extend(listed.entries);
+            }
+            Err(fault) => {
+                tell_unread(&fault, log);
+                return None;
+            }
+        }
+    }
+    if wake(ctx, changes, now) {
+        log.read_to = Some(now);
+        log.told = false;
+        ctx.books.coverage.read_log(subscription, hold(pause));
+    } else {
+        tell_too_many(subscription);
+    }
+    Some(requests)
+}
+
+/// Says once what is missing when the log cannot be read.
+fn tell_unread(fault: &AzureFault, log: &mut Log) {
+    if std::mem::replace(&mut log.told, true) {
+        return;
+    }
+    let forbidden = matches!(&fault.cause, AzureCause::Answer(answer) if answer.status == 403);
+    let cure = if forbidden {
+        "the role Activity Log Reader of config/azure spares that"
+    } else {
+        "it is tried again"
+    };
+    tracing::warn!(%fault, "the activity log is not followed, and each binding looks for itself at each drift interval: {cure}");
+}
+
+/// Wakes the bindings of what was changed by anybody else; tells whether those were all.
+fn wake(ctx: &Context, changes: Vec<Change>, now: Timestamp) -> bool {
+    let news = News::of(changes, ctx.clients.azure.signed_in_as(), now);
+    if news.is_empty() {
+        return true;
+    }
+    let mut woken = 0;
+    for binding in ctx.caches.bindings.all() {
+        let Some(age) = news.of_binding(&binding) else { continue };
+        if woken >= MOST_WOKEN {
+            return false;
+        }
+        if doubt(&ctx.books, &binding, ("log", Shown::Change(age))) {
+            woken += 1;
+            tell_changed(&binding);
+        }
+    }
+    true
+}
+
+fn tell_too_many(subscription: SubscriptionId) {
+    tracing::warn!(%subscription, "the activity log names more bindings than are woken at once; bindings look for themselves");
+}
+
+fn tell_changed(binding: &WorkloadIdentityBinding) {
+    let metadata = &binding.metadata;
+    tracing::info!(
+        namespace = metadata.namespace,
+        name = metadata.name,
+        "the activity log tells of a change by somebody else; the binding looks"
+    );
+}
+
+/// How long ago each thing was last changed by anybody but the operator.
+#[derive(Debug, Default)]
+struct News {
+    identities: HashMap<IdentityId, Duration>,
+    roles: HashMap<RoleAssignmentName, Duration>,
+}
+
+// === impl News ===
+
+impl News {
+    /// What the operator does itself is known without the log. Whose something is stands in the claims of the token, which nobody can
+    /// forge.
+    fn of(changes: Vec<Change>, operator: Option<ClientId>, now: Timestamp) -> Self {
+        let mut news = Self::default();
+        for change in changes {
+            if change.by.is_some() && change.by == operator {
+                continue;
+            }
+            let age = change.age(now);
+            let known = match change.of {
+                Changed::Identity(id) => news.identities.entry(id).or_insert(age),
+                Changed::RoleAssignment(name) => news.roles.entry(name).or_insert(age),
+            };
+            *known = age.min(*known);
+        }
+        news
+    }
+
+    fn is_empty(&self) -> bool {
+        self.identities.is_empty() && self.roles.is_empty()
+    }
+
+    fn of_binding(&self, binding: &WorkloadIdentityBinding) -> Option<Duration> {
+        let of_identity = identity_of(binding).and_then(|id| self.identities.get(&id));
+        let assignments = binding.status.iter().flat_map(|status| &status.role_assignments);
+        let of_roles = assignments.filter_map(|assignment| {
+            let name = assignment.id.rsplit('/').next()?.parse().ok()?;
+            self.roles.get(&name)
+        });
+        of_identity.into_iter().chain(of_roles).min().copied()
+    }
+}
+
+// === impl Subscriptions ===
+
+impl Subscriptions {
+    fn of(bindings: &[std::sync::Arc<WorkloadIdentityBinding>]) -> Self {
+        let identities = bindings.iter().filter_map(|binding| identity_of(binding));
+        let scopes = bindings.iter().filter_map(|binding| binding.status.as_ref());
+        let scopes = scopes.flat_map(|status| &status.role_assignment_scopes);
+        Self {
+            of_identities: identities.map(|id| id.group.subscription).collect(),
+            of_roles: scopes
+                .filter_map(|scope| scope.parse::<Scope>().ok()?.subscription())
+                .collect(),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = SubscriptionId> {
+        self.of_identities.union(&self.of_roles).copied()
+    }
+
+    fn contains(&self, subscription: SubscriptionId) -> bool {
+        self.of_identities.contains(&subscription) || self.of_roles.contains(&subscription)
+    }
+
+    fn providers(&self, subscription: SubscriptionId) -> impl Iterator<Item = Followed> {
+        let identities = self
+            .of_identities
+            .contains(&subscription)
+            .then_some(Followed::ManagedIdentity);
+        let roles = self.of_roles.contains(&subscription).then_some(Followed::Authorization);
+        identities.into_iter().chain(roles)
+    }
+}

@@ -1,0 +1,89 @@
+//! Role assignments, listed once for each subscription, compared with what is recorded of each binding's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use wio_api::WorkloadIdentityBinding;
+use wio_core::binding::Binding;
+use wio_core::drift::{ListedRoles, Share, least_pause};
+use wio_core::fault::AzureFault;
+use wio_core::names::Scope;
+
+use super::waking::{doubt, hold};
+use crate::reconcile::context::Context;
+use crate::reconcile::knowledge::Shown;
+use crate::runtime::jitter::within;
+
+/// The bindings that have roles, by the subscriptions where those are.
+type Places = BTreeMap<Scope, Vec<Arc<WorkloadIdentityBinding>>>;
+
+/// Lists the role assignments again and again; never returns.
+pub(super) async fn keep(ctx: &Context) {
+    let interval = ctx.books.coverage.drift_interval();
+    let mut pause = interval;
+    sleep(within(interval / 10)).await;
+    loop {
+        let bindings = ctx.caches.bindings.all();
+        let (places, reads) = places(&bindings);
+        ctx.books.coverage.counted(reads);
+        let mut requests = 0;
+        for (place, bindings) in places {
+            requests += list(ctx, place, &bindings, pause).await;
+        }
+        ctx.books.metrics.followed(ctx.books.coverage.counts());
+        pause = least_pause(Share::Roles, requests, interval);
+        sleep(pause + within(interval / 5)).await;
+    }
+}
+
+/// Lists those of one place and wakes the bindings whose roles it shows otherwise; tells how many requests it took.
+async fn list(ctx: &Context, place: Scope, bindings: &[Arc<WorkloadIdentityBinding>], pause: Duration) -> usize {
+    let listed = match ctx.clients.azure.list_all_role_assignments(&place).await {
+        Ok(listed) => listed,
+        Err(fault) => {
+            tell_unlisted(&fault);
+            return 1;
+        }
+    };
+    let roles = ListedRoles::new(place.clone(), listed.entries);
+    let cluster = ctx.caches.learned.cluster();
+    for object in bindings {
+        let binding = Binding::parse(object, &cluster.id);
+        if binding.is_ok_and(|binding| roles.differ(&binding)) && doubt(&ctx.books, object, ("roles", Shown::Roles)) {
+            tell_differs(&place);
+        }
+    }
+    ctx.books.coverage.listed_roles(place, hold(pause));
+    listed.requests
+}
+
+fn tell_unlisted(fault: &AzureFault) {
+    tracing::debug!(%fault, "bindings with roles there look for themselves");
+}
+
+fn tell_differs(place: &Scope) {
+    tracing::info!(%place, "a list shows the roles of a binding otherwise than they were given; it looks");
+}
+
+/// The subscriptions in which bindings have roles, and how many reads a look of every binding takes: its identity, its federated
+/// credentials, and each place of its roles.
+fn places(bindings: &[Arc<WorkloadIdentityBinding>]) -> (Places, usize) {
+    let (mut places, mut reads) = (Places::new(), 0);
+    for binding in bindings {
+        let status = binding.status.iter();
+        let scopes = status.flat_map(|status| &status.role_assignment_scopes);
+        let mut roots: Vec<Scope> = scopes
+            .filter_map(|scope| scope.parse::<Scope>().ok())
+            .map(|scope| scope.root())
+            .collect();
+        roots.sort();
+        roots.dedup();
+        reads += 2 + roots.len();
+        for root in roots.into_iter().filter(|root| root.subscription().is_some()) {
+            places.entry(root).or_default().push(Arc::clone(binding));
+        }
+    }
+    (places, reads)
+}

@@ -1,0 +1,291 @@
+//! Drift, as lists and the activity log show it: what they say costs a look at most, and no difference goes unseen.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use wio_api::keys;
+use wio_core::binding::Binding;
+use wio_core::desired::DesiredBinding;
+use wio_core::drift::{
+    Change, Changed, Entry, LOG_SETTLES_IN, Listed, ListedRoles, Share, differs, is_news, least_pause, sweep_interval,
+};
+use wio_core::known_state;
+use wio_core::names::{PrincipalId, Scope};
+use wio_core::observed::{
+    AzureState, IdentityFacts, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, Tags,
+};
+
+use crate::given::{
+    CLUSTER, EXISTING, ISSUER, SUBSCRIPTION, VAULT, accounts_of, any_binding, cases, desired, managed_with, name,
+    recorded,
+};
+use crate::plan_roles::{made, reconciled};
+use crate::worlds::World;
+
+const HOUR: Duration = Duration::from_hours(1);
+const OTHER: &str = "1a2b3c4d-0000-4000-8000-00000000aaaa";
+
+/// What is known of a settled binding, and what Azure shows of it.
+fn settled(bound: &DesiredBinding) -> AzureState {
+    World::as_desired(bound).observe(&accounts_of(bound)).azure
+}
+
+fn listed(state: &AzureState) -> (IdentityFacts, Tags) {
+    let present = state.identity.present().unwrap();
+    (present.facts, present.tags.clone())
+}
+
+fn shows(known: &AzureState, (facts, tags): &(IdentityFacts, Tags)) -> bool {
+    differs(
+        known,
+        Some(Listed {
+            facts: Some(facts),
+            tags,
+        }),
+    )
+}
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn a_list_that_shows_what_is_known_asks_for_no_look(object in any_binding()) {
+        let known = settled(&desired(&object));
+        let shown = listed(&known);
+        prop_assert!(!shows(&known, &shown));
+        let mut more = shown;
+        more.1.insert("somebody-elses".to_owned(), "x".to_owned());
+        prop_assert!(!shows(&known, &more), "an Azure Policy that adds a tag to all is no reason to look at all");
+    }
+
+    #[test]
+    fn a_list_after_a_restart_shows_no_difference_to_what_the_status_says(object in any_binding()) {
+        let bound = desired(&object);
+        let state = settled(&bound);
+        let end = reconciled(wio_core::desired::Desired::Bound(bound.clone()), World::as_desired(&bound).observe(&accounts_of(&bound)), Vec::new());
+        let known = known_state::from_status(&bound, &recorded(3, &made(&end, None))).unwrap();
+        prop_assert!(!shows(&known, &listed(&state)));
+    }
+
+    #[test]
+    fn each_change_that_a_list_can_show_is_seen(object in any_binding(), which in 0_usize..6) {
+        let known = settled(&desired(&object));
+        let mut shown = listed(&known);
+        match which {
+            0 => shown.0.client_id = name(OTHER),
+            1 => shown.0.principal_id = name(OTHER),
+            2 => shown.0.tenant_id = name(OTHER),
+            3 => drop(shown.1.insert(keys::ADOPTED_TAG.to_owned(), "true".to_owned())),
+            4 => prop_assume!(shown.1.pop_first().is_some()),
+            _ => {
+                let first = shown.1.values_mut().next();
+                prop_assume!(first.is_some());
+                if let Some(value) = first {
+                    value.push('x');
+                }
+            }
+        }
+        prop_assert!(shows(&known, &shown));
+    }
+
+    /// One look more, whatever the log says: when a look came after a change had settled, no entry about it asks for another.
+    #[test]
+    fn an_entry_that_comes_again_and_again_costs_two_looks_at_most(
+        age in 0_u64..3600, lateness in 0_u64..1200, every in 60_u64..900
+    ) {
+        let (mut looked, mut looks) = (None::<u64>, 0);
+        // Seconds since the change.
+        let mut now = lateness.max(age % 60);
+        while now < 7200 {
+            let since_look = looked.map(|at| Duration::from_secs(now - at));
+            if is_news(Duration::from_secs(now), since_look) {
+                looks += 1;
+                looked = Some(now);
+            }
+            now += every;
+        }
+        let settles = LOG_SETTLES_IN.as_secs();
+        prop_assert!(looked.is_some_and(|at| at >= settles), "the last look was after it had settled");
+        prop_assert!(looks <= 1 + settles.div_ceil(every), "{looks} looks");
+    }
+
+    /// The budget: however many bindings and pages there are.
+    #[test]
+    fn all_looks_for_drift_together_keep_to_the_budget(
+        bindings in 0_usize..200_000, page in 1_usize..1000, more in 0_usize..400_000
+    ) {
+        let pages = bindings.div_ceil(page);
+        let minute = Duration::from_mins(1);
+        let an_hour = |share, reads: usize| {
+            let pause = least_pause(share, reads, minute);
+            f64::from(u32::try_from(reads).unwrap()) * HOUR.as_secs_f64() / pause.as_secs_f64()
+        };
+        let reads = an_hour(Share::Identities, pages)
+            + an_hour(Share::Roles, pages)
+            + an_hour(Share::Log, 2)
+            + an_hour(Share::Sweep, bindings * 2 + more);
+        let all: u32 = Share::ALL.into_iter().map(Share::reads_an_hour).sum();
+        prop_assert!(all <= 500, "what is left is the sweep's for orphans");
+        prop_assert!(reads <= f64::from(all) + 0.1, "{reads}");
+    }
+}
+
+/// The figures of docs/adr/0024: a subscription with 10,000 bindings, each with an identity, and a hundred identities a page.
+#[test]
+fn ten_thousand_bindings_cost_no_more_than_six_hundred_reads_an_hour() {
+    const DRIFT: Duration = Duration::from_mins(30);
+    const LOG: Duration = Duration::from_mins(5);
+    let per_hour = |reads: u32, pause: Duration| f64::from(reads) * HOUR.as_secs_f64() / pause.as_secs_f64();
+    let sweep = sweep_interval(HOUR * 24, 20_000);
+    let reads = per_hour(100, least_pause(Share::Identities, 100, DRIFT))
+        + per_hour(1, least_pause(Share::Log, 1, LOG))
+        + per_hour(20_000, sweep);
+    assert!(reads <= 600.0, "{reads}");
+    assert_eq!(sweep.as_secs() / 3600, 71);
+    // A thousand bindings are all looked at within the day that is asked for.
+    assert_eq!(sweep_interval(HOUR * 24, 2_000), HOUR * 24);
+    assert_eq!(least_pause(Share::Identities, 10, DRIFT), DRIFT);
+}
+
+#[test]
+fn an_identity_that_is_in_no_list_or_unexpectedly_in_one_asks_for_a_look() {
+    let known = settled(&desired(&crate::given::managed(&["a"])));
+    let shown = listed(&known);
+    assert!(differs(&known, None));
+    let without_ids = Listed {
+        facts: None,
+        tags: &shown.1,
+    };
+    assert!(differs(&known, Some(without_ids)), "one that cannot be compared");
+    let absent = AzureState {
+        identity: ObservedIdentity::Absent,
+        role_assignments: ObservedRoleAssignments::read(Vec::new()),
+    };
+    assert!(!differs(&absent, None));
+    assert!(shows(&absent, &shown));
+}
+
+fn entry(resource: &str) -> Option<Changed> {
+    let entry = Entry {
+        resource: Some(resource),
+        at: Some("2026-01-01T00:00:00.1234567Z"),
+        ..Entry::default()
+    };
+    Change::read(&entry).map(|change| change.of)
+}
+
+#[test]
+fn an_entry_says_of_what_it_is_in_whatever_case() {
+    let identity = Some(Changed::Identity(name(EXISTING)));
+    assert_eq!(entry(EXISTING), identity);
+    assert_eq!(entry(&EXISTING.to_uppercase()), identity);
+    assert_eq!(entry(&format!("{EXISTING}/federatedIdentityCredentials/x")), identity);
+    assert_eq!(entry(&format!("{EXISTING}/FEDERATEDIDENTITYCREDENTIALS/X")), identity);
+    let guid = "05c5a614-a7d6-4502-b150-c2fb455033ff";
+    let role = Some(Changed::RoleAssignment(name(guid)));
+    assert_eq!(
+        entry(&format!(
+            "{VAULT}/providers/Microsoft.Authorization/roleAssignments/{guid}"
+        )),
+        role
+    );
+    assert_eq!(
+        entry(&format!("/providers/microsoft.authorization/ROLEASSIGNMENTS/{guid}")),
+        role
+    );
+    for nothing in [
+        "",
+        "/",
+        "x",
+        VAULT,
+        &format!("{EXISTING}/federatedIdentityCredentials"),
+        &format!("{VAULT}/roleAssignments/{guid}"),
+    ] {
+        assert_eq!(entry(nothing), None, "{nothing}");
+    }
+}
+
+#[test]
+fn who_was_refused_changed_nothing_and_what_failed_otherwise_may_have_been_done() {
+    let read = |status, sub_status| {
+        Change::read(&Entry {
+            resource: Some(EXISTING),
+            at: Some("2026-01-01T00:00:00Z"),
+            status: Some(status),
+            sub_status: Some(sub_status),
+            client: Some(OTHER),
+        })
+    };
+    assert_eq!(read("Failed", "Forbidden"), None);
+    for (status, sub_status) in [
+        ("Failed", "InternalServerError"),
+        ("Started", ""),
+        ("Succeeded", "Created"),
+    ] {
+        assert_eq!(read(status, sub_status).unwrap().by, Some(name(OTHER)), "{status}");
+    }
+}
+
+#[test]
+fn an_entry_from_a_clock_that_is_fast_is_from_now() {
+    let entry = Entry {
+        resource: Some(EXISTING),
+        at: Some("2026-01-01T00:10:00Z"),
+        ..Entry::default()
+    };
+    let change = Change::read(&entry).unwrap();
+    let at = |text: &str| -> Timestamp { text.parse().unwrap() };
+    assert_eq!(change.age(at("2026-01-01T00:00:00Z")), Duration::ZERO);
+    assert_eq!(change.age(at("2026-01-01T00:12:00Z")), Duration::from_mins(2));
+}
+
+/// A settled binding with a role at the vault, as its status says it, and the list of its subscription.
+fn with_role() -> (Binding, Vec<ObservedRoleAssignment>) {
+    let bound = desired(&managed_with(&[("Key Vault Secrets User", VAULT)]));
+    let observed = World::as_desired(&bound).observe(&accounts_of(&bound));
+    let assigned = observed.azure.role_assignments.known().to_vec();
+    let status = made(
+        &reconciled(wio_core::desired::Desired::Bound(bound), observed, Vec::new()),
+        None,
+    );
+    (recorded(3, &status), assigned)
+}
+
+fn roles_differ(binding: &Binding, listed: Vec<ObservedRoleAssignment>) -> bool {
+    let place: Scope = name(&format!("/subscriptions/{SUBSCRIPTION}"));
+    ListedRoles::new(place, listed).differ(binding)
+}
+
+#[test]
+fn a_role_assignment_that_is_gone_or_changed_or_one_of_ours_too_many_asks_for_a_look() {
+    let (binding, assigned) = with_role();
+    assert_eq!(assigned.len(), 1, "{ISSUER} {CLUSTER}");
+    assert!(!roles_differ(&binding, assigned.clone()));
+    assert!(roles_differ(&binding, Vec::new()));
+    let principal: PrincipalId = name(OTHER);
+    let somebody_elses = ObservedRoleAssignment {
+        name: name("05c5a614-a7d6-4502-b150-c2fb455033ff"),
+        ..assigned[0].clone()
+    };
+    let beside = vec![assigned[0].clone(), somebody_elses];
+    assert!(!roles_differ(&binding, beside), "what others give is theirs");
+    let of_another = ObservedRoleAssignment {
+        principal,
+        ..assigned[0].clone()
+    };
+    assert!(roles_differ(&binding, vec![of_another]));
+    let scope: Scope = name(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/shop"));
+    let role = assigned[0].definition;
+    let one_too_many = ObservedRoleAssignment {
+        name: binding.owner.role_assignment_name(&scope, assigned[0].principal, role),
+        scope: scope.to_string(),
+        ..assigned[0].clone()
+    };
+    assert!(roles_differ(&binding, vec![assigned[0].clone(), one_too_many]));
+    let elsewhere: Scope = name("/subscriptions/0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f77");
+    assert!(
+        !ListedRoles::new(elsewhere, Vec::new()).differ(&binding),
+        "another place says nothing"
+    );
+}
