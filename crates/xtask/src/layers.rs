@@ -44,6 +44,10 @@ const LAYERS: &[Layer] = &[
         may_use: MayUse::These(&["wio-api"]),
     },
     Layer {
+        name: "wio-model",
+        may_use: MayUse::Anything,
+    },
+    Layer {
         name: "wio-simulation",
         may_use: MayUse::Anything,
     },

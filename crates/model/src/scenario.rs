@@ -1,0 +1,42 @@
+//! The scenarios: how much may happen beside the passes. Each is explored from every world that the model begins with.
+
+use crate::model::Bounds;
+use crate::world::Budget;
+
+/// A scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// What may happen.
+    pub bounds: Bounds,
+}
+
+const fn scenario(name: &'static str, (faults, people, terms): (u8, u8, u8), at_once: bool) -> Scenario {
+    Scenario {
+        name,
+        bounds: Bounds {
+            budget: Budget { faults, people, terms },
+            reborn: 1,
+            at_once,
+        },
+    }
+}
+
+/// The smallest one, which is explored within seconds.
+pub const SMALLEST: Scenario = scenario("somebody changes something", (0, 1, 0), false);
+
+const WITH_A_FAULT: Scenario = scenario("the same, with a fault", (1, 1, 0), false);
+const WITHOUT_THE_LEASE: Scenario = scenario("the same, and the lease is lost, with a fault", (1, 1, 1), false);
+
+/// All of them, the smaller ones first.
+pub const ALL: [Scenario; 5] = [
+    SMALLEST,
+    WITH_A_FAULT,
+    scenario("the same, with passes over both bindings at once", (0, 1, 0), true),
+    scenario("the same, and the lease is lost", (0, 1, 1), false),
+    WITHOUT_THE_LEASE,
+];
+
+/// Those in which a rule that is left out is looked for, one after the other.
+pub const FOR_MUTANTS: [Scenario; 3] = [SMALLEST, WITH_A_FAULT, WITHOUT_THE_LEASE];
