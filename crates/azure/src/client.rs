@@ -1,6 +1,7 @@
 //! The client of Azure: how it is made, whether it can sign in, and who is told of its requests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use azure_core::credentials::TokenCredential;
 use azure_core::http::HttpClient;
@@ -8,6 +9,7 @@ use wio_core::fault::AzureFault;
 use wio_core::names::ClientId;
 
 use crate::cloud::Endpoints;
+use crate::fence::Fence;
 use crate::gate::Gate;
 use crate::locks::Locks;
 use crate::pipeline::Pipeline;
@@ -92,6 +94,16 @@ impl Azure {
     #[must_use]
     pub fn gate(&self) -> &Gate {
         &self.pipeline.gate
+    }
+
+    /// Has `may_write` asked right before each write leaves, whether one may begin that takes as long as `limit`, after which it is
+    /// given up. It holds for the client that is returned and for its clones.
+    #[must_use]
+    pub fn writing_while(self, limit: Duration, may_write: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        Self {
+            pipeline: Arc::new(self.pipeline.with_fence(Fence::new(limit, may_write))),
+            ..self
+        }
     }
 
     /// Registers `callback` for telemetry, instead of an earlier one: it is told of each exchange of the client that is

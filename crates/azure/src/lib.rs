@@ -12,6 +12,7 @@ mod answer;
 mod budgets;
 mod client;
 mod cloud;
+mod fence;
 mod gate;
 mod jwt;
 mod locks;

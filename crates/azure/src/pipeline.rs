@@ -1,7 +1,6 @@
 //! The one pipeline: every request to Azure Resource Manager of every kind goes through it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use azure_core::Error;
 use azure_core::credentials::TokenCredential;
@@ -19,19 +18,14 @@ use wio_core::names::Location;
 
 use crate::answer::Answer;
 use crate::cloud::Endpoints;
+use crate::fence::Fence;
 use crate::gate::{Budget, Gate};
-use crate::policies::{Authorize, Guard, Refusal};
+use crate::policies::{Authorize, Fenced, Guard, NotAdmitted, Refusal};
 use crate::send_error::{SendError, reasons};
 use crate::telemetry::{Operation, Telemetry, label};
 use crate::tokens::Tokens;
 use crate::transport::Capped;
 use crate::urls::Urls;
-
-/// The time limit of a request, from the first step, getting a token among them, to the last byte of the answer.
-/// Identities and federated credentials are written synchronously, in a second or two; what Azure carries out all the
-/// same is met by the next try, and a binding should not be without a word for as long as Azure Resource Manager itself
-/// waits for a provider, 60 s.
-const REQUEST_LIMIT: Duration = Duration::from_secs(45);
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 
@@ -43,6 +37,7 @@ pub(crate) struct Pipeline {
     pub(crate) tokens: Arc<Tokens>,
     telemetry: Telemetry,
     pub(crate) gate: Gate,
+    fence: Fence,
 }
 
 // === impl Pipeline ===
@@ -65,7 +60,11 @@ impl Pipeline {
             option_env!("CARGO_PKG_VERSION"),
             options,
             Vec::new(),
-            vec![Arc::new(guard), Arc::new(Authorize(Arc::clone(&tokens)))],
+            vec![
+                Arc::new(guard),
+                Arc::new(Authorize(Arc::clone(&tokens))),
+                Arc::new(Fenced),
+            ],
             None,
         );
         Self {
@@ -74,6 +73,7 @@ impl Pipeline {
             tokens,
             telemetry: Telemetry::default(),
             gate: Gate::default(),
+            fence: Fence::default(),
         }
     }
 
@@ -83,6 +83,11 @@ impl Pipeline {
             telemetry,
             ..self.clone()
         }
+    }
+
+    /// The same pipeline, whose writes `fence` admits.
+    pub(crate) fn with_fence(&self, fence: Fence) -> Self {
+        Self { fence, ..self.clone() }
     }
 
     /// Reads a resource, or a page of a list, and parses the body.
@@ -144,8 +149,9 @@ impl Pipeline {
             skip_checks: true,
             ..PipelineSendOptions::default()
         };
-        let context = Context::new();
-        let outcome = match timeout(REQUEST_LIMIT, self.policies.send(&context, &mut request, Some(options))).await {
+        let context = Context::new().with_value(self.fence.clone());
+        let limit = self.fence.limit(&request);
+        let outcome = match timeout(limit, self.policies.send(&context, &mut request, Some(options))).await {
             Ok(Ok(response)) => Ok(Answer::new(response)),
             Ok(Err(error)) => Err(send_error(&error)),
             Err(_) => Err(SendError::Timeout),
@@ -168,6 +174,9 @@ impl Pipeline {
 fn send_error(error: &Error) -> SendError {
     if let Some(Refusal(why)) = error.downcast_ref() {
         return SendError::Refused(why.clone());
+    }
+    if error.downcast_ref::<NotAdmitted>().is_some() {
+        return SendError::NotAdmitted;
     }
     match error.kind() {
         ErrorKind::Credential => SendError::Credential(error.to_string()),

@@ -1,4 +1,4 @@
-//! The policies that a request passes before it leaves: the guard of the host, and the authorization by a token.
+//! The policies that a request passes before it leaves: the guard of the host, the authorization by a token, and the fence before writes.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use wio_core::fault::AzureCause;
 use wio_core::reasons::refuses_token;
 
 use crate::answer::Answer;
+use crate::fence::Fence;
 use crate::tokens::Tokens;
 
 const PRODUCT: &str = concat!("workload-identity-operator/", env!("CARGO_PKG_VERSION"));
@@ -29,6 +30,15 @@ pub(crate) struct Refusal(pub(crate) String);
 /// The policy that puts the operator's token on requests that the guard let through.
 #[derive(Debug)]
 pub(crate) struct Authorize(pub(crate) Arc<Tokens>);
+
+/// The policy that lets no write out while the fence does not admit it. It is the last one: a token may take its time.
+#[derive(Debug)]
+pub(crate) struct Fenced;
+
+/// A write was not let out.
+#[derive(Debug, thiserror::Error)]
+#[error("the fence does not admit it")]
+pub(crate) struct NotAdmitted;
 
 // === impl Guard ===
 
@@ -72,6 +82,18 @@ impl Policy for Authorize {
         }
         let (status, headers, body) = response.deconstruct();
         Ok(AsyncRawResponse::from_bytes(status, headers, body))
+    }
+}
+
+// === impl Fenced ===
+
+#[async_trait]
+impl Policy for Fenced {
+    async fn send(&self, ctx: &Context, request: &mut Request, next: &[Arc<dyn Policy>]) -> PolicyResult {
+        if ctx.value::<Fence>().is_some_and(|fence| !fence.admits(request)) {
+            return Err(Error::new(ErrorKind::Other, NotAdmitted));
+        }
+        pass_on(ctx, request, next).await
     }
 }
 

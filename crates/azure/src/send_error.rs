@@ -15,6 +15,8 @@ pub(crate) enum SendError {
     Credential(String),
     /// The guard did not let the request out.
     Refused(String),
+    /// The fence did not let the write out.
+    NotAdmitted,
     /// The answer broke a rule of HTTP, or the bound on its size.
     Malformed(String),
 }
@@ -28,6 +30,7 @@ impl From<SendError> for AzureCause {
             SendError::Transport(why) => Self::Transport(why),
             SendError::Credential(why) => Self::Credential(why),
             SendError::Refused(why) => Self::Refused(why),
+            SendError::NotAdmitted => Self::NotAdmitted,
             SendError::Malformed(why) => Self::Malformed(why),
         }
     }

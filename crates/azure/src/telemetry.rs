@@ -48,7 +48,7 @@ pub struct Exchange {
     /// What was asked for.
     pub operation: Operation,
     /// What it came to: `200`, `201`, `204`, `404`, `409`, `429`, another status by its class (`4xx`), or how there came
-    /// no answer: `timeout`, `transport`, `credential`, `refused`, `malformed`.
+    /// no answer: `timeout`, `transport`, `credential`, `refused`, `not_admitted`, `malformed`.
     pub outcome: &'static str,
     /// From the start of the request to the last byte of the answer.
     pub duration: Duration,
@@ -128,6 +128,7 @@ pub(crate) const fn label(outcome: &Result<Answer, SendError>) -> &'static str {
         Err(SendError::Transport(_)) => return "transport",
         Err(SendError::Credential(_)) => return "credential",
         Err(SendError::Refused(_)) => return "refused",
+        Err(SendError::NotAdmitted) => return "not_admitted",
         Err(SendError::Malformed(_)) => return "malformed",
     };
     match status {

@@ -40,6 +40,8 @@ pub enum AzureCause {
     Credential(String),
     /// The request or the next page was refused before it left the process: a foreign host, an unsafe path.
     Refused(String),
+    /// The write did not leave the process: it may not write now, because it may not lead for as long as a write takes.
+    NotAdmitted,
     /// The answer could not be understood.
     Malformed(String),
     /// It was not sent, because what Azure admits is spent for now.
@@ -162,6 +164,7 @@ impl AzureCause {
             Self::Credential(_)
             | Self::Refused(_)
             | Self::Budget(_)
+            | Self::NotAdmitted
             | Self::RoleAccessDenied { .. }
             | Self::RoleScopeNotFound(_) => true,
             Self::Timeout | Self::Transport(_) | Self::Malformed(_) => false,
@@ -199,6 +202,7 @@ impl fmt::Display for AzureFault {
             AzureCause::Transport(why) => because(f, "Azure could not be reached", why),
             AzureCause::Credential(why) => because(f, "no token for Azure could be had", why),
             AzureCause::Refused(why) => because(f, "the operator refused to send it", why),
+            AzureCause::NotAdmitted => f.write_str("the operator may not write until it has renewed its lease"),
             AzureCause::Malformed(why) => because(f, "Azure's answer could not be read", why),
             AzureCause::Budget(short) => short.fmt(f),
             AzureCause::RoleAccessDenied { action, scope } => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::absence::Deletion;
 
 /// For how long a request that got no answer may still be carried out, and for how long what was written may be missing from what Azure
-/// shows. The operator waits 45 s for an answer, and Azure Resource Manager 60 s for its own providers.
+/// shows. The operator waits 20 s for the answer to a write, and Azure Resource Manager 60 s for its own providers.
 pub const LANDING: Duration = Duration::from_secs(75);
 
 /// The writes for a binding, by their age when a look at it began.

@@ -15,6 +15,7 @@ pub mod config;
 pub mod crd_guard;
 pub mod desired;
 pub mod drift;
+pub mod election;
 pub mod fault;
 pub mod known_state;
 pub mod landing;

@@ -336,6 +336,7 @@ fn azure(cause: &AzureCause) -> Disposition {
         AzureCause::Credential(_) => Reason::CredentialUnavailable,
         AzureCause::Refused(_) => Reason::RequestRefused,
         AzureCause::Budget(_) => Reason::Throttled,
+        AzureCause::NotAdmitted => Reason::NotDecided,
         AzureCause::RoleAccessDenied { .. } => Reason::RoleAccessDenied,
         AzureCause::RoleScopeNotFound(_) => Reason::RoleScopeNotFound,
     };

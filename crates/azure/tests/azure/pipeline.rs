@@ -133,3 +133,38 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
     assert!(matches!(fault.cause, AzureCause::Answer(answer) if answer.status == 307));
     assert_eq!(seen.count(), 1);
 }
+
+/// A process that was stopped for longer than its lease, in the midst of getting a token, went on with its write.
+#[tokio::test]
+async fn a_write_leaves_only_while_it_may_and_a_read_always() {
+    let (azure, seen) = answered(vec![json_response(200, &identity_body("orders"))]);
+    let azure = azure.writing_while(Duration::from_secs(20), || false);
+    azure.get_identity(&id("orders")).await.unwrap();
+    let fault = azure
+        .put_identity(&granted("orders"), &name("westeurope"), &Tags::new())
+        .await
+        .unwrap_err();
+    assert_eq!(fault.cause, AzureCause::NotAdmitted);
+    assert!(fault.cause.is_refusal(), "it was certainly not carried out");
+    let fault = azure.delete_identity(&granted("orders").revocable()).await.unwrap_err();
+    assert_eq!(fault.cause, AzureCause::NotAdmitted);
+    assert_eq!(seen.count(), 1, "the read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_ends_on_our_side_within_its_limit() {
+    let hanging = || client(transport(|_| pending::<Result<Response, Infallible>>()));
+    for (azure, limit) in [
+        (hanging(), 20),
+        (hanging().writing_while(Duration::from_secs(4), || true), 4),
+        (hanging().writing_while(Duration::from_secs(90), || true), 20),
+    ] {
+        let started = Instant::now();
+        let fault = azure
+            .put_credential(&granted("orders"), &desired_credential("orders"))
+            .await
+            .unwrap_err();
+        assert_eq!(fault.cause, AzureCause::Timeout);
+        assert_eq!(started.elapsed().as_secs(), limit);
+    }
+}

@@ -20,6 +20,7 @@ mod cluster;
 mod crd_guard;
 mod denial;
 mod drift;
+mod election;
 mod given;
 mod known_state;
 mod names;

@@ -160,6 +160,13 @@ fn what_is_no_answer_is_tried_again_unless_it_was_refused_here() {
             AzureCause::Refused("foreign host".to_owned()),
             stalled(Reason::RequestRefused),
         ),
+        // Nobody can mend it in the binding, and it passes with the next renewal of the lease.
+        (
+            AzureCause::NotAdmitted,
+            Disposition::Wait {
+                reason: Reason::NotDecided,
+            },
+        ),
         (
             AzureCause::RoleAccessDenied {
                 action: "Microsoft.Authorization/roleAssignments/write",
@@ -319,6 +326,7 @@ fn of_faults() -> (BTreeSet<Reason>, BTreeSet<Reason>) {
         AzureCause::Malformed(String::new()),
         AzureCause::Credential(String::new()),
         AzureCause::Refused(String::new()),
+        AzureCause::NotAdmitted,
         AzureCause::RoleAccessDenied {
             action: "x",
             scope: name(VAULT),
@@ -349,6 +357,7 @@ fn whoever_reads_of_an_error_reads_what_to_do_unless_its_own_words_say_so() {
     let (of_azure, of_kubernetes) = of_faults();
     // Nobody can do anything about the first; the words of the others tell the way out, or that there is none.
     let silent = [
+        Reason::NotDecided,
         Reason::RequestRefused,
         Reason::ServiceAccountConflict,
         Reason::NamespaceTerminating,
@@ -441,6 +450,7 @@ fn a_write_that_failed_makes_what_is_remembered_of_azure_doubtful_unless_it_was_
             | Reason::ForeignTenant
             | Reason::RequestAltered
             | Reason::RequestRefused
+            | Reason::NotDecided
             | Reason::SubscriptionDisabled
             | Reason::ProviderNotRegistered
             | Reason::ConcurrentWrites
