@@ -26,6 +26,11 @@ pub const NAME: &str = "workload-identity-operator";
 pub const USER: &str = "system:serviceaccount:workload-identity-system:workload-identity-operator";
 /// The setting of how often Azure is looked at for each binding.
 pub const DRIFT_INTERVAL: &str = "WIO_DRIFT_INTERVAL";
+/// The setting of the Lease's namespace, without which an operator runs alone.
+const LEASE_NAMESPACE: &str = "WIO_LEASE_NAMESPACE";
+const LEASE_DURATION: &str = "WIO_LEASE_DURATION";
+/// Short, so that a test does not wait for long, and longer than the simulator takes for any write.
+pub const LEASE: Duration = Duration::from_secs(6);
 /// The cluster's node resource group, in which no binding may have an identity.
 pub const NODE_GROUP: &str = "MC_cluster_nodes";
 /// Short, so that drift is found while a test waits, and long enough for the bindings of all tests together to stay
@@ -36,6 +41,8 @@ const TWICE: &str = "8s";
 
 /// What the operator's and the workloads' tokens are for.
 pub const AUDIENCE: &str = "api://AzureADTokenExchange";
+const POD_NAME: &str = "POD_NAME";
+const LISTEN: &str = "WIO_LISTEN";
 const START_DEADLINE: Duration = Duration::from_mins(1);
 /// A little more than the operator grants itself.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
@@ -43,6 +50,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 /// The operator, which can be killed and started again.
 #[derive(Debug)]
 pub struct Operator {
+    name: String,
     program: Program,
     process: Option<Process>,
     logs: PathBuf,
@@ -89,9 +97,9 @@ impl Operator {
             .flag("resource-group", RESOURCE_GROUP)
             .flag("location", LOCATION)
             .flag("arm-endpoint", simulator.url())
-            .flag("listen", &listen)
+            .env(LISTEN, &listen)
             .env("KUBECONFIG", cluster.kubeconfig_of(scratch, NAMESPACE, NAME).await?)
-            .env("POD_NAME", "workload-identity-operator-e2e")
+            .env(POD_NAME, "operator")
             .env(DRIFT_INTERVAL, SHORT)
             .env("WIO_SWEEP_INTERVAL", TWICE)
             .env("WIO_TEST_PACE", "1")
@@ -118,6 +126,7 @@ impl Operator {
             .context("making an HTTP client")?;
         let address = format!("http://{listen}");
         let mut operator = Self {
+            name: "operator".to_owned(),
             program,
             process: None,
             logs: scratch.logs(),
@@ -134,6 +143,52 @@ impl Operator {
         self.program = self.program.clone().env(variable, value);
     }
 
+    /// Takes part in the election of one that leads, or runs alone, from the next start on.
+    pub fn elect(&mut self, elects: bool) {
+        let program = self.program.clone();
+        self.program = if elects {
+            let duration = format!("{}s", LEASE.as_secs());
+            program.env(LEASE_NAMESPACE, NAMESPACE).env(LEASE_DURATION, duration)
+        } else {
+            program.without_env(LEASE_NAMESPACE).without_env(LEASE_DURATION)
+        };
+    }
+
+    /// Another replica of it, which does not run yet.
+    pub fn replica(&self, name: &str) -> Result<Self> {
+        let listen = format!("127.0.0.1:{}", free_port()?);
+        Ok(Self {
+            name: name.to_owned(),
+            program: self.program.clone().env(LISTEN, &listen).env(POD_NAME, name),
+            process: None,
+            logs: self.logs.clone(),
+            address: format!("http://{listen}"),
+            web: self.web.clone(),
+            principal: self.principal.clone(),
+        })
+    }
+
+    /// Its name, with which it stands in the Lease.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) -> Result<()> {
+        self.process
+            .as_mut()
+            .context("the operator does not run")?
+            .signal(signal)
+    }
+
+    /// Waits until it has ended by itself. Returns its exit code and the end of its log.
+    pub async fn has_ended(&mut self) -> Result<(i32, String)> {
+        let mut process = self.process.take().context("the operator does not run")?;
+        let code = process.until_ended(STOP_DEADLINE).await?;
+        Ok((code, process.log_tail()))
+    }
+
     /// Limits its memory from the next start on: the bytes of heap and stacks, beyond which it gets none.
     pub fn limit_data(&mut self, bytes: Option<u64>) {
         self.program = self.program.clone().data_limit(bytes);
@@ -142,7 +197,7 @@ impl Operator {
     /// Starts the operator, which does not run, and waits until it is ready.
     pub async fn run(&mut self) -> Result<()> {
         let (ready, web) = (format!("{}/readyz", self.address), &self.web);
-        let process = self.process.insert(self.program.start("operator", &self.logs)?);
+        let process = self.process.insert(self.program.start(&self.name, &self.logs)?);
         process
             .until_ready(START_DEADLINE, async || {
                 let answer = web.get(&ready).send().await?;

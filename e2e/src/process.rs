@@ -51,6 +51,10 @@ pub enum Signal {
     Kill,
     /// Asks a program to end.
     Terminate,
+    /// Holds a program up where it is, as a node does that has too much to do.
+    Stop,
+    /// Lets a program go on that was held up.
+    Continue,
 }
 
 /// A running program. Dropping it kills it.
@@ -96,6 +100,13 @@ impl Program {
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.environment.retain(|(other, _)| other != name);
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Takes a variable out of its environment.
+    #[must_use]
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.environment.retain(|(other, _)| other != name);
         self
     }
 
@@ -166,6 +177,8 @@ impl Process {
         let line: &[u8] = match signal {
             Signal::Kill => b"KILL\n",
             Signal::Terminate => b"TERM\n",
+            Signal::Stop => b"STOP\n",
+            Signal::Continue => b"CONT\n",
         };
         let lifeline = self
             .lifeline
@@ -180,7 +193,12 @@ impl Process {
     pub async fn stop(&mut self, signal: Signal, deadline: Duration) -> Result<i32> {
         self.must_run()?;
         self.signal(signal)?;
-        let what = format!("{} to end after {signal:?}", self.name);
+        self.until_ended(deadline).await
+    }
+
+    /// Waits until the program has ended. Returns its exit code.
+    pub async fn until_ended(&mut self, deadline: Duration) -> Result<i32> {
+        let what = format!("{} to end", self.name);
         let status = until(&what, deadline, async || self.ended()).await?;
         Ok(code(status))
     }

@@ -1,5 +1,5 @@
 {{/*
-Names are fixed: two operators in a cluster would do everything twice, so a second release is refused by Helm.
+Names are fixed: two releases in a cluster would not know of each other's lease, so a second one is refused by Helm.
 */}}
 {{- define "workload-identity-operator.labels" -}}
 app.kubernetes.io/name: workload-identity-operator

@@ -53,7 +53,9 @@ impl Default for Fence {
 
 impl fmt::Debug for Fence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fence").field("write_limit", &self.write_limit).finish()
+        f.debug_struct("Fence")
+            .field("write_limit", &self.write_limit)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,8 @@
 //! The one pipeline: every request to Azure Resource Manager of every kind goes through it.
 
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use azure_core::Error;
 use azure_core::credentials::TokenCredential;
@@ -10,7 +12,7 @@ use azure_core::http::{
     ClientOptions, Context, HttpClient, Method, PipelineSendOptions, Request, RetryOptions, Transport, Url,
 };
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::fault::AzureCause;
@@ -150,11 +152,12 @@ impl Pipeline {
             ..PipelineSendOptions::default()
         };
         let context = Context::new().with_value(self.fence.clone());
-        let limit = self.fence.limit(&request);
-        let outcome = match timeout(limit, self.policies.send(&context, &mut request, Some(options))).await {
-            Ok(Ok(response)) => Ok(Answer::new(response)),
-            Ok(Err(error)) => Err(send_error(&error)),
-            Err(_) => Err(SendError::Timeout),
+        let deadline = started + self.fence.limit(&request);
+        let sent = self.policies.send(&context, &mut request, Some(options));
+        let outcome = match unless_late(deadline, sent).await {
+            Some(Ok(response)) => Ok(Answer::new(response)),
+            Some(Err(error)) => Err(send_error(&error)),
+            None => Err(SendError::Timeout),
         };
         let duration = started.elapsed();
         tracing::debug!(
@@ -171,6 +174,20 @@ impl Pipeline {
     }
 }
 
+/// What a future gives until a deadline; none when that passed. The clock is asked before each step: a process that was stopped and goes
+/// on finds its connection ready and its timer not yet run out, and would send what it had begun to send under a lease that is over.
+async fn unless_late<T>(deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    let timely = poll_fn(|context| {
+        if Instant::now() >= deadline {
+            Poll::Ready(None)
+        } else {
+            future.as_mut().poll(context).map(Some)
+        }
+    });
+    timeout_at(deadline, timely).await.ok().flatten()
+}
+
 fn send_error(error: &Error) -> SendError {
     if let Some(Refusal(why)) = error.downcast_ref() {
         return SendError::Refused(why.clone());
@@ -182,5 +199,33 @@ fn send_error(error: &Error) -> SendError {
         ErrorKind::Credential => SendError::Credential(error.to_string()),
         ErrorKind::DataConversion => SendError::Malformed(error.to_string()),
         _ => SendError::Transport(reasons(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::pin::pin;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// After a stop of a minute the answer to a step was there, and the next step was taken before the timer ran out.
+    #[tokio::test(start_paused = true)]
+    async fn a_step_that_is_due_after_the_deadline_is_not_taken() {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let polled = Cell::new(0);
+        let mut sent = pin!(unless_late(
+            deadline,
+            poll_fn(|_| {
+                polled.set(polled.get() + 1);
+                Poll::<()>::Pending
+            })
+        ));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(sent.as_mut().poll(&mut context).is_pending());
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert_eq!(sent.as_mut().poll(&mut context), Poll::Ready(None));
+        assert_eq!(polled.get(), 1);
     }
 }

@@ -13,4 +13,4 @@ mod runtime;
 mod settings;
 
 pub use run::{Ended, run};
-pub use settings::{Clock, Settings};
+pub use settings::{Clock, LeaseSettings, Settings};

@@ -18,6 +18,7 @@ use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::Azure;
 use wio_core::cluster::Cluster;
 
+use crate::background::election::Candidate;
 use crate::background::{drift, merged_policy, named_accounts, orphans};
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
@@ -37,6 +38,7 @@ use crate::reconcile::{dereference, reconcile};
 use crate::runtime::events::Events;
 use crate::runtime::health::{self, Check, Readiness, SignIn};
 use crate::runtime::heartbeat::{self, Heartbeat};
+use crate::runtime::leadership::{self, Leadership};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pulse::{self, Pulse};
 use crate::settings::Settings;
@@ -54,6 +56,9 @@ pub enum Ended {
     /// A shutdown was asked for, and not all reconciles under way ended in time.
     #[error("reconciles under way did not end within {} s and were left", SHUTDOWN_GRACE.as_secs())]
     ReconcilesLeft,
+    /// Another operator may lead from now on: nothing that is remembered is worth anything.
+    #[error("the lease is lost")]
+    LeaseLost,
     /// A part of the operator that runs for ever ended.
     #[error("{0} ended, which it never should")]
     Part(&'static str),
@@ -95,6 +100,10 @@ pub async fn run(
         observed.exchanged(exchange);
         audit::note(exchange);
     });
+    let (leadership, mut candidate) = election(&settings, &client);
+    metrics.led(leadership.since().is_some(), 0);
+    let azure = fenced(azure, &settings, &leadership);
+    let client = leadership::writing_while(client, &leadership);
     let readiness = Readiness::new();
     let (stop, stopped) = watch::channel(false);
     let heartbeat = Heartbeat::default();
@@ -106,6 +115,8 @@ pub async fn run(
     let serve = health::serve(listener, shown);
     let (signing_in, signed_in) = watch::channel(SignIn::NotTried);
     let probe = health::probe(azure.clone(), readiness.clone(), signing_in);
+    let (leads, stopping) = (leadership.clone(), leadership.clone());
+    let hears = stopped.clone();
     let work = async {
         let cluster = tokio::select! {
             cluster = cluster::discover(&client, &readiness) => cluster,
@@ -117,21 +128,58 @@ pub async fn run(
             settings,
             (cluster, signed_in),
             (bindings, writer),
-            (metrics, heartbeat),
+            (Arc::clone(&metrics), heartbeat, leads),
         );
         Box::pin(work(&Arc::new(ctx), sources, feeds, &readiness, stopped)).await
     };
     let shutdown = async {
         shutdown.await;
         tracing::info!("shutting down");
+        stopping.stop();
         stop.send_replace(true);
         tokio::time::sleep(SHUTDOWN_GRACE).await;
     };
-    tokio::select! {
+    let ended = tokio::select! {
         ended = work => ended,
+        () = elected(candidate.as_mut(), (&leadership, &metrics), hears) => Err(Ended::LeaseLost),
         () = shutdown => Err(Ended::ReconcilesLeft),
         () = serve => Err(Ended::Part("the server of health and metrics")),
         () = probe => Err(Ended::Part("the probe of the credential")),
+    };
+    // What is left of others ends by itself, with the lease.
+    if let (Ok(()), Some(candidate)) = (ended, &mut candidate) {
+        candidate.release(&leadership, &metrics).await;
+    }
+    ended
+}
+
+/// Whether this operator leads, before anybody was elected, and who takes part in the election for it.
+fn election(settings: &Settings, client: &Client) -> (Leadership, Option<Candidate>) {
+    match &settings.lease {
+        Some(lease) => {
+            let candidate = Candidate::new(client.clone(), lease, settings.clock.clone());
+            (Leadership::candidate(lease.terms.write_limit()), Some(candidate))
+        }
+        None => (Leadership::alone(), None),
+    }
+}
+
+/// The client of Azure that writes only while this operator leads.
+fn fenced(azure: Azure, settings: &Settings, leadership: &Leadership) -> Azure {
+    let Some(lease) = &settings.lease else { return azure };
+    let leadership = leadership.clone();
+    azure.writing_while(lease.terms.write_limit(), move || leadership.may_write())
+}
+
+/// Takes part in the election, if there is one; completes when the lease is lost.
+async fn elected(
+    candidate: Option<&mut Candidate>,
+    (leadership, metrics): (&Leadership, &Metrics),
+    stopped: watch::Receiver<bool>,
+) {
+    match candidate {
+        Some(candidate) => candidate.run(leadership, metrics, stopped).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -141,7 +189,7 @@ fn wire(
     settings: Settings,
     (cluster, signed_in): (Cluster, watch::Receiver<SignIn>),
     (bindings, bindings_writer): (Bindings, Writer<WorkloadIdentityBinding>),
-    (metrics, heartbeat): (Arc<Metrics>, Heartbeat),
+    (metrics, heartbeat, leadership): (Arc<Metrics>, Heartbeat, Leadership),
 ) -> (Context, Sources, Feeds) {
     let accounts = Accounts::new(bindings.visits());
     let (policy_cache, policies_writer) = reflector::store();
@@ -169,12 +217,13 @@ fn wire(
         books: Books {
             slots: Slots::new(settings.drift_interval),
             coverage: Coverage::new(settings.drift_interval, settings.sweep_interval),
-            writes: SentWrites::new(),
+            writes: SentWrites::new(leadership.clone()),
             lanes: Lanes::new(settings.concurrency, wake.clone()),
             queue: Queue::new(gate, wake.clone()),
             wake,
             metrics,
             heartbeat,
+            leadership,
         },
         concurrency: settings.concurrency,
     };
@@ -272,7 +321,10 @@ async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output =
                 changes(caches.learned.cluster.clone()),
                 changes(caches.learned.policies.clone()),
             ),
-            changes(caches.learned.signed_in.clone()),
+            stream::select(
+                changes(caches.learned.signed_in.clone()),
+                begins(ctx.books.leadership.clone()),
+            ),
         ))
         .reconcile_on(stream::unfold(sources.woken, |mut woken| async move {
             woken.recv().await.map(|binding| (binding, woken))
@@ -303,6 +355,11 @@ fn changes<T: Send + Sync>(known: watch::Receiver<T>) -> impl Stream<Item = ()> 
     stream::unfold(known, |mut known| async move {
         known.changed().await.ok().map(|()| ((), known))
     })
+}
+
+/// One item when this operator begins to lead.
+fn begins(leadership: Leadership) -> impl Stream<Item = ()> {
+    stream::once(async move { leadership.begins().await })
 }
 
 /// Keeps what is remembered in step with the cache: what left it is forgotten. A list that a watch begins anew with tells of no deletion.

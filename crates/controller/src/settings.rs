@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use wio_core::config::OperatorConfig;
+use wio_core::election::Terms;
 
 /// What the operator was told at start.
 #[derive(Clone, Debug)]
@@ -25,6 +26,19 @@ pub struct Settings {
     pub instance: Option<String>,
     /// The time that stands in statuses.
     pub clock: Clock,
+    /// How it is elected among several; none when it runs alone.
+    pub lease: Option<LeaseSettings>,
+}
+
+/// How an operator is elected among several.
+#[derive(Clone, Debug)]
+pub struct LeaseSettings {
+    /// The namespace of the Lease.
+    pub namespace: String,
+    /// The name of this process, which no other one has or ever had.
+    pub identity: String,
+    /// The terms of the lease.
+    pub terms: Terms,
 }
 
 /// What tells the time of day.

@@ -7,11 +7,14 @@ use anyhow::Context;
 use clap::{ArgAction, Parser, ValueEnum};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
-use wio_controller::{Clock, Settings};
+use wio_controller::{Clock, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
+use wio_core::election::Terms;
 use wio_core::names::{
-    Audience, IdentityId, Issuer, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, SubscriptionId,
+    Audience, IdentityId, Issuer, Location, Namespace, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid,
+    SubscriptionId,
 };
 
 const AFTER_HELP: &str = "\
@@ -195,6 +198,22 @@ pub(crate) struct Arguments {
     )]
     concurrency: u16,
 
+    /// The namespace of the Lease by which one of several replicas is elected to lead; the others stand by. Without it this is the only
+    /// one, as on a workstation.
+    #[arg(long, env = "WIO_LEASE_NAMESPACE", value_name = "NAME", help_heading = "Replicas")]
+    lease_namespace: Option<Namespace>,
+
+    /// For how long the Lease is held from each renewal, and so how long it takes until another replica leads after a crash: from 3s to 5m.
+    #[arg(
+        long,
+        env = "WIO_LEASE_DURATION",
+        value_name = "DURATION",
+        default_value = "30s",
+        value_parser = lease_duration,
+        help_heading = "Replicas"
+    )]
+    lease_duration: Duration,
+
     /// Where /livez, /readyz and /metrics are served.
     #[arg(
         long,
@@ -291,13 +310,26 @@ impl Arguments {
             drift_interval: self.drift_interval,
             sweep_interval: self.sweep_interval,
             concurrency: self.concurrency,
+            lease: self.lease_namespace.map(|namespace| LeaseSettings {
+                namespace: namespace.to_string(),
+                // A container that starts again in the same pod is not the one that held the lease.
+                identity: format!("{}_{}", self.pod_name.as_deref().unwrap_or("operator"), Uuid::new_v4()),
+                terms: Terms::new(self.lease_duration),
+            }),
             instance: self.pod_name,
             clock: Clock::default(),
         }
     }
 }
 
-/// A duration such as 90s, 30m or 1h: a whole number and a unit.
+/// The duration of a lease.
+fn lease_duration(text: &str) -> Result<Duration, String> {
+    const LONGEST: Duration = Duration::from_mins(5);
+    let duration = whole(text).filter(|duration| (Terms::SHORTEST..=LONGEST).contains(duration));
+    duration.ok_or_else(|| "write a whole number and a unit, such as 30s, from 3s to 5m".to_owned())
+}
+
+/// A duration such as 90s, 30m or 1h.
 fn duration(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_hours(7 * 24);
     const RULE: &str = "write a whole number and a unit, such as 90s, 30m or 1h, from 1m to 168h";
@@ -307,6 +339,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     } else {
         60
     };
+    let duration = whole(text).filter(|duration| (least..=LONGEST.as_secs()).contains(&duration.as_secs()));
+    duration.ok_or_else(|| RULE.to_owned())
+}
+
+/// A whole number and a unit: s, m or h.
+fn whole(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit: Option<u64> = match text.strip_prefix(digits) {
         Some("s") => Some(1),
@@ -319,10 +357,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         .ok()
         .zip(unit)
         .and_then(|(number, unit): (u64, u64)| number.checked_mul(unit));
-    let duration = seconds
-        .map(Duration::from_secs)
-        .filter(|duration| (least..=LONGEST.as_secs()).contains(&duration.as_secs()));
-    duration.ok_or_else(|| RULE.to_owned())
+    seconds.map(Duration::from_secs)
 }
 
 /// Directives of a log filter, which are parsed again when logging starts.

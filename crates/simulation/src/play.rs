@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure_sim::TagPolicy;
+use wio_controller::Ended;
 use wio_testkit::{Effect, Fault, Matcher, kstatus};
 
 use crate::chance;
@@ -199,9 +201,11 @@ impl Player<'_> {
             self.back_at = None;
             self.first = Some(self.world.launch().await?);
         }
-        let ended = |operator: &Option<Operator>| operator.as_ref().is_some_and(|operator| operator.task.is_finished());
-        if ended(&self.first) || ended(&self.second) {
-            return Err("an operator ended by itself, or panicked".to_owned());
+        if lost(&mut self.first)? {
+            self.back_at = Some(Instant::now() + AWAY);
+        }
+        if lost(&mut self.second)? {
+            self.second = Some(self.world.launch().await?);
         }
         Ok(())
     }
@@ -626,5 +630,16 @@ fn without(history: &History, now: &Moment, owned: &Owned, binding: Option<&Valu
         kstatus::State::Current => Err(format!("{name} is ready and may not be")),
         kstatus::State::Terminating => Err(format!("{name} does not go")),
         kstatus::State::InProgress | kstatus::State::Failed => Ok(()),
+    }
+}
+
+/// Takes an operator out of its place that ended because it lost its lease, and tells whether it did. It ends in no other way by itself.
+fn lost(place: &mut Option<Operator>) -> Result<bool, String> {
+    let Some(operator) = place.take_if(|operator| operator.task.is_finished()) else {
+        return Ok(false);
+    };
+    match operator.task.now_or_never() {
+        Some(Ok(Err(Ended::LeaseLost))) => Ok(true),
+        other => Err(format!("an operator ended by itself, or panicked: {other:?}")),
     }
 }

@@ -12,12 +12,13 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use wio_api::{
     BoundServiceAccount, ConflictPolicy, DeletionPolicy, NamespaceSelector, WorkloadIdentityBinding,
-    WorkloadIdentityPolicy,
+    WorkloadIdentityPolicy, keys,
 };
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
-use wio_controller::{Clock, Settings};
+use wio_controller::{Clock, Ended, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
+use wio_core::election::Terms;
 use wio_core::names::{BindingName, ClusterId, CredentialPrefix, Namespace, identity_name};
 use wio_testkit::azure::token_of;
 use wio_testkit::fixtures::{binding, policy};
@@ -29,6 +30,8 @@ use crate::wire::Wire;
 
 pub(crate) const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 const GROUP: &str = "operator";
+/// The namespace of the operators.
+const OPERATORS: &str = "operators";
 const SHARED_GROUP: &str = "shared";
 const SHARED: &str = "billing";
 /// How often the operator looks at Azure.
@@ -54,7 +57,7 @@ pub(crate) struct World {
 
 /// An operator that runs.
 pub(crate) struct Operator {
-    pub(crate) task: JoinHandle<()>,
+    pub(crate) task: JoinHandle<Result<(), Ended>>,
     /// What its requests to the API server are called.
     pub(crate) client: String,
     /// Dropped when it is to end by itself.
@@ -227,6 +230,14 @@ impl World {
         for n in 0..policies(plan) {
             cluster.seed(policy_of(n, false));
         }
+        cluster.create_namespace(OPERATORS);
+        // Given back by somebody, so that the first one leads at once.
+        cluster.seed(json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": keys::FIELD_MANAGER, "namespace": OPERATORS},
+            "spec": {"leaseDurationSeconds": 30, "leaseTransitions": 1},
+        }));
         let token = token_of("0e0e0e0e-0000-4000-8000-00000000c11e");
         let mut config = Config::default().with_static_token(&token);
         config.latency = Duration::from_millis(50);
@@ -265,7 +276,7 @@ impl World {
             let stopped = async move {
                 let _ = stopped.await;
             };
-            let _ = wio_controller::run(client, azure, settings, listener, stopped).await;
+            wio_controller::run(client, azure, settings, listener, stopped).await
         });
         Ok(Operator {
             task,
@@ -296,6 +307,11 @@ impl World {
             sweep_interval: DRIFT,
             concurrency: 4,
             instance: Some(name.to_owned()),
+            lease: Some(LeaseSettings {
+                namespace: OPERATORS.to_owned(),
+                identity: name.to_owned(),
+                terms: Terms::default(),
+            }),
             clock: Clock::new(move || start + begun.elapsed()),
         })
     }

@@ -38,6 +38,14 @@ pub(crate) fn admission<const N: usize>(files: [&str; N]) -> anyhow::Result<Stri
     ))
 }
 
+/// Roles with the chart's labels, in the namespace of the release.
+pub(crate) fn roles(yaml: &str) -> anyhow::Result<String> {
+    Ok(labelled(yaml)?.replace(
+        "  namespace: workload-identity-system\n",
+        "  namespace: {{ .Release.Namespace }}\n",
+    ))
+}
+
 /// Objects that carry the chart's labels in the place of the one that `config` puts on everything.
 pub(crate) fn labelled(yaml: &str) -> anyhow::Result<String> {
     ensure_plain(yaml)?;

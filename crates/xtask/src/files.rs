@@ -71,7 +71,7 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
         },
         GeneratedFile {
             path: "charts/workload-identity-operator/templates/roles.yaml",
-            text: format!("{NOTICE}{}", chart::labelled(&rbac::yaml(rbac::ROLES))?),
+            text: format!("{NOTICE}{}", chart::roles(&rbac::yaml(rbac::ROLES))?),
         },
         GeneratedFile {
             path: "docs/api.md",

@@ -2,15 +2,25 @@
 
 use std::fmt::Write;
 
-/// A ClusterRole.
+/// A ClusterRole, or a Role.
 #[derive(Debug)]
 pub(crate) struct Role {
     pub(crate) name: &'static str,
+    pub(crate) reach: Reach,
     /// What it is for.
     pub(crate) purpose: &'static str,
     /// The built-in ClusterRoles that take its permissions in.
     pub(crate) aggregated_to: &'static [&'static str],
     pub(crate) permissions: &'static [Permission],
+}
+
+/// Where a role holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// In the whole cluster, or wherever it is bound.
+    Cluster,
+    /// In the operator's own namespace alone.
+    OwnNamespace,
 }
 
 /// One rule of a role.
@@ -25,10 +35,17 @@ pub(crate) struct Permission {
     pub(crate) verbs: &'static [&'static str],
 }
 
+/// The Lease of the election.
+const LEASE: &str = wio_api::keys::FIELD_MANAGER;
+
+/// The operator's namespace in `config`.
+const NAMESPACE: &str = "workload-identity-system";
+
 /// Every role.
 pub(crate) const ROLES: &[Role] = &[
     Role {
         name: "workload-identity-operator",
+        reach: Reach::Cluster,
         purpose: "What the operator itself may do, and nothing else.",
         aggregated_to: &[],
         permissions: &[
@@ -101,7 +118,30 @@ pub(crate) const ROLES: &[Role] = &[
         ],
     },
     Role {
+        name: "workload-identity-operator-election",
+        reach: Reach::OwnNamespace,
+        purpose: "How the replicas of the operator elect one that leads.",
+        aggregated_to: &[],
+        permissions: &[
+            Permission {
+                reason: "Whoever leads renews the lease, and whoever stands by sees when it ends. It is replaced as a whole, so that of two who take it one is refused.",
+                group: "coordination.k8s.io",
+                resource: "leases",
+                names: &[LEASE],
+                verbs: &["get", "list", "watch", "update"],
+            },
+            Permission {
+                reason: "The first one makes it. RBAC cannot limit a creation to a name.",
+                group: "coordination.k8s.io",
+                resource: "leases",
+                names: &[],
+                verbs: &["create"],
+            },
+        ],
+    },
+    Role {
         name: "workload-identity-operator-view",
+        reach: Reach::Cluster,
         purpose: "Whoever may view a namespace may view its bindings; edit and admin take view in.",
         aggregated_to: &["view"],
         permissions: &[
@@ -123,6 +163,7 @@ pub(crate) const ROLES: &[Role] = &[
     },
     Role {
         name: "workload-identity-operator-policy-view",
+        reach: Reach::Cluster,
         purpose: "Whoever may view all namespaces may view the policies. A RoleBinding gives nothing of the cluster's, so tenants \
                   get it by a ClusterRoleBinding of this role. Nobody but cluster administrators writes policies.",
         aggregated_to: &["view"],
@@ -145,6 +186,7 @@ pub(crate) const ROLES: &[Role] = &[
     },
     Role {
         name: "workload-identity-operator-edit",
+        reach: Reach::Cluster,
         purpose: "Whoever may edit a namespace may edit its bindings; what a binding may get, policies decide.",
         aggregated_to: &["edit", "admin"],
         permissions: &[Permission {
@@ -164,8 +206,12 @@ pub(crate) fn yaml(roles: &[Role]) -> String {
 }
 
 fn role(role: &Role) -> String {
+    let (kind, namespace) = match role.reach {
+        Reach::Cluster => ("ClusterRole", String::new()),
+        Reach::OwnNamespace => ("Role", format!("  namespace: {NAMESPACE}\n")),
+    };
     let mut text = format!(
-        "# {}\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {}\n  labels:\n    \
+        "# {}\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {}\n{namespace}  labels:\n    \
          app.kubernetes.io/name: workload-identity-operator\n",
         role.purpose, role.name
     );
@@ -221,14 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_never_replaces_an_object() {
-        // Everything that it writes is an apply or a patch of its own fields.
+    fn the_operator_replaces_no_object_but_its_own_lease() {
+        // Everything else that it writes is an apply or a patch of its own fields.
         assert!(
             operator()
                 .permissions
                 .iter()
                 .all(|permission| !permission.verbs.contains(&"update"))
         );
+        let elects = ROLES.iter().filter(|role| role.reach == Reach::OwnNamespace);
+        for permission in elects.flat_map(|role| role.permissions) {
+            assert_eq!(permission.resource, "leases");
+            assert!(
+                permission.names == [LEASE] || permission.verbs == ["create"],
+                "{permission:?}"
+            );
+        }
     }
 
     #[test]
@@ -286,6 +340,7 @@ mod tests {
     fn a_role_is_written_with_its_reasons() {
         let text = yaml(&[Role {
             name: "reader",
+            reach: Reach::Cluster,
             purpose: "To read.",
             aggregated_to: &["view"],
             permissions: &[Permission {

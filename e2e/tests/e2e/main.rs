@@ -21,6 +21,7 @@ mod memory;
 mod permissions;
 mod policies;
 mod quiet;
+mod replicas;
 mod rollout;
 mod sdk;
 mod tokens;
@@ -46,6 +47,7 @@ fn main() -> Result<ExitCode> {
         ("admission", admission::cases()),
         ("abuse", abuse::cases()),
         ("crash", crash::cases()),
+        ("replicas", replicas::cases()),
         ("memory", memory::cases()),
         ("disappearing", disappearing::cases()),
     ])

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleBinding, Subject};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
 use kube::Api;
 use kube::api::ListParams;
 use serde_json::json;
@@ -14,15 +14,21 @@ use wio_e2e::audit::AuditEvent;
 use wio_e2e::azure_roles::{self, AzureRole, Granted};
 use wio_e2e::namespace::DEADLINE;
 use wio_e2e::operator::{NAME, NAMESPACE, USER};
+use wio_e2e::process::Signal;
 use wio_e2e::simulator::{PLATFORM_GROUP, ROLE_OF_WORKLOADS, group_id, identity_id};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
 
+/// Its role in its own namespace, as in `config/rbac`.
+const ELECTION: &str = "workload-identity-operator-election";
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case!(the_operator_uses_each_permission_that_config_rbac_grants_and_no_other).on_own_cluster(),
+        case!(the_operator_uses_each_permission_that_config_rbac_grants_and_no_other)
+            .alone()
+            .on_own_cluster(),
         case!(the_operator_has_no_role_but_those_of_config_rbac),
         case!(the_operator_uses_each_azure_action_that_config_azure_grants_and_no_other),
         case!(the_operator_has_no_role_in_azure_but_those_of_config_azure),
@@ -35,6 +41,17 @@ type Permission = (String, String);
 
 /// One life of a binding, with everything that can happen in it, and then the audit log since the first start.
 async fn the_operator_uses_each_permission_that_config_rbac_grants_and_no_other(world: Arc<World>) -> Result<()> {
+    // As one of several, as which it is installed.
+    let mut operator = world.operator.lock().await;
+    operator.elect(true);
+    operator.restart(Signal::Terminate).await?;
+    let used = each_permission_is_used(&world).await;
+    operator.elect(false);
+    operator.restart(Signal::Terminate).await?;
+    used
+}
+
+async fn each_permission_is_used(world: &World) -> Result<()> {
     let namespace = world.namespace("permissions").await?;
     let audit = world.cluster.own().context("it needs the audit log")?.audit();
     let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": "orders" }] });
@@ -62,7 +79,9 @@ async fn the_operator_uses_each_permission_that_config_rbac_grants_and_no_other(
     namespace.delete("shop").await?;
 
     let roles: Api<ClusterRole> = Api::all(world.cluster.client.clone());
-    let granted = permissions(&roles.get(NAME).await?.rules.unwrap_or_default());
+    let mut granted = permissions(&roles.get(NAME).await?.rules.unwrap_or_default());
+    let own: Api<Role> = Api::namespaced(world.cluster.client.clone(), NAMESPACE);
+    granted.extend(permissions(&own.get(ELECTION).await?.rules.unwrap_or_default()));
     let discovery = permissions(
         &roles
             .get("system:service-account-issuer-discovery")
@@ -115,7 +134,14 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
         .into_iter()
         .filter(|it| is_operator(it.subjects.clone()))
         .collect();
-    ensure!(local.is_empty(), "{local:?}");
+    let roles: Vec<(Option<String>, String)> = local
+        .into_iter()
+        .map(|binding| (binding.metadata.namespace, binding.role_ref.name))
+        .collect();
+    ensure!(
+        roles == [(Some(NAMESPACE.to_owned()), ELECTION.to_owned())],
+        "{roles:?}"
+    );
     let granted = Api::<ClusterRole>::all(client.clone())
         .get(NAME)
         .await?
@@ -285,6 +311,8 @@ fn needed(event: &AuditEvent) -> Vec<Permission> {
         ("", _) => uri.split('?').next().unwrap_or_default().to_owned(),
         // The kinds of which single objects may be read.
         ("namespaces" | "customresourcedefinitions", "") if !name.is_empty() => format!("{group}/{resource}/{name}"),
+        // Creations cannot be limited to a name.
+        ("leases", "") if verb != "create" => format!("{group}/{resource}/{name}"),
         (_, "") => format!("{group}/{resource}"),
         _ => format!("{group}/{resource}/{subresource}"),
     };

@@ -4,7 +4,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
         &ApiResource::erase::<WorkloadIdentityEffectivePolicy>(&()),
     );
     let mut watched = pin!(watches::one("the effective policy", api.clone(), EFFECTIVE_POLICY_NAME));
-    let mut standing = None;
+    let mut standing = stand_by(ctx, &mut watched, readiness).await;
     let mut patience = Patience::new(Duration::from_millis(500), Duration::from_secs(10));
     let mut believed = stood.believed();
     loop {
@@ -112,6 +112,34 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
             () = sleep_until(patience.not_before()), if !patience.is_due() => {}
         }
     }
+}
+
+/// Waits until this operator leads, and gives what is known to stand then: nothing follows from it before.
+async fn stand_by(
+    ctx: &Context,
+    watched: &mut (impl Stream<Item = Option<DynamicObject>> + Unpin),
+    readiness: &Readiness,
+) -> Option<Standing> {
+    let mut begins = pin!(ctx.books.leadership.begins());
+    let mut last = None;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut begins => break,
+            Some(object) = watched.next() => {
+                // Whoever leads keeps it true, and until it is there admission takes no binding.
+                if object.is_some() {
+                    readiness.passed(Check::Admission);
+                }
+                last = Some(object);
+            }
+        }
+    }
+    let object = last?;
+    learn(&ctx.clients.crd_guard.policies, &ctx.caches.learned, object.as_ref());
+    let mut standing = None;
+    see(&mut standing, object);
+    standing
 }
 
 /// The merged policy as it is to be kept.

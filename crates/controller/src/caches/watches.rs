@@ -1,14 +1,15 @@
 //! The watches, and the caches that they fill with what is needed and nothing more.
 
+use std::fmt;
 use std::future::ready;
 
 use futures::{Stream, StreamExt, TryStreamExt};
-use kube::api::DynamicObject;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 use wio_core::policy::Limits;
 
@@ -85,12 +86,15 @@ pub(crate) fn policies(
     })
 }
 
-/// One object of the whole cluster, whenever it changes; none when it is not there.
-pub(crate) fn one(
+/// One object, whenever it changes; none when it is not there.
+pub(crate) fn one<K>(
     what: &'static str,
-    api: Api<DynamicObject>,
+    api: Api<K>,
     name: &str,
-) -> impl Stream<Item = Option<DynamicObject>> + Send + 'static {
+) -> impl Stream<Item = Option<K>> + Send + 'static + use<K>
+where
+    K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
+{
     let events = watcher::watch_object(api, name).backoff(Backoff::of_watch());
     without_errors(what, events).filter_map(|event| ready(event.ok()))
 }

@@ -19,6 +19,7 @@ use super::writes::SentWrites;
 use crate::caches::stores::Caches;
 use crate::runtime::events::Events;
 use crate::runtime::heartbeat::Heartbeat;
+use crate::runtime::leadership::Leadership;
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pulse::Pulse;
 use crate::settings::Clock;
@@ -59,6 +60,7 @@ pub(crate) struct Books {
     pub(crate) queue: Queue,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) heartbeat: Heartbeat,
+    pub(crate) leadership: Leadership,
 }
 
 /// A sender of bindings that are to be reconciled at once.

@@ -54,9 +54,12 @@ impl<'a> Footing<'a> {
         self.desired
     }
 
-    /// Whether the decision still holds, as the caches are now. A plan of twenty steps can take minutes, and what a policy ends
+    /// Whether the decision still holds, as the caches are now, and this operator may still carry it out. A plan of twenty steps can take minutes, and what a policy ends
     /// meanwhile is not given first and taken away then.
     pub(super) fn holds(&mut self) -> bool {
+        if !self.ctx.books.leadership.may_begin() {
+            return false;
+        }
         let now = Ground::of(&self.ctx.caches, &self.case.candidate.binding.owner);
         if now.is(&self.ground) {
             return true;

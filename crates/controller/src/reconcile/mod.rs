@@ -30,10 +30,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, Span, info_span};
 use wio_api::{Reason, WorkloadIdentityBinding};
 use wio_core::case::Case;
 use wio_core::fault::Fault;
@@ -42,6 +43,8 @@ use wio_core::outcome::Outcome;
 use wio_core::reasons::{Disposition, disposition};
 use wio_core::verdict::{Verdict, verdict};
 
+use crate::runtime::jitter::jittered;
+use crate::runtime::leadership::Leadership;
 use context::Context;
 use dereference::{dereference, parse};
 use ending::{Ended, release, told};
@@ -55,19 +58,20 @@ use turn::Turn;
 /// How long a binding that waits in a queue is not looked at, unless it is woken.
 const QUEUED: Duration = Duration::from_mins(10);
 
+/// The pause of a pass that may not write until the lease is renewed.
+const RENEWAL: Duration = Duration::from_secs(2);
+
 /// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait; and tells
 /// when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
 pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     let metadata = &object.metadata;
-    let span = info_span!(
-        "reconcile",
-        namespace = metadata.namespace,
-        name = metadata.name,
-        generation = metadata.generation
-    );
+    let span = span_of(metadata);
     let Some(uid) = metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) else {
         return Ok(Action::await_change());
     };
+    if let Some(action) = may_not_write(&ctx.books.leadership) {
+        return Ok(action);
+    }
     async {
         let started = Instant::now();
         let mut memory = ctx.books.slots.take(&uid);
@@ -116,6 +120,27 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
     .instrument(span)
     .await
     .inspect(|_| ctx.books.lanes.hand_on())
+}
+
+fn span_of(metadata: &ObjectMeta) -> Span {
+    info_span!(
+        "reconcile",
+        namespace = metadata.namespace,
+        name = metadata.name,
+        generation = metadata.generation
+    )
+}
+
+/// What a binding waits for while this operator may not write: whoever stands by is told when it leads, and whoever leads and could not
+/// renew its lease lately looks again soon.
+fn may_not_write(leadership: &Leadership) -> Option<Action> {
+    if leadership.may_write() {
+        None
+    } else if leadership.since().is_some() {
+        Some(Action::requeue(jittered(RENEWAL)))
+    } else {
+        Some(Action::await_change())
+    }
 }
 
 /// A pass came to an end, whatever it came to: nothing overtook it, and it waits for nothing.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use wio_core::fault::Fault;
@@ -10,10 +11,12 @@ use wio_core::landing::{LANDING, Writes};
 use wio_core::names::BindingUid;
 use wio_core::recorded::Recorded;
 
+use crate::runtime::leadership::Leadership;
+
 /// The writes of this process, by binding.
 #[derive(Debug)]
 pub(crate) struct SentWrites {
-    started: Instant,
+    leadership: Leadership,
     sent: Mutex<Sent>,
 }
 
@@ -71,10 +74,10 @@ impl Begun {
 // === impl SentWrites ===
 
 impl SentWrites {
-    /// No writes, of a process that starts now.
-    pub(crate) fn new() -> Self {
+    /// No writes. What an earlier operator wrote, it wrote before this one led.
+    pub(crate) fn new(leadership: Leadership) -> Self {
         Self {
-            started: Instant::now(),
+            leadership,
             sent: Mutex::default(),
         }
     }
@@ -119,8 +122,12 @@ impl SentWrites {
         Writes {
             last: last.map(|last| last.any.elapsed()),
             unanswered: last.and_then(|last| last.unanswered).map(|at| at.elapsed()),
-            by_an_earlier_operator: (!begun.here).then(|| self.started.elapsed()),
+            by_an_earlier_operator: (!begun.here).then(|| self.leads_for()),
         }
+    }
+
+    fn leads_for(&self) -> Duration {
+        self.leadership.since().map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, Sent> {

@@ -36,6 +36,8 @@ pub(crate) struct Metrics {
     foreign_credentials: Gauge,
     held: Family<HeldLabels, Gauge>,
     admission_stale: Gauge,
+    leader: Gauge,
+    transitions: Gauge,
     issuer: Family<IssuerLabels, Gauge>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
@@ -124,6 +126,8 @@ impl Metrics {
             foreign_credentials: Gauge::default(),
             held: Family::default(),
             admission_stale: Gauge::default(),
+            leader: Gauge::default(),
+            transitions: Gauge::default(),
             issuer: Family::default(),
             reconciles: Family::default(),
             // From 1 ms, a reconcile that changes nothing, to 4 minutes, one that waits for Azure's slowest answers.
@@ -203,6 +207,12 @@ impl Metrics {
 
     fn registered_work(mut self) -> Self {
         let registry = &mut self.registry;
+        registry.register("leader", "1 while this operator leads", self.leader.clone());
+        registry.register(
+            "lease_transitions",
+            "How often the lease has changed hands, by its record",
+            self.transitions.clone(),
+        );
         registry.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
         let about = "How long a reconcile took";
         registry.register_with_unit(
@@ -241,6 +251,12 @@ impl Metrics {
     /// Whether admission decides by policies as they were.
     pub(crate) fn admission_is_stale(&self, stale: bool) {
         self.admission_stale.set(i64::from(stale));
+    }
+
+    /// Whether this operator leads, and how often that has changed hands.
+    pub(crate) fn led(&self, leads: bool, transitions: i32) {
+        self.leader.set(leads.into());
+        self.transitions.set(transitions.into());
     }
 
     /// For which causes something is held.
@@ -343,11 +359,13 @@ impl Metrics {
         Ok(text)
     }
 
+    /// Counts the bindings where this operator leads: the replicas that stand by know of the same ones, and a sum would count them twice.
     fn count_bindings(&self) {
+        let leads = self.leader.get() == 1;
         let mut counts: BTreeMap<BindingLabels, i64> = BTreeMap::new();
         let mut revocations = Revocations::default();
         let mut foreign = 0;
-        for binding in self.cache.state() {
+        for binding in leads.then(|| self.cache.state()).into_iter().flatten() {
             *counts.entry(labels_of(&binding)).or_default() += 1;
             revocations.count(&binding);
             foreign += foreign_on_managed(&binding);

@@ -6,6 +6,7 @@ pub(crate) mod hash;
 pub(crate) mod health;
 pub(crate) mod heartbeat;
 pub(crate) mod jitter;
+pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod own_write;
 pub(crate) mod patience;

@@ -20,6 +20,7 @@ mod creating;
 mod deleting;
 mod disappearing;
 mod drift;
+mod electing;
 mod ending;
 mod existing;
 mod feeds;

@@ -155,7 +155,7 @@ async fn only_what_was_taken_is_told_when_a_successor_comes_in_the_midst_of_it()
         let slow = Fault::on("DELETE").kind(ResourceKind::Credential);
         world
             .azure
-            .inject(slow.execute().delay(Duration::from_secs(30)).times(1));
+            .inject(slow.execute().delay(Duration::from_secs(15)).times(1));
         world.until("the first is gone", |world| trust(world) == 2).await;
         let left = names(world);
         let subject = &world.identity().credentials[0].subject;

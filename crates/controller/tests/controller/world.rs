@@ -18,8 +18,9 @@ use wio_api::{
 };
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
-use wio_controller::{Clock, Settings};
+use wio_controller::{Clock, Ended, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
+use wio_core::election::Terms;
 use wio_testkit::azure::token_of;
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 use wio_testkit::{FakeApiServer, Matcher, kstatus};
@@ -51,6 +52,8 @@ pub struct World {
     pub sweep_interval: Option<Duration>,
     pub config: OperatorConfig,
     pub wire: Wire,
+    /// The terms by which operators that are started from now on are elected; none when each runs alone.
+    pub lease: Option<Terms>,
     /// The time of day, which goes on as the story's own time does.
     clock: Clock,
     /// The token by which the operator is signed in to Azure.
@@ -141,6 +144,7 @@ impl World {
                 unlocked_roles: BTreeSet::new(),
             },
             wire: Wire::default(),
+            lease: None,
             clock: clock(),
             token,
             operator: None,
@@ -185,6 +189,11 @@ impl World {
             concurrency: 4,
             instance: Some(format!("{named}-0")),
             clock: self.clock.clone(),
+            lease: self.lease.map(|terms| LeaseSettings {
+                namespace: "operators".to_owned(),
+                identity: format!("{named}_{}", uuid::Uuid::new_v4()),
+                terms,
+            }),
         };
         let client = cluster.client_named(named);
         let azure = client_of(&self.azure, &self.wire, &self.token);
@@ -192,9 +201,11 @@ impl World {
             let stopped = async move {
                 let _ = stopped.await;
             };
-            wio_controller::run(client, azure, settings, listener, stopped)
-                .await
-                .unwrap();
+            match wio_controller::run(client, azure, settings, listener, stopped).await {
+                // Its pod begins anew; here it stays away.
+                Ok(()) | Err(Ended::LeaseLost) => {}
+                Err(ended) => panic!("{ended}"),
+            }
         });
         Operator { task, stop, address }
     }
@@ -204,6 +215,13 @@ impl World {
         let operator = self.operator.take().unwrap();
         operator.task.abort();
         assert!(operator.task.await.unwrap_err().is_cancelled());
+    }
+
+    /// Whether the operator has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.operator
+            .as_ref()
+            .is_none_or(|operator| operator.task.is_finished())
     }
 
     /// Asks the operator to end, and waits until it did.

@@ -11,6 +11,7 @@ use crate::reconcile::context::Context;
 /// Follows the activity log and the role assignments; never returns. The identities are listed by the sweep for orphans.
 pub(crate) async fn keep(ctx: &Context) {
     ctx.caches.filled().await;
+    ctx.books.leadership.begins().await;
     if ctx.books.coverage.is_of_use() {
         tokio::join!(Box::pin(log::keep(ctx)), Box::pin(roles::keep(ctx)));
     }

@@ -23,6 +23,7 @@ use remove::Removed;
 /// Sweeps when the caches are filled and then again and again; never returns.
 pub(crate) async fn keep(ctx: &Context) {
     ctx.caches.filled().await;
+    ctx.books.leadership.begins().await;
     let mut memory = Memory::new(ctx.books.slots.drift_interval());
     loop {
         let requests = sweep(ctx, &mut memory).await;
