@@ -21,6 +21,9 @@ use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
 
+/// The action by which the activity log is read.
+const ACTIVITY_LOG: &str = "Microsoft.Insights/eventtypes/values/read";
+
 /// Its role in its own namespace, as in `config/rbac`.
 const ELECTION: &str = "workload-identity-operator-election";
 
@@ -174,6 +177,12 @@ async fn the_operator_uses_each_azure_action_that_config_azure_grants_and_no_oth
         namespace.bind("managed", &managed).await?;
         namespace.bind("existing", &existing).await?;
         namespace.all_ready().await?;
+        // It is read again and again while there is a binding whose changes it may tell of.
+        until("the activity log to be read", DEADLINE, async || {
+            let sent = azure_requests(&world).await?;
+            Ok(sent.iter().any(|(_, action)| action == ACTIVITY_LOG).then_some(()))
+        })
+        .await?;
         namespace.delete("managed").await?;
         namespace.delete("existing").await
     };
