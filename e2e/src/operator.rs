@@ -36,8 +36,9 @@ pub const NODE_GROUP: &str = "MC_cluster_nodes";
 /// Short, so that drift is found while a test waits, and long enough for the bindings of all tests together to stay
 /// within Azure's budget of reads.
 pub const SHORT: &str = "4s";
-/// How often each binding is looked at by itself: lists and the activity log are followed, and no test waits for them.
-const TWICE: &str = "8s";
+/// The setting of how often each binding is looked at by itself where lists and the activity log are followed. When it is the drift
+/// interval nothing is followed, and a test waits for no log that comes late.
+pub const SWEEP_INTERVAL: &str = "WIO_SWEEP_INTERVAL";
 
 /// What the operator's and the workloads' tokens are for.
 pub const AUDIENCE: &str = "api://AzureADTokenExchange";
@@ -101,7 +102,7 @@ impl Operator {
             .env("KUBECONFIG", cluster.kubeconfig_of(scratch, NAMESPACE, NAME).await?)
             .env(POD_NAME, "operator")
             .env(DRIFT_INTERVAL, SHORT)
-            .env("WIO_SWEEP_INTERVAL", TWICE)
+            .env(SWEEP_INTERVAL, SHORT)
             .env("WIO_TEST_PACE", "1")
             .env("WIO_ALLOW_PRIVATE_ISSUER", "true")
             .env(

@@ -13,7 +13,7 @@ use wio_api::{ConditionType, Reason};
 use wio_e2e::audit::AuditEvent;
 use wio_e2e::azure_roles::{self, AzureRole, Granted};
 use wio_e2e::namespace::DEADLINE;
-use wio_e2e::operator::{NAME, NAMESPACE, USER};
+use wio_e2e::operator::{NAME, NAMESPACE, SHORT, SWEEP_INTERVAL, USER};
 use wio_e2e::process::Signal;
 use wio_e2e::simulator::{PLATFORM_GROUP, ROLE_OF_WORKLOADS, group_id, identity_id};
 use wio_e2e::wait::until;
@@ -33,7 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .alone()
             .on_own_cluster(),
         case!(the_operator_has_no_role_but_those_of_config_rbac),
-        case!(the_operator_uses_each_azure_action_that_config_azure_grants_and_no_other),
+        case!(the_operator_uses_each_azure_action_that_config_azure_grants_and_no_other).alone(),
         case!(the_operator_has_no_role_in_azure_but_those_of_config_azure),
         case!(the_condition_of_config_azure_withholds_what_a_policy_gives_by_mistake),
     ]
@@ -161,6 +161,20 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
 /// A life of a binding of each kind, and then the simulator's log since the start. Every role counts by itself: an action
 /// is used when it was asked for where that very role was assigned.
 async fn the_operator_uses_each_azure_action_that_config_azure_grants_and_no_other(world: Arc<World>) -> Result<()> {
+    // Lists and the activity log are followed, as where it is installed.
+    sweep_every(&world, "8s").await?;
+    let used = each_azure_action_is_used(&world).await;
+    sweep_every(&world, SHORT).await?;
+    used
+}
+
+async fn sweep_every(world: &World, interval: &str) -> Result<()> {
+    let mut operator = world.operator.lock().await;
+    operator.set(SWEEP_INTERVAL, interval);
+    operator.restart(Signal::Terminate).await
+}
+
+async fn each_azure_action_is_used(world: &World) -> Result<()> {
     let (simulator, namespace) = (&world.simulator, world.namespace("azure-permissions").await?);
     let existing = identity_id(PLATFORM_GROUP, "azure-permissions");
     simulator.put_identity(&existing).await?;
@@ -179,7 +193,7 @@ async fn the_operator_uses_each_azure_action_that_config_azure_grants_and_no_oth
         namespace.all_ready().await?;
         // It is read again and again while there is a binding whose changes it may tell of.
         until("the activity log to be read", DEADLINE, async || {
-            let sent = azure_requests(&world).await?;
+            let sent = azure_requests(world).await?;
             Ok(sent.iter().any(|(_, action)| action == ACTIVITY_LOG).then_some(()))
         })
         .await?;
@@ -190,7 +204,7 @@ async fn the_operator_uses_each_azure_action_that_config_azure_grants_and_no_oth
     let lived = lived.await;
 
     let granted = azure_roles::granted()?;
-    let sent = azure_requests(&world).await?;
+    let sent = azure_requests(world).await?;
     // The sweep for orphans lists wherever a policy lets identities stand, and other tests have policies for places without a role.
     let may_be_refused = |path: &str, action: &str| azure_roles::is_list_elsewhere(&granted, path, action);
     let refused: BTreeSet<String> = sent
