@@ -30,6 +30,8 @@ fn the_chart_and_config_set_what_the_operator_reads() {
     let mut readable = settings(&operator);
     // The probes name the port.
     readable.remove("WIO_LISTEN");
+    // The Deployment names it, by its own namespace.
+    readable.remove("WIO_LEASE_NAMESPACE");
     // Tests alone look more often than once a minute.
     readable.remove("WIO_TEST_PACE");
     let chart = read("charts/workload-identity-operator/templates/settings.yaml");
