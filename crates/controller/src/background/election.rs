@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, PostParams};
 use kube::{Client, Error};
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, sleep, timeout};
 use wio_api::keys;
 use wio_core::election::{Election, Record, Step, Terms, Written};
@@ -102,21 +103,27 @@ impl Candidate {
 
     /// Takes this candidate out of the Lease of a version, and tells whether that was the one that stood.
     async fn take_out(&self, version: String) -> Result<bool, String> {
-        let lease = self.record(String::new(), Some(version));
-        let parameters = PostParams::default();
-        match timeout(self.terms.renewal(), self.api.replace(NAME, &parameters, &lease)).await {
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(Error::Api(status))) if matches!(status.code, 404 | 409) => Ok(false),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("no answer".to_owned()),
-        }
+        let replaced = self.replace(String::new(), version).await;
+        Ok(replaced?.is_some())
     }
 
     /// The version of the Lease that stands, when this candidate holds it.
     async fn mine(&self) -> Option<String> {
-        let read = timeout(self.terms.renewal(), self.api.get_opt(NAME)).await;
-        let record = record_of(&read.ok()?.ok()??);
+        let record = record_of(&self.read().await.ok()??);
         (record.holder == self.me).then_some(record.version)
+    }
+
+    async fn read(&self) -> Result<Option<Lease>, String> {
+        let read = timeout(self.terms.renewal(), self.api.get_opt(NAME)).await;
+        answered(read, &[]).map(Option::flatten)
+    }
+
+    /// Writes a holder into the Lease of a version. None when another one stands, or none.
+    async fn replace(&self, holder: String, version: String) -> Result<Option<Lease>, String> {
+        let lease = self.record(holder, Some(version));
+        let parameters = PostParams::default();
+        let replaced = timeout(self.terms.renewal(), self.api.replace(NAME, &parameters, &lease)).await;
+        answered(replaced, &[404, 409])
     }
 
     fn now(&self) -> Duration {
@@ -151,13 +158,13 @@ impl Candidate {
     }
 
     async fn look(&mut self) {
-        match timeout(self.terms.renewal(), self.api.get_opt(NAME)).await {
-            Ok(Ok(lease)) => {
+        match self.read().await {
+            Ok(lease) => {
                 self.election.saw(self.now(), lease.as_ref().map(record_of));
                 self.lease = lease;
             }
-            failed => {
-                tell_failed(&failed.map(|read| read.map(drop)));
+            Err(error) => {
+                tell_failed(&error);
                 self.election.saw_nothing(self.now());
             }
         }
@@ -168,13 +175,12 @@ impl Candidate {
         let sent = self.now();
         let lease = self.record(Election::NOBODY_KNOWN.to_owned(), None);
         let parameters = PostParams::default();
-        match timeout(self.terms.renewal(), self.api.create(&parameters, &lease)).await {
-            Ok(Ok(made)) => self.see(Some(made)),
-            Ok(Err(Error::Api(status))) if status.code == 409 => {
-                self.election.wrote(sent, self.now(), Written::Overtaken);
-            }
-            failed => {
-                tell_failed(&failed.map(|made| made.map(drop)));
+        let made = timeout(self.terms.renewal(), self.api.create(&parameters, &lease)).await;
+        match answered(made, &[409]) {
+            Ok(Some(made)) => self.see(Some(made)),
+            Ok(None) => self.election.wrote(sent, self.now(), Written::Overtaken),
+            Err(error) => {
+                tell_failed(&error);
                 self.election.wrote(sent, self.now(), Written::Unknown);
             }
         }
@@ -183,17 +189,15 @@ impl Candidate {
     /// Writes this candidate into the Lease of a version.
     async fn hold(&mut self, version: String) {
         let sent = self.now();
-        let lease = self.record(self.me.clone(), Some(version));
-        let parameters = PostParams::default();
-        let answer = match timeout(self.terms.renewal(), self.api.replace(NAME, &parameters, &lease)).await {
-            Ok(Ok(written)) => {
+        let answer = match self.replace(self.me.clone(), version).await {
+            Ok(Some(written)) => {
                 let version = written.metadata.resource_version.clone().unwrap_or_default();
                 self.lease = Some(written);
                 Written::Stands(version)
             }
-            Ok(Err(Error::Api(status))) if matches!(status.code, 404 | 409) => Written::Overtaken,
-            failed => {
-                tell_failed(&failed.map(|written| written.map(drop)));
+            Ok(None) => Written::Overtaken,
+            Err(error) => {
+                tell_failed(&error);
                 Written::Unknown
             }
         };
@@ -242,6 +246,16 @@ fn later(now: Timestamp, last: Option<Timestamp>) -> Timestamp {
     next.map_or(now, |next| next.max(now))
 }
 
+/// What a request came to; none when it was refused with one of these codes.
+fn answered<T>(answer: Result<kube::Result<T>, Elapsed>, refusals: &[u16]) -> Result<Option<T>, String> {
+    match answer {
+        Ok(Ok(done)) => Ok(Some(done)),
+        Ok(Err(Error::Api(status))) if refusals.contains(&status.code) => Ok(None),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer".to_owned()),
+    }
+}
+
 async fn shown(watched: Option<&mut Watched>) -> Option<Option<Lease>> {
     match watched {
         Some(watched) => watched.next().await,
@@ -280,11 +294,7 @@ fn tell_released(released: &Result<bool, String>) {
     tracing::info!(error = released.as_ref().err(), "{what}");
 }
 
-fn tell_failed(failed: &Result<Result<(), Error>, tokio::time::error::Elapsed>) {
-    let error = match failed {
-        Ok(Err(error)) => error.to_string(),
-        Ok(Ok(())) | Err(_) => "no answer".to_owned(),
-    };
+fn tell_failed(error: &str) {
     tracing::warn!(error, "the lease could not be read or written; trying again");
 }
 

@@ -1,5 +1,4 @@
-//! The service accounts that carry a binding's label, by name and by that label: of each what is used of it, and not the object, which
-//! weighs four times as much.
+//! The service accounts that carry a binding's label, by name and by that label: of each what is used of it, and not the object.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

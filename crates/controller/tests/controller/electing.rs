@@ -16,11 +16,17 @@ const LEASE: Duration = Duration::from_secs(30);
 /// How long a replica may take to lead beyond what the lease asks.
 const SOON: Duration = Duration::from_secs(2);
 
-/// A world in which one operator leads, and another one stands by.
-async fn pair() -> World {
+/// A world whose operators are elected.
+fn world() -> World {
     let mut world = World::new();
     world.cluster.create_namespace("operators");
     world.lease = Some(Terms::new(LEASE));
+    world
+}
+
+/// A world in which one operator leads, and another one stands by.
+async fn pair() -> World {
+    let mut world = world();
     world.start().await;
     let merged = |world: &World| {
         world
@@ -66,9 +72,7 @@ fn another_has_written(world: &World) -> bool {
 /// Whoever waited for the first installation applied a binding then, and admission, which had no merged policy, refused it.
 #[tokio::test(start_paused = true)]
 async fn a_replica_is_ready_once_admission_has_its_policies_whoever_leads() {
-    let mut world = World::new();
-    world.cluster.create_namespace("operators");
-    world.lease = Some(Terms::new(LEASE));
+    let mut world = world();
     world.start().await;
     sleep(LEASE / 2).await;
     assert_eq!(get(&world, "/readyz").await.0, 503, "nobody leads yet");
@@ -103,7 +107,7 @@ async fn in_the_midst_of_eight_credentials(world: &World) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_stands_by_writes_nothing_and_asks_nothing_of_azure() {
+async fn a_replica_that_stands_by_writes_nothing_and_nothing_is_made_twice() {
     let world = pair().await;
     world.create_many(3);
     world.all_ready(3).await;
@@ -111,6 +115,22 @@ async fn a_replica_that_stands_by_writes_nothing_and_asks_nothing_of_azure() {
     assert_eq!(writes(&world, ANOTHER_OPERATOR), Vec::<String>::new());
     let puts = world.asked().iter().filter(|line| line.starts_with("PUT")).count();
     assert_eq!(puts, 6, "each identity and each credential once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_asks_nothing_of_azure_while_the_lease_is_anothers() {
+    let mut world = world();
+    world.start().await;
+    world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+    world.ready("orders").await;
+    world.crash().await;
+    world.forget_requests();
+    world.start_another().await;
+    sleep(LEASE / 2).await;
+    assert!(!another_leads(&world), "the lease is not over");
+    assert_eq!(world.asked(), Vec::<String>::new());
+    world.until("it leads", another_leads).await;
+    world.until("it looks", |world| !world.asked().is_empty()).await;
 }
 
 #[tokio::test(start_paused = true)]

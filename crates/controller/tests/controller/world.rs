@@ -167,7 +167,8 @@ impl World {
         self.operator = Some(self.launch(OPERATOR, &self.cluster).await);
     }
 
-    /// Starts another operator beside it, which nobody wanted: a second installation, or a pod that a partitioned node still runs.
+    /// Starts another operator beside it: another replica where there is a lease, and else one that nobody wanted, a second installation or a
+    /// pod that a partitioned node still runs.
     pub async fn start_another(&mut self) {
         assert!(self.another.is_none(), "another operator runs already");
         self.another = Some(self.launch(ANOTHER_OPERATOR, &self.cluster).await);

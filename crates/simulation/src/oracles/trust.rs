@@ -89,7 +89,7 @@ impl Change<'_> {
         })
     }
 
-    /// Whether an operator was cut off that has no lease: it goes on taking away by what it knew.
+    /// Whether an operator was cut off: it goes on taking away by what it knew until its lease is over.
     fn cut_off_lately(&self, history: &History) -> bool {
         self.lately(history, |timed| matches!(timed.act, Act::CutOff | Act::Reconnect))
     }
