@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint unit simulate model e2e az bench generate verify image setup clean
+.PHONY: help demo abuse test lint unit simulate model mutants e2e az bench generate verify image setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ simulate: ## Play drawn plans of actions and faults for a minute (SEED=n repeats
 model: ## Explore what two operators can do with two bindings on one identity, and show that each rule that is left out is seen
 	@hack/progress "building the model" cargo build --profile simulate --package wio-model
 	@target/simulate/model
+
+mutants: ## Change the core in small ways and tell which change no test notices: a sample (FILE=plan/removal.rs, SHARD=k/n, ALL=1)
+	@hack/mutants
 
 setup: ## Build and fetch the real parts once: kube-apiserver, etcd, the pod webhook, kubectl, Helm, Azure's Python clients
 	@e2e/setup
