@@ -73,8 +73,8 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub former_principal_ids: Vec<String>,
 
-    /// Whether something may have been written to Azure for this binding: from before the first request that writes, also when it was
-    /// refused. As long as it is absent, a deletion asks nothing of Azure.
+    /// Whether something may have been written for this binding, to Azure or to a service account: from before the first request that
+    /// writes, also when it was refused. As long as it is absent, a deletion asks nothing of Azure.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub written: bool,
 

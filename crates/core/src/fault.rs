@@ -133,12 +133,13 @@ pub struct Blocked {
 // === impl Fault ===
 
 impl Fault {
-    /// Whether a write to Azure that failed like this was certainly not carried out.
+    /// Whether a write that failed like this was certainly not carried out.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
         match self {
             Self::Azure(fault) => fault.cause.is_refusal(),
-            Self::Kubernetes(_) | Self::Blocked(_) => true,
+            Self::Kubernetes(fault) => fault.cause.is_refusal(),
+            Self::Blocked(_) => true,
         }
     }
 }
@@ -172,13 +173,30 @@ impl AzureCause {
     }
 }
 
+// === impl KubernetesCause ===
+
+impl KubernetesCause {
+    /// Whether a write that failed like this was certainly not carried out.
+    const fn is_refusal(&self) -> bool {
+        match self {
+            Self::Answer { status, .. } => refuses(*status),
+            Self::FieldsHeld(_) | Self::NamespaceTerminating => true,
+            Self::Transport(_) | Self::Malformed(_) => false,
+        }
+    }
+}
+
 // === impl AzureAnswer ===
 
 impl AzureAnswer {
-    /// 408, and 499 of a proxy, say that somebody did not wait for the end.
     const fn is_refusal(&self) -> bool {
-        matches!(self.status, 400..=407 | 409..=498)
+        refuses(self.status)
     }
+}
+
+/// Whether an HTTP status says that nothing was done. 408, and 499 of a proxy, say that somebody did not wait for the end.
+const fn refuses(status: u16) -> bool {
+    matches!(status, 400..=407 | 409..=498)
 }
 
 impl fmt::Display for Fault {

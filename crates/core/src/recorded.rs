@@ -263,7 +263,7 @@ impl Recorded {
         last.chain(self.former_principals.iter().copied())
     }
 
-    /// Whether nothing was ever written to Azure, nor was about to be: the status does not say so, and names nothing that only a write
+    /// Whether nothing was ever written, nor was about to be: the status does not say so, and names nothing that only a write
     /// can have made.
     #[must_use]
     pub fn nothing_was_written(&self) -> bool {

@@ -30,9 +30,10 @@ const WITH_A_FAULT: Scenario = scenario("the same, with a fault", (1, 1, 0), fal
 const WITHOUT_THE_LEASE: Scenario = scenario("the same, and the lease is lost, with a fault", (1, 1, 1), false);
 
 /// All of them, the smaller ones first.
-pub const ALL: [Scenario; 5] = [
+pub const ALL: [Scenario; 6] = [
     SMALLEST,
     WITH_A_FAULT,
+    scenario("two changes, one fault", (1, 2, 0), false),
     scenario("the same, with passes over both bindings at once", (0, 1, 0), true),
     scenario("the same, and the lease is lost", (0, 1, 1), false),
     WITHOUT_THE_LEASE,

@@ -421,6 +421,7 @@ impl Shell<'_> {
             label: Some((self.who, pass.object.born)),
             client: Some(made),
         };
+        self.memory_mut(&mut next).has_written = true;
         pass.done.1 = with(pass.done.1, n);
         self.after_step(&next, pass, planned, luck)
     }

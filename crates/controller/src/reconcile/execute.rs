@@ -128,7 +128,7 @@ async fn give_all(
             }
         };
         let (done, ids) = audit::carried(Box::pin(granting)).await;
-        executed.has_given |= writes && !matches!(&done, Err(fault) if fault.is_refusal());
+        executed.has_given |= !matches!(&done, Err(fault) if fault.is_refusal());
         if matches!(done, Ok(Progress::Done)) {
             let why = audit::Why {
                 identity: binding.granted.identity(),

@@ -34,7 +34,7 @@ struct Last {
     unanswered: Option<Instant>,
 }
 
-/// Who may have written to Azure for a binding.
+/// Who may have written for a binding, to Azure or to a service account.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Begun {
     /// This process set the finalizer, and nothing had been written before: no earlier one did.
@@ -65,7 +65,7 @@ impl Begun {
         self.has_written |= something;
     }
 
-    /// Whether something may have been written to Azure for the binding.
+    /// Whether something may have been written for the binding.
     pub(crate) const fn may_have_written(self) -> bool {
         self.has_written || (self.told && !self.here)
     }

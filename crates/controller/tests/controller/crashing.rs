@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use wio_api::keys;
 use wio_azure_sim::Fault;
-use wio_testkit::fixtures::{binding, policy};
+use wio_testkit::fixtures::{binding, policy, service_account};
 use wio_testkit::{Effect, Matcher};
 
 use crate::world::*;
@@ -224,6 +224,37 @@ async fn a_role_whose_answer_was_lost_and_that_then_left_the_spec_is_taken_away(
         assert_eq!(world.azure.snapshot().role_assignments, []);
     })
     .await;
+}
+
+/// A credential of somebody else already trusts the service account, so that nothing is written to Azure: the binding marks the service
+/// account alone. The operator ends before it can say so, and nobody may take the mark for somebody else's afterwards.
+#[tokio::test(start_paused = true)]
+async fn a_service_account_that_was_marked_just_before_a_crash_is_let_go_with_its_binding() {
+    let mut marked = 0;
+    for (write, carried_out) in (0..6).flat_map(|n| [(n, false), (n, true)]) {
+        story(async |world| {
+            let mut trusts = foreign_credential("by-hand", "system:serviceaccount:shop:orders");
+            trusts.issuer = wio_testkit::DEFAULT_ISSUER.to_owned();
+            let id = world.foreign_identity(SHARED_GROUP, "billing", vec![trusts]);
+            world.cluster.seed(service_account(NAMESPACE, "orders").build());
+            let hit = Moment::Cluster { write, carried_out }.inject(world);
+            world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+            tokio::select! {
+                () = world.until("the moment", &hit) => {}
+                _ = world.ready("orders") => {}
+            }
+            world.crash().await;
+            world.cluster.clear_faults();
+            let mark = |world: &World| world.annotation("orders", keys::CLIENT_ID_ANNOTATION);
+            marked += usize::from(mark(world).is_some());
+            world.delete("orders");
+            world.start().await;
+            world.gone("orders").await;
+            assert_eq!(mark(world), None, "after write {write}, carried out: {carried_out}");
+        })
+        .await;
+    }
+    assert!(marked > 2, "in some of them it was marked");
 }
 
 async fn straight(act: Act) -> Value {

@@ -68,7 +68,7 @@ fn of_outcome(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Worklo
     next
 }
 
-/// Whether a status names something that only a write to Azure can have made, whatever was announced.
+/// Whether a status names something that only a write can have made, whatever was announced.
 #[must_use]
 pub fn tells_of_writes(status: &WorkloadIdentityBindingStatus) -> bool {
     let unannounced = Recorded {
@@ -97,7 +97,7 @@ fn stays_ready(lifecycle: &Lifecycle, recorded: &Recorded, outcome: &Outcome) ->
     facts(blocked.reason).keeps_ready && !lifecycle.deleting && recorded.progress.ready == Some(lifecycle.generation)
 }
 
-/// The status that says that something is about to be written to Azure, and names the identity that is about to be created, every
+/// The status that says that something is about to be written, and names the identity that is about to be created, every
 /// place where roles are about to be assigned, and credentials for another issuer than it knows; none when it does already. It is written before the first of them is: what is made and
 /// not written down, because the operator ended in between, would be lost to it as soon as the spec or the operator's defaults mean
 /// something else.
@@ -119,7 +119,7 @@ pub fn announcing(
             GrantStep::TagIdentity { .. } | GrantStep::ApplyServiceAccount(_) => {}
         }
     }
-    next.written |= plan.grants.iter().any(GrantStep::writes_to_azure);
+    next.written |= !plan.grants.is_empty();
     next.role_assignment_scopes.sort();
     next.role_assignment_scopes.dedup();
     (next != before).then_some(next)
