@@ -16,7 +16,6 @@ use tokio::time::{Instant, timeout_at};
 use wio_api::WorkloadIdentityBinding;
 use wio_core::recorded::Recorded;
 
-use crate::caches::stores::Bindings;
 use crate::reconcile::context::{Books, Context};
 use crate::runtime::backoff::Backoff;
 
@@ -69,7 +68,7 @@ async fn take_in(ctx: &Context, mut events: Events, version: &mut String) -> kub
     let mut gathered = Gathered::default();
     loop {
         match timeout_at(gathered.until(), events.try_next()).await {
-            Ok(Ok(Some(event))) => gathered.take_in(event, &ctx.caches.bindings, version)?,
+            Ok(Ok(Some(event))) => gathered.take_in(event, ctx, version)?,
             Ok(ended) => {
                 gathered.flush(&ctx.books);
                 return ended.map(|_| true);
@@ -96,10 +95,10 @@ impl Gathered {
         self.due.unwrap_or_else(|| Instant::now() + SILENCE)
     }
 
-    fn take_in(&mut self, event: WatchEvent<Meta>, bindings: &Bindings, version: &mut String) -> kube::Result<()> {
+    fn take_in(&mut self, event: WatchEvent<Meta>, ctx: &Context, version: &mut String) -> kube::Result<()> {
         match event {
             WatchEvent::Added(account) | WatchEvent::Modified(account) | WatchEvent::Deleted(account) => {
-                let waiting = waiting_for(&account, bindings);
+                let waiting = waiting_for(&account, ctx);
                 if !waiting.is_empty() {
                     self.bindings.extend(waiting);
                     self.due.get_or_insert_with(|| Instant::now() + GATHER);
@@ -122,17 +121,23 @@ impl Gathered {
     }
 }
 
-/// The bindings that name a service account and are not done with theirs.
-fn waiting_for(account: &Meta, bindings: &Bindings) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+/// The bindings that name a service account and are not done with theirs. What was read of it is not believed any more.
+fn waiting_for(account: &Meta, ctx: &Context) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
     let metadata = &account.metadata;
     let name = metadata.name.as_deref().and_then(|name| name.parse().ok());
     let (Some(namespace), Some(name)) = (metadata.namespace.as_deref(), name) else {
         return Vec::new();
     };
+    let bindings = &ctx.caches.bindings;
     let mut naming = bindings.index.sharing(namespace, &BTreeSet::from([name]), &[]);
     naming.retain(|key| {
-        let binding = bindings.by_key(key);
-        binding.is_some_and(|binding| !Recorded::from(binding.status.as_ref()).progress.accounts_ready)
+        let Some(binding) = bindings.by_key(key) else {
+            return false;
+        };
+        if let Some(uid) = binding.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) {
+            ctx.books.slots.account_changed(&uid);
+        }
+        !Recorded::from(binding.status.as_ref()).progress.accounts_ready
     });
     naming
 }

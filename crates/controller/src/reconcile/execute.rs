@@ -20,6 +20,7 @@ use super::context::{Clients, Context};
 use super::footing::Footing;
 use super::knowledge::WrittenAccount;
 use super::service_accounts::{apply, release};
+use super::shown::LastShown;
 
 /// How long after an identity of a chosen name was tagged it is looked at again: whoever wrote at the same moment has come to light.
 const SEEN_BY_ALL: Duration = Duration::from_secs(30);
@@ -52,7 +53,7 @@ pub(super) async fn execute(
     mut footing: Footing<'_>,
     plan: Plan,
     observed: Observed,
-    seen_live: bool,
+    shown: &mut LastShown,
 ) -> Executed {
     let mut executed = Executed {
         observed,
@@ -68,7 +69,7 @@ pub(super) async fn execute(
     if let Desired::Bound(binding) = desired
         && goes_on
         && !plan.grants.is_empty()
-        && executed.is_live(&footing, seen_live).await
+        && executed.is_live(&footing, shown).await
     {
         give_all(ctx, (binding, &mut footing), plan.grants, &mut executed).await;
     }
@@ -167,9 +168,12 @@ impl Executed {
     }
 
     /// Whether the binding is as it was decided about, before anything is given.
-    async fn is_live(&mut self, footing: &Footing<'_>, shown: bool) -> bool {
-        match footing.is_live(shown).await {
-            Ok(true) => return true,
+    async fn is_live(&mut self, footing: &Footing<'_>, shown: &mut LastShown) -> bool {
+        match footing.is_live(shown.is_live()).await {
+            Ok(true) => {
+                shown.see_binding(true);
+                return true;
+            }
             Ok(false) => self.overtaken = true,
             Err(fault) => self.faults.push(fault),
         }

@@ -31,7 +31,7 @@ pub(crate) async fn ensure(
     let add = |finalizers: &mut Vec<String>| finalizers.push(keys::FINALIZER.to_owned());
     let written = change(client, object, add).await?;
     memory.written = OwnWrite::of(&written);
-    memory.seen_live = is_as_decided(&written.metadata, binding);
+    memory.shown.see_binding(is_as_decided(&written.metadata, binding));
     memory.begun.finalizer_is_set(&binding.recorded);
     Ok(())
 }

@@ -16,6 +16,7 @@ use super::doubt::Doubt;
 use super::errand::NotBefore;
 use super::looks::{Looks, Requests};
 use super::service_accounts::contested::Contested;
+use super::shown::LastShown;
 use super::writes::Begun;
 use crate::runtime::jitter::{jittered, within};
 use crate::runtime::own_write::OwnWrite;
@@ -56,6 +57,8 @@ struct Slot {
     invalidated: bool,
     /// Whether what is known is doubted, because something was shown.
     doubt: Doubt,
+    /// Whether a service account has changed that this one names.
+    account_changed: bool,
     /// Whether we took our finalizer off.
     finalizer_released: bool,
 }
@@ -81,8 +84,8 @@ pub(crate) struct Memory {
     pub(crate) overtaken: u32,
     /// How long nothing may be given in this very pass.
     pub(crate) grants_wait: Option<Duration>,
-    /// Whether the API server showed the binding in this very pass, as it was decided about.
-    pub(crate) seen_live: bool,
+    /// What the API server showed in this pass.
+    pub(crate) shown: LastShown,
     /// Who may have written to Azure for the binding.
     pub(crate) begun: Begun,
     /// The last write to the binding itself: its finalizer or its status.
@@ -183,6 +186,9 @@ impl Slots {
             memory.azure.look_now();
             memory.clean = None;
         }
+        if std::mem::take(&mut slot.account_changed) {
+            memory.shown.forget_accounts();
+        }
         memory
     }
 
@@ -211,6 +217,13 @@ impl Slots {
     /// Another binding took away from Azure what this one may rest on: it reads at its next pass.
     pub(crate) fn invalidate(&self, uid: &BindingUid) {
         self.lock().entry(uid.clone()).or_default().invalidated = true;
+    }
+
+    /// A service account has changed that a binding names: what was read of it is not believed any more.
+    pub(crate) fn account_changed(&self, uid: &BindingUid) {
+        if let Some(slot) = self.lock().get_mut(uid) {
+            slot.account_changed = true;
+        }
     }
 
     /// Our finalizer is about to be taken off by us.

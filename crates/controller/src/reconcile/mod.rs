@@ -22,6 +22,7 @@ pub(crate) mod queue;
 mod schedule;
 mod service_accounts;
 pub(crate) mod settings_guard;
+mod shown;
 mod status;
 mod turn;
 pub(crate) mod writes;
@@ -173,7 +174,7 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     };
     let binding = &case.candidate.binding;
     let verdict = verdict(&case);
-    memory.seen_live = false;
+    memory.shown.begin(lifecycle.generation);
     memory.grants_wait = too_early(&verdict, memory);
     if let Some(pause) = memory.grants_wait
         && !takes_away_first(&verdict)

@@ -20,7 +20,7 @@ use wio_core::status::FailedLooks;
 use super::clean::Clean;
 use super::context::Context;
 use super::knowledge::{Knowledge, Memory, Read};
-use super::service_accounts;
+use super::service_accounts::observe::{Known, Seen, forget_shown, observe as observe_accounts};
 
 /// The state of Azure, and how it is known.
 enum Source {
@@ -41,22 +41,24 @@ pub(crate) async fn observe(
     let client = &ctx.clients.api.client;
     let azure = &ctx.clients.azure;
     let binding = &case.candidate.binding;
-    let service_accounts = service_accounts::observe::observe(client, &ctx.caches, case, memory).await?;
-    let source = match desired {
-        Desired::Bound(bound) => {
-            memory.clean = None;
-            known_or_read(ctx, binding, bound, memory).await?
-        }
-        Desired::Denied(denial) => {
-            memory.azure = Knowledge::Unread;
-            let id = denial.removal().revocable.identity();
-            match memory.clean.as_ref().and_then(|clean| clean.known(id)) {
-                Some(state) => Source::Known(state.clone()),
-                None => Source::Read(read(azure, binding, id, Last::No).await?),
-            }
-        }
-        Desired::Gone(removal) => Source::Read(read(azure, binding, removal.revocable.identity(), Last::Yes).await?),
+    let (written, shown) = (std::mem::take(&mut memory.accounts), std::mem::take(&mut memory.shown));
+    let known = Known {
+        written: &written,
+        shown: &shown,
     };
+    // Neither waits for the other: what the API server shows is there long before Azure answers.
+    let (seen, source) = tokio::join!(
+        observe_accounts(client, &ctx.caches, case, known),
+        source(ctx, binding, desired, memory)
+    );
+    (memory.accounts, memory.shown) = (written, shown);
+    forget_shown(&ctx.caches, &binding.owner, &mut memory.accounts);
+    let Seen {
+        observed: service_accounts,
+        read,
+    } = seen?;
+    memory.shown.see_accounts(read);
+    let source = source?;
     let observed = |state| Observed {
         azure: state,
         service_accounts: service_accounts.clone(),
@@ -76,6 +78,28 @@ pub(crate) async fn observe(
             Ok(observed(read_and_remember(ctx, binding, bound, memory).await?))
         }
         (Source::Known(state) | Source::Read(state), _) => Ok(observed(state)),
+    }
+}
+
+/// The state of Azure, read where it has to be.
+async fn source(ctx: &Context, binding: &Binding, desired: &Desired, memory: &mut Memory) -> Result<Source, Fault> {
+    let azure = &ctx.clients.azure;
+    match desired {
+        Desired::Bound(bound) => {
+            memory.clean = None;
+            known_or_read(ctx, binding, bound, memory).await
+        }
+        Desired::Denied(denial) => {
+            memory.azure = Knowledge::Unread;
+            let id = denial.removal().revocable.identity();
+            match memory.clean.as_ref().and_then(|clean| clean.known(id)) {
+                Some(state) => Ok(Source::Known(state.clone())),
+                None => Ok(Source::Read(read(azure, binding, id, Last::No).await?)),
+            }
+        }
+        Desired::Gone(removal) => Ok(Source::Read(
+            read(azure, binding, removal.revocable.identity(), Last::Yes).await?,
+        )),
     }
 }
 

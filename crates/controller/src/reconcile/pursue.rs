@@ -141,7 +141,7 @@ async fn pursue_one(
     tell_denied_orphan(&desired);
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
-    let executed = execute(ctx, footing, plan, observed, memory.seen_live).await;
+    let executed = execute(ctx, footing, plan, observed, &mut memory.shown).await;
     remember(&executed, memory);
     see_tags(ctx, &mut desired, (&before.1, &executed), memory);
     wake(ctx, case, &desired, (&before.0, &before.1));
@@ -187,6 +187,7 @@ fn admitted(turn: &Turn<'_>, desired: &Desired, plan: &mut Plan) -> Result<(), W
 }
 
 fn waiting(waits: Waits, desired: Desired, memory: &mut Memory) -> Pursued {
+    memory.shown.refuse();
     Pursued::Waits {
         pause: waits.pause,
         tell: waits.outcome(desired, memory).map(Box::new),
@@ -332,6 +333,9 @@ fn unobserved(desired: Desired, fault: Fault) -> Outcome {
 fn remember(executed: &Executed, memory: &mut Memory) {
     memory.azure.written(&executed.observed.azure);
     memory.accounts.extend(executed.written.iter().cloned());
+    if !executed.written.is_empty() {
+        memory.shown.forget_accounts();
+    }
     memory.begun.wrote(executed.has_given);
     memory.looks.wrote();
     let faults = executed.faults.iter().filter_map(doubted_after);

@@ -98,7 +98,7 @@ pub(crate) async fn announce(
     };
     let written = put(&api.client, object, &next).await?;
     memory.written = OwnWrite::of(&written);
-    memory.seen_live |= is_as_decided(&written.metadata, binding);
+    memory.shown.see_binding(is_as_decided(&written.metadata, binding));
     Ok(Some(written))
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use wio_api::{ConditionType, Reason, WorkloadIdentityBinding};
 use wio_azure_sim::{Fault, ResourceKind};
+use wio_testkit::Verb;
 use wio_testkit::fixtures::binding;
 
 use crate::world::{NAMESPACE, World, story};
@@ -15,6 +16,17 @@ const LATENCY: Duration = Duration::from_millis(50);
 fn refused(world: &World) -> usize {
     let refused = |request: &&wio_azure_sim::LoggedRequest| matches!(request.status, Some(409 | 429));
     world.azure.requests().iter().filter(refused).count()
+}
+
+/// What the operator asked of the cluster for bindings: its watches and the looks at the issuer go on.
+fn asked_of_cluster(world: &World) -> Vec<String> {
+    let requests = world.cluster.requests();
+    let asked = requests.iter().filter(|request| {
+        let of_bindings =
+            ["serviceaccounts", "workloadidentitybindings", "events"].contains(&request.resource.as_str());
+        of_bindings && !matches!(request.verb, Verb::Watch | Verb::List)
+    });
+    asked.map(ToString::to_string).collect()
 }
 
 fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
@@ -103,7 +115,12 @@ async fn a_refused_try_asks_nothing_of_kubernetes_and_a_long_wait_is_told_once()
         world.until("it was refused", |world| refused(world) >= 1).await;
         sleep(Duration::from_millis(500)).await;
         world.cluster.clear_requests();
-        world.until("it was refused again", |world| refused(world) == 3).await;
+        world.until("it was refused again", |world| refused(world) == 2).await;
+        let asked = asked_of_cluster(world);
+        assert!(asked.is_empty(), "{asked:?}");
+        world
+            .until("it was refused once more", |world| refused(world) == 3)
+            .await;
         assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
         world.says("orders", Reason::Throttled).await;
         world.ready("orders").await;

@@ -73,6 +73,35 @@ async fn a_new_managed_binding_costs_one_look_one_write_for_its_identity_and_one
     .await;
 }
 
+/// Each call is there for a reason (docs/adr/0025), and another one would need one.
+#[tokio::test(start_paused = true)]
+async fn a_new_binding_with_one_service_account_costs_five_calls_to_kubernetes_until_it_is_ready_and_an_event() {
+    story(async |world| {
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.ready("orders").await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let asked = world.cluster.requests().into_iter();
+        let asked =
+            asked.filter(|request| request.client == OPERATOR && !matches!(request.verb, Verb::List | Verb::Watch));
+        let asked: Vec<String> = asked
+            .map(|request| format!("{} {} {}", request.verb, request.resource, request.subresource))
+            .map(|call| call.trim_end().to_owned())
+            .collect();
+        assert_eq!(
+            asked,
+            [
+                "patch workloadidentitybindings",
+                "get serviceaccounts",
+                "apply workloadidentitybindings status",
+                "apply serviceaccounts",
+                "apply workloadidentitybindings status",
+                "create events",
+            ]
+        );
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_spec_says_reaches_azure_and_the_service_account() {
     story(async |world| {

@@ -16,46 +16,79 @@ use super::wire::{held, read};
 use crate::caches::accounts::Account;
 use crate::caches::kept::account_metadata;
 use crate::caches::stores::Caches;
-use crate::reconcile::knowledge::{Memory, WrittenAccount};
+use crate::reconcile::knowledge::WrittenAccount;
+use crate::reconcile::shown::LastShown;
+
+/// The service accounts that were last written, until the cache shows it.
+pub(crate) type Written = BTreeMap<ServiceAccountName, WrittenAccount>;
+
+/// What is known of service accounts beside the cache.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) written: &'a Written,
+    pub(crate) shown: &'a LastShown,
+}
+
+/// The service accounts that were seen.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// Those that there are.
+    pub(crate) observed: BTreeMap<ServiceAccountName, ObservedServiceAccount>,
+    /// Those that were read; none where there was none.
+    pub(crate) read: BTreeMap<ServiceAccountName, Option<ObservedServiceAccount>>,
+}
 
 /// The service accounts that a binding has, had or asks for, or that carry its label.
 ///
 /// Those with a label are in the cache. What is not there is read: it may exist without a label.
-pub(crate) async fn observe(
-    client: &Client,
-    caches: &Caches,
-    case: &Case,
-    memory: &mut Memory,
-) -> Result<BTreeMap<ServiceAccountName, ObservedServiceAccount>, Fault> {
+pub(crate) async fn observe(client: &Client, caches: &Caches, case: &Case, known: Known<'_>) -> Result<Seen, Fault> {
     let owner = &case.candidate.binding.owner;
     let names = case.candidate.binding.claims.accounts.union(&case.labelled);
-    let written = &memory.accounts;
-    let observed = names.map(|name| observe_one(client, caches, owner, name, written.get(name)));
-    let observed = try_join_all(observed).await?.into_iter().flatten().collect();
-    memory.accounts.retain(|name, written| {
+    let observed = names.map(async |name| {
+        let (account, was_read) = observe_one(client, caches, (owner, name), known).await?;
+        Ok((name.clone(), account, was_read))
+    });
+    let mut seen = Seen::default();
+    for (name, account, was_read) in try_join_all(observed).await? {
+        if was_read {
+            seen.read.insert(name.clone(), account.clone());
+        }
+        seen.observed.extend(account.map(|account| (name, account)));
+    }
+    Ok(seen)
+}
+
+/// Forgets of what was written what the cache shows by now.
+pub(crate) fn forget_shown(caches: &Caches, owner: &Owner, written: &mut Written) {
+    written.retain(|name, written| {
         let shown = cached(caches, owner, name);
         shown.is_some_and(|shown| is_missing(written, &shown))
     });
-    Ok(observed)
 }
 
+/// The service account, and whether it was read for that.
 async fn observe_one(
     client: &Client,
     caches: &Caches,
-    owner: &Owner,
-    name: &ServiceAccountName,
-    written: Option<&WrittenAccount>,
-) -> Result<Option<(ServiceAccountName, ObservedServiceAccount)>, Fault> {
-    let account = match (cached(caches, owner, name), written) {
-        (Some(shown), Some(written)) if is_missing(written, &shown) => Some(written.result.clone()),
+    (owner, name): (&Owner, &ServiceAccountName),
+    known: Known<'_>,
+) -> Result<(Option<ObservedServiceAccount>, bool), Fault> {
+    let written = known.written.get(name);
+    match (cached(caches, owner, name), written) {
+        (Some(shown), Some(written)) if is_missing(written, &shown) => {
+            return Ok((Some(written.result.clone()), false));
+        }
         (Some(shown), _) => match parse(caches, owner, (name, &shown)) {
             // Who holds what is not in the cache, and matters before it is marked.
-            Some(account) if !is_marked(&account) => live(client, caches, owner, name).await?,
-            account => account,
+            Some(account) if !is_marked(&account) => {}
+            account => return Ok((account, false)),
         },
-        (None, _) => live(client, caches, owner, name).await?,
-    };
-    Ok(account.map(|account| (name.clone(), account)))
+        (None, _) => {}
+    }
+    match known.shown.account(name) {
+        Some(account) => Ok((account.clone(), false)),
+        None => Ok((live(client, caches, owner, name).await?, true)),
+    }
 }
 
 async fn live(
