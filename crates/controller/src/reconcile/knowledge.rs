@@ -13,6 +13,7 @@ use wio_core::observed::{AzureState, ObservedServiceAccount, Tags};
 
 use super::clean::Clean;
 use super::doubt::Doubt;
+use super::edits::Edits;
 use super::errand::NotBefore;
 use super::looks::{Looks, Requests};
 use super::service_accounts::contested::Contested;
@@ -78,6 +79,8 @@ pub(crate) struct Memory {
     pub(crate) failures: Failures,
     /// Before this Azure does not want to be asked again.
     pub(crate) not_before: NotBefore,
+    /// The edits of its spec that were carried out.
+    pub(crate) edits: Edits,
     /// How long it has been waiting for Azure's budgets.
     pub(crate) waiting: Option<Waiting>,
     /// How many passes in a row were overtaken by a change.

@@ -7,6 +7,7 @@ pub(crate) mod coverage;
 pub(crate) mod crd_guard;
 pub(crate) mod dereference;
 mod doubt;
+mod edits;
 mod ending;
 mod errand;
 pub(crate) mod execute;
@@ -175,7 +176,7 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     let binding = &case.candidate.binding;
     let verdict = verdict(&case);
     memory.shown.begin(lifecycle.generation);
-    memory.grants_wait = too_early(&verdict, memory);
+    memory.grants_wait = too_early(&verdict, lifecycle.generation, memory);
     if let Some(pause) = memory.grants_wait
         && !takes_away_first(&verdict)
     {

@@ -142,7 +142,7 @@ async fn pursue_one(
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
     let executed = execute(ctx, footing, plan, observed, &mut memory.shown).await;
-    remember(&executed, memory);
+    remember(&executed, binding.lifecycle.generation, memory);
     see_tags(ctx, &mut desired, (&before.1, &executed), memory);
     wake(ctx, case, &desired, (&before.0, &before.1));
     contested.extend(contest(ctx, &desired, &executed, memory).await);
@@ -330,13 +330,16 @@ fn unobserved(desired: Desired, fault: Fault) -> Outcome {
 }
 
 /// Remembers what was written, and doubts what may be wrong with it.
-fn remember(executed: &Executed, memory: &mut Memory) {
+fn remember(executed: &Executed, generation: i64, memory: &mut Memory) {
     memory.azure.written(&executed.observed.azure);
     memory.accounts.extend(executed.written.iter().cloned());
     if !executed.written.is_empty() {
         memory.shown.forget_accounts();
     }
     memory.begun.wrote(executed.has_given);
+    if executed.has_given {
+        memory.edits.carried_out(generation);
+    }
     memory.looks.wrote();
     let faults = executed.faults.iter().filter_map(doubted_after);
     for time in executed.look_again.into_iter().chain(faults) {

@@ -23,15 +23,21 @@ pub(super) fn must_wait(object: &WorkloadIdentityBinding, memory: &Memory) -> Op
     is_missing.then(|| jittered(CACHE_LAG))
 }
 
-/// How long Azure does not want to be asked for what follows from a verdict: its word stands whatever happens in the cluster.
-pub(super) fn too_early(verdict: &Verdict, memory: &Memory) -> Option<Duration> {
+/// How long what follows from a verdict is not to be done: Azure does not want to be asked, whose word stands whatever happens in the
+/// cluster, or the spec was edited too often.
+pub(super) fn too_early(verdict: &Verdict, generation: i64, memory: &Memory) -> Option<Duration> {
     let errand = match verdict {
         Verdict::Pursue(desired) => Errand::of(desired),
         Verdict::Orphan(_) => Errand::Gives,
         Verdict::Release(_) | Verdict::Hold(_) => return None,
     };
-    let pause = memory.not_before.of(errand)?.saturating_duration_since(Instant::now());
-    (!pause.is_zero()).then_some(pause)
+    let not_before = memory.not_before.of(errand);
+    let asked = not_before.map(|moment| moment.saturating_duration_since(Instant::now()));
+    let paced = match verdict {
+        Verdict::Pursue(desired) if Errand::of(desired) == Errand::Gives => memory.edits.pause(generation),
+        _ => None,
+    };
+    asked.max(paced).filter(|pause| !pause.is_zero())
 }
 
 /// Whether a pass that may give nothing yet has something to do all the same: what it takes away is counted apart.

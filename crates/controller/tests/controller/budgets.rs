@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use wio_api::{ConditionType, Reason, WorkloadIdentityBinding};
 use wio_azure_sim::{Fault, ResourceKind};
@@ -124,6 +125,43 @@ async fn a_refused_try_asks_nothing_of_kubernetes_and_a_long_wait_is_told_once()
         assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
         world.says("orders", Reason::Throttled).await;
         world.ready("orders").await;
+    })
+    .await;
+}
+
+/// Whoever edits his binding all the time draws on what all of a subscription share.
+#[tokio::test(start_paused = true)]
+async fn one_who_edits_his_binding_all_the_time_is_paced_in_what_it_gives_and_not_in_what_it_takes() {
+    story(async |world| {
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.ready("orders").await;
+        world.azure.clear_requests();
+        let sent = |world: &World, method: &str| {
+            let of_credentials = |request: &&wio_azure_sim::LoggedRequest| {
+                request.method == method && request.kind == ResourceKind::Credential && request.status < Some(300)
+            };
+            world.azure.requests().iter().filter(of_credentials).count()
+        };
+        for edit in 0..60 {
+            let account = if edit % 2 == 0 { "invoices" } else { "orders" };
+            world.edit("orders", |object| {
+                object["spec"]["serviceAccounts"] = json!([{"name": account}]);
+            });
+            sleep(Duration::from_millis(900)).await;
+            let left = world.credentials();
+            assert!(
+                left <= 1,
+                "what an edit ends is over within a second, after edit {edit}: {left}"
+            );
+        }
+        let given = sent(world, "PUT");
+        assert!(
+            (9..=14).contains(&given),
+            "{given} of 60 edits in 54 s were carried out"
+        );
+        let edited = Instant::now();
+        world.ready("orders").await;
+        assert!(edited.elapsed() <= Duration::from_secs(20), "{:?}", edited.elapsed());
     })
     .await;
 }
