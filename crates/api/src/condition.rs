@@ -94,6 +94,8 @@ names! {
     IdentityNotFound,
     /// The identity has another client id than before: pods that run have the old one. Of Events alone.
     ClientIdChanged,
+    /// Somebody else deleted or edited in Azure what the binding has, and it was put back. Of Events alone.
+    DriftCorrected,
     /// The identity went away between the operator's read and its write.
     IdentityVanished,
     /// The identity that this binding made stands elsewhere than the spec and the operator's defaults now say.

@@ -172,7 +172,7 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
         Reason::Succeeded | Reason::ProgressingWithRetry | Reason::NotDecided => WAIT,
         Reason::Progressing | Reason::Deleting | Reason::IssuerChanged => WAIT.voice(Voice::Quiet),
         Reason::Suspended => STALLED.voice(Voice::Quiet),
-        Reason::MassDisappearance | Reason::ClientIdChanged => WAIT.voice(Voice::Alarm),
+        Reason::MassDisappearance | Reason::ClientIdChanged | Reason::DriftCorrected => WAIT.voice(Voice::Alarm),
         Reason::IssuerUnconfirmed => WAIT.keeps_ready(),
         Reason::InvalidSpec | Reason::NotPermitted | Reason::DeletionBlocked | Reason::IssuerUnreachable => STALLED,
         Reason::ClusterIdShared => WAIT.part(FederatedCredentialsReady),

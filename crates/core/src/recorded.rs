@@ -43,7 +43,7 @@ pub struct Recorded {
     pub role_assignment_scopes: BTreeSet<Scope>,
     /// The principals that the identity had before, of which role assignments may be left.
     pub former_principals: BTreeSet<PrincipalId>,
-    /// Whether something may have been written to Azure: a write was about to be sent, and was not certainly refused.
+    /// Whether something may have been written: a write was about to be sent, and was not certainly refused.
     pub written: bool,
     /// The policies by which the binding has what it has.
     pub authorized_by: BTreeSet<PolicyName>,

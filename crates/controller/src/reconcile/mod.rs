@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 mod clean;
 pub(crate) mod context;
+mod corrections;
 pub(crate) mod coverage;
 pub(crate) mod crd_guard;
 pub(crate) mod dereference;

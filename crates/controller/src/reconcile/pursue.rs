@@ -15,6 +15,7 @@ use wio_core::reasons::{Doubt, disposition, facts};
 use wio_core::verdict::Verdict;
 
 use super::context::Context;
+use super::corrections;
 use super::execute::{Executed, execute, mark_end};
 use super::footing::{Footing, decide_again};
 use super::knowledge::Memory;
@@ -144,6 +145,7 @@ async fn pursue_one(
     let executed = execute(ctx, footing, plan, observed, &mut memory.shown).await;
     remember(&executed, binding.lifecycle.generation, memory);
     see_tags(ctx, &mut desired, (&before.1, &executed), memory);
+    corrections::tell(ctx, (object, binding), (&before.1, &executed)).await;
     wake(ctx, case, &desired, (&before.0, &before.1));
     contested.extend(contest(ctx, &desired, &executed, memory).await);
     let sight = found.and(executed.sight);

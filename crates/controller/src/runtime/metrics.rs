@@ -18,6 +18,7 @@ use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding};
 use wio_azure::{Exchange, Lane};
 use wio_core::binding::has_finalizer;
 use wio_core::cluster::IssuerState;
+use wio_core::drift::CorrectedKind;
 
 use crate::runtime::pulse::Pulse;
 
@@ -48,6 +49,7 @@ pub(crate) struct Metrics {
     queue_wait: Family<LaneLabels, Histogram>,
     followed: Family<FeedLabels, Gauge>,
     doubts: Family<FeedLabels, Counter>,
+    corrected: Family<CorrectedLabels, Counter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -103,6 +105,11 @@ struct FeedLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CorrectedLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LaneLabels {
     lane: &'static str,
 }
@@ -141,6 +148,7 @@ impl Metrics {
             queue_wait: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.01, 4.0, 10))),
             followed: Family::default(),
             doubts: Family::default(),
+            corrected: Family::default(),
         };
         metrics.registered()
     }
@@ -239,6 +247,8 @@ impl Metrics {
         azure.register("followed", about, self.followed.clone());
         let about = "Bindings that looked at Azure because a list or the activity log showed a difference";
         azure.register("differences", about, self.doubts.clone());
+        let about = "What somebody else had deleted or edited in Azure, and was put back";
+        azure.register("corrections", about, self.corrected.clone());
         self
     }
 
@@ -344,6 +354,12 @@ impl Metrics {
     /// A feed has a binding look.
     pub(crate) fn doubted(&self, feed: &'static str) {
         self.doubts.get_or_create(&FeedLabels { feed }).inc();
+    }
+
+    /// Something was put back that somebody else had changed in Azure.
+    pub(crate) fn corrected(&self, kind: CorrectedKind) {
+        let labels = CorrectedLabels { kind: kind.as_str() };
+        self.corrected.get_or_create(&labels).inc();
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -32,6 +32,14 @@ async fn a_deleted_credential_is_written_again() {
             world.asked(),
             ["GET identity: 200", "GET credentials: 200", "PUT credential: 201"]
         );
+        let told = |world: &World| world.events().contains(&"Warning DriftCorrected".to_owned());
+        world.until("somebody learns of it", told).await;
+        let notes = world.notes("DriftCorrected");
+        let name = &before[1].name;
+        assert!(
+            notes.len() == 1 && notes[0].contains(name.as_str()) && !notes[0].contains(before[0].name.as_str()),
+            "{notes:?}"
+        );
     })
     .await;
 }
@@ -194,7 +202,8 @@ async fn a_look_that_azure_is_too_busy_for_is_put_off_and_the_binding_stays_read
             .filter(|line| line.ends_with("429") || line.ends_with("503"))
             .count();
         assert_eq!(failed, 3, "{:?}", world.asked());
-        assert_eq!(world.events().len(), 1, "Ready did not change: {:?}", world.events());
+        let told = world.events();
+        assert_eq!(told, ["Normal Succeeded", "Warning DriftCorrected"], "Ready did not change");
         let said = |world: &World| message(&world.binding("orders")).contains("cannot be looked at");
         world.until("a look went well", |world| !said(world)).await;
     })

@@ -4,23 +4,25 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use wio_api::keys;
+use wio_api::{WorkloadIdentityBinding, keys};
 use wio_core::binding::Binding;
-use wio_core::desired::DesiredBinding;
+use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::drift::{
-    Change, Changed, Entry, LOG_SETTLES_IN, Listed, ListedRoles, Share, differs, is_news, least_pause, sweep_interval,
+    Change, Changed, CorrectedKind, Corrections, Entry, LOG_SETTLES_IN, Listed, ListedRoles, Share, differs, is_news,
+    least_pause, sweep_interval,
 };
 use wio_core::known_state;
 use wio_core::names::{PrincipalId, Scope};
 use wio_core::observed::{
     AzureState, IdentityFacts, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, Tags,
 };
+use wio_core::plan::plan;
 
 use crate::given::{
     CLUSTER, EXISTING, ISSUER, SUBSCRIPTION, VAULT, accounts_of, any_binding, cases, desired, managed_with, name,
     recorded,
 };
-use crate::plan_roles::{made, reconciled};
+use crate::plan_roles::{self, made, reconciled};
 use crate::worlds::World;
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -288,4 +290,46 @@ fn a_role_assignment_that_is_gone_or_changed_or_one_of_ours_too_many_asks_for_a_
         !ListedRoles::new(elsewhere, Vec::new()).differ(&binding),
         "another place says nothing"
     );
+}
+
+/// What is put back of a binding whose status tells of this generation, when so much is gone of Azure.
+fn corrections(object: &WorkloadIdentityBinding, generation: i64, gone: impl FnOnce(&mut World)) -> Corrections {
+    let bound = desired(object);
+    let told = plan_roles::settled(&bound);
+    let mut world = World::as_desired(&bound);
+    gone(&mut world);
+    let observed = world.observe(&accounts_of(&bound));
+    let plan = plan(&Desired::Bound(bound), &observed);
+    Corrections::of(&recorded(generation, &told), &plan)
+}
+
+fn kinds(corrections: &Corrections) -> Vec<CorrectedKind> {
+    corrections.kinds().collect()
+}
+
+#[test]
+fn what_a_ready_binding_had_and_azure_has_no_more_is_told_when_it_is_put_back() {
+    let object = managed_with(&[("Reader", VAULT)]);
+    let whole = corrections(&object, 3, |_| ());
+    assert_eq!((kinds(&whole), whole.told()), (Vec::new(), None));
+    let gone = |world: &mut World| {
+        world.roles.clear();
+        world.forget_credentials();
+    };
+    let put_back = corrections(&object, 3, gone);
+    assert_eq!(
+        kinds(&put_back),
+        [CorrectedKind::FederatedCredential, CorrectedKind::RoleAssignment]
+    );
+    let told = put_back.told().unwrap();
+    assert!(told.warning && told.message.contains("system:serviceaccount:") && told.message.contains(VAULT));
+    let all = corrections(&object, 3, |world| *world = World::empty());
+    assert_eq!(kinds(&all)[0], CorrectedKind::Identity);
+}
+
+#[test]
+fn what_an_edit_of_the_spec_asks_for_is_nobody_elses_doing() {
+    let object = managed_with(&[("Reader", VAULT)]);
+    let edited = corrections(&object, 4, World::forget_credentials);
+    assert_eq!(kinds(&edited), []);
 }

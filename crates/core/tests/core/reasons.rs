@@ -208,7 +208,7 @@ const RETRIED: [Reason; 6] = [
     Reason::IdentityVanished,
     Reason::KubernetesUnavailable,
 ];
-const AWAITED: [Reason; 17] = [
+const AWAITED: [Reason; 18] = [
     Reason::Succeeded,
     Reason::Progressing,
     Reason::ProgressingWithRetry,
@@ -216,6 +216,7 @@ const AWAITED: [Reason; 17] = [
     Reason::NotDecided,
     Reason::MassDisappearance,
     Reason::ClientIdChanged,
+    Reason::DriftCorrected,
     Reason::IssuerUnconfirmed,
     Reason::IssuerChanged,
     Reason::ClusterIdShared,
@@ -431,7 +432,7 @@ fn an_event_warns_of_a_fault_and_of_an_accident_and_of_nothing_that_was_asked_fo
     for reason in Reason::ALL.iter().copied() {
         let voice = match reason {
             Reason::Progressing | Reason::Deleting | Reason::Suspended | Reason::IssuerChanged => Voice::Quiet,
-            Reason::MassDisappearance | Reason::ClientIdChanged => Voice::Alarm,
+            Reason::MassDisappearance | Reason::ClientIdChanged | Reason::DriftCorrected => Voice::Alarm,
             _ => Voice::Fault,
         };
         assert_eq!(facts(reason).voice, voice, "{reason}");

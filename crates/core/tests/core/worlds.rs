@@ -206,6 +206,13 @@ impl World {
         }
     }
 
+    /// The same world without federated credentials.
+    pub fn forget_credentials(&mut self) {
+        if let Some(identity) = &mut self.identity {
+            identity.credentials.clear();
+        }
+    }
+
     /// The same world with one more federated credential, if Azure would allow it.
     pub fn insert(&mut self, credential: ObservedCredential) {
         let _ = self.put(credential, false);
