@@ -178,10 +178,6 @@ fn claims(object: &WorkloadIdentityBinding, recorded: &Recorded) -> Claims {
         .service_accounts
         .iter()
         .filter_map(|account| account.name.parse().ok());
-    let trusted = recorded.credentials.iter().map(|credential| credential.account.clone());
-    // Also of one whose credential for the issuer of today was refused: it may be known by nothing else.
-    let retiring = recorded.retiring.iter().map(|credential| credential.account.clone());
-    let annotated = recorded.service_accounts.iter().map(|account| account.name.clone());
     let asked_roles = spec
         .role_assignments
         .iter()
@@ -191,7 +187,7 @@ fn claims(object: &WorkloadIdentityBinding, recorded: &Recorded) -> Claims {
         .iter()
         .map(|role| (role.definition, role.scope.clone()));
     Claims {
-        accounts: asked.chain(trusted).chain(retiring).chain(annotated).collect(),
+        accounts: asked.chain(recorded.accounts().cloned()).collect(),
         roles: asked_roles.chain(had_roles).collect(),
     }
 }

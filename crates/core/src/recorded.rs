@@ -263,6 +263,15 @@ impl Recorded {
         last.chain(self.former_principals.iter().copied())
     }
 
+    /// The service accounts that it tells of: those that have a credential, had one for a former issuer, or carry the client id.
+    pub fn accounts(&self) -> impl Iterator<Item = &ServiceAccountName> {
+        let trusted = self.credentials.iter().map(|credential| &credential.account);
+        // Also one whose credential for the issuer of today was refused: it may be known by nothing else.
+        let retiring = self.retiring.iter().map(|credential| &credential.account);
+        let annotated = self.service_accounts.iter().map(|account| &account.name);
+        trusted.chain(retiring).chain(annotated)
+    }
+
     /// Whether nothing was ever written, nor was about to be: the status does not say so, and names nothing that only a write
     /// can have made.
     #[must_use]

@@ -434,6 +434,8 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
             .iter()
             .map(|role| (role.definition(), role.scope().clone()))
             .collect(),
+        told: binding.recorded.accounts().cloned().collect(),
+        prefix: binding.owner.credential_prefix(),
         is_active: !binding.lifecycle.suspended,
     }
 }
@@ -456,6 +458,8 @@ fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {
             .iter()
             .map(|assignment| (assignment.definition, assignment.scope.clone()))
             .collect(),
+        told: recorded.accounts().cloned().collect(),
+        prefix: binding.owner.credential_prefix(),
         is_active: false,
     })
 }

@@ -1,7 +1,7 @@
 //! The rules of the domain, as what each event and each state must not show. They are asked of the world itself, and not of the core.
 
 use crate::mind::Mind;
-use crate::world::{Account, Credential, Kube, State, Who, Write};
+use crate::world::{Account, Binding, Credential, Kube, State, Who, Write};
 
 /// A rule of the domain, by its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,19 +73,39 @@ pub(crate) fn wants(kube: &Kube, who: Who, account: Account) -> bool {
     binding.is_some_and(|binding| !binding.deleting && binding.account == account) && kube.policy.allows(who)
 }
 
-/// Whether a binding relies on a credential for an account: it wants it, and may have something already.
-fn relies(kube: &Kube, who: Who, account: Account) -> bool {
-    wants(kube, who, account) && kube.bindings.of(who).is_some_and(|binding| binding.finalizer)
+/// Whether a binding relies on a credential for an account: it wants the account, and made the credential or tells of the account.
+fn relies(mind: &Mind, kube: &Kube, who: Who, (maker, account): (Who, Account)) -> bool {
+    let name = mind.cast.account(account);
+    let has = |binding: &Binding| {
+        let parsed = mind.binding(who, binding);
+        let told = parsed.is_some_and(|parsed| parsed.recorded.accounts().any(|told| told == name));
+        binding.finalizer && (maker == who || told)
+    };
+    wants(kube, who, account) && kube.bindings.of(who).as_ref().is_some_and(has)
+}
+
+/// Whether an identity carries the tags of the binding that made it, while its status does not say so yet and another binding's credential stands on
+/// it: it may have been somebody else's before, and then nothing may be on it for this binding.
+fn is_unproven(mind: &Mind, (state, decided): (&State, &Kube), who: Who) -> bool {
+    let binding = decided.bindings.of(who).as_ref();
+    let known = binding.and_then(|binding| mind.binding(who, binding)?.recorded.identity.as_ref()?.ids.client);
+    let used = |credential| matches!(credential, Credential::Ours(maker, _) if maker != who);
+    let in_use = state
+        .azure
+        .identity
+        .is_some_and(|identity| identity.credentials.all().any(used));
+    who == Who::Orders && known.is_none() && in_use
 }
 
 /// The rules that a write breaks which takes something away for a binding, by what it was decided by.
-pub(crate) fn of_revocation(state: &State, decided: &Kube, who: Who, write: Write) -> u16 {
+pub(crate) fn of_revocation(mind: &Mind, (state, decided): (&State, &Kube), who: Who, write: Write) -> u16 {
     let identity = state.azure.identity;
     match write {
         Write::Delete(Credential::Foreign) => Rule::ForeignUntouched.bit(),
-        Write::Delete(Credential::Ours(_, account)) => {
-            let needed = wants(decided, who, account) || relies(decided, who.other(), account);
-            if needed { Rule::TrustEndsForAReason.bit() } else { 0 }
+        Write::Delete(Credential::Ours(maker, account)) => {
+            let needed = wants(decided, who, account) || relies(mind, decided, who.other(), (maker, account));
+            let kept = needed && !is_unproven(mind, (state, decided), who);
+            if kept { Rule::TrustEndsForAReason.bit() } else { 0 }
         }
         Write::DeleteIdentity => {
             let foreign = identity.is_some_and(|one| one.tags.is_none() || one.credentials.has(Credential::Foreign));

@@ -26,16 +26,20 @@ const fn scenario(name: &'static str, (faults, people, terms): (u8, u8, u8), at_
 /// The smallest one, which is explored within seconds.
 pub const SMALLEST: Scenario = scenario("somebody changes something", (0, 1, 0), false);
 
-const WITH_A_FAULT: Scenario = scenario("the same, with a fault", (1, 1, 0), false);
-const WITHOUT_THE_LEASE: Scenario = scenario("the same, and the lease is lost, with a fault", (1, 1, 1), false);
+const WITH_A_FAULT: Scenario = scenario("somebody changes something, with a fault", (1, 1, 0), false);
+const WITHOUT_THE_LEASE: Scenario = scenario(
+    "somebody changes something, the lease is lost, a fault",
+    (1, 1, 1),
+    false,
+);
 
 /// All of them, the smaller ones first.
 pub const ALL: [Scenario; 6] = [
     SMALLEST,
     WITH_A_FAULT,
-    scenario("two changes, one fault", (1, 2, 0), false),
-    scenario("the same, with passes over both bindings at once", (0, 1, 0), true),
-    scenario("the same, and the lease is lost", (0, 1, 1), false),
+    scenario("two things are changed", (0, 2, 0), false),
+    scenario("somebody changes something, both passes at once", (0, 1, 0), true),
+    scenario("somebody changes something, the lease is lost", (0, 1, 1), false),
     WITHOUT_THE_LEASE,
 ];
 

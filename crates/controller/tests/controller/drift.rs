@@ -203,7 +203,11 @@ async fn a_look_that_azure_is_too_busy_for_is_put_off_and_the_binding_stays_read
             .count();
         assert_eq!(failed, 3, "{:?}", world.asked());
         let told = world.events();
-        assert_eq!(told, ["Normal Succeeded", "Warning DriftCorrected"], "Ready did not change");
+        assert_eq!(
+            told,
+            ["Normal Succeeded", "Warning DriftCorrected"],
+            "Ready did not change"
+        );
         let said = |world: &World| message(&world.binding("orders")).contains("cannot be looked at");
         world.until("a look went well", |world| !said(world)).await;
     })

@@ -499,3 +499,32 @@ async fn bindings_that_have_nothing_keep_nothing_for_others() {
     })
     .await;
 }
+
+/// Who asks for the same trust and can never have it, because the identity of the name that it wants is somebody else's, had the trust left to
+/// it, and nobody would ever have taken it away again.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_to_a_binding_that_does_not_have_it_itself() {
+    story(async |world| {
+        let id = world.foreign_identity(GROUP, "shop_orders", Vec::new());
+        world
+            .cluster
+            .seed(policy("shop-orders").namespace(NAMESPACE).existing(&id).build());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        let identity = wio_api::ManagedIdentity {
+            name: Some("shop_orders".to_owned()),
+            ..Default::default()
+        };
+        world.create(
+            binding(NAMESPACE, "blocked")
+                .managed_as(identity)
+                .service_account("orders"),
+        );
+        world.says("blocked", Reason::IdentityNotOwned).await;
+        world.delete("orders");
+        world.gone("orders").await;
+        assert_eq!(world.credentials(), 0);
+        assert_eq!(world.annotation("orders", keys::CLIENT_ID_ANNOTATION), None);
+    })
+    .await;
+}

@@ -28,7 +28,7 @@ pub struct Heir {
     pub uid: BindingUid,
     pub(super) claims: Claims,
     tag: String,
-    prefix: CredentialPrefix,
+    pub(super) prefix: CredentialPrefix,
     has: Has,
 }
 

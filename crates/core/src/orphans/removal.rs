@@ -196,6 +196,8 @@ fn sharers(id: &IdentityId, credentials: &[ObservedCredential], living: &Living)
                 })
                 .collect(),
             roles: heir.claims.roles.clone(),
+            told: heir.claims.accounts.clone(),
+            prefix: heir.prefix.clone(),
             is_active: true,
         })
         .collect()

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::cluster::Issuers;
-use crate::names::{Audience, BindingName, BindingUid, IdentityId, RoleDefinitionGuid, Scope, ServiceAccountName};
+use crate::names::{
+    Audience, BindingName, BindingUid, CredentialPrefix, IdentityId, RoleDefinitionGuid, Scope, ServiceAccountName,
+};
 use crate::spec::TokenExpiration;
 
 /// What a binding has, had or asks for; two bindings that claim the same may share it.
@@ -31,6 +33,11 @@ pub struct Sharer {
     pub issuers: Issuers,
     /// Its service accounts.
     pub accounts: Vec<Claim>,
+    /// The service accounts that its status tells of. Nothing of others is left to it: its spec may change before it has them, and then nobody
+    /// would know of them.
+    pub told: BTreeSet<ServiceAccountName>,
+    /// How its own federated credentials are named.
+    pub prefix: CredentialPrefix,
     /// Its roles.
     pub roles: Vec<Role>,
     /// Whether it takes over what is left to it: a suspended one writes nothing.

@@ -121,10 +121,12 @@ impl Sharing {
         self.owns(credential) && self.relied_on_by(credential).is_none()
     }
 
-    /// The service accounts that the binding claims and no other claims through the same identity.
+    /// The service accounts that the binding claims and that nobody else has through the same identity.
     pub(crate) fn accounts_alone(&self) -> impl Iterator<Item = &ServiceAccountName> {
-        let shared =
-            |account: &ServiceAccountName| self.of_same_identity().any(|sharer| sharer.claims_account(account));
+        let shared = |account: &ServiceAccountName| {
+            self.of_same_identity()
+                .any(|sharer| sharer.claims_account(account) && sharer.told.contains(account))
+        };
         self.claims.accounts.iter().filter(move |account| !shared(account))
     }
 
@@ -137,13 +139,16 @@ impl Sharing {
             .find(|account| self.is_for(credential, account))
     }
 
-    /// The sharer that relies on a credential as it is. On one of an issuer that it does not know it does not: nobody would take that
-    /// away.
+    /// The sharer that relies on a credential as it is. On one of an issuer that it does not know it does not, and neither on one that
+    /// another binding made and its status does not tell of: nobody would take those away.
     #[must_use]
     pub fn relied_on_by(&self, credential: &ObservedCredential) -> Option<&Sharer> {
         self.of_same_identity().find(|sharer| {
-            let relies =
-                |claim: &Claim| credential.has_audience(&claim.audience) && self.is_for(credential, &claim.account);
+            let relies = |claim: &Claim| {
+                credential.has_audience(&claim.audience)
+                    && self.is_for(credential, &claim.account)
+                    && (sharer.told.contains(&claim.account) || sharer.prefix.owns(&credential.name))
+            };
             sharer.issuers.contains(&credential.issuer) && sharer.accounts.iter().any(relies)
         })
     }
@@ -211,7 +216,8 @@ impl Sharing {
             };
             identity.is_some_and(|present| present.credentials.iter().any(trusts))
         };
-        let mut claims = self.of_same_identity().flat_map(|sharer| &sharer.accounts);
+        let told = |sharer: &&Sharer| sharer.told.contains(name);
+        let mut claims = self.of_same_identity().filter(told).flat_map(|sharer| &sharer.accounts);
         claims.any(|claim| {
             let expiration = claim.token_expiration.map(|seconds| seconds.to_string());
             claim.account == *name && expiration == seen.token_expiration && trusted(claim)

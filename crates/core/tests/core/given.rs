@@ -285,6 +285,14 @@ pub fn beside(bound: DesiredBinding, claims: Claims, sharers: Vec<Sharer>) -> De
     }
 }
 
+/// Another binding of the namespace.
+pub fn other_owner(bound: &DesiredBinding, named: &str) -> Owner {
+    Owner {
+        name: name(named),
+        ..bound.owner.clone()
+    }
+}
+
 /// The binding invoices, which has another identity and asks for all service accounts.
 pub fn rival(desired: &DesiredBinding) -> Sharer {
     let asked = desired.service_accounts.iter().map(|account| account.name.clone());
@@ -299,6 +307,8 @@ pub fn rival(desired: &DesiredBinding) -> Sharer {
         uid: name(RIVAL),
         identity: name(&EXISTING.replace("billing", "invoices")),
         issuers: Issuers::new(&cluster(), []),
+        told: all.clone().chain(asked.clone()).collect(),
+        prefix: other_owner(desired, "invoices").credential_prefix(),
         accounts: all.chain(asked).map(claim).collect(),
         roles: Vec::new(),
         is_active: true,
@@ -307,10 +317,7 @@ pub fn rival(desired: &DesiredBinding) -> Sharer {
 
 /// The credentials that the binding invoices would make for the same service accounts.
 pub fn desired_of_invoices(bound: &DesiredBinding) -> Vec<ObservedCredential> {
-    let other = Owner {
-        name: name("invoices"),
-        ..bound.owner.clone()
-    };
+    let other = other_owner(bound, "invoices");
     let made = |wanted: &DesiredCredential| ObservedCredential {
         name: credential_name(&other.credential_prefix(), &wanted.account, &wanted.issuer),
         ..crate::worlds::as_wanted(wanted)

@@ -68,6 +68,8 @@ fn grow(n: usize, seed: &SharerSeed, bound: &DesiredBinding) -> Sharer {
         },
         issuers: Issuers::new(&given::cluster(), []),
         accounts: seed.accounts.iter().map(claim).collect(),
+        told: seed.accounts.iter().map(|text| name(text)).collect(),
+        prefix: given::other_owner(bound, &format!("sharer-{n}")).credential_prefix(),
         roles: Vec::new(),
         is_active: true,
     }

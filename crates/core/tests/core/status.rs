@@ -308,7 +308,7 @@ proptest! {
             prop_assert!(told.len() <= 1 || reasons(&told)[0] == "ClientIdChanged");
             if let Some(told) = told.iter().find(|told| told.reason != "ClientIdChanged") {
                 prop_assert_eq!(&told.message, &condition(&now, "Ready").unwrap().message);
-                prop_assert!(!told.warning || ready(&now).0 == "False" || told.reason == "MassDisappearance");
+                prop_assert!(!told.warning || ready(&now).0 == "False" || ["MassDisappearance", "DriftCorrected"].contains(&told.reason.as_str()));
             }
             before = Some(now);
         }
