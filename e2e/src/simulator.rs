@@ -262,6 +262,12 @@ impl Simulator {
         self.ask("_sim/snapshot").await
     }
 
+    /// Puts a snapshot in the place of all that exists.
+    pub async fn restore(&self, snapshot: &Snapshot) -> Result<()> {
+        let snapshot = serde_json::to_value(snapshot).context("writing a snapshot")?;
+        self.send(Method::PUT, "_sim/snapshot", Some(&snapshot)).await.map(drop)
+    }
+
     /// An identity, if it exists.
     pub async fn identity(&self, id: &str) -> Result<Option<Identity>> {
         Ok(self.snapshot().await?.identity(id).cloned())

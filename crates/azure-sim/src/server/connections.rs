@@ -22,6 +22,8 @@ use crate::simulator::{ConnectionDropped, Simulator};
 
 /// What Azure Resource Manager takes, too.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
+/// What the simulator's own API takes: a snapshot holds all that exists.
+const LARGEST_SNAPSHOT: usize = 256 * 1024 * 1024;
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 /// How long the requests under way have to end when the server is to stop; a fault may hold one for ever.
 const GRACE: Duration = Duration::from_secs(5);
@@ -98,8 +100,13 @@ async fn handshake(
 /// Answers a request. An error ends the connection without an answer, which is what it stands for.
 async fn answer(simulator: &Simulator, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ConnectionDropped> {
     let (parts, body) = request.into_parts();
-    let Ok(body) = Limited::new(body, LARGEST_BODY).collect().await else {
-        let message = format!("The request content is larger than {LARGEST_BODY} bytes or did not come to its end.");
+    let largest = if parts.uri.path().starts_with("/_sim/") {
+        LARGEST_SNAPSHOT
+    } else {
+        LARGEST_BODY
+    };
+    let Ok(body) = Limited::new(body, largest).collect().await else {
+        let message = format!("The request content is larger than {largest} bytes or did not come to its end.");
         let refused = Answer::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestContentTooLarge", message);
         return Ok(refused.into_response().map(Full::new));
     };

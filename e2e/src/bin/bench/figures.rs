@@ -8,7 +8,7 @@ use wio_e2e::progress::aligned;
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
     /// What was measured.
-    pub(crate) what: &'static str,
+    pub(crate) what: String,
     /// What came out, with its unit.
     pub(crate) measured: String,
     /// What DESIGN asks for.
@@ -31,7 +31,7 @@ pub(crate) enum Bar {
     None,
 }
 
-const HEADER: &str = "# Bench\n\nFigures of the operator beside their bars. `make bench` prints them and writes this file anew; \
+const HEADER: &str = "# Bench\n\nFigures of the operator beside their bars. `{command}` prints them and writes this file anew; \
 nothing else\nasserts them, because speed and memory depend on the machine.\n";
 
 const PARTS: &str = "Real: kube-apiserver with etcd and its audit log, all on the same machine. Simulated: Azure, with the \
@@ -43,7 +43,7 @@ pub(crate) fn plain(figures: &[Figure]) -> String {
     let header = ["", "measured", "bar", ""].map(str::to_owned);
     let rows = figures.iter().map(|figure| {
         [
-            figure.what.to_owned(),
+            figure.what.clone(),
             figure.measured.clone(),
             figure.bar.text(),
             figure.bar.verdict().to_owned(),
@@ -52,9 +52,10 @@ pub(crate) fn plain(figures: &[Figure]) -> String {
     aligned(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
 }
 
-/// docs/bench/README.md.
-pub(crate) fn markdown(figures: &[Figure], machine: &str) -> String {
-    let mut text = format!("{HEADER}\nMachine: {machine}. {PARTS}\n| figure | measured | bar | |\n|---|---|---|---|\n");
+/// The page in docs/bench.
+pub(crate) fn markdown(command: &str, figures: &[Figure], machine: &str) -> String {
+    let header = HEADER.replace("{command}", command);
+    let mut text = format!("{header}\nMachine: {machine}. {PARTS}\n| figure | measured | bar | |\n|---|---|---|---|\n");
     for figure in figures {
         let Figure {
             what, measured, bar, ..
@@ -110,7 +111,7 @@ mod tests {
 
     fn figure(measured: f64) -> Figure {
         Figure {
-            what: "size",
+            what: "size".to_owned(),
             measured: format!("{measured} MB"),
             bar: Bar::at_most(measured, 15.0, "MB"),
             how: "by looking".to_owned(),
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_page_holds_each_figure_and_how_it_was_measured() {
-        let page = markdown(&[figure(3.0)], "2 cores");
+        let page = markdown("make bench", &[figure(3.0)], "2 cores");
         for part in [
             "Machine: 2 cores.",
             "| size | 3 MB | ≤ 15 MB | reached |",

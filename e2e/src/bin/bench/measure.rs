@@ -51,10 +51,12 @@ impl<'w> Bench<'w> {
         Self { world, principal }
     }
 
-    /// Starts the operator anew with these settings. Returns how long it took until it was ready.
+    /// Starts the operator, anew where it runs, with these settings. Returns how long it took until it was ready.
     pub(crate) async fn restart(&self, settings: &[(&str, &str)]) -> Result<Duration> {
         let mut operator = self.world.operator.lock().await;
-        operator.end(Signal::Terminate).await?;
+        if operator.id().is_ok() {
+            operator.end(Signal::Terminate).await?;
+        }
         for (name, value) in settings {
             operator.set(name, value);
         }
@@ -78,6 +80,11 @@ impl<'w> Bench<'w> {
         };
         let (started, took) = tokio::join!(operator.run(), watched);
         started.map(|()| took)
+    }
+
+    /// Ends the operator.
+    pub(crate) async fn stop(&self) -> Result<()> {
+        self.world.operator.lock().await.end(Signal::Terminate).await.map(drop)
     }
 
     /// The operator's process.
@@ -155,20 +162,26 @@ impl<'w> Bench<'w> {
     /// Creates many bindings over several namespaces, and returns how long it took until all were Ready.
     pub(crate) async fn roll_out(&self, prefix: &str, count: usize, deadline: Duration) -> Result<Duration> {
         const IN_A_NAMESPACE: usize = 100;
-        let places: Vec<(String, String)> = (0..count)
-            .map(|i| (format!("{prefix}-{}", i / IN_A_NAMESPACE), format!("binding-{i}")))
-            .collect();
-        let mut namespaces: Vec<&str> = places.iter().map(|(namespace, _)| namespace.as_str()).collect();
-        namespaces.dedup();
+        let begin = Instant::now();
+        let namespaces = self.create(prefix, count, IN_A_NAMESPACE).await?;
+        self.until_ready(&namespaces, deadline).await?;
+        Ok(begin.elapsed())
+    }
+
+    /// Creates many bindings, so many in a namespace. Returns the namespaces.
+    pub(crate) async fn create(&self, prefix: &str, count: usize, in_a_namespace: usize) -> Result<Vec<String>> {
+        let in_a_namespace = in_a_namespace.max(1);
+        let namespace_of = |i: usize| format!("{prefix}-{}", i / in_a_namespace);
+        let namespaces: Vec<String> = (0..count).step_by(in_a_namespace).map(namespace_of).collect();
         for namespace in &namespaces {
             self.world.cluster.namespace(namespace).await?;
         }
-        let begin = Instant::now();
-        stream::iter(&places)
-            .map(async |(namespace, name)| {
+        stream::iter(0..count)
+            .map(async |i| {
+                let (namespace, name) = (namespace_of(i), format!("binding-{i}"));
                 let created = self
-                    .bindings(namespace)
-                    .create(&PostParams::default(), &binding(name, 1)?)
+                    .bindings(&namespace)
+                    .create(&PostParams::default(), &binding(&name, 1)?)
                     .await;
                 created
                     .map(drop)
@@ -177,17 +190,22 @@ impl<'w> Bench<'w> {
             .buffer_unordered(CREATED_AT_ONCE)
             .try_collect::<()>()
             .await?;
-        until(&format!("{count} bindings to be Ready"), deadline, async || {
-            let mut ready = 0;
-            for namespace in &namespaces {
+        Ok(namespaces)
+    }
+
+    /// Waits until all bindings of these namespaces are Ready.
+    pub(crate) async fn until_ready(&self, namespaces: &[String], deadline: Duration) -> Result<()> {
+        until("all bindings to be Ready", deadline, async || {
+            let (mut ready, mut all) = (0, 0);
+            for namespace in namespaces {
                 let listed = self.bindings(namespace).list(&ListParams::default()).await?;
                 ready += listed.iter().filter(|binding| is_ready(binding)).count();
+                all += listed.items.len();
             }
-            ensure!(ready == count, "{ready} are");
+            ensure!(ready == all, "{ready} of {all} are");
             Ok(Some(()))
         })
-        .await?;
-        Ok(begin.elapsed())
+        .await
     }
 
     /// How many bindings there are.
@@ -216,7 +234,7 @@ pub(crate) fn binding(name: &str, accounts: usize) -> Result<WorkloadIdentityBin
     serde_json::from_value(binding).context("writing a binding")
 }
 
-fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
+pub(crate) fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
     let conditions = binding.status.iter().flat_map(|status| &status.conditions);
     conditions
         .into_iter()

@@ -1,0 +1,79 @@
+//! What one namespace's long queue for Azure's budgets costs another namespace.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use kube::api::{DeleteParams, ListParams};
+use wio_api::WorkloadIdentityBinding;
+use wio_e2e::wait::until;
+
+use crate::figures::{Bar, Figure};
+use crate::measure::{Bench, is_ready};
+use crate::{DEADLINE, milliseconds};
+
+const NAMESPACE: &str = "bench-beside";
+const SINGLES: usize = 5;
+const SECOND: f64 = 1000.0;
+
+/// How long another namespace's single bindings take, and its revocations, while one namespace has a long queue.
+pub(crate) async fn beside(bench: &Bench<'_>) -> Result<Vec<Figure>> {
+    bench.world.cluster.namespace(NAMESPACE).await?;
+    let queued = waiting(bench).await?;
+    let mut times = Vec::new();
+    for i in 0..SINGLES {
+        times.push(bench.time_to_ready(NAMESPACE, &format!("single-{i}")).await?);
+    }
+    let mut sent = Vec::new();
+    for i in 0..SINGLES {
+        sent.push(until_revoked(bench, &format!("single-{i}")).await?);
+    }
+    let left = waiting(bench).await?;
+    let slowest = |times: &[Duration]| milliseconds(times.iter().max().copied().unwrap_or_default());
+    let (ready, revoked) = (slowest(&times), slowest(&sent));
+    Ok(vec![
+        Figure {
+            what: "a single binding beside another namespace's queue, until it is Ready".to_owned(),
+            measured: format!("{ready:.0} ms"),
+            bar: Bar::at_most(ready, 2.0 * SECOND, "ms"),
+            how: format!(
+                "the slowest of {SINGLES}, one after the other, while another namespace had {queued} bindings that were not Ready (in the \
+                 end {left}). Azure answers at once; its limits, which the operator keeps to, are the usual ones."
+            ),
+        },
+        Figure {
+            what: "a revocation beside it, until it is sent".to_owned(),
+            measured: format!("{revoked:.0} ms"),
+            bar: Bar::at_most(revoked, SECOND, "ms"),
+            how: format!(
+                "the slowest of {SINGLES}: from the deletion of the binding until Azure is asked to delete its federated credential."
+            ),
+        },
+    ])
+}
+
+/// How many bindings are not Ready.
+async fn waiting(bench: &Bench<'_>) -> Result<usize> {
+    let all: kube::Api<WorkloadIdentityBinding> = kube::Api::all(bench.world.cluster.client.clone());
+    let listed = all.list(&ListParams::default()).await.context("listing bindings")?;
+    Ok(listed.iter().filter(|binding| !is_ready(binding)).count())
+}
+
+/// Deletes a binding; returns how long it took until Azure was asked to take its trust away.
+async fn until_revoked(bench: &Bench<'_>, name: &str) -> Result<Duration> {
+    let deleted = SystemTime::now();
+    bench
+        .bindings(NAMESPACE)
+        .delete(name, &DeleteParams::default())
+        .await
+        .context("deleting a binding")?;
+    let about = format!("wib-{NAMESPACE}-{name}-");
+    let sent = until("the deletion of a credential", DEADLINE, async || {
+        let requests = bench.world.simulator.requests_about(&about).await?;
+        Ok(requests
+            .iter()
+            .find(|request| request.method == "DELETE")
+            .map(|request| request.at))
+    })
+    .await?;
+    Ok(SystemTime::from(sent).duration_since(deleted).unwrap_or_default())
+}
