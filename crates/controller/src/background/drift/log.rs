@@ -70,11 +70,7 @@ async fn read(
     pause: Duration,
 ) -> Option<usize> {
     let now = (ctx.caches.learned.clock)();
-    let since = match log.read_to {
-        Some(read_to) => read_to.checked_sub(OVERLAP),
-        None => now.checked_sub(AT_START),
-    };
-    let since = since.unwrap_or(Timestamp::MIN);
+    let since = log.since(now, ctx.books.coverage.drift_interval());
     let (mut requests, mut changes) = (0, Vec::new());
     for provider in all.providers(subscription) {
         match ctx.clients.azure.list_changes(subscription, provider, since).await {
@@ -143,6 +139,19 @@ fn tell_changed(binding: &WorkloadIdentityBinding) {
         name = metadata.name,
         "the activity log tells of a change by somebody else; the binding looks"
     );
+}
+
+// === impl Log ===
+
+impl Log {
+    /// From when on it is to be read: with an overlap, and no further back than that every binding has looked for itself since, when it could
+    /// not be read for long. A log that somebody has flooded is followed again when that is so long ago.
+    fn since(&self, now: Timestamp, drift_interval: Duration) -> Timestamp {
+        let longest = AT_START.max(drift_interval * 2);
+        let oldest = now.checked_sub(longest).unwrap_or(Timestamp::MIN);
+        let overlapping = self.read_to.and_then(|read_to| read_to.checked_sub(OVERLAP).ok());
+        overlapping.unwrap_or(oldest).max(oldest)
+    }
 }
 
 /// How long ago each thing was last changed by anybody but the operator.
@@ -218,5 +227,33 @@ impl Subscriptions {
             .then_some(Followed::ManagedIdentity);
         let roles = self.of_roles.contains(&subscription).then_some(Followed::Authorization);
         identities.into_iter().chain(roles)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn since(read: Option<Duration>, drift_interval: Duration) -> Duration {
+        let now: Timestamp = "2026-01-10T00:00:00Z".parse().unwrap();
+        let read_to = read.map(|ago| now - ago);
+        let since = Log { read_to, told: false }.since(now, drift_interval);
+        Duration::try_from(now.duration_since(since)).unwrap()
+    }
+
+    /// Whoever filled it once would have kept it from being followed for ever.
+    #[test]
+    fn a_log_that_could_not_be_read_for_long_is_read_for_a_day_back_and_no_more() {
+        assert_eq!(since(Some(EVERY), HOUR), EVERY + OVERLAP);
+        assert_eq!(since(Some(HOUR * 5), HOUR), HOUR * 5 + OVERLAP);
+        assert_eq!(since(Some(HOUR * 100), HOUR), AT_START);
+        assert_eq!(since(None, HOUR), AT_START);
+        assert_eq!(
+            since(None, HOUR * 100),
+            HOUR * 200,
+            "each binding has looked for itself since"
+        );
     }
 }
