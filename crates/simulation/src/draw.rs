@@ -3,10 +3,18 @@
 use std::time::Duration;
 
 use crate::chance::Numbers;
-use crate::plan::{Act, ApiEffect, ApiFault, AzureEffect, AzureFault, Plan, Planned, Timed};
+use crate::plan::{Act, ApiEffect, ApiFault, AzureEffect, AzureFault, Candidate, Outlives, Plan, Planned, Timed};
 
 /// How long things happen.
-pub(crate) const ACTIVE: Duration = Duration::from_mins(8);
+pub(crate) const ACTIVE: Duration = Duration::from_mins(6);
+
+/// What caches are filled from.
+pub(crate) const WATCHED: [&str; 4] = [
+    "workloadidentitybindings",
+    "workloadidentitypolicies",
+    "namespaces",
+    "serviceaccounts",
+];
 
 /// The plan of a seed.
 pub(crate) fn draw(seed: u64) -> Plan {
@@ -15,6 +23,7 @@ pub(crate) fn draw(seed: u64) -> Plan {
     let bindings: Vec<Planned> = (0..=numbers.index(4))
         .map(|_| binding(&mut numbers, namespaces))
         .collect();
+    let operators = [candidate(&mut numbers), candidate(&mut numbers)];
     let mut acts: Vec<Timed> = (0..bindings.len())
         .map(|n| Timed {
             at: Duration::from_millis(2_000 + numbers.below(40_000)),
@@ -22,7 +31,7 @@ pub(crate) fn draw(seed: u64) -> Plan {
         })
         .collect();
     for _ in 0..=numbers.index(8) {
-        let at = Duration::from_millis(1_000 + numbers.below(400_000));
+        let at = Duration::from_millis(1_000 + numbers.below(300_000));
         acts.extend(some(&mut numbers, &bindings, namespaces, at));
     }
     acts.sort_by_key(|timed| timed.at);
@@ -30,18 +39,36 @@ pub(crate) fn draw(seed: u64) -> Plan {
         seed,
         namespaces,
         bindings,
+        operators,
         acts,
+    }
+}
+
+fn candidate(numbers: &mut Numbers) -> Candidate {
+    const LEASES: [u64; 5] = [15, 30, 30, 30, 60];
+    const SKEWS: [i64; 5] = [-90, 0, 0, 0, 90];
+    Candidate {
+        skew: SKEWS.get(numbers.index(SKEWS.len())).copied().unwrap_or_default(),
+        lease: LEASES.get(numbers.index(LEASES.len())).copied().unwrap_or(30),
     }
 }
 
 fn binding(numbers: &mut Numbers, namespaces: usize) -> Planned {
     let existing = numbers.percent(50);
+    let role = !existing && numbers.percent(30);
+    let outlives = match numbers.below(100) {
+        0..=14 if !existing => Outlives::Identity,
+        // Where something rests on a policy, a policy has to allow it, and none here does.
+        15..=29 if !existing && !role => Outlives::Everything,
+        _ => Outlives::Nothing,
+    };
     Planned {
         namespace: numbers.index(namespaces),
         existing,
         accounts: 1 + numbers.index(2),
-        role: !existing && numbers.percent(30),
-        retained: !existing && numbers.percent(15),
+        role,
+        outlives,
+        foreign: numbers.percent(25),
     }
 }
 
@@ -51,7 +78,11 @@ fn some(numbers: &mut Numbers, bindings: &[Planned], namespaces: usize, at: Dura
     let (n, namespace) = (numbers.index(bindings.len()), numbers.index(namespaces));
     let later = at + Duration::from_millis(500 + numbers.below(90_000));
     let pair = |first, second| vec![Timed { at, act: first }, Timed { at: later, act: second }];
-    match numbers.below(100) {
+    let watched = WATCHED
+        .get(numbers.index(WATCHED.len()))
+        .copied()
+        .unwrap_or("namespaces");
+    match numbers.below(112) {
         0..=9 => one(Act::Delete(n)),
         10..=15 => pair(Act::Delete(n), Act::Create(n)),
         16..=21 => one(Act::AddAccount(n)),
@@ -68,8 +99,8 @@ fn some(numbers: &mut Numbers, bindings: &[Planned], namespaces: usize, at: Dura
         52..=74 => one(Act::Azure(azure(numbers))),
         75..=77 => one(Act::Lag(Duration::from_secs(1 + numbers.below(30)))),
         78..=87 => one(Act::Api(api(numbers))),
-        88 => one(Act::LoseEvent),
-        89..=90 => pair(Act::HoldEvents, Act::ReleaseEvents),
+        88 => one(Act::LoseEvent(watched)),
+        89..=90 => pair(Act::HoldEvents(watched), Act::ReleaseEvents(watched)),
         91..=92 => one(if numbers.percent(50) {
             Act::BreakWatches
         } else {
@@ -77,6 +108,9 @@ fn some(numbers: &mut Numbers, bindings: &[Planned], namespaces: usize, at: Dura
         }),
         93..=95 => one(Act::Crash),
         96..=97 => pair(Act::Second, Act::SecondEnds),
+        98..=101 => pair(Act::Suspend(n), Act::Resume(n)),
+        102..=104 => one(Act::LoseAccount(n)),
+        105..=108 => pair(Act::Claim(n), Act::Unclaim(n)),
         _ => {
             let mut acts = pair(Act::CutOff, Act::Reconnect);
             acts.push(Timed {

@@ -10,7 +10,10 @@ use sha2::{Digest, Sha256};
 use wio_azure_sim::{Credential, Snapshot};
 use wio_testkit::ApiRequest;
 
-use crate::plan::Timed;
+use crate::plan::{Act, Outlives, Timed};
+
+/// Where a service account carries the client id.
+pub(crate) const CLIENT_ID: &str = "/metadata/annotations/azure.workload.identity~1client-id";
 
 /// All that happened in a play.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub struct History {
     pub acts: Vec<Timed>,
     /// What may be had: by namespace and from when on.
     pub permitted: BTreeMap<String, Vec<(Duration, bool)>>,
+    /// Which lives of operators were cut off from the API server, and for how long each may still think that it leads.
+    pub cuts: Vec<Cut>,
     /// Which issuers the API server said, and from when on.
     pub issuers: Vec<(Duration, String)>,
     /// The names by which Azure's objects are known to be a binding's.
@@ -35,6 +40,17 @@ pub struct History {
     pub fired: BTreeMap<String, usize>,
     /// What the play itself found wrong: that it did not converge, or wrote in the end.
     pub end: Option<String>,
+}
+
+/// That an operator was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Its life.
+    pub life: u32,
+    /// When.
+    pub at: Duration,
+    /// When its lease is over, at the latest.
+    pub until: Duration,
 }
 
 /// What was from one time on.
@@ -78,8 +94,8 @@ pub struct Owned {
     pub prefix: String,
     /// Its managed identity's name.
     pub identity: String,
-    /// Whether its identity is to outlive it.
-    pub retained: bool,
+    /// What is to outlive it.
+    pub outlives: Outlives,
     /// Whether it has the identity that others share.
     pub existing: bool,
     /// Whether it needs a policy.
@@ -125,6 +141,32 @@ impl History {
             })
         };
         wants(owned) || self.owners.iter().any(|one| one.shares(owned) && wants(one))
+    }
+
+    /// Whether somebody who asks for the trust in the account is not suspended: the owner, or one that shares it.
+    #[must_use]
+    pub fn is_asked(&self, moment: &Moment, owned: &Owned, account: &str) -> bool {
+        let asks = |one: &Owned| {
+            Self::binding(moment, one).is_some_and(|binding| {
+                binding.pointer("/metadata/deletionTimestamp").is_none()
+                    && wants(binding, account)
+                    && binding.pointer("/spec/suspend") != Some(&Value::Bool(true))
+            })
+        };
+        asks(owned) || self.owners.iter().any(|one| one.shares(owned) && asks(one))
+    }
+
+    /// Whether the binding was deleted by then, and all of it was to stay.
+    #[must_use]
+    pub fn was_left(&self, owned: &Owned, at: Duration) -> bool {
+        let deletes = |timed: &Timed| matches!(timed.act, Act::Delete(n) if owned.name == format!("b{n}"));
+        owned.outlives == Outlives::Everything && self.acts.iter().any(|timed| timed.at <= at && deletes(timed))
+    }
+
+    /// Whether somebody did this at the moment.
+    #[must_use]
+    pub fn did(&self, at: Duration, meant: impl Fn(&Act) -> bool) -> bool {
+        self.acts.iter().any(|timed| timed.at == at && meant(&timed.act))
     }
 
     /// Each moment with the one before it.

@@ -12,8 +12,19 @@ pub struct Plan {
     pub namespaces: usize,
     /// The bindings that acts create.
     pub bindings: Vec<Planned>,
+    /// The first operator, and the second.
+    pub operators: [Candidate; 2],
     /// What happens, in the order of time.
     pub acts: Vec<Timed>,
+}
+
+/// How an operator is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// By how many seconds its clock is wrong.
+    pub skew: i64,
+    /// How many seconds its lease lasts.
+    pub lease: u64,
 }
 
 /// A binding that a plan creates.
@@ -27,8 +38,21 @@ pub struct Planned {
     pub accounts: usize,
     /// Whether it asks for a role.
     pub role: bool,
-    /// Whether its identity outlives it.
-    pub retained: bool,
+    /// What outlives it.
+    pub outlives: Outlives,
+    /// Whether somebody else made its first service account before.
+    pub foreign: bool,
+}
+
+/// What is to outlive a binding, by its deletion policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlives {
+    /// Nothing of it.
+    Nothing,
+    /// A managed identity.
+    Identity,
+    /// All of it.
+    Everything,
 }
 
 /// An act at its time.
@@ -51,6 +75,16 @@ pub enum Act {
     AddAccount(usize),
     /// Somebody takes the last service account out of its spec.
     DropAccount(usize),
+    /// Somebody suspends it.
+    Suspend(usize),
+    /// Somebody lets it go on.
+    Resume(usize),
+    /// Somebody deletes its first service account.
+    LoseAccount(usize),
+    /// Somebody writes another client id on its first service account.
+    Claim(usize),
+    /// Somebody takes that off again.
+    Unclaim(usize),
     /// Somebody narrows the policy of the namespace to nothing.
     Narrow(usize),
     /// Somebody widens it again.
@@ -79,12 +113,12 @@ pub enum Act {
     Lag(Duration),
     /// A request to the API server goes wrong.
     Api(ApiFault),
-    /// The watch of bindings never hears of the next change.
-    LoseEvent,
-    /// The watches of bindings hear of nothing until the next release.
-    HoldEvents,
+    /// The watch of this resource never hears of the next change.
+    LoseEvent(&'static str),
+    /// The watches of this resource hear of nothing until the next release.
+    HoldEvents(&'static str),
     /// They hear of it.
-    ReleaseEvents,
+    ReleaseEvents(&'static str),
     /// All watches break.
     BreakWatches,
     /// All watches have to begin anew.
@@ -183,6 +217,8 @@ impl Act {
                 }
             }
             Self::Lag(_) => "lists and GETs lag".to_owned(),
+            Self::LoseEvent(what) => format!("an event of {what} is lost"),
+            Self::HoldEvents(what) => format!("events of {what} are held back"),
             other => {
                 let text = format!("{other:?}");
                 text.split('(').next().unwrap_or_default().to_owned()
@@ -194,6 +230,7 @@ impl Act {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}, {} namespaces", self.seed, self.namespaces)?;
+        writeln!(f, "  operators: {:?}", self.operators)?;
         for (n, binding) in self.bindings.iter().enumerate() {
             writeln!(f, "  b{n}: {binding:?}")?;
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -9,25 +10,26 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
-use wio_azure_sim::TagPolicy;
+use wio_azure_sim::{Snapshot, TagPolicy};
 use wio_controller::Ended;
 use wio_testkit::{Effect, Fault, Matcher, kstatus};
 
 use crate::chance;
-use crate::draw::ACTIVE;
-use crate::history::{History, Moment, Owned, account_in, text};
-use crate::plan::{Act, ApiEffect, ApiFault, Plan, Timed};
+use crate::draw::{ACTIVE, WATCHED};
+use crate::history::{Cut, History, Moment, Owned, account_in, text};
+use crate::plan::{Act, ApiEffect, ApiFault, Candidate, Outlives, Plan, Timed};
 use crate::world::{
-    DRIFT, ISSUERS, Operator, SUBSCRIPTION, World, account_of, binding_of, namespace, owners, policies, policy_of,
+    DRIFT, ISSUERS, Operator, SOMEBODY, SUBSCRIPTION, World, account_of, binding_of, foreign_account, namespace,
+    owners, policies, policy_of,
 };
 
-/// How long everything may take that takes its time.
-const DEADLINE: Duration = Duration::from_hours(2);
+/// How long everything may take that takes its time: the longest pause before a retry is ten minutes.
+const DEADLINE: Duration = Duration::from_mins(40);
 /// How often the driver looks whether an operator is to end where it is.
 const TICK: Duration = Duration::from_millis(500);
 /// How long a crashed operator is away.
 const AWAY: Duration = Duration::from_secs(3);
-const BINDINGS: &str = "workloadidentitybindings";
+const CLIENT_ID: &str = "azure.workload.identity/client-id";
 
 /// Plays a plan in this thread, which plays no other one.
 ///
@@ -64,7 +66,7 @@ async fn played(plan: &Plan) -> Result<History, String> {
     let mut world = World::new(plan);
     let moments = Rc::new(RefCell::new(vec![moment(&world, None)]));
     let recorder = record(&world, &moments);
-    let first = Some(world.launch().await?);
+    let first = Some(world.launch(plan.operators[0]).await?);
     let owners = owners(plan);
     let permitted = (0..plan.namespaces)
         .map(|n| (namespace(n), vec![(Duration::ZERO, true)]))
@@ -115,13 +117,14 @@ async fn played(plan: &Plan) -> Result<History, String> {
 
 fn moment(world: &World, last: Option<&Moment>) -> Moment {
     let azure = world.snapshot();
+    let same = last.map(|last| &last.azure).filter(|last| **last == azure);
+    moment_with(world, same.cloned().unwrap_or(azure))
+}
+
+fn moment_with(world: &World, azure: Arc<Snapshot>) -> Moment {
     Moment {
         at: world.elapsed(),
-        azure: last
-            .map(|last| &last.azure)
-            .filter(|last| **last == azure)
-            .cloned()
-            .unwrap_or(azure),
+        azure,
         bindings: world.cluster.objects::<WorkloadIdentityBinding>(),
         accounts: world.cluster.objects::<ServiceAccount>(),
     }
@@ -134,13 +137,18 @@ fn record(world: &World, moments: &Rc<RefCell<Vec<Moment>>>) -> tokio::task::Joi
     let moments = Rc::clone(moments);
     tokio::task::spawn_local(async move {
         loop {
-            tokio::select! {
+            // What exists in Azure is copied and compared only when something changed there: most changes are the lease's.
+            let of_azure = tokio::select! {
                 biased;
-                changed = azure.changed() => if changed.is_err() { return },
-                changed = cluster.changed() => if changed.is_err() { return },
-            }
-            let now = moment(&view, moments.borrow().last());
+                changed = azure.changed() => changed.map(|()| true),
+                changed = cluster.changed() => changed.map(|()| false),
+            };
+            let Ok(of_azure) = of_azure else { return };
             let mut moments = moments.borrow_mut();
+            let now = match moments.last() {
+                Some(last) if !of_azure => moment_with(&view, Arc::clone(&last.azure)),
+                last => moment(&view, last),
+            };
             if moments.last().is_none_or(|last| differs(last, &now)) {
                 moments.push(now);
             }
@@ -149,10 +157,9 @@ fn record(world: &World, moments: &Rc<RefCell<Vec<Moment>>>) -> tokio::task::Joi
 }
 
 fn differs(last: &Moment, now: &Moment) -> bool {
-    let same = |a: &[std::sync::Arc<Value>], b: &[std::sync::Arc<Value>]| {
-        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| std::sync::Arc::ptr_eq(a, b))
-    };
-    !std::sync::Arc::ptr_eq(&last.azure, &now.azure)
+    let same =
+        |a: &[Arc<Value>], b: &[Arc<Value>]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| Arc::ptr_eq(a, b));
+    !Arc::ptr_eq(&last.azure, &now.azure)
         || !same(&last.bindings, &now.bindings)
         || !same(&last.accounts, &now.accounts)
 }
@@ -199,15 +206,20 @@ impl Player<'_> {
         }
         if self.back_at.is_some_and(|at| at <= Instant::now()) {
             self.back_at = None;
-            self.first = Some(self.world.launch().await?);
+            self.first = Some(self.world.launch(self.candidate(0)).await?);
         }
         if lost(&mut self.first)? {
             self.back_at = Some(Instant::now() + AWAY);
         }
         if lost(&mut self.second)? {
-            self.second = Some(self.world.launch().await?);
+            self.second = Some(self.world.launch(self.candidate(1)).await?);
         }
         Ok(())
+    }
+
+    const fn candidate(&self, number: usize) -> Candidate {
+        let [first, second] = self.plan.operators;
+        if number == 0 { first } else { second }
     }
 
     fn crash(&mut self) {
@@ -220,7 +232,11 @@ impl Player<'_> {
     /// Does it, if it can be done now; says whether it was.
     async fn act(&mut self, act: &Act) -> Result<bool, String> {
         match act {
-            Act::Create(n) | Act::Delete(n) | Act::AddAccount(n) | Act::DropAccount(n) => Ok(self.on_binding(act, *n)),
+            Act::Create(n) => Ok(self.create(*n)),
+            Act::Delete(n) | Act::AddAccount(n) | Act::DropAccount(n) | Act::Suspend(n) | Act::Resume(n) => {
+                Ok(self.on_binding(act, *n))
+            }
+            Act::LoseAccount(n) | Act::Claim(n) | Act::Unclaim(n) => Ok(self.on_account(act, *n)),
             Act::Narrow(n) | Act::Widen(n) => Ok(self.on_policy(*n, matches!(act, Act::Narrow(_)))),
             Act::Unlabel(n) | Act::Label(n) => Ok(self.on_label(*n, matches!(act, Act::Label(_)))),
             Act::PoliciesVanish => Ok(self.vanish()),
@@ -235,7 +251,7 @@ impl Player<'_> {
             Act::Second => {
                 let begins = self.second.is_none();
                 if begins {
-                    self.second = Some(self.world.launch().await?);
+                    self.second = Some(self.world.launch(self.candidate(1)).await?);
                 }
                 Ok(begins)
             }
@@ -255,7 +271,7 @@ impl Player<'_> {
                     .reconfigure(|config| (config.list_lag, config.read_lag) = (*by, *by));
                 Ok(true)
             }
-            Act::LoseEvent | Act::HoldEvents | Act::ReleaseEvents | Act::BreakWatches | Act::Relist => {
+            Act::LoseEvent(_) | Act::HoldEvents(_) | Act::ReleaseEvents(_) | Act::BreakWatches | Act::Relist => {
                 Ok(self.on_watches(act))
             }
         }
@@ -264,15 +280,71 @@ impl Player<'_> {
     fn on_watches(&self, act: &Act) -> bool {
         let cluster = &self.world.cluster;
         match act {
-            Act::LoseEvent => cluster.lose_events(BINDINGS, 1),
-            Act::HoldEvents => cluster.hold_events(BINDINGS),
-            Act::ReleaseEvents => cluster.release_events(BINDINGS),
+            Act::LoseEvent(what) => cluster.lose_events(what, 1),
+            Act::HoldEvents(what) => cluster.hold_events(what),
+            Act::ReleaseEvents(what) => cluster.release_events(what),
             Act::Relist => {
                 cluster.compact();
                 cluster.expire_watches();
             }
             _ => cluster.break_watches(),
         }
+        true
+    }
+
+    fn create(&self, n: usize) -> bool {
+        let Some(planned) = self.plan.bindings.get(n) else {
+            return false;
+        };
+        let (namespace, cluster) = (namespace(planned.namespace), &self.world.cluster);
+        if !cluster
+            .get_json::<WorkloadIdentityBinding>(&namespace, &format!("b{n}"))
+            .is_null()
+        {
+            return false;
+        }
+        let account = account_of(n, planned, 0);
+        if planned.foreign && cluster.get_json::<ServiceAccount>(&namespace, &account).is_null() {
+            cluster.seed(foreign_account(n, planned));
+        }
+        cluster.seed(binding_of(n, planned));
+        true
+    }
+
+    /// What somebody does to the first service account of a binding.
+    fn on_account(&self, act: &Act, n: usize) -> bool {
+        let Some(planned) = self.plan.bindings.get(n) else {
+            return false;
+        };
+        let (namespace, name) = (namespace(planned.namespace), account_of(n, planned, 0));
+        let cluster = &self.world.cluster;
+        let there = cluster.get_json::<ServiceAccount>(&namespace, &name);
+        let claimed = there
+            .pointer("/metadata/annotations")
+            .and_then(|all| all.get(CLIENT_ID))
+            .is_some_and(|value| value == SOMEBODY);
+        if there.is_null() || claimed != matches!(act, Act::Unclaim(_)) && !matches!(act, Act::LoseAccount(_)) {
+            return false;
+        }
+        if matches!(act, Act::LoseAccount(_)) {
+            cluster.delete::<ServiceAccount>(&namespace, &name);
+            return true;
+        }
+        cluster.edit::<ServiceAccount>(&namespace, &name, |object| {
+            if claimed {
+                if let Some(all) = object
+                    .pointer_mut("/metadata/annotations")
+                    .and_then(Value::as_object_mut)
+                {
+                    all.remove(CLIENT_ID);
+                }
+            } else if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+                let all = metadata.entry("annotations").or_insert_with(|| json!({}));
+                if let Some(all) = all.as_object_mut() {
+                    all.insert(CLIENT_ID.to_owned(), json!(SOMEBODY));
+                }
+            }
+        });
         true
     }
 
@@ -283,18 +355,15 @@ impl Player<'_> {
         let (namespace, name) = (namespace(planned.namespace), format!("b{n}"));
         let cluster = &self.world.cluster;
         let there = cluster.get_json::<WorkloadIdentityBinding>(&namespace, &name);
-        if matches!(act, Act::Create(_)) {
-            if there.is_null() {
-                cluster.seed(binding_of(n, planned));
-            }
-            return there.is_null();
-        }
         if there.is_null() || there.pointer("/metadata/deletionTimestamp").is_some() {
             return false;
         }
         if matches!(act, Act::Delete(_)) {
             cluster.delete::<WorkloadIdentityBinding>(&namespace, &name);
             return true;
+        }
+        if matches!(act, Act::Suspend(_) | Act::Resume(_)) {
+            return self.suspend((&namespace, &name), matches!(act, Act::Suspend(_)));
         }
         let mut accounts = there
             .pointer("/spec/serviceAccounts")
@@ -314,6 +383,21 @@ impl Player<'_> {
             }
         });
         true
+    }
+
+    fn suspend(&self, (namespace, name): (&str, &str), suspend: bool) -> bool {
+        let mut done = false;
+        self.world
+            .cluster
+            .edit::<WorkloadIdentityBinding>(namespace, name, |object| {
+                if let Some(spec) = object.get_mut("spec").and_then(Value::as_object_mut) {
+                    done = spec
+                        .insert("suspend".to_owned(), json!(suspend))
+                        .unwrap_or(json!(false))
+                        != json!(suspend);
+                }
+            });
+        done
     }
 
     fn on_policy(&mut self, n: usize, narrow: bool) -> bool {
@@ -442,6 +526,12 @@ impl Player<'_> {
         let Some(first) = self.first.as_ref().filter(|_| self.cut.is_empty()) else {
             return false;
         };
+        let at = self.world.elapsed();
+        self.history.cuts.push(Cut {
+            life: first.life,
+            at,
+            until: at + first.lease,
+        });
         let all = Matcher::any().client(&first.client);
         self.cut.push(self.world.cluster.inject(all, Effect::hang()));
         self.world.cluster.break_watches();
@@ -475,9 +565,19 @@ impl Player<'_> {
         self.world
             .azure
             .reconfigure(|config| (config.list_lag, config.read_lag) = (Duration::ZERO, Duration::ZERO));
-        self.world.cluster.release_events(BINDINGS);
-        self.world.cluster.lose_events(BINDINGS, 0);
+        for watched in WATCHED {
+            self.world.cluster.release_events(watched);
+            self.world.cluster.lose_events(watched, 0);
+        }
         self.come_back();
+        for n in 0..self.plan.bindings.len() {
+            for act in [Act::Resume(n), Act::Unclaim(n)] {
+                if self.act(&act).await? {
+                    let at = self.world.elapsed();
+                    self.history.acts.push(Timed { at, act });
+                }
+            }
+        }
         if let Some(second) = self.second.take() {
             second.task.abort();
         }
@@ -610,16 +710,19 @@ fn without(history: &History, now: &Moment, owned: &Owned, binding: Option<&Valu
     let left = credentials.find(|one| {
         one.name.starts_with(&owned.prefix) && !(permitted && history.is_wanted(now, owned, account_in(one)))
     });
-    if let Some(left) = left {
+    if let Some(left) = left.filter(|_| binding.is_some() || !history.was_left(owned, now.at)) {
         return Err(format!("{name}: {} stands", left.name));
     }
     let Some(binding) = binding else {
+        if history.was_left(owned, now.at) {
+            return Ok(());
+        }
         let stands = now
             .azure
             .identities
             .iter()
             .any(|identity| identity.id.name == owned.identity);
-        return if stands && !owned.retained {
+        return if stands && owned.outlives != Outlives::Identity {
             Err(format!("{name}: {} stands", owned.identity))
         } else {
             Ok(())

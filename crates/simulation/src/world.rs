@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ServiceAccount;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -21,21 +22,25 @@ use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
 use wio_core::names::{BindingName, ClusterId, CredentialPrefix, Namespace, identity_name};
 use wio_testkit::azure::token_of;
-use wio_testkit::fixtures::{binding, policy};
+use wio_testkit::fixtures::{binding, policy, service_account};
 use wio_testkit::{CLUSTER_UID, DEFAULT_ISSUER, FakeApiServer};
 
 use crate::history::Owned;
-use crate::plan::{Plan, Planned};
+use crate::plan::{Candidate, Outlives, Plan, Planned};
 use crate::wire::Wire;
 
 pub(crate) const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 const GROUP: &str = "operator";
 /// The namespace of the operators.
 const OPERATORS: &str = "operators";
+/// The label of what somebody else made.
+pub(crate) const MADE_BY: &str = "made-by";
+/// What somebody else writes there, and for a client id.
+pub(crate) const SOMEBODY: &str = "somebody";
 const SHARED_GROUP: &str = "shared";
 const SHARED: &str = "billing";
 /// How often the operator looks at Azure.
-pub(crate) const DRIFT: Duration = Duration::from_mins(3);
+pub(crate) const DRIFT: Duration = Duration::from_mins(1);
 /// What the API server says that its issuer is, one after the other.
 pub(crate) const ISSUERS: [&str; 3] = [
     DEFAULT_ISSUER,
@@ -60,6 +65,9 @@ pub(crate) struct Operator {
     pub(crate) task: JoinHandle<Result<(), Ended>>,
     /// What its requests to the API server are called.
     pub(crate) client: String,
+    pub(crate) life: u32,
+    /// For how long it may think that it leads when nobody tells it otherwise.
+    pub(crate) lease: Duration,
     /// Dropped when it is to end by itself.
     _stop: tokio::sync::oneshot::Sender<()>,
 }
@@ -92,6 +100,12 @@ fn role_scope() -> String {
     format!("/subscriptions/{SUBSCRIPTION}")
 }
 
+/// A service account that somebody else made.
+pub(crate) fn foreign_account(number: usize, planned: &Planned) -> ServiceAccount {
+    let built = service_account(&namespace(planned.namespace), &account_of(number, planned, 0));
+    built.label(MADE_BY, SOMEBODY).build()
+}
+
 /// The binding of a plan, as somebody applies it.
 pub(crate) fn binding_of(number: usize, planned: &Planned) -> WorkloadIdentityBinding {
     let mut built = binding(&namespace(planned.namespace), &format!("b{number}"));
@@ -111,9 +125,11 @@ pub(crate) fn binding_of(number: usize, planned: &Planned) -> WorkloadIdentityBi
     if planned.role {
         built = built.role("Reader", &role_scope());
     }
-    if planned.retained {
-        built = built.deletion_policy(DeletionPolicy::RetainIdentity);
-    }
+    built = built.deletion_policy(match planned.outlives {
+        Outlives::Nothing => DeletionPolicy::Delete,
+        Outlives::Identity => DeletionPolicy::RetainIdentity,
+        Outlives::Everything => DeletionPolicy::Orphan,
+    });
     built.build()
 }
 
@@ -138,7 +154,7 @@ pub(crate) fn owners(plan: &Plan) -> Vec<Owned> {
             identity: identity_name(cluster, &namespace, &binding).to_string(),
             namespace: namespace.to_string(),
             name,
-            retained: planned.retained,
+            outlives: planned.outlives,
             existing: planned.existing,
             needs_policy: planned.existing || planned.role,
         })
@@ -260,7 +276,7 @@ impl World {
     }
 
     /// Starts an operator.
-    pub(crate) async fn launch(&mut self) -> Result<Operator, String> {
+    pub(crate) async fn launch(&mut self, candidate: Candidate) -> Result<Operator, String> {
         // Nobody connects to it, so it tells nothing and changes nothing.
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
@@ -269,7 +285,7 @@ impl World {
         let life = self.lives;
         let name = format!("operator-{life}");
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let settings = self.settings(&name)?;
+        let settings = self.settings(&name, candidate)?;
         let client = self.cluster.client_named(&name);
         let azure = self.client_of(life)?;
         let task = tokio::spawn(async move {
@@ -281,13 +297,15 @@ impl World {
         Ok(Operator {
             task,
             client: name,
+            life,
+            lease: Duration::from_secs(candidate.lease),
             _stop: stop,
         })
     }
 
-    fn settings(&self, name: &str) -> Result<Settings, String> {
+    fn settings(&self, name: &str, candidate: Candidate) -> Result<Settings, String> {
         let begun = self.started;
-        let start = Timestamp::from_second(START_SECOND).unwrap_or_default();
+        let start = Timestamp::from_second(START_SECOND + candidate.skew).unwrap_or_default();
         let said = |error: &dyn std::fmt::Display| error.to_string();
         Ok(Settings {
             config: OperatorConfig {
@@ -310,7 +328,7 @@ impl World {
             lease: Some(LeaseSettings {
                 namespace: OPERATORS.to_owned(),
                 identity: name.to_owned(),
-                terms: Terms::default(),
+                terms: Terms::new(Duration::from_secs(candidate.lease)),
             }),
             clock: Clock::new(move || start + begun.elapsed()),
         })

@@ -8,6 +8,7 @@ use wio_azure_sim::{Credential, Identity};
 
 use super::Judged;
 use crate::history::{History, Moment, account_in, has_finalizer};
+use crate::plan::Outlives;
 
 pub(super) fn foreign(history: &History) -> Judged {
     let mut judged = Judged::default();
@@ -43,7 +44,7 @@ pub(super) fn finalizer(history: &History) -> Judged {
     let mut principals: BTreeMap<Uuid, usize> = BTreeMap::new();
     for now in &history.moments {
         for (n, owned) in history.owners.iter().enumerate() {
-            let held = History::binding(now, owned).is_some_and(has_finalizer);
+            let held = History::binding(now, owned).is_some_and(has_finalizer) || history.was_left(owned, now.at);
             let said = |what: &str| {
                 format!(
                     "{:.1} s: {what} of {}/{} stands without its finalizer",
@@ -55,14 +56,14 @@ pub(super) fn finalizer(history: &History) -> Judged {
             for identity in &now.azure.identities {
                 if identity.id.name == owned.identity {
                     principals.insert(identity.principal_id, n);
-                    judged.case(held || owned.retained, || said("the identity"));
+                    judged.case(held || owned.outlives == Outlives::Identity, || said("the identity"));
                 }
                 for credential in identity
                     .credentials
                     .iter()
                     .filter(|one| one.name.starts_with(&owned.prefix))
                 {
-                    let held = history.is_held(now, owned, account_in(credential));
+                    let held = held || history.is_held(now, owned, account_in(credential));
                     judged.case(held, || said(&credential.name));
                 }
             }

@@ -1,6 +1,8 @@
 //! The rules of the domain, as far as a history shows them: one pure function each.
 
 mod azure;
+mod order;
+mod people;
 mod trust;
 mod wire;
 
@@ -35,6 +37,11 @@ pub const ALL: &[Oracle] = &[
         judge: azure::foreign,
     },
     Oracle {
+        rule: "1",
+        text: "what somebody has on a service account stays",
+        judge: people::accounts,
+    },
+    Oracle {
         rule: "2",
         text: "what is written is named for this cluster's bindings",
         judge: wire::names,
@@ -48,6 +55,16 @@ pub const ALL: &[Oracle] = &[
         rule: "4",
         text: "trust ends before the identity does",
         judge: azure::identity_last,
+    },
+    Oracle {
+        rule: "4",
+        text: "trust ends before a role assignment does",
+        judge: order::roles,
+    },
+    Oracle {
+        rule: "4",
+        text: "trust ends before the client id on its service account does",
+        judge: order::marks,
     },
     Oracle {
         rule: "5",
@@ -71,8 +88,13 @@ pub const ALL: &[Oracle] = &[
     },
     Oracle {
         rule: "10",
-        text: "the spec is the user's",
+        text: "no write carries a spec",
         judge: wire::spec,
+    },
+    Oracle {
+        rule: "10",
+        text: "the spec is the user's",
+        judge: people::spec,
     },
     Oracle {
         rule: "11",
@@ -103,6 +125,11 @@ pub const ALL: &[Oracle] = &[
         rule: "17",
         text: "nothing is given that is not asked for and permitted",
         judge: trust::permitted,
+    },
+    Oracle {
+        rule: "17",
+        text: "what is not permitted any more is taken away within minutes, whatever goes wrong elsewhere",
+        judge: trust::revoked,
     },
     Oracle {
         rule: "18",

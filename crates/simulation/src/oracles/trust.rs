@@ -7,11 +7,15 @@ use serde_json::Value;
 use wio_azure_sim::Credential;
 
 use super::Judged;
-use crate::history::{History, Moment, Owned, account_in, text};
+use crate::history::{CLIENT_ID, Cut, History, Moment, Owned, account_in, text};
 use crate::plan::{Act, Timed};
+use crate::world::SOMEBODY;
 
 /// How long after an act its consequences may come: the longest silence of a watch that is believed, and what is under way.
 const CONSEQUENCES: Duration = Duration::from_mins(9);
+
+/// How long a revocation may take: a write that came late, a lease that must run out, and a few tries.
+const REVOKED: Duration = Duration::from_mins(5);
 
 /// A federated credential of ours that came or went.
 struct Change<'a> {
@@ -89,9 +93,20 @@ impl Change<'_> {
         })
     }
 
-    /// Whether an operator was cut off: it goes on taking away by what it knew until its lease is over.
-    fn cut_off_lately(&self, history: &History) -> bool {
-        self.lately(history, |timed| matches!(timed.act, Act::CutOff | Act::Reconnect))
+    /// Whether an operator asked for it that was cut off: it goes on taking away by what it knew until its lease is over.
+    fn taken_by_one_cut_off(&self, history: &History) -> bool {
+        let path = format!("/{}", self.credential.name.to_ascii_lowercase());
+        let asked = |cut: &Cut| {
+            let mut sent = history.sent.iter().filter(|sent| sent.life == cut.life);
+            sent.any(|sent| {
+                sent.method == "DELETE"
+                    && sent.path.ends_with(&path)
+                    && sent.begun >= cut.at
+                    && sent.begun <= cut.until
+                    && sent.begun <= self.now.at
+            })
+        };
+        history.cuts.iter().any(asked)
     }
 
     fn edited_by_its_owner(&self, history: &History) -> bool {
@@ -123,7 +138,7 @@ impl Change<'_> {
             && !self.edited_by_somebody(history)
             && !self.edited_by_its_owner(history)
             && !self.denied_lately(history)
-            && !self.cut_off_lately(history)
+            && !self.taken_by_one_cut_off(history)
     }
 
     /// Whether another binding's or issuer's credential trusts the same subject there.
@@ -151,11 +166,15 @@ impl Change<'_> {
 pub(super) fn issuer(history: &History) -> Judged {
     let mut judged = Judged::default();
     for change in changes(history, true) {
-        let known = history
-            .issuers
-            .iter()
-            .any(|(at, issuer)| *at <= change.now.at && *issuer == change.credential.issuer);
-        judged.case(known, || change.said("came, and the API server never said this issuer"));
+        let since = change.now.at.saturating_sub(CONSEQUENCES);
+        let ended = history.issuers.iter().skip(1).map(|(at, _)| *at).chain([Duration::MAX]);
+        let known =
+            history.issuers.iter().zip(ended).any(|((at, issuer), ended)| {
+                *at <= change.now.at && ended >= since && *issuer == change.credential.issuer
+            });
+        judged.case(known, || {
+            change.said("came, and the API server did not say this issuer lately")
+        });
     }
     judged
 }
@@ -224,10 +243,7 @@ pub(super) fn new_first(history: &History) -> Judged {
 
 pub(super) fn permitted(history: &History) -> Judged {
     let mut judged = Judged::default();
-    let blind = history
-        .acts
-        .iter()
-        .any(|timed| matches!(timed.act, Act::CutOff | Act::HoldEvents | Act::LoseEvent));
+    let blind = history.acts.iter().any(|timed| is_blinding(&timed.act));
     // What was sent lands within 75 s; who hears of nothing notices it within minutes.
     let bound = if blind { CONSEQUENCES } else { Duration::from_secs(90) };
     for change in changes(history, true).iter().filter(|change| !is_edit(history, change)) {
@@ -238,6 +254,36 @@ pub(super) fn permitted(history: &History) -> Judged {
         judged.case(asked, || change.said("came, and the binding does not ask for it"));
     }
     judged
+}
+
+/// What stands for long after nobody may have it any more. Judged where every operator could hear of it.
+pub(super) fn revoked(history: &History) -> Judged {
+    let mut judged = Judged::default();
+    let held = |timed: &Timed| is_blinding(&timed.act) || matches!(timed.act, Act::PoliciesVanish);
+    if history.acts.iter().any(held) {
+        return judged;
+    }
+    for now in &history.moments {
+        let Some(since) = now.at.checked_sub(REVOKED) else {
+            continue;
+        };
+        for (credential, owned) in of(history, now).filter(|(_, owned)| owned.needs_policy) {
+            let may = history.permitted_since(&owned.namespace, since, now.at);
+            judged.case(may, || {
+                format!(
+                    "{:.1} s: {} stands, and no policy permits it",
+                    now.at.as_secs_f64(),
+                    credential.name
+                )
+            });
+        }
+    }
+    judged
+}
+
+/// Whether an operator does not hear of something then.
+fn is_blinding(act: &Act) -> bool {
+    matches!(act, Act::CutOff | Act::HoldEvents(_) | Act::LoseEvent(_))
 }
 
 /// Whether somebody else edited it at this moment.
@@ -257,11 +303,10 @@ fn wanted_since(history: &History, change: &Change<'_>, since: Duration) -> bool
     before
         .into_iter()
         .chain(after)
-        .any(|now| Change { now, ..*change }.wanted(history))
+        .any(|now| history.is_asked(now, change.owned, change.account()))
 }
 
 pub(super) fn client_id(history: &History) -> Judged {
-    const CLIENT_ID: &str = "/metadata/annotations/azure.workload.identity~1client-id";
     let mut judged = Judged::default();
     let mut past: Vec<&Moment> = Vec::new();
     for (before, now) in history.steps() {
@@ -274,7 +319,7 @@ pub(super) fn client_id(history: &History) -> Judged {
                 .iter()
                 .find(had)
                 .map_or("", |object| text(object, CLIENT_ID));
-            if client == before || client.is_empty() {
+            if client == before || client.is_empty() || client == SOMEBODY {
                 continue;
             }
             let subject = format!(
