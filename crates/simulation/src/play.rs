@@ -9,7 +9,7 @@ use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, sleep_until};
-use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 use wio_azure_sim::{Snapshot, TagPolicy};
 use wio_controller::Ended;
 use wio_testkit::{Effect, Fault, Matcher, kstatus};
@@ -29,7 +29,6 @@ const DEADLINE: Duration = Duration::from_mins(40);
 const TICK: Duration = Duration::from_millis(500);
 /// How long a crashed operator is away.
 const AWAY: Duration = Duration::from_secs(3);
-const CLIENT_ID: &str = "azure.workload.identity/client-id";
 
 /// Plays a plan in this thread, which plays no other one.
 ///
@@ -321,7 +320,7 @@ impl Player<'_> {
         let there = cluster.get_json::<ServiceAccount>(&namespace, &name);
         let claimed = there
             .pointer("/metadata/annotations")
-            .and_then(|all| all.get(CLIENT_ID))
+            .and_then(|all| all.get(keys::CLIENT_ID_ANNOTATION))
             .is_some_and(|value| value == SOMEBODY);
         if there.is_null() || claimed != matches!(act, Act::Unclaim(_)) && !matches!(act, Act::LoseAccount(_)) {
             return false;
@@ -336,12 +335,12 @@ impl Player<'_> {
                     .pointer_mut("/metadata/annotations")
                     .and_then(Value::as_object_mut)
                 {
-                    all.remove(CLIENT_ID);
+                    all.remove(keys::CLIENT_ID_ANNOTATION);
                 }
             } else if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                 let all = metadata.entry("annotations").or_insert_with(|| json!({}));
                 if let Some(all) = all.as_object_mut() {
-                    all.insert(CLIENT_ID.to_owned(), json!(SOMEBODY));
+                    all.insert(keys::CLIENT_ID_ANNOTATION.to_owned(), json!(SOMEBODY));
                 }
             }
         });

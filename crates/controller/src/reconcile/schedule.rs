@@ -33,10 +33,7 @@ pub(super) fn too_early(verdict: &Verdict, generation: i64, memory: &Memory) -> 
     };
     let not_before = memory.not_before.of(errand);
     let asked = not_before.map(|moment| moment.saturating_duration_since(Instant::now()));
-    let paced = match verdict {
-        Verdict::Pursue(desired) if Errand::of(desired) == Errand::Gives => memory.edits.pause(generation),
-        _ => None,
-    };
+    let paced = memory.edits.pause(generation).filter(|_| takes_away_first(verdict));
     asked.max(paced).filter(|pause| !pause.is_zero())
 }
 

@@ -94,13 +94,10 @@ fn had_identity(recorded: &Recorded) -> bool {
 }
 
 fn had_credential(recorded: &Recorded, wanted: &DesiredCredential) -> bool {
-    let same_issuer = recorded.issuer.as_ref() == Some(&wanted.issuer);
-    let stood = |wanted: &DesiredCredential| {
-        let mut credentials = recorded.credentials.iter();
-        credentials
+    let mut credentials = recorded.credentials.iter();
+    recorded.issuer.as_ref() == Some(&wanted.issuer)
+        && credentials
             .any(|had| had.name == wanted.name && had.subject == wanted.subject && had.audience == wanted.audience)
-    };
-    same_issuer && stood(wanted)
 }
 
 fn had_role(recorded: &Recorded, role: &DesiredRole) -> bool {
