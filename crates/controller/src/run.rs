@@ -1,17 +1,17 @@
 //! The operator's life: from the first question to the API server to the last reconcile.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
+use kube::Client;
+use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use kube::runtime::{Config, Controller, controller, reflector, watcher};
-use kube::{Client, ResourceExt};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
@@ -22,6 +22,7 @@ use crate::background::election::Candidate;
 use crate::background::{drift, merged_policy, named_accounts, orphans};
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
+use crate::caches::handle::{Handle, of_binding, of_handle};
 use crate::caches::policies::{self, Parsed};
 use crate::caches::stores::{Bindings, Caches, Learned, NamespaceMeta, Surroundings};
 use crate::caches::visits::Visits;
@@ -66,7 +67,7 @@ pub enum Ended {
 
 /// The writers of the caches, and who asks for reconciles.
 struct Sources {
-    bindings: Writer<WorkloadIdentityBinding>,
+    handles: (reflector::Store<Handle>, Writer<Handle>),
     namespaces: Writer<NamespaceMeta>,
     woken: mpsc::UnboundedReceiver<ObjectRef<WorkloadIdentityBinding>>,
 }
@@ -92,9 +93,9 @@ pub async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Ended> {
-    let (bindings, writer) = reflector::store();
+    let bindings = Bindings::new(Visits::default());
     let pulse = Arc::new(Pulse::default());
-    let metrics = Arc::new(Metrics::new(bindings.clone(), Arc::clone(&pulse)));
+    let metrics = Arc::new(Metrics::new(Arc::clone(&bindings.index), Arc::clone(&pulse)));
     let observed = Arc::clone(&metrics);
     let azure = azure.on_exchange(move |exchange| {
         observed.exchanged(exchange);
@@ -122,12 +123,11 @@ pub async fn run(
             cluster = cluster::discover(&client, &readiness) => cluster,
             () = asked(stopped.clone()) => return Ok(()),
         };
-        let bindings = Bindings::new(bindings, Visits::default());
         let (ctx, sources, feeds) = wire(
             Clients::new((pulse::listening(client, &pulse), pulse), azure, &settings),
             settings,
             (cluster, signed_in),
-            (bindings, writer),
+            bindings,
             (Arc::clone(&metrics), heartbeat, leads),
         );
         Box::pin(work(&Arc::new(ctx), sources, feeds, &readiness, stopped)).await
@@ -188,7 +188,7 @@ fn wire(
     clients: Clients,
     settings: Settings,
     (cluster, signed_in): (Cluster, watch::Receiver<SignIn>),
-    (bindings, bindings_writer): (Bindings, Writer<WorkloadIdentityBinding>),
+    bindings: Bindings,
     (metrics, heartbeat, leadership): (Arc<Metrics>, Heartbeat, Leadership),
 ) -> (Context, Sources, Feeds) {
     let accounts = Accounts::new(bindings.visits());
@@ -228,7 +228,7 @@ fn wire(
         concurrency: settings.concurrency,
     };
     let sources = Sources {
-        bindings: bindings_writer,
+        handles: reflector::store(),
         namespaces: namespaces_writer,
         woken,
     };
@@ -300,21 +300,20 @@ async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output =
         forget_what_is_gone(&forgetful, event);
         forgetful.books.decide_again(turned);
     };
-    let bindings = watches::bindings(
-        client.clone(),
-        sources.bindings,
-        caches.bindings.clone(),
-        limits,
-        on_event,
-    );
+    let (handles, writer) = sources.handles;
+    let bindings = watches::bindings(client.clone(), writer, caches.bindings.clone(), limits, on_event);
     let accounts = watches::accounts(client.clone(), caches.surroundings.accounts.clone());
     let namespaces = watches::namespaces(client, sources.namespaces);
     let (of_account, of_namespace) = (caches.bindings.clone(), caches.bindings.clone());
-    Controller::for_stream(bindings, caches.bindings.store())
+    Controller::for_stream(bindings, handles)
         .with_config(Config::default().concurrency(Lanes::passes(ctx.concurrency)))
-        .watches_stream(accounts, move |account| watches::binding_of(&account, &of_account))
+        .watches_stream(accounts, move |account| {
+            watches::binding_of(&account, &of_account).map(of_handle)
+        })
         .watches_stream(namespaces, move |namespace| {
             watches::bindings_in(&namespace, &of_namespace)
+                .into_iter()
+                .map(of_handle)
         })
         .reconcile_all_on(stream::select(
             stream::select(
@@ -327,15 +326,24 @@ async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output =
             ),
         ))
         .reconcile_on(stream::unfold(sources.woken, |mut woken| async move {
-            woken.recv().await.map(|binding| (binding, woken))
+            woken.recv().await.map(|binding| (of_handle(binding), woken))
         }))
         .graceful_shutdown_on(stop)
-        .run(reconcile, |_, never, _| match *never {}, Arc::clone(&ctx))
+        .run(turn, |_, never, _| match *never {}, Arc::clone(&ctx))
         .for_each(|result| {
             tell_failed(&ctx, result.err());
             ready(())
         })
         .await;
+}
+
+/// The turn of a binding, if it is still there.
+async fn turn(handle: Arc<Handle>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+    let Some(binding) = ctx.caches.bindings.by_key(&of_binding(ObjectRef::from_obj(&*handle))) else {
+        ctx.books.lanes.hand_on();
+        return Ok(Action::await_change());
+    };
+    Box::pin(reconcile(binding, ctx)).await
 }
 
 /// A requeue of a binding that is gone by then is no fault, and needs no place.
@@ -371,8 +379,7 @@ fn forget_what_is_gone(ctx: &Context, event: &Event<WorkloadIdentityBinding>) {
             }
         }
         Event::InitDone => {
-            let bindings = ctx.caches.bindings.all();
-            let uids: HashSet<String> = bindings.iter().filter_map(|binding| binding.uid()).collect();
+            let uids = ctx.caches.bindings.index.uids();
             let vanished = ctx.books.slots.retain(&uids);
             if uids.is_empty() && vanished > 1 {
                 tracing::warn!(

@@ -68,8 +68,7 @@ pub(crate) async fn discover(client: &Client, readiness: &Readiness) -> Cluster 
 pub(crate) fn begin(bindings: &Bindings, replaced: &BTreeSet<Issuer>, known: &watch::Sender<Cluster>) -> Watched {
     let recorded: BTreeSet<Issuer> = bindings
         .all()
-        .iter()
-        .filter_map(|binding| Recorded::issuer_of(binding))
+        .filter_map(|binding| Recorded::issuer_of(&binding))
         .collect();
     let Cluster { id, issuer, .. } = known.borrow().clone();
     let watch = IssuerWatch::begin(id, issuer, recorded, replaced.clone(), Duration::ZERO);

@@ -1,8 +1,7 @@
-//! An index of the bindings in the cache: which of a namespace may share what, and how much they ask for of what policies limit.
-//!
-//! It is kept by the events of the watch, right after the cache, so that no pass looks at every binding there is.
+//! The bindings in the cache, packed, and an index of them: which of a namespace may share what, and how much they ask for of what policies
+//! limit. No pass looks at every binding there is.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
@@ -12,7 +11,9 @@ use wio_core::binding::{Binding, has_finalizer};
 use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName};
 use wio_core::policy::{Limits, Seniority, Tally, Usage};
 
+use super::glance::Glance;
 use super::names::Names;
+use super::packed::{Packed, Packer};
 use super::visits::Visits;
 use crate::runtime::hash::hash;
 
@@ -26,6 +27,7 @@ pub(crate) struct Index {
 
 #[derive(Debug, Default)]
 struct State {
+    packer: Packer,
     now: Namespaces,
     /// What a list that has begun brought so far.
     listed: Namespaces,
@@ -47,6 +49,8 @@ struct Bindings {
 
 #[derive(Debug)]
 struct Entry {
+    packed: Packed,
+    glance: Glance,
     uid: Option<Box<str>>,
     seniority: Option<Seniority>,
     claims: Box<[u64]>,
@@ -71,18 +75,62 @@ impl Index {
     ) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
         self.names.take_in(event);
         let mut state = self.lock();
+        let State { packer, now, listed } = &mut *state;
         match event {
-            Event::Apply(binding) => return put(&mut state.now, binding, limits),
-            Event::Delete(binding) => return take(&mut state.now, binding, limits),
-            Event::Init => state.listed = Namespaces::new(),
-            Event::InitApply(binding) => insert(&mut state.listed, binding),
+            Event::Apply(binding) => return put(now, (binding, packer), limits),
+            Event::Delete(binding) => return take(now, binding, limits),
+            Event::Init => *listed = Namespaces::new(),
+            Event::InitApply(binding) => insert(listed, (binding, packer)),
             Event::InitDone => {
-                let listed = std::mem::take(&mut state.listed);
-                let before = std::mem::replace(&mut state.now, listed);
-                return recounted(&before, &state.now, limits);
+                let before = std::mem::replace(now, std::mem::take(listed));
+                return recounted(&before, now, limits);
             }
         }
         Vec::new()
+    }
+
+    /// A binding as it was last seen.
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<WorkloadIdentityBinding>> {
+        self.visits.add(1);
+        let packed = {
+            let state = self.lock();
+            state.now.get(namespace)?.entries.get(name)?.packed.clone()
+        };
+        let binding = packed.unpack();
+        if binding.is_none() {
+            tracing::error!(namespace, name, "the cache cannot read the binding that it keeps");
+        }
+        binding
+    }
+
+    /// All of them, one at a time: nothing that is done for each binding may ask for them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<WorkloadIdentityBinding>> + use<> {
+        let all: Vec<Packed> = {
+            let state = self.lock();
+            let entries = state.now.values().flat_map(|all| all.entries.values());
+            entries.map(|entry| entry.packed.clone()).collect()
+        };
+        self.visits.add(all.len());
+        all.into_iter().filter_map(|packed| packed.unpack())
+    }
+
+    /// Shows each of them at a glance.
+    pub(crate) fn glance(&self, mut show: impl FnMut(&Glance)) {
+        let state = self.lock();
+        let entries = state.now.values().flat_map(|all| all.entries.values());
+        entries.for_each(|entry| show(&entry.glance));
+    }
+
+    /// The UIDs of all of them.
+    pub(crate) fn uids(&self) -> HashSet<String> {
+        let state = self.lock();
+        let uids = state.now.values().flat_map(|all| all.uids.keys());
+        uids.map(|uid| uid.as_ref().to_owned()).collect()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().now.values().map(|all| all.entries.len()).sum()
     }
 
     /// The eldest bindings of any namespace that choose this name for their managed identity.
@@ -148,7 +196,7 @@ impl Index {
     }
 }
 
-fn insert(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
+fn insert(namespaces: &mut Namespaces, (binding, packer): (&WorkloadIdentityBinding, &mut Packer)) {
     remove(namespaces, binding);
     let Some((namespace, name)) = key(binding) else { return };
     let bindings = namespaces.entry(namespace.into()).or_default();
@@ -169,7 +217,15 @@ fn insert(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     if let Some(uid) = &uid {
         bindings.uids.insert(uid.clone(), Arc::clone(&name));
     }
-    bindings.entries.insert(name, Entry { uid, seniority, claims });
+    let glance = Glance::of(binding);
+    let entry = Entry {
+        packed: packer.pack(binding, glance.ready == "True"),
+        glance,
+        uid,
+        seniority,
+        claims,
+    };
+    bindings.entries.insert(name, entry);
 }
 
 fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
@@ -212,7 +268,7 @@ fn usage(binding: &WorkloadIdentityBinding) -> Usage {
 /// Indexes a binding as it is now. Returns the others to which that makes a difference.
 fn put(
     namespaces: &mut Namespaces,
-    binding: &WorkloadIdentityBinding,
+    (binding, packer): (&WorkloadIdentityBinding, &mut Packer),
     limits: impl Fn(&str) -> Limits,
 ) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
     // One of the same name that was deleted meanwhile was another one, with another place among the bindings.
@@ -231,7 +287,7 @@ fn put(
             limits,
         ));
     }
-    insert(namespaces, binding);
+    insert(namespaces, (binding, packer));
     turned
 }
 

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::cluster::Cluster;
 use wio_core::config::OperatorConfig;
+use wio_core::policy::Limits;
 
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
@@ -31,12 +33,12 @@ pub(crate) struct Caches {
     pub(crate) filled: watch::Receiver<bool>,
 }
 
-/// The bindings, and an index of them.
+/// The bindings. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Bindings {
-    store: Store<WorkloadIdentityBinding>,
     pub(crate) index: Arc<Index>,
     visits: Visits,
+    filled: Arc<watch::Sender<bool>>,
 }
 
 /// The surroundings of the bindings: service accounts and namespaces.
@@ -70,47 +72,52 @@ impl Caches {
 // === impl Bindings ===
 
 impl Bindings {
-    pub(crate) fn new(store: Store<WorkloadIdentityBinding>, visits: Visits) -> Self {
+    pub(crate) fn new(visits: Visits) -> Self {
         Self {
-            store,
             index: Arc::new(Index::new(visits.clone())),
             visits,
+            filled: Arc::new(watch::Sender::new(false)),
         }
     }
 
+    /// Takes in an event of the watch. Returns what [`Index::take_in`] does.
+    pub(crate) fn take_in(
+        &self,
+        event: &Event<WorkloadIdentityBinding>,
+        limits: impl Fn(&str) -> Limits,
+    ) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
+        let turned = self.index.take_in(event, limits);
+        if matches!(event, Event::InitDone) {
+            self.filled.send_replace(true);
+        }
+        turned
+    }
+
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<WorkloadIdentityBinding>> {
-        self.by_key(&ObjectRef::new(name).within(namespace))
+        self.index.get(namespace, name)
     }
 
     pub(crate) fn by_key(&self, key: &ObjectRef<WorkloadIdentityBinding>) -> Option<Arc<WorkloadIdentityBinding>> {
-        self.visits.add(1);
-        self.store.get(key)
+        self.index.get(key.namespace.as_deref()?, &key.name)
     }
 
-    /// All of them: nothing that is done for each binding may ask for them.
-    pub(crate) fn all(&self) -> Vec<Arc<WorkloadIdentityBinding>> {
-        let all = self.store.state();
-        self.visits.add(all.len());
-        all
+    /// All of them, one at a time: nothing that is done for each binding may ask for them.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<WorkloadIdentityBinding>> + use<> {
+        self.index.all()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.store.len()
+        self.index.len()
     }
 
     /// Completes when all were listed once.
     pub(crate) async fn filled(&self) -> bool {
-        self.store.wait_until_ready().await.is_ok()
+        self.filled.subscribe().wait_for(|filled| *filled).await.is_ok()
     }
 
     /// The count of what is looked at.
     pub(crate) fn visits(&self) -> Visits {
         self.visits.clone()
-    }
-
-    /// The store, for kube's controller.
-    pub(crate) fn store(&self) -> Store<WorkloadIdentityBinding> {
-        self.store.clone()
     }
 }
 

@@ -15,6 +15,7 @@ use wio_core::policy::Limits;
 
 use crate::caches::accounts::{AccountMeta, Accounts};
 use crate::caches::asked::Asked;
+use crate::caches::handle::{self, Handle, handle};
 use crate::caches::kept;
 use crate::caches::stores::{Bindings, NamespaceMeta};
 use crate::runtime::backoff::Backoff;
@@ -32,11 +33,11 @@ const PAGE: u32 = 20;
 /// operator was blind for up to a minute.
 pub(crate) fn bindings(
     client: Client,
-    writer: Writer<WorkloadIdentityBinding>,
+    mut writer: Writer<Handle>,
     bindings: Bindings,
     limits: impl Fn(&str) -> Limits + Send + 'static,
     on_event: impl Fn(&Event<WorkloadIdentityBinding>, Vec<ObjectRef<WorkloadIdentityBinding>>) + Send + 'static,
-) -> impl Stream<Item = watcher::Result<WorkloadIdentityBinding>> + Send + 'static {
+) -> impl Stream<Item = watcher::Result<Handle>> + Send + 'static {
     let mut asked = Asked::default();
     let events = watcher(
         Api::<WorkloadIdentityBinding>::all(client),
@@ -44,12 +45,13 @@ pub(crate) fn bindings(
     )
     .backoff(Backoff::of_watch())
     .modify(kept::binding)
-    .reflect(writer)
     .inspect_ok(move |event| {
-        let turned = bindings.index.take_in(event, &limits);
+        writer.apply_watcher_event(&handle::event(event));
+        let turned = bindings.take_in(event, &limits);
         on_event(event, turned);
     })
-    .filter_map(move |event| ready(event.map(|event| asked.take_in(event)).transpose()));
+    .filter_map(move |event| ready(event.map(|event| asked.take_in(event)).transpose()))
+    .map_ok(|binding| handle(&binding));
     without_errors("bindings", events)
 }
 

@@ -260,9 +260,8 @@ mod tests {
     /// The caches with three bindings of the namespace "shop" and so many of others, each with its policy.
     fn caches(others: usize) -> (Caches, Visits) {
         let visits = Visits::default();
-        let (store, mut writer) = reflector::store();
         let (namespaces, mut namespace_writer) = reflector::store();
-        let bindings = Bindings::new(store, visits.clone());
+        let bindings = Bindings::new(visits.clone());
         let accounts = Accounts::new(visits.clone());
         let shop = ["orders", "invoices", "mails"].map(|name| one("shop", name));
         let of_others = (0..others).map(|n| one(&format!("team-{n}"), "orders"));
@@ -271,8 +270,7 @@ mod tests {
                 accounts.take_in(&Event::Apply(account_of(&binding)));
             }
             let event = Event::Apply(binding);
-            writer.apply_watcher_event(&event);
-            bindings.index.take_in(&event, |_| Limits::default());
+            bindings.take_in(&event, |_| Limits::default());
         }
         let shop: NamespaceMeta = serde_json::from_value(json!({ "metadata": { "name": "shop" } })).unwrap();
         namespace_writer.apply_watcher_event(&Event::Apply(shop));

@@ -63,9 +63,5 @@ fn losing(ctx: &Context, before: &Arc<OperatorConfig>) -> usize {
         Some(loses(&candidate, &rules, before))
     };
     let bindings = ctx.caches.bindings.all();
-    bindings
-        .iter()
-        .filter(|object| loses(object) == Some(true))
-        .take(MANY)
-        .count()
+    bindings.filter(|object| loses(object) == Some(true)).take(MANY).count()
 }

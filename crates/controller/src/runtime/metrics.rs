@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::runtime::reflector::Store;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -14,18 +13,19 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
-use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding};
+use wio_api::Reason;
 use wio_azure::{Exchange, Lane};
-use wio_core::binding::has_finalizer;
 use wio_core::cluster::IssuerState;
 use wio_core::drift::CorrectedKind;
 
+use crate::caches::glance::Glance;
+use crate::caches::index::Index;
 use crate::runtime::pulse::Pulse;
 
 /// The operator's metrics.
 pub(crate) struct Metrics {
     registry: Registry,
-    cache: Store<WorkloadIdentityBinding>,
+    index: Arc<Index>,
     pulse: Arc<Pulse>,
     watch_age: Family<WatchLabels, Gauge>,
     bindings: Family<BindingLabels, Gauge>,
@@ -118,10 +118,10 @@ struct LaneLabels {
 
 impl Metrics {
     /// Metrics without a count in them. The bindings in the cache are counted, and the watches asked, when somebody asks.
-    pub(crate) fn new(cache: Store<WorkloadIdentityBinding>, pulse: Arc<Pulse>) -> Self {
+    pub(crate) fn new(index: Arc<Index>, pulse: Arc<Pulse>) -> Self {
         let metrics = Self {
             registry: Registry::with_prefix("wio"),
-            cache,
+            index,
             pulse,
             watch_age: Family::default(),
             bindings: Family::default(),
@@ -381,10 +381,13 @@ impl Metrics {
         let mut counts: BTreeMap<BindingLabels, i64> = BTreeMap::new();
         let mut revocations = Revocations::default();
         let mut foreign = 0;
-        for binding in leads.then(|| self.cache.state()).into_iter().flatten() {
-            *counts.entry(labels_of(&binding)).or_default() += 1;
-            revocations.count(&binding);
-            foreign += foreign_on_managed(&binding);
+        if leads {
+            self.index.glance(|binding| {
+                let Glance { ready, reason, .. } = *binding;
+                *counts.entry(BindingLabels { ready, reason }).or_default() += 1;
+                revocations.count(binding);
+                foreign += i64::from(binding.foreign);
+            });
         }
         self.pending_revocations.set(revocations.pending);
         self.oldest_revocation.set(revocations.age(Timestamp::now()));
@@ -393,29 +396,6 @@ impl Metrics {
         for (labels, count) in counts {
             self.bindings.get_or_create(&labels).set(count);
         }
-    }
-}
-
-/// Only what the operator itself writes becomes a label: a status can be edited by hand.
-fn labels_of(binding: &WorkloadIdentityBinding) -> BindingLabels {
-    const NOT_YET: BindingLabels = BindingLabels {
-        ready: "Unknown",
-        reason: Reason::Progressing.as_str(),
-    };
-    let status = binding.status.as_ref();
-    let Some(ready) = status.and_then(|status| status.condition(ConditionType::Ready)) else {
-        return NOT_YET;
-    };
-    let known = |reason: &&Reason| reason.as_str() == ready.reason;
-    BindingLabels {
-        ready: ["True", "False"]
-            .into_iter()
-            .find(|status| *status == ready.status)
-            .unwrap_or(NOT_YET.ready),
-        reason: Reason::ALL
-            .iter()
-            .find(known)
-            .map_or(NOT_YET.reason, |reason| reason.as_str()),
     }
 }
 
@@ -429,8 +409,8 @@ struct Revocations {
 // === impl Revocations ===
 
 impl Revocations {
-    fn count(&mut self, binding: &WorkloadIdentityBinding) {
-        if let Some(since) = revoked_since(binding) {
+    fn count(&mut self, binding: &Glance) {
+        if let Some(since) = binding.revoked_since {
             self.pending += 1;
             self.oldest = Some(self.oldest.map_or(since, |oldest| oldest.min(since)));
         }
@@ -441,28 +421,4 @@ impl Revocations {
         self.oldest
             .map_or(0, |oldest| now.duration_since(oldest).as_secs().max(0))
     }
-}
-
-/// Since when something is to be taken away of what a binding still has.
-fn revoked_since(binding: &WorkloadIdentityBinding) -> Option<Timestamp> {
-    let status = binding.status.as_ref();
-    if let Some(deleted) = &binding.metadata.deletion_timestamp {
-        return has_finalizer(binding).then_some(deleted.0);
-    }
-    let status =
-        status.filter(|status| !status.federated_credentials.is_empty() || !status.role_assignments.is_empty())?;
-    let authorized = status.condition(ConditionType::Authorized);
-    let denied = authorized.filter(|condition| condition.status == "False")?;
-    Some(denied.last_transition_time.0)
-}
-
-/// Credentials of anybody else on an identity that is the operator's.
-fn foreign_on_managed(binding: &WorkloadIdentityBinding) -> i64 {
-    let Some(status) = &binding.status else { return 0 };
-    let managed = status
-        .identity
-        .as_ref()
-        .is_some_and(|identity| identity.origin != IdentityOrigin::Referenced);
-    let usage = status.federated_credential_usage.as_ref().filter(|_| managed);
-    usage.map_or(0, |usage| usage.foreign.into())
 }

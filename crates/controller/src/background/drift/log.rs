@@ -1,6 +1,7 @@
 //! The activity log of each subscription: who changed a federated credential, which no list of many shows.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -49,7 +50,7 @@ pub(super) async fn keep(ctx: &Context) {
     let mut pause = EVERY;
     loop {
         let mut requests = 0;
-        let subscriptions = Subscriptions::of(&ctx.caches.bindings.all());
+        let subscriptions = Subscriptions::of(ctx.caches.bindings.all());
         logs.retain(|subscription, _| subscriptions.contains(*subscription));
         for subscription in subscriptions.all() {
             let log = logs.entry(subscription).or_default();
@@ -200,16 +201,16 @@ impl News {
 // === impl Subscriptions ===
 
 impl Subscriptions {
-    fn of(bindings: &[std::sync::Arc<WorkloadIdentityBinding>]) -> Self {
-        let identities = bindings.iter().filter_map(|binding| identity_of(binding));
-        let scopes = bindings.iter().filter_map(|binding| binding.status.as_ref());
-        let scopes = scopes.flat_map(|status| &status.role_assignment_scopes);
-        Self {
-            of_identities: identities.map(|id| id.group.subscription).collect(),
-            of_roles: scopes
-                .filter_map(|scope| scope.parse::<Scope>().ok()?.subscription())
-                .collect(),
+    fn of(bindings: impl Iterator<Item = Arc<WorkloadIdentityBinding>>) -> Self {
+        let mut subscriptions = Self::default();
+        for binding in bindings {
+            let identity = identity_of(&binding).map(|id| id.group.subscription);
+            subscriptions.of_identities.extend(identity);
+            let scopes = binding.status.iter().flat_map(|status| &status.role_assignment_scopes);
+            let of_roles = scopes.filter_map(|scope| scope.parse::<Scope>().ok()?.subscription());
+            subscriptions.of_roles.extend(of_roles);
         }
+        subscriptions
     }
 
     fn all(&self) -> impl Iterator<Item = SubscriptionId> {

@@ -25,8 +25,7 @@ pub(super) async fn keep(ctx: &Context) {
     let mut pause = interval;
     sleep(within(interval / 10)).await;
     loop {
-        let bindings = ctx.caches.bindings.all();
-        let (places, reads) = places(&bindings);
+        let (places, reads) = places(ctx.caches.bindings.all());
         ctx.books.coverage.counted(reads);
         let mut requests = 0;
         for (place, bindings) in places {
@@ -69,7 +68,7 @@ fn tell_differs(place: &Scope) {
 
 /// The subscriptions in which bindings have roles, and how many reads a look of every binding takes: its identity, its federated
 /// credentials, and each place of its roles.
-fn places(bindings: &[Arc<WorkloadIdentityBinding>]) -> (Places, usize) {
+fn places(bindings: impl Iterator<Item = Arc<WorkloadIdentityBinding>>) -> (Places, usize) {
     let (mut places, mut reads) = (Places::new(), 0);
     for binding in bindings {
         let status = binding.status.iter();
@@ -82,7 +81,7 @@ fn places(bindings: &[Arc<WorkloadIdentityBinding>]) -> (Places, usize) {
         roots.dedup();
         reads += 2 + roots.len();
         for root in roots.into_iter().filter(|root| root.subscription().is_some()) {
-            places.entry(root).or_default().push(Arc::clone(binding));
+            places.entry(root).or_default().push(Arc::clone(&binding));
         }
     }
     (places, reads)

@@ -106,8 +106,7 @@ fn to_look_at(
         let identity = binding.status.as_ref().and_then(|status| status.identity.as_ref());
         identity.is_some_and(|identity| identity.origin == IdentityOrigin::Referenced)
     };
-    let bindings = caches.bindings.all();
-    let recorded = bindings.iter().filter(|binding| referenced(binding));
+    let recorded = caches.bindings.all().filter(|binding| referenced(binding));
     let recorded = recorded.filter_map(|binding| Some(Recorded::from(binding.status.as_ref()).identity?.id));
     let all = allowed.chain(memory.pursued()).cloned().chain(recorded);
     all.filter(|id| !orphans.contains(id)).collect()

@@ -127,11 +127,11 @@ fn relying(caches: &Caches) -> usize {
     if policies.as_ref().is_some_and(|policies| !policies.is_empty()) {
         return 0;
     }
-    let relies = |binding: &&Arc<WorkloadIdentityBinding>| {
+    let relies = |binding: &Arc<WorkloadIdentityBinding>| {
         let status = binding.status.as_ref();
         status.is_some_and(|status| !status.authorized_by.is_empty())
     };
-    caches.bindings.all().iter().filter(relies).count()
+    caches.bindings.all().filter(relies).count()
 }
 
 /// Who it is that an orphan is of, and what becomes of it.

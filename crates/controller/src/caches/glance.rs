@@ -1,0 +1,73 @@
+//! A binding at a glance: what is counted of all of them, so that none is unpacked for that.
+
+use jiff::Timestamp;
+use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding};
+use wio_core::binding::has_finalizer;
+
+/// A binding at a glance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance {
+    /// The status and the reason of its Ready condition.
+    pub(crate) ready: &'static str,
+    pub(crate) reason: &'static str,
+    /// Since when something is to be taken away of what it still has.
+    pub(crate) revoked_since: Option<Timestamp>,
+    /// How many credentials of anybody else are on its identity, which is the operator's.
+    pub(crate) foreign: u32,
+}
+
+// === impl Glance ===
+
+impl Glance {
+    pub(super) fn of(binding: &WorkloadIdentityBinding) -> Self {
+        let (ready, reason) = readiness(binding);
+        Self {
+            ready,
+            reason,
+            revoked_since: revoked_since(binding),
+            foreign: foreign_on_managed(binding),
+        }
+    }
+}
+
+/// Only what the operator itself writes becomes a label: a status can be edited by hand.
+fn readiness(binding: &WorkloadIdentityBinding) -> (&'static str, &'static str) {
+    const NOT_YET: (&str, &str) = ("Unknown", Reason::Progressing.as_str());
+    let status = binding.status.as_ref();
+    let Some(ready) = status.and_then(|status| status.condition(ConditionType::Ready)) else {
+        return NOT_YET;
+    };
+    let known = |reason: &&Reason| reason.as_str() == ready.reason;
+    let status = ["True", "False"].into_iter().find(|status| *status == ready.status);
+    (
+        status.unwrap_or(NOT_YET.0),
+        Reason::ALL
+            .iter()
+            .find(known)
+            .map_or(NOT_YET.1, |reason| reason.as_str()),
+    )
+}
+
+/// Since when something is to be taken away of what a binding still has.
+fn revoked_since(binding: &WorkloadIdentityBinding) -> Option<Timestamp> {
+    let status = binding.status.as_ref();
+    if let Some(deleted) = &binding.metadata.deletion_timestamp {
+        return has_finalizer(binding).then_some(deleted.0);
+    }
+    let status =
+        status.filter(|status| !status.federated_credentials.is_empty() || !status.role_assignments.is_empty())?;
+    let authorized = status.condition(ConditionType::Authorized);
+    let denied = authorized.filter(|condition| condition.status == "False")?;
+    Some(denied.last_transition_time.0)
+}
+
+/// Credentials of anybody else on an identity that is the operator's.
+fn foreign_on_managed(binding: &WorkloadIdentityBinding) -> u32 {
+    let Some(status) = &binding.status else { return 0 };
+    let managed = status
+        .identity
+        .as_ref()
+        .is_some_and(|identity| identity.origin != IdentityOrigin::Referenced);
+    let usage = status.federated_credential_usage.as_ref().filter(|_| managed);
+    usage.map_or(0, |usage| usage.foreign)
+}

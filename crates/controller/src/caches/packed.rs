@@ -1,0 +1,164 @@
+//! A binding in the cache, packed: its text, written as what differs from another one's. A pass looks at one or two of ten thousand, and as
+//! an object each would take eight times as much memory (docs/adr/0028).
+
+use std::sync::Arc;
+
+use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
+use wio_api::WorkloadIdentityBinding;
+
+/// The longest text that others are written by: each packing reads all of it.
+const PATTERN_BYTES_MAX: usize = 8192;
+
+/// Packs bindings by the first one that is like most: in the same cluster they name the same subscription, issuer and conditions.
+#[derive(Debug, Default)]
+pub(super) struct Packer {
+    pattern: Option<Arc<[u8]>>,
+}
+
+/// A binding, packed. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Packed(Form);
+
+#[derive(Clone, Debug)]
+enum Form {
+    Text {
+        packed: Arc<[u8]>,
+        pattern: Option<Arc<[u8]>>,
+    },
+    /// One whose text does not say all of it: what could not be read of its spec is noted beside it.
+    Whole(Arc<WorkloadIdentityBinding>),
+}
+
+// === impl Packer ===
+
+impl Packer {
+    /// Packs a binding; a typical one is what later ones are written by.
+    pub(super) fn pack(&mut self, binding: &WorkloadIdentityBinding, is_typical: bool) -> Packed {
+        let readable = binding.spec.unreadable.is_empty();
+        let Some(text) = serde_json::to_vec(binding).ok().filter(|_| readable) else {
+            return Packed(Form::Whole(Arc::new(binding.clone())));
+        };
+        let pattern = self.pattern.clone();
+        let packed = compress_prepend_size_with_dict(&text, pattern.as_deref().unwrap_or_default());
+        if is_typical && text.len() <= PATTERN_BYTES_MAX {
+            self.pattern.get_or_insert_with(|| text.into());
+        }
+        Packed(Form::Text {
+            packed: packed.into(),
+            pattern,
+        })
+    }
+}
+
+// === impl Packed ===
+
+impl Packed {
+    /// The binding, as it was.
+    pub(super) fn unpack(&self) -> Option<Arc<WorkloadIdentityBinding>> {
+        match &self.0 {
+            Form::Text { packed, pattern } => {
+                let pattern = pattern.as_deref().unwrap_or_default();
+                let text = decompress_size_prepended_with_dict(packed, pattern).ok()?;
+                serde_json::from_slice(&text).ok().map(Arc::new)
+            }
+            Form::Whole(binding) => Some(Arc::clone(binding)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use wio_testkit::fixtures::binding;
+
+    use super::*;
+
+    /// A binding that is Ready, with what differs from one to the other.
+    fn ready(n: u32) -> WorkloadIdentityBinding {
+        let (namespace, name) = (format!("team-{}", n / 100), format!("orders-{n}"));
+        let identity = format!("wib-{namespace}-{name}-{:08x}", n.wrapping_mul(0x9e37_79b9));
+        let guid = |salt: u32| format!("{:08x}-52a4-4d0c-8d2f-0c6a{:08x}", n.wrapping_mul(salt), n ^ salt);
+        let group = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/workload-identities";
+        let id = format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{identity}");
+        let condition = |kind: &str, message: String| {
+            json!({
+                "type": kind, "status": "True", "reason": "Succeeded", "message": message, "observedGeneration": 1,
+                "lastTransitionTime": "2026-11-27T10:00:00Z",
+            })
+        };
+        let mut object: Value =
+            serde_json::to_value(binding(&namespace, &name).managed().service_account(&name).build()).unwrap();
+        object["metadata"]["uid"] = guid(3).into();
+        object["metadata"]["resourceVersion"] = (100_000 + n).to_string().into();
+        object["status"] = json!({
+            "observedGeneration": 1,
+            "issuer": "https://oidc.example.com/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/",
+            "conditions": [
+                condition("Ready", format!("Pods of service account {name} with the label azure.workload.identity/use: \"true\" get tokens of managed identity {identity}.")),
+                condition("Authorized", "Allowed without a policy.".to_owned()),
+                condition("IdentityReady", format!("{id} exists with client id {}.", guid(5))),
+                condition("FederatedCredentialsReady", "1 federated credential exists.".to_owned()),
+                condition("ServiceAccountsReady", "1 service account carries the client id.".to_owned()),
+            ],
+            "identity": { "resourceId": id, "name": identity, "clientId": guid(5), "principalId": guid(7), "tenantId": guid(0), "origin": "Created" },
+            "federatedCredentials": [{ "name": format!("wib-{:016x}-{name}", u64::from(n) << 20), "serviceAccount": name, "subject": format!("system:serviceaccount:{namespace}:{name}"), "audience": "api://AzureADTokenExchange" }],
+            "serviceAccounts": [{ "name": name, "uid": guid(11), "origin": "Created" }],
+            "somethingOfAnOlderOperator": { "kept": [1, "two", null] },
+            "written": true,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn what_was_packed_is_unpacked_as_it_was() {
+        let mut packer = Packer::default();
+        let fixtures = [
+            binding("shop", "orders").managed().build(),
+            binding("shop", "orders")
+                .existing("/subscriptions/x")
+                .service_account("a")
+                .build(),
+        ];
+        for object in (0..300).map(ready).chain(fixtures) {
+            let kept = packer.pack(&object, true);
+            assert_eq!(*kept.unpack().unwrap(), object);
+        }
+    }
+
+    /// What cannot be read stops what the binding is given: a cache that forgot it would have it given something else.
+    #[test]
+    fn what_could_not_be_read_of_a_binding_is_kept() {
+        let mut object = serde_json::to_value(ready(1)).unwrap();
+        object["spec"]["identity"] = json!({ "managed": { "location": ["of", "a", "newer", "schema"] } });
+        object["status"]["conditions"] = json!("of a newer schema");
+        let object: WorkloadIdentityBinding = serde_json::from_value(object).unwrap();
+        assert!(!object.spec.unreadable.is_empty());
+        let mut packer = Packer::default();
+        packer.pack(&ready(0), true);
+        assert_eq!(*packer.pack(&object, false).unpack().unwrap(), object);
+    }
+
+    #[test]
+    fn a_binding_like_others_takes_a_fraction_of_its_text() {
+        let mut packer = Packer::default();
+        packer.pack(&ready(0), true);
+        let object = ready(4711);
+        let text = serde_json::to_vec(&object).unwrap().len();
+        let Form::Text { packed, .. } = packer.pack(&object, true).0 else {
+            unreachable!()
+        };
+        assert!(packed.len() * 4 < text, "{} of {text} bytes", packed.len());
+    }
+
+    /// Whoever may write a binding must not make all others' packing slow by a long one.
+    #[test]
+    fn a_long_text_is_nothing_that_others_are_written_by() {
+        let mut packer = Packer::default();
+        let accounts = (0..1000).map(|n| format!("a-service-account-{n}"));
+        let long = accounts.fold(binding("shop", "long").managed(), |built, account| {
+            built.service_account(&account)
+        });
+        packer.pack(&long.build(), true);
+        assert!(packer.pattern.is_none());
+    }
+}
