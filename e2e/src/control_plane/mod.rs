@@ -25,7 +25,7 @@ const ADMINISTRATOR: (&str, &str) = ("e2e-administrator", "system:masters");
 #[derive(Debug)]
 pub struct ControlPlane {
     /// Kept in the order in which they stop.
-    _controller_manager: Process,
+    _controller_manager: Option<Process>,
     api_server: Mutex<ApiServer>,
     _etcd: Process,
     audit: AuditLog,
