@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint unit simulate model mutants e2e az bench bench-large generate verify image setup clean
+.PHONY: help demo abuse test lint unit simulate model mutants e2e az quickstart bench bench-large generate verify image setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,8 +43,11 @@ e2e: setup ## End-to-end tests on the real parts
 	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e
 
-az: ## Run every Azure CLI command of the documents with the real CLI (700 MB) against the simulator
+az: ## Run every Azure CLI command of the documents, but the quick start's, with the real CLI (700 MB) against the simulator
 	@hack/az
+
+quickstart: setup ## Follow docs/quickstart.md with the real CLIs against the simulator, and compare what is printed with the page
+	@hack/quickstart
 
 bench: setup ## Print figures beside their bars, and write them into docs/bench
 	@hack/progress "building operator, simulator and bench for release" cargo build --release \

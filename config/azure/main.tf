@@ -1,21 +1,24 @@
-# The operator's roles, and what they are assigned at. Take it as a module:
+# The operator's own identity, its trust in one cluster, its roles, and what they are assigned at. Take it as a module:
 #
 #   module "workload_identity_operator" {
-#     source                    = "./config/azure"
-#     subscription_id           = "..."
-#     principal_id              = azurerm_user_assigned_identity.operator.principal_id
-#     managed_resource_groups   = ["/subscriptions/.../resourceGroups/workload-identities"]
+#     source          = "./config/azure"
+#     subscription_id = "..."
+#     location        = "westeurope"
+#     issuers         = { shop = azurerm_kubernetes_cluster.shop.oidc_issuer_url }
+#   }
+#
+# and, for identities of others and for role assignments, also:
+#
 #     existing_identity_scopes  = ["/subscriptions/.../resourceGroups/platform"]
 #     role_assignment_scopes    = ["/subscriptions/.../resourceGroups/platform"]
 #     assignable_roles          = ["4633458b-17de-408a-b874-0445c86b69e6"] # Key Vault Secrets User
-#   }
 
 terraform {
   required_version = ">= 1.9"
   required_providers {
     azurerm = {
       source  = "hashicorp/azurerm"
-      version = ">= 4.0"
+      version = ">= 4.0, < 5.0"
     }
   }
 }
@@ -33,6 +36,34 @@ locals {
   )
 }
 
+# Where the operator creates the identities of bindings.
+resource "azurerm_resource_group" "identities" {
+  name     = var.resource_group
+  location = var.location
+}
+
+# Where its own identity lies: it has no role there, or it could change whom that identity trusts.
+resource "azurerm_resource_group" "operator" {
+  name     = var.operator_resource_group
+  location = var.location
+}
+
+resource "azurerm_user_assigned_identity" "operator" {
+  name                = "workload-identity-operator"
+  resource_group_name = azurerm_resource_group.operator.name
+  location            = var.location
+}
+
+resource "azurerm_federated_identity_credential" "operator" {
+  for_each            = var.issuers
+  name                = each.key
+  resource_group_name = azurerm_resource_group.operator.name
+  parent_id           = azurerm_user_assigned_identity.operator.id
+  issuer              = each.value
+  subject             = "system:serviceaccount:workload-identity-system:workload-identity-operator"
+  audience            = ["api://AzureADTokenExchange"]
+}
+
 resource "azurerm_role_definition" "operator" {
   for_each          = local.roles
   name              = each.value.Name
@@ -45,10 +76,10 @@ resource "azurerm_role_definition" "operator" {
 }
 
 resource "azurerm_role_assignment" "identities" {
-  for_each           = var.managed_resource_groups
+  for_each           = merge({ own = azurerm_resource_group.identities.id }, { for id in var.managed_resource_groups : id => id })
   scope              = each.value
   role_definition_id = azurerm_role_definition.operator["identities"].role_definition_resource_id
-  principal_id       = var.principal_id
+  principal_id       = azurerm_user_assigned_identity.operator.principal_id
   principal_type     = "ServicePrincipal"
 }
 
@@ -56,7 +87,7 @@ resource "azurerm_role_assignment" "federated_credentials" {
   for_each           = var.existing_identity_scopes
   scope              = each.value
   role_definition_id = azurerm_role_definition.operator["federated-credentials"].role_definition_resource_id
-  principal_id       = var.principal_id
+  principal_id       = azurerm_user_assigned_identity.operator.principal_id
   principal_type     = "ServicePrincipal"
 }
 
@@ -64,7 +95,7 @@ resource "azurerm_role_assignment" "role_assignments" {
   for_each           = var.role_assignment_scopes
   scope              = each.value
   role_definition_id = azurerm_role_definition.operator["role-assignments"].role_definition_resource_id
-  principal_id       = var.principal_id
+  principal_id       = azurerm_user_assigned_identity.operator.principal_id
   principal_type     = "ServicePrincipal"
   condition_version  = "2.0"
   condition          = local.condition
@@ -74,7 +105,7 @@ resource "azurerm_role_assignment" "role_assignments_reader" {
   count              = local.assigns_roles ? 1 : 0
   scope              = local.subscription
   role_definition_id = azurerm_role_definition.operator["role-assignments-reader"].role_definition_resource_id
-  principal_id       = var.principal_id
+  principal_id       = azurerm_user_assigned_identity.operator.principal_id
   principal_type     = "ServicePrincipal"
 }
 
@@ -82,6 +113,6 @@ resource "azurerm_role_assignment" "activity_log_reader" {
   count              = var.follow_activity_log ? 1 : 0
   scope              = local.subscription
   role_definition_id = azurerm_role_definition.operator["activity-log-reader"].role_definition_resource_id
-  principal_id       = var.principal_id
+  principal_id       = azurerm_user_assigned_identity.operator.principal_id
   principal_type     = "ServicePrincipal"
 }

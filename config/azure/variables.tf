@@ -3,14 +3,37 @@ variable "subscription_id" {
   type        = string
 }
 
-variable "principal_id" {
-  description = "The object id of the operator's own managed identity. Keep that identity in a resource group that is in none of the lists below."
+variable "location" {
+  description = "The region of the resource groups and of the operator's own identity."
   type        = string
 }
 
+variable "issuers" {
+  description = "The OIDC issuers of the clusters in which the operator runs as this identity, by a name for each. Exactly as the cluster says it: AKS ends it with a slash."
+  type        = map(string)
+
+  validation {
+    condition     = alltrue([for issuer in var.issuers : startswith(issuer, "https://")])
+    error_message = "An issuer is an https address, as the cluster's /.well-known/openid-configuration has it."
+  }
+}
+
+variable "resource_group" {
+  description = "The name of the resource group that is made for the identities of bindings."
+  type        = string
+  default     = "workload-identities"
+}
+
+variable "operator_resource_group" {
+  description = "The name of the resource group that is made for the operator's own identity. Nothing else belongs in it."
+  type        = string
+  default     = "workload-identity-operator"
+}
+
 variable "managed_resource_groups" {
-  description = "The ids of the resource groups in which the operator creates and deletes identities."
+  description = "The ids of other resource groups in which policies let the operator create and delete identities."
   type        = set(string)
+  default     = []
 }
 
 variable "existing_identity_scopes" {

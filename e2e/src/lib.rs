@@ -10,6 +10,7 @@ pub mod azure_roles;
 pub mod certificates;
 pub mod cluster;
 pub mod control_plane;
+pub mod documents;
 mod kubeconfig;
 pub mod namespace;
 pub mod operator;

@@ -178,19 +178,25 @@ struct Definition {
     assignable_scopes: [String; 1],
 }
 
+/// What a role allows on resources of Azure Resource Manager.
+pub(crate) fn actions(role: &Role) -> Vec<&'static str> {
+    of_plane(role, Plane::Control)
+}
+
+fn of_plane(role: &Role, plane: Plane) -> Vec<&'static str> {
+    let of_plane = role.permissions.iter().filter(|permission| permission.plane == plane);
+    of_plane.map(|permission| permission.action).collect()
+}
+
 /// The definition of a role, as JSON.
 pub(crate) fn definition(role: &Role) -> anyhow::Result<String> {
-    let actions = |plane: Plane| -> Vec<&'static str> {
-        let of_plane = role.permissions.iter().filter(|permission| permission.plane == plane);
-        of_plane.map(|permission| permission.action).collect()
-    };
     let definition = Definition {
         name: role.name,
         is_custom: true,
         description: role.purpose,
-        actions: actions(Plane::Control),
+        actions: actions(role),
         not_actions: [],
-        data_actions: actions(Plane::Data),
+        data_actions: of_plane(role, Plane::Data),
         not_data_actions: [],
         assignable_scopes: [format!("/subscriptions/{SUBSCRIPTION}")],
     };

@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{azure, chart, rbac, reference};
+use crate::{azure, chart, deployment, rbac, reference};
 
 /// A file that is generated.
 #[derive(Debug)]
@@ -77,6 +77,14 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
             path: "docs/api.md",
             text: reference::markdown(&crds)?,
         },
+    ];
+    files.extend(of_azure()?);
+    Ok(files)
+}
+
+/// Those of `config/azure`.
+fn of_azure() -> anyhow::Result<Vec<GeneratedFile>> {
+    let mut files = vec![
         GeneratedFile {
             path: "config/azure/permissions.md",
             text: azure::markdown(),
@@ -88,6 +96,10 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
         GeneratedFile {
             path: "config/azure/people/binding-editor.condition",
             text: azure::bindings_condition(),
+        },
+        GeneratedFile {
+            path: "config/azure/main.json",
+            text: deployment::template()?,
         },
     ];
     for role in azure::OPERATOR.iter().chain([&azure::BINDING_EDITOR]) {

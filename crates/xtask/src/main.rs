@@ -7,6 +7,7 @@
 mod azure;
 mod chart;
 mod circles;
+mod deployment;
 mod files;
 mod functions;
 mod layers;

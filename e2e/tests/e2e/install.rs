@@ -11,6 +11,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use wio_api::WorkloadIdentityPolicy;
 use wio_e2e::cluster::Cluster;
+use wio_e2e::documents;
 use wio_e2e::operator::{NAME, NAMESPACE};
 use wio_e2e::paths::repository;
 use wio_e2e::pods;
@@ -32,6 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(the_chart_is_installed_upgraded_and_uninstalled).on_own_cluster(),
         case!(a_mistake_in_the_charts_values_is_named),
         case!(the_samples_are_accepted),
+        case!(the_bindings_and_policies_of_the_documents_are_accepted),
     ]
 }
 
@@ -226,6 +228,30 @@ async fn the_samples_are_accepted(world: Arc<World>) -> Result<()> {
     let policy = in_repository("config/samples/policy.yaml")?;
     let apply = ["apply", "--server-side", "--dry-run=server", "--filename", &policy];
     world.cluster.kubectl.run(&apply).await.map(drop)
+}
+
+async fn the_bindings_and_policies_of_the_documents_are_accepted(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("install-documents").await?;
+    let mut bindings = 0;
+    for (number, mut shown) in documents::shown()?.into_iter().enumerate() {
+        if shown.is("WorkloadIdentityBinding") {
+            // Its own namespace need not be there.
+            let place = shown.object.pointer_mut("/metadata/namespace");
+            *place.with_context(|| format!("{}: a binding without a namespace", shown.page))? = json!(namespace.name);
+            bindings += 1;
+        } else if !shown.is("WorkloadIdentityPolicy") {
+            continue;
+        }
+        let file = world
+            .scratch
+            .write(&format!("documents/{number}.json"), shown.object.to_string())?;
+        let file = file.to_str().context("the run's path is not Unicode")?;
+        let apply = ["apply", "--server-side", "--dry-run=server", "--filename", file];
+        let applied = world.cluster.kubectl.run(&apply).await;
+        applied.with_context(|| format!("{}: {}", shown.page, shown.object))?;
+    }
+    ensure!(bindings >= 8, "only {bindings} bindings were found");
+    Ok(())
 }
 
 /// The policies of `config/samples`.
