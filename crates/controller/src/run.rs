@@ -41,6 +41,7 @@ use crate::runtime::health::{self, Check, Readiness, SignIn};
 use crate::runtime::heartbeat::{self, Heartbeat};
 use crate::runtime::leadership::{self, Leadership};
 use crate::runtime::metrics::Metrics;
+use crate::runtime::pages;
 use crate::runtime::pulse::{self, Pulse};
 use crate::settings::Settings;
 
@@ -104,7 +105,7 @@ pub async fn run(
     let (leadership, mut candidate) = election(&settings, &client);
     metrics.led(leadership.since().is_some(), 0);
     let azure = fenced(azure, &settings, &leadership);
-    let client = leadership::writing_while(client, &leadership);
+    let client = pages::by_length(leadership::writing_while(client, &leadership));
     let readiness = Readiness::new();
     let (stop, stopped) = watch::channel(false);
     let heartbeat = Heartbeat::default();

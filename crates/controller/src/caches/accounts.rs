@@ -12,6 +12,7 @@ use wio_api::keys;
 use wio_core::names::{Namespace, ServiceAccountName};
 use wio_core::owner::Owner;
 
+use super::few::{self, Few};
 use super::visits::Visits;
 
 /// A service account as the watch brings it: its metadata.
@@ -42,7 +43,7 @@ type Namespaces = HashMap<Box<str>, OfNamespace>;
 struct OfNamespace {
     by_name: HashMap<Box<str>, Arc<Account>>,
     /// The names by the UID in the label.
-    marked: HashMap<Box<str>, BTreeSet<Box<str>>>,
+    marked: HashMap<Box<str>, Few<Box<str>>>,
 }
 
 /// What is used of a service account. All of it is text as somebody wrote it.
@@ -109,8 +110,8 @@ impl Accounts {
         let state = self.lock();
         let of_namespace = state.now.get(owner.namespace.as_str());
         let marked = of_namespace.and_then(|all| all.marked.get(owner.uid.as_str()));
-        self.0.visits.add(marked.map_or(1, BTreeSet::len));
-        let names = marked.into_iter().flatten();
+        self.0.visits.add(marked.map_or(1, Few::len));
+        let names = marked.into_iter().flat_map(Few::iter);
         names.filter_map(|name| name.parse().ok()).collect()
     }
 
@@ -138,7 +139,7 @@ fn insert(namespaces: &mut Namespaces, metadata: &ObjectMeta) {
     let account = Account::of(metadata);
     let all = namespaces.entry(namespace.into()).or_default();
     if let Some(uid) = &account.bound_by {
-        all.marked.entry(uid.clone()).or_default().insert(name.into());
+        few::add(&mut all.marked, uid.clone(), name.into());
     }
     all.by_name.insert(name.into(), Arc::new(account));
 }
@@ -151,13 +152,8 @@ fn remove(namespaces: &mut Namespaces, metadata: &ObjectMeta) {
     let Some(account) = all.by_name.remove(name) else {
         return;
     };
-    if let Some(uid) = &account.bound_by
-        && let Some(marked) = all.marked.get_mut(uid)
-    {
-        marked.remove(name);
-        if marked.is_empty() {
-            all.marked.remove(uid);
-        }
+    if let Some(uid) = &account.bound_by {
+        few::take(&mut all.marked, uid.as_ref(), name);
     }
     if all.by_name.is_empty() {
         namespaces.remove(namespace);

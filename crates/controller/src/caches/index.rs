@@ -11,6 +11,7 @@ use wio_core::binding::{Binding, has_finalizer};
 use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName};
 use wio_core::policy::{Limits, Seniority, Tally, Usage};
 
+use super::few::{self, Few};
 use super::glance::Glance;
 use super::names::Names;
 use super::packed::{Packed, Packer};
@@ -40,7 +41,7 @@ type Namespaces = HashMap<Box<str>, Bindings>;
 struct Bindings {
     tally: Tally,
     /// The names of the bindings that may share a thing, by its hash. A hash that two things have costs one more comparison.
-    claimed: HashMap<u64, BTreeSet<Arc<str>>>,
+    claimed: HashMap<u64, Few<Arc<str>>>,
     /// The names by the UIDs.
     uids: HashMap<Box<str>, Arc<str>>,
     /// What is indexed for each binding.
@@ -168,7 +169,7 @@ impl Index {
         let found: BTreeSet<&str> = accounts
             .chain(identities)
             .filter_map(|claim| bindings.claimed.get(&claim))
-            .flatten()
+            .flat_map(Few::iter)
             .map(AsRef::as_ref)
             .collect();
         let found = found.into_iter();
@@ -211,7 +212,7 @@ fn insert(namespaces: &mut Namespaces, (binding, packer): (&WorkloadIdentityBind
         Box::default()
     };
     for claim in &claims {
-        bindings.claimed.entry(*claim).or_default().insert(Arc::clone(&name));
+        few::add(&mut bindings.claimed, *claim, Arc::clone(&name));
     }
     let uid: Option<Box<str>> = binding.metadata.uid.as_deref().map(Into::into);
     if let Some(uid) = &uid {
@@ -243,12 +244,7 @@ fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
         bindings.uids.remove(uid);
     }
     for claim in &entry.claims {
-        if let Some(names) = bindings.claimed.get_mut(claim) {
-            names.remove(name);
-            if names.is_empty() {
-                bindings.claimed.remove(claim);
-            }
-        }
+        few::take(&mut bindings.claimed, claim, name);
     }
     if bindings.entries.is_empty() {
         namespaces.remove(namespace);

@@ -20,10 +20,7 @@ use crate::caches::kept;
 use crate::caches::stores::{Bindings, NamespaceMeta};
 use crate::runtime::backoff::Backoff;
 use crate::runtime::hash::hash;
-
-/// How many objects a page of a list holds. A page is in memory as text and as objects at once, with all that is dropped right
-/// after ([`kept`]): the biggest page, of objects of 1.5 MB each, decides how much memory a start takes.
-const PAGE: u32 = 20;
+use crate::runtime::pages;
 
 /// The bindings that something was asked of. Fills the cache and its index, and hands each event on after that, with the other bindings
 /// for which it makes room in their namespace, or leaves none.
@@ -41,7 +38,7 @@ pub(crate) fn bindings(
     let mut asked = Asked::default();
     let events = watcher(
         Api::<WorkloadIdentityBinding>::all(client),
-        watcher::Config::default().page_size(PAGE),
+        watcher::Config::default().page_size(pages::FEW),
     )
     .backoff(Backoff::of_watch())
     .modify(kept::binding)
@@ -60,7 +57,9 @@ pub(crate) fn accounts(
     client: Client,
     accounts: Accounts,
 ) -> impl Stream<Item = watcher::Result<AccountMeta>> + Send + 'static {
-    let of_bindings = watcher::Config::default().labels(keys::BOUND_BY_LABEL).page_size(PAGE);
+    let of_bindings = watcher::Config::default()
+        .labels(keys::BOUND_BY_LABEL)
+        .page_size(pages::FEW);
     let events = watcher(Api::<AccountMeta>::all(client), of_bindings)
         .backoff(Backoff::of_watch())
         .modify(kept::account)
@@ -77,7 +76,7 @@ pub(crate) fn policies(
 ) -> impl Stream<Item = ()> + Send + 'static {
     let events = watcher(
         Api::<WorkloadIdentityPolicy>::all(client),
-        watcher::Config::default().page_size(PAGE),
+        watcher::Config::default().page_size(pages::FEW),
     )
     .backoff(Backoff::of_watch())
     .modify(kept::policy)
@@ -108,7 +107,7 @@ pub(crate) fn namespaces(
 ) -> impl Stream<Item = watcher::Result<NamespaceMeta>> + Send + 'static {
     let events = watcher(
         Api::<NamespaceMeta>::all(client),
-        watcher::Config::default().page_size(PAGE),
+        watcher::Config::default().page_size(pages::FEW),
     )
     .backoff(Backoff::of_watch())
     .modify(kept::namespace)

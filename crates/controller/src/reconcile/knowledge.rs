@@ -25,7 +25,7 @@ use crate::runtime::own_write::OwnWrite;
 /// What is remembered, one slot for each binding.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    slots: Mutex<HashMap<BindingUid, Slot>>,
+    slots: Mutex<HashMap<BindingUid, Box<Slot>>>,
     drift_interval: Duration,
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Memory {
     /// What is known of Azure.
     pub(crate) azure: Knowledge,
     /// What is known of Azure while the binding may have nothing and has nothing.
-    pub(crate) clean: Option<Clean>,
+    pub(crate) clean: Option<Box<Clean>>,
     /// How looks at Azure went.
     pub(crate) looks: Looks,
     /// What somebody asked for by an annotation.
@@ -253,7 +253,7 @@ impl Slots {
     }
 
     /// A panic elsewhere cannot leave a map of plain values half written in a way that matters.
-    fn lock(&self) -> MutexGuard<'_, HashMap<BindingUid, Slot>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<BindingUid, Box<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -285,7 +285,7 @@ impl Knowledge {
     fn known(state: AzureState, check_in: Duration, sweep_in: Duration) -> Self {
         let now = Instant::now();
         Self::Known {
-            state,
+            state: state.compact(),
             check_at: now + check_in,
             sweep_at: now + sweep_in,
         }

@@ -126,7 +126,7 @@ async fn denied(
     let is_clean = state.role_assignments.complete().is_some() && !plan(desired, &seen).has_steps();
     let interval = ctx.books.slots.drift_interval();
     let before = memory.clean.take();
-    memory.clean = is_clean.then(|| Clean::seen(before.as_ref(), id, state, interval));
+    memory.clean = is_clean.then(|| Box::new(Clean::seen(before.as_deref(), id, state, interval)));
     Ok(seen)
 }
 

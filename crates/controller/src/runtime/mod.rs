@@ -9,6 +9,7 @@ pub(crate) mod jitter;
 pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod own_write;
+pub(crate) mod pages;
 pub(crate) mod patience;
 pub(crate) mod pulse;
 pub(crate) mod request;
