@@ -1,12 +1,61 @@
 {{/*
-Names are fixed: two releases in a cluster would not know of each other's lease, so a second one is refused by Helm.
+Names are fixed: two operators in a cluster would not know of each other's lease, so a second release is refused (_validate.tpl).
+*/}}
+{{- define "workload-identity-operator.namespace" -}}
+{{ .Values.namespaceOverride | default .Release.Namespace }}
+{{- end }}
+
+{{- define "workload-identity-operator.serviceAccountName" -}}
+{{ .Values.serviceAccount.name | default "workload-identity-operator" }}
+{{- end }}
+
+{{/*
+What selectors rest on. No user's label takes the place of these.
+*/}}
+{{- define "workload-identity-operator.selectorLabels" -}}
+app.kubernetes.io/name: workload-identity-operator
+{{- end }}
+
+{{- define "workload-identity-operator.fixedLabels" -}}
+{{ include "workload-identity-operator.selectorLabels" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+The labels of every object: commonLabels win over what only informs, and the chart over them in what something rests on.
 */}}
 {{- define "workload-identity-operator.labels" -}}
-app.kubernetes.io/name: workload-identity-operator
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- $fixed := include "workload-identity-operator.fixedLabels" . | fromYaml }}
+{{- $_ := set $fixed "app.kubernetes.io/managed-by" .Release.Service }}
+{{- $informing := dict
+      "app.kubernetes.io/version" .Chart.AppVersion
+      "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
+{{- mergeOverwrite $informing .Values.commonLabels $fixed | toYaml }}
+{{- end }}
+
+{{/*
+Labels of one kind of object beside those of every object: (list . .Values.service.labels).
+*/}}
+{{- define "workload-identity-operator.labelsWith" -}}
+{{- $root := first . }}
+{{- $fixed := include "workload-identity-operator.labels" $root | fromYaml }}
+{{- merge (dict) (include "workload-identity-operator.fixedLabels" $root | fromYaml) (last . | default dict) $fixed | toYaml }}
+{{- end }}
+
+{{/*
+The labels of the pod. The operator gets its own tokens as every workload does.
+*/}}
+{{- define "workload-identity-operator.podLabels" -}}
+{{- $fixed := include "workload-identity-operator.fixedLabels" . | fromYaml }}
+{{- $_ := set $fixed "azure.workload.identity/use" "true" }}
+{{- mergeOverwrite (dict) .Values.commonLabels .Values.podLabels $fixed | toYaml }}
+{{- end }}
+
+{{- define "workload-identity-operator.podAnnotations" -}}
+{{- $ours := dict
+      "kubectl.kubernetes.io/default-container" "operator"
+      "checksum/settings" (include (print .Template.BasePath "/settings.yaml") . | sha256sum) }}
+{{- mergeOverwrite (dict) .Values.podAnnotations $ours | toYaml }}
 {{- end }}
 
 {{- define "workload-identity-operator.image" -}}
@@ -15,4 +64,92 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
+{{- end }}
+
+{{/*
+Names of secrets, as objects or, as older versions had them, as strings.
+*/}}
+{{- define "workload-identity-operator.imagePullSecrets" -}}
+{{- range .Values.imagePullSecrets }}
+- name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/*
+On OpenShift the namespace's own range of users is taken.
+*/}}
+{{- define "workload-identity-operator.podSecurityContext" -}}
+{{- $openshift := eq (toString .Values.openshift) "true" }}
+{{- if eq (toString .Values.openshift) "auto" }}
+{{- $openshift = .Capabilities.APIVersions.Has "security.openshift.io/v1" }}
+{{- end }}
+{{- $context := .Values.podSecurityContext }}
+{{- if $openshift }}
+{{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" }}
+{{- end }}
+{{- toYaml $context }}
+{{- end }}
+
+{{- define "workload-identity-operator.trustsMore" -}}
+{{- if or .Values.trustedCertificates.configMap .Values.trustedCertificates.secret }}true{{ end }}
+{{- end }}
+
+{{/*
+Variables of the container. One of extraEnv takes the place of the chart's of the same name.
+*/}}
+{{- define "workload-identity-operator.env" -}}
+{{- $names := list }}
+{{- range .Values.extraEnv }}{{ $names = append $names .name }}{{ end }}
+{{- $env := list
+      (dict "name" "POD_NAME" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name")))
+      (dict "name" "WIO_LEASE_NAMESPACE" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.namespace"))) }}
+{{- with .Values.proxy.https }}{{ $env = append $env (dict "name" "HTTPS_PROXY" "value" .) }}{{ end }}
+{{- with .Values.proxy.noProxy }}{{ $env = append $env (dict "name" "NO_PROXY" "value" (join "," .)) }}{{ end }}
+{{- if include "workload-identity-operator.trustsMore" . }}
+{{- $env = append $env (dict "name" "SSL_CERT_DIR" "value" "/etc/workload-identity-operator/trusted") }}
+{{- if not .Values.trustedCertificates.only }}
+{{- $env = append $env (dict "name" "SSL_CERT_FILE" "value" "/etc/ssl/certs/ca-certificates.crt") }}
+{{- end }}
+{{- end }}
+{{- $all := list }}
+{{- range $env }}{{ if not (has .name $names) }}{{ $all = append $all . }}{{ end }}{{ end }}
+{{- concat $all .Values.extraEnv | toYaml }}
+{{- end }}
+
+{{- define "workload-identity-operator.volumes" -}}
+{{- $names := list }}
+{{- range .Values.volumes }}{{ $names = append $names .name }}{{ end }}
+{{- $all := list }}
+{{- if and (include "workload-identity-operator.trustsMore" .) (not (has "trusted-certificates" $names)) }}
+{{- $from := .Values.trustedCertificates }}
+{{- $items := list (dict "key" $from.key "path" "ca.crt") }}
+{{- $volume := dict "name" "trusted-certificates" }}
+{{- if $from.configMap }}
+{{- $_ := set $volume "configMap" (dict "name" $from.configMap "items" $items) }}
+{{- else }}
+{{- $_ := set $volume "secret" (dict "secretName" $from.secret "items" $items) }}
+{{- end }}
+{{- $all = append $all $volume }}
+{{- end }}
+{{- with concat $all .Values.volumes }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{- define "workload-identity-operator.volumeMounts" -}}
+{{- $all := list }}
+{{- if include "workload-identity-operator.trustsMore" . }}
+{{- $all = append $all (dict "name" "trusted-certificates" "mountPath" "/etc/workload-identity-operator/trusted" "readOnly" true) }}
+{{- end }}
+{{- with concat $all .Values.volumeMounts }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/*
+Constraints that name no pods are of the operator's own.
+*/}}
+{{- define "workload-identity-operator.topologySpreadConstraints" -}}
+{{- $ours := dict "labelSelector" (dict "matchLabels" (include "workload-identity-operator.selectorLabels" . | fromYaml)) }}
+{{- $all := list }}
+{{- range .Values.topologySpreadConstraints }}
+{{- $all = append $all (hasKey . "labelSelector" | ternary . (mergeOverwrite (deepCopy .) $ours)) }}
+{{- end }}
+{{- with $all }}{{ toYaml . }}{{ end }}
 {{- end }}

@@ -14,7 +14,7 @@ use crate::gate::Gate;
 use crate::locks::Locks;
 use crate::pipeline::Pipeline;
 use crate::send_error::SendError;
-use crate::sign_in::EnvironmentCredential;
+use crate::sign_in::{CredentialKind, EnvironmentCredential, NotItsIdentity, environment};
 use crate::telemetry::{Exchange, Telemetry};
 use crate::transport;
 
@@ -39,6 +39,9 @@ pub enum StartError {
         #[from]
         source: reqwest::Error,
     },
+    /// The environment does not make it who it must be.
+    #[error(transparent)]
+    Identity(#[from] NotItsIdentity),
 }
 
 // === impl Azure ===
@@ -54,15 +57,19 @@ impl Azure {
         }
     }
 
-    /// The client of production: HTTPS, and the credential that the environment names. The process must have installed
-    /// its TLS provider before (docs/adr/0003).
+    /// The client of production: HTTPS, and the credential that the environment names, which must be workload identity as `demanded`
+    /// where that is given. The process must have installed its TLS provider before (docs/adr/0003).
     ///
     /// # Errors
-    /// When there are no trusted certificates. Whether a token can be had, [`Self::probe`] says: a permission that
+    /// When there are no trusted certificates, or the credential is not the one that is demanded. Whether a token can be had, [`Self::probe`] says: a permission that
     /// comes later needs no restart.
-    pub fn from_environment(endpoints: Endpoints) -> Result<Self, StartError> {
+    pub fn from_environment(endpoints: Endpoints, demanded: Option<ClientId>) -> Result<Self, StartError> {
+        let kind = match demanded {
+            Some(client_id) => CredentialKind::demand(client_id, environment)?,
+            None => CredentialKind::choose(environment),
+        };
         let transport = transport::https()?;
-        let credential = EnvironmentCredential::new(Arc::clone(&transport), &endpoints)?;
+        let credential = EnvironmentCredential::new(kind, Arc::clone(&transport), &endpoints)?;
         tracing::info!(credential = %credential.kind(), endpoint = %endpoints.arm, "how the operator signs in to Azure");
         let configured = credential.kind().client_id();
         Ok(Self {

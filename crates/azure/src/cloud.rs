@@ -25,6 +25,14 @@ pub struct Endpoints {
     pub(crate) api_version: ApiVersion,
 }
 
+/// An Entra endpoint of another cloud than the one that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherCloud {
+    authority: String,
+    its: Cloud,
+    asked: Cloud,
+}
+
 /// A version of the API of Microsoft.ManagedIdentity, for example `2023-01-31`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiVersion(String);
@@ -40,6 +48,36 @@ pub struct InvalidEndpoint {
 // === impl Cloud ===
 
 impl Cloud {
+    /// The cloud that was asked for; else the one whose Entra is at `authority`, as the pod webhook sets `AZURE_AUTHORITY_HOST` in
+    /// each cloud; else the worldwide one.
+    ///
+    /// # Errors
+    /// When `authority` belongs to another cloud than the one that was asked for: Azure Resource Manager would refuse every token.
+    pub fn choose(asked: Option<Self>, authority: Option<&str>) -> Result<Self, OtherCloud> {
+        let its = authority.and_then(|authority| Some((authority, Self::of_authority(authority)?)));
+        match (asked, its) {
+            (Some(asked), Some((authority, its))) if its != asked => Err(OtherCloud {
+                authority: authority.to_owned(),
+                its,
+                asked,
+            }),
+            (Some(cloud), _) | (None, Some((_, cloud))) => Ok(cloud),
+            (None, None) => Ok(Self::default()),
+        }
+    }
+
+    /// The cloud whose Entra is at a URL, if it is one of Microsoft's: a simulator or a proxy is of no cloud.
+    fn of_authority(url: &str) -> Option<Self> {
+        match Url::parse(url).ok()?.host_str()? {
+            "login.microsoftonline.com" | "login.microsoft.com" | "login.windows.net" | "sts.windows.net" => {
+                Some(Self::Public)
+            }
+            "login.microsoftonline.us" => Some(Self::UsGovernment),
+            "login.chinacloudapi.cn" | "login.partner.microsoftonline.cn" => Some(Self::China),
+            _ => None,
+        }
+    }
+
     const fn arm(self) -> &'static str {
         match self {
             Self::Public => "https://management.azure.com",
@@ -66,6 +104,31 @@ impl Cloud {
         }
     }
 }
+
+impl fmt::Display for Cloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "public",
+            Self::UsGovernment => "usgov",
+            Self::China => "china",
+        })
+    }
+}
+
+// === impl OtherCloud ===
+
+impl fmt::Display for OtherCloud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { authority, its, asked } = self;
+        write!(
+            f,
+            "AZURE_AUTHORITY_HOST is {authority}, of the cloud {its}, and the operator is told to use {asked}: say {its}, or nothing, and the \
+             cloud is the one of AZURE_AUTHORITY_HOST"
+        )
+    }
+}
+
+impl std::error::Error for OtherCloud {}
 
 // === impl Endpoints ===
 
@@ -165,6 +228,36 @@ mod tests {
             let endpoints = Endpoints::new(cloud, None, ApiVersion::default()).unwrap();
             assert_eq!(format!("{}.default", endpoints.arm), cloud.arm_scope());
             assert!(cloud.authority().starts_with("https://login."));
+        }
+    }
+
+    #[test]
+    fn the_cloud_is_the_one_whose_entra_the_pod_webhook_names() {
+        for (authority, cloud) in [
+            ("https://login.microsoftonline.com/", Cloud::Public),
+            ("https://login.microsoftonline.com", Cloud::Public),
+            ("https://login.microsoftonline.us/", Cloud::UsGovernment),
+            ("https://login.microsoftonline.us", Cloud::UsGovernment),
+            ("https://login.chinacloudapi.cn/", Cloud::China),
+            ("https://login.chinacloudapi.cn", Cloud::China),
+            ("https://LOGIN.partner.microsoftonline.cn", Cloud::China),
+        ] {
+            assert_eq!(Cloud::choose(None, Some(authority)), Ok(cloud), "{authority}");
+            assert_eq!(Cloud::choose(Some(cloud), Some(authority)), Ok(cloud), "{authority}");
+        }
+        let elsewhere = Some("https://127.0.0.1:8443/");
+        assert_eq!(Cloud::choose(None, elsewhere), Ok(Cloud::Public));
+        assert_eq!(Cloud::choose(Some(Cloud::China), elsewhere), Ok(Cloud::China));
+        assert_eq!(Cloud::choose(None, None), Ok(Cloud::Public));
+        assert_eq!(Cloud::choose(Some(Cloud::UsGovernment), None), Ok(Cloud::UsGovernment));
+    }
+
+    #[test]
+    fn entra_of_another_cloud_is_told_before_every_token_is_refused() {
+        let refused = Cloud::choose(Some(Cloud::Public), Some("https://login.microsoftonline.us/")).unwrap_err();
+        let told = refused.to_string();
+        for part in ["https://login.microsoftonline.us/", "usgov", "public"] {
+            assert!(told.contains(part), "{told}");
         }
     }
 

@@ -39,6 +39,35 @@ pub enum CredentialKind {
     AzureCli,
 }
 
+/// Why the environment does not make a pod the identity that it must have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotItsIdentity {
+    /// The pod webhook did not set what it sets.
+    #[error(
+        "this pod must sign in to Azure as {client_id}, and {missing} is not set: the workload identity webhook did not mutate the pod when \
+         it was created. See that the webhook runs (on AKS: az aks update --enable-workload-identity), that the pod has the label \
+         azure.workload.identity/use: \"true\" and its service account the annotation azure.workload.identity/client-id, then delete the \
+         pod: the new one is mutated"
+    )]
+    NotMutated {
+        /// Who it must be.
+        client_id: ClientId,
+        /// The first variable that is missing.
+        missing: &'static str,
+    },
+    /// It would be somebody else.
+    #[error(
+        "this pod must sign in to Azure as {client_id}, and AZURE_CLIENT_ID is {given}: correct the annotation \
+         azure.workload.identity/client-id of its service account, then delete the pod"
+    )]
+    Another {
+        /// Who it must be.
+        client_id: ClientId,
+        /// Who it would be.
+        given: String,
+    },
+}
+
 /// The operator's own credential, of the kind that the environment chooses.
 ///
 /// Each token is asked for by a new client: those of `azure_identity` keep the service account's token for ten minutes,
@@ -79,6 +108,30 @@ impl CredentialKind {
             _ => Self::AzureCli,
         }
     }
+
+    /// Workload identity as `client_id`, and nothing else: a pod that the webhook did not mutate is never taken for the node.
+    ///
+    /// # Errors
+    /// When `AZURE_CLIENT_ID`, `AZURE_TENANT_ID` or `AZURE_FEDERATED_TOKEN_FILE` is not set, or names another identity.
+    pub fn demand(client_id: ClientId, variable: impl Fn(&str) -> Option<String>) -> Result<Self, NotItsIdentity> {
+        let set = |name: &'static str| {
+            let value = variable(name).filter(|value| !value.is_empty());
+            value.ok_or(NotItsIdentity::NotMutated {
+                client_id,
+                missing: name,
+            })
+        };
+        let token_file = set("AZURE_FEDERATED_TOKEN_FILE")?.into();
+        let given = set("AZURE_CLIENT_ID")?;
+        if given.parse() != Ok(client_id) {
+            return Err(NotItsIdentity::Another { client_id, given });
+        }
+        Ok(Self::WorkloadIdentity {
+            client_id: given,
+            tenant_id: set("AZURE_TENANT_ID")?,
+            token_file,
+        })
+    }
 }
 
 impl fmt::Display for CredentialKind {
@@ -97,15 +150,17 @@ impl fmt::Display for CredentialKind {
 // === impl EnvironmentCredential ===
 
 impl EnvironmentCredential {
-    /// Reads the process's environment. Entra is where `AZURE_AUTHORITY_HOST` says, or else the cloud's own.
-    pub(crate) fn new(https: Arc<dyn HttpClient>, endpoints: &Endpoints) -> reqwest::Result<Self> {
-        let variable = |name: &str| std::env::var(name).ok();
-        let kind = CredentialKind::choose(variable);
+    /// A credential of the given kind. Entra is where `AZURE_AUTHORITY_HOST` says, or else the cloud's own.
+    pub(crate) fn new(
+        kind: CredentialKind,
+        https: Arc<dyn HttpClient>,
+        endpoints: &Endpoints,
+    ) -> reqwest::Result<Self> {
         let transport = match kind {
             CredentialKind::ManagedIdentity { .. } => instance_metadata()?,
             CredentialKind::WorkloadIdentity { .. } | CredentialKind::AzureCli => https,
         };
-        let authority = variable("AZURE_AUTHORITY_HOST").filter(|host| !host.is_empty());
+        let authority = environment("AZURE_AUTHORITY_HOST").filter(|host| !host.is_empty());
         Ok(Self::with(
             kind,
             authority.unwrap_or_else(|| endpoints.cloud.authority().to_owned()),
@@ -160,6 +215,11 @@ impl EnvironmentCredential {
     }
 }
 
+/// A variable of the process.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 #[async_trait]
 impl TokenCredential for EnvironmentCredential {
     async fn get_token(
@@ -173,15 +233,51 @@ impl TokenCredential for EnvironmentCredential {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
+    fn set(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        let variables: HashMap<String, String> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        move |name| variables.get(name).cloned()
+    }
+
     fn chosen(variables: &[(&str, &str)]) -> CredentialKind {
-        CredentialKind::choose(|name| {
-            variables
-                .iter()
-                .find(|(given, _)| *given == name)
-                .map(|(_, value)| (*value).to_owned())
-        })
+        CredentialKind::choose(set(variables))
+    }
+
+    /// A pod that the webhook did not mutate signed in as the node, whose kubelet's identity may have rights of its own.
+    #[test]
+    fn a_pod_that_the_webhook_did_not_mutate_is_never_the_node() {
+        const OWN: &str = "2b7c1a52-8d4e-4f30-9a61-5c0e7d9b3f14";
+        let own: ClientId = OWN.parse().unwrap();
+        let pod = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+        let client = ("AZURE_CLIENT_ID", OWN);
+        let tenant = ("AZURE_TENANT_ID", "t");
+        let file = ("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/token");
+        let demanded = |variables: &[(&str, &str)]| CredentialKind::demand(own, set(variables));
+        assert_eq!(
+            demanded(&[pod, client, tenant, file]),
+            Ok(chosen(&[pod, client, tenant, file]))
+        );
+        for (without, variables) in [
+            ("AZURE_FEDERATED_TOKEN_FILE", vec![pod]),
+            ("AZURE_FEDERATED_TOKEN_FILE", vec![pod, client, tenant]),
+            ("AZURE_CLIENT_ID", vec![pod, tenant, file]),
+            ("AZURE_CLIENT_ID", vec![("AZURE_CLIENT_ID", ""), tenant, file]),
+            ("AZURE_TENANT_ID", vec![pod, client, file]),
+        ] {
+            let refused = demanded(&variables).unwrap_err().to_string();
+            for part in [without, OWN, "webhook did not mutate", "delete the pod"] {
+                assert!(refused.contains(part), "{variables:?}: {part} is not in {refused}");
+            }
+        }
+        let other = ("AZURE_CLIENT_ID", "00000000-0000-0000-0000-00000000000a");
+        let refused = demanded(&[pod, other, tenant, file]).unwrap_err().to_string();
+        assert!(refused.contains(OWN) && refused.contains(other.1), "{refused}");
     }
 
     #[test]

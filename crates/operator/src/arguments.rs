@@ -13,12 +13,15 @@ use wio_controller::{Clock, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
 use wio_core::names::{
-    Audience, IdentityId, Issuer, Location, Namespace, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid,
-    SubscriptionId,
+    Audience, ClientId, IdentityId, Issuer, Location, Namespace, ResourceGroupId, ResourceGroupName,
+    RoleDefinitionGuid, SubscriptionId,
 };
 
+use crate::listener;
+
 const AFTER_HELP: &str = "\
-How it signs in to Azure is chosen by the environment, never by trying one after the other:
+How it signs in to Azure is chosen by the environment, never by trying one after the other, and
+with --client-id it is the first way or none:
   1. workload identity, when AZURE_CLIENT_ID, AZURE_TENANT_ID and
      AZURE_FEDERATED_TOKEN_FILE are set;
   2. the node's managed identity, when it runs in a cluster
@@ -33,7 +36,10 @@ the certificates that are trusted.
 For example, on a workstation after `az login`, with the cluster that kubectl uses:
   workload-identity-operator --log-format text \\
     --subscription-id 00000000-0000-0000-0000-000000000000 \\
-    --resource-group workload-identities --location westeurope\n";
+    --resource-group workload-identities --location westeurope
+
+`workload-identity-operator ask http://<host>:8080/readyz` asks one that runs elsewhere whether it
+is ready, as `helm test` does.\n";
 
 /// Gives the pods of Kubernetes service accounts Microsoft Entra tokens, with no secret anywhere.
 ///
@@ -140,19 +146,18 @@ pub(crate) struct Arguments {
     )]
     former_issuers: Vec<Issuer>,
 
+    /// The client id of the operator's own identity. With it the operator signs in by workload identity as that identity or ends at once:
+    /// where the pod webhook did not mutate its pod, it never takes the node's identity.
+    #[arg(long, env = "WIO_CLIENT_ID", value_name = "GUID", help_heading = "Azure")]
+    client_id: Option<ClientId>,
+
     /// The audience of federated credentials whose binding names none. It must be what the pod webhook mints.
     #[arg(long, env = "WIO_AUDIENCE", value_name = "TEXT", default_value = Audience::DEFAULT, help_heading = "Azure")]
     audience: Audience,
 
-    /// The Azure cloud.
-    #[arg(
-        long,
-        env = "WIO_CLOUD",
-        value_name = "CLOUD",
-        default_value = "public",
-        help_heading = "Azure"
-    )]
-    cloud: CloudName,
+    /// The Azure cloud. Without it the one whose Entra AZURE_AUTHORITY_HOST names, as the pod webhook does, or else public.
+    #[arg(long, env = "WIO_CLOUD", value_name = "CLOUD", help_heading = "Azure")]
+    cloud: Option<CloudName>,
 
     /// The endpoint of Azure Resource Manager, instead of the cloud's own. It must accept the cloud's tokens.
     #[arg(long, env = "WIO_ARM_ENDPOINT", value_name = "URL", help_heading = "Azure")]
@@ -214,12 +219,12 @@ pub(crate) struct Arguments {
     )]
     lease_duration: Duration,
 
-    /// Where /livez, /readyz and /metrics are served.
+    /// Where /livez, /readyz and /metrics are served: by default at every address, of IPv6 too where the machine has it.
     #[arg(
         long,
         env = "WIO_LISTEN",
         value_name = "ADDRESS",
-        default_value = "0.0.0.0:8080",
+        default_value = "[::]:8080",
         help_heading = "Observation"
     )]
     listen: SocketAddr,
@@ -273,20 +278,22 @@ enum CloudName {
 impl Arguments {
     /// The client of Azure that the arguments and the environment ask for.
     pub(crate) fn azure(&self) -> anyhow::Result<Azure> {
-        let cloud = match self.cloud {
+        let asked = self.cloud.map(|cloud| match cloud {
             CloudName::Public => Cloud::Public,
             CloudName::Usgov => Cloud::UsGovernment,
             CloudName::China => Cloud::China,
-        };
+        });
+        let authority = std::env::var("AZURE_AUTHORITY_HOST").ok();
+        let cloud = Cloud::choose(asked, authority.as_deref()).context("--cloud (WIO_CLOUD)")?;
         let endpoints = Endpoints::new(cloud, self.arm_endpoint.as_deref(), self.api_version.clone())
             .context("--arm-endpoint (WIO_ARM_ENDPOINT)")?;
-        Ok(Azure::from_environment(endpoints)?)
+        Ok(Azure::from_environment(endpoints, self.client_id)?)
     }
 
     /// Where health and metrics are served from now on.
     pub(crate) async fn listener(&self) -> anyhow::Result<TcpListener> {
         let address = self.listen;
-        TcpListener::bind(address).await.with_context(|| {
+        listener::bind(address).await.with_context(|| {
             format!("cannot serve health and metrics on {address}; choose another address with --listen (WIO_LISTEN)")
         })
     }

@@ -1,7 +1,9 @@
 //! The Workload Identity Operator: arguments and wiring.
 
 mod arguments;
+mod ask;
 mod kubernetes;
+mod listener;
 mod logs;
 mod signals;
 
@@ -14,6 +16,9 @@ use crate::arguments::Arguments;
 // It waits for answers and computes little: one thread is enough, and threads of their own would each keep memory.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    if let Some(url) = ask::asked(std::env::args().skip(1)) {
+        return ask::answered(&url).await;
+    }
     let arguments = Arguments::parse();
     logs::start(&arguments);
     match run(arguments).await {

@@ -120,6 +120,7 @@ fn a_bad_value_is_answered_with_the_flag_the_value_and_the_way_out() {
         ("--former-issuer", "issuer.example", "URL"),
         ("--audience", "a b", "without spaces"),
         ("--cloud", "azure", "usgov"),
+        ("--client-id", "orders", "GUID"),
         ("--api-version", "latest", "2023-01-31"),
         ("--drift-interval", "30", "30m"),
         ("--drift-interval", "0s", "from 1m"),
@@ -158,6 +159,40 @@ fn an_endpoint_that_is_none_is_refused_with_its_flag() {
     assert_eq!(output.status.code(), Some(1));
     let told = stderr(&output);
     for part in ["--arm-endpoint", "http://127.0.0.1", "https://<host>"] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+}
+
+/// It signed in as the node, whose kubelet's identity may have rights of its own.
+#[test]
+fn a_pod_that_the_webhook_did_not_mutate_ends_with_that_sentence() {
+    let output = operator(&REQUIRED)
+        .env("WIO_CLIENT_ID", "2b7c1a52-8d4e-4f30-9a61-5c0e7d9b3f14")
+        .env("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    for part in [
+        "2b7c1a52",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "did not mutate",
+        "delete the pod",
+    ] {
+        assert!(told.contains(part), "{part} is missing in {told}");
+    }
+}
+
+#[test]
+fn another_cloud_than_that_of_the_webhook_is_refused_with_both() {
+    let output = operator(&REQUIRED)
+        .args(["--cloud", "public"])
+        .env("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let told = stderr(&output);
+    for part in ["--cloud", "public", "usgov", "https://login.microsoftonline.us/"] {
         assert!(told.contains(part), "{part} is missing in {told}");
     }
 }

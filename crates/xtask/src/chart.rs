@@ -11,19 +11,24 @@ pub(crate) fn crd(yaml: &str) -> anyhow::Result<String> {
     Ok(format!(
         "{{{{- if .Values.crds.enabled }}}}\n\
          {before}metadata:\n  \
-           {{{{- if .Values.crds.keep }}}}\n  \
+           {{{{- if or .Values.crds.keep .Values.crds.annotations }}}}\n  \
            annotations:\n    \
+             {{{{- with omit .Values.crds.annotations \"helm.sh/resource-policy\" }}}}\n    \
+             {{{{- toYaml . | nindent 4 }}}}\n    \
+             {{{{- end }}}}\n    \
+             {{{{- if .Values.crds.keep }}}}\n    \
              # Uninstalling the chart keeps the definition, and with it every binding.\n    \
-             helm.sh/resource-policy: keep\n  \
+             helm.sh/resource-policy: keep\n    \
+             {{{{- end }}}}\n  \
            {{{{- end }}}}\n\
          {after}{{{{- end }}}}\n"
     ))
 }
 
-/// The operator's name to the API server, up to the service account's: in `config`, and in the chart, which is installed in any namespace.
+/// The operator's name to the API server: in `config`, and in the chart, which is installed in any namespace and may be another account.
 const OPERATOR: [&str; 2] = [
-    "system:serviceaccount:workload-identity-system:",
-    "system:serviceaccount:{{ .Release.Namespace }}:",
+    "system:serviceaccount:workload-identity-system:workload-identity-operator",
+    "system:serviceaccount:{{ include \"workload-identity-operator.namespace\" . }}:{{ include \"workload-identity-operator.serviceAccountName\" . }}",
 ];
 
 /// The objects of `config/admission` behind `admission.enabled`.
@@ -38,12 +43,27 @@ pub(crate) fn admission<const N: usize>(files: [&str; N]) -> anyhow::Result<Stri
     ))
 }
 
-/// Roles with the chart's labels, in the namespace of the release.
+/// Roles with the chart's labels behind `rbac.create`, in the namespace of the release, and aggregated behind `rbac.aggregateClusterRoles`.
 pub(crate) fn roles(yaml: &str) -> anyhow::Result<String> {
-    Ok(labelled(yaml)?.replace(
+    const AGGREGATED: &str = "    rbac.authorization.k8s.io/aggregate-to-";
+    let placed = labelled(yaml)?.replace(
         "  namespace: workload-identity-system\n",
-        "  namespace: {{ .Release.Namespace }}\n",
-    ))
+        "  namespace: {{ include \"workload-identity-operator.namespace\" . }}\n",
+    );
+    let mut roles = "{{- if .Values.rbac.create }}\n".to_owned();
+    let mut inside = false;
+    for line in placed.lines() {
+        let aggregated = line.starts_with(AGGREGATED);
+        match (inside, aggregated) {
+            (false, true) => roles += "    {{- if .Values.rbac.aggregateClusterRoles }}\n",
+            (true, false) => roles += "    {{- end }}\n",
+            (true, true) | (false, false) => {}
+        }
+        inside = aggregated;
+        roles += line;
+        roles.push('\n');
+    }
+    Ok(roles + "{{- end }}\n")
 }
 
 /// Objects that carry the chart's labels in the place of the one that `config` puts on everything.
@@ -70,7 +90,7 @@ mod tests {
         let wrapped = crd("kind: X\nmetadata:\n  name: x\nspec: {}\n").unwrap();
         assert!(
             wrapped.starts_with(
-                "{{- if .Values.crds.enabled }}\nkind: X\nmetadata:\n  {{- if .Values.crds.keep }}\n  annotations:\n"
+                "{{- if .Values.crds.enabled }}\nkind: X\nmetadata:\n  {{- if or .Values.crds.keep .Values.crds.annotations }}\n  annotations:\n"
             ),
             "{wrapped}"
         );
@@ -94,7 +114,24 @@ mod tests {
         let operator = "expression: \"'system:serviceaccount:workload-identity-system:workload-identity-operator'\"\n";
         let wrapped = admission([operator]).unwrap();
         assert!(
-            wrapped.contains("'system:serviceaccount:{{ .Release.Namespace }}:workload-identity-operator'"),
+            wrapped.contains("'system:serviceaccount:{{ include \"workload-identity-operator.namespace\" . }}:{{"),
+            "{wrapped}"
+        );
+    }
+
+    #[test]
+    fn roles_can_be_left_out_and_left_unaggregated() {
+        let wrapped =
+            roles("kind: R\nmetadata:\n    rbac.authorization.k8s.io/aggregate-to-edit: \"true\"\nrules:\n").unwrap();
+        assert!(
+            wrapped.starts_with("{{- if .Values.rbac.create }}\nkind: R\n")
+                && wrapped.ends_with("rules:\n{{- end }}\n"),
+            "{wrapped}"
+        );
+        assert!(
+            wrapped.contains(
+                "    {{- if .Values.rbac.aggregateClusterRoles }}\n    rbac.authorization.k8s.io/aggregate-to-edit: \"true\"\n    {{- end }}\n"
+            ),
             "{wrapped}"
         );
     }

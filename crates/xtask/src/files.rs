@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{azure, chart, deployment, rbac, reference};
+use crate::{azure, chart, deployment, rbac, reference, values};
 
 /// A file that is generated.
 #[derive(Debug)]
@@ -53,31 +53,15 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
             text: format!("{NOTICE}{effective}"),
         },
         GeneratedFile {
-            path: "charts/workload-identity-operator/templates/crds.yaml",
-            text: format!(
-                "{NOTICE}{}---\n{}---\n{}",
-                chart::crd(&binding)?,
-                chart::crd(&policy)?,
-                chart::crd(&effective)?
-            ),
-        },
-        GeneratedFile {
-            path: "charts/workload-identity-operator/templates/admission.yaml",
-            text: chart::admission(ADMISSION)?,
-        },
-        GeneratedFile {
             path: "config/rbac/role.yaml",
             text: format!("{NOTICE}{}", rbac::yaml(rbac::ROLES)),
-        },
-        GeneratedFile {
-            path: "charts/workload-identity-operator/templates/roles.yaml",
-            text: format!("{NOTICE}{}", chart::roles(&rbac::yaml(rbac::ROLES))?),
         },
         GeneratedFile {
             path: "docs/api.md",
             text: reference::markdown(&crds)?,
         },
     ];
+    files.extend(of_the_chart([&binding, &policy, &effective])?);
     files.extend(of_azure()?);
     Ok(files)
 }
@@ -109,6 +93,37 @@ fn of_azure() -> anyhow::Result<Vec<GeneratedFile>> {
         });
     }
     Ok(files)
+}
+
+/// What of the chart is generated, with the definitions' YAML.
+fn of_the_chart([binding, policy, effective]: [&str; 3]) -> anyhow::Result<Vec<GeneratedFile>> {
+    Ok(vec![
+        GeneratedFile {
+            path: "charts/workload-identity-operator/templates/crds.yaml",
+            text: format!(
+                "{NOTICE}{}---\n{}---\n{}",
+                chart::crd(binding)?,
+                chart::crd(policy)?,
+                chart::crd(effective)?
+            ),
+        },
+        GeneratedFile {
+            path: "charts/workload-identity-operator/templates/admission.yaml",
+            text: chart::admission(ADMISSION)?,
+        },
+        GeneratedFile {
+            path: "charts/workload-identity-operator/templates/roles.yaml",
+            text: format!("{NOTICE}{}", chart::roles(&rbac::yaml(rbac::ROLES))?),
+        },
+        GeneratedFile {
+            path: "charts/workload-identity-operator/README.md",
+            text: values::readme()?,
+        },
+        GeneratedFile {
+            path: "charts/workload-identity-operator/values.schema.json",
+            text: values::schema()?,
+        },
+    ])
 }
 
 fn yaml(crd: &CustomResourceDefinition) -> anyhow::Result<String> {

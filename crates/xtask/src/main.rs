@@ -18,9 +18,11 @@ mod purity;
 mod rbac;
 mod reference;
 mod rendered;
+mod renders;
 #[cfg(test)]
 mod tests;
 mod uses;
+mod values;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -45,8 +47,12 @@ enum Task {
     /// Fail when a generated file is not what would be generated, when a crate or a module depends the wrong way, when the core
     /// names what it must not, or when the documentation does not name every module.
     Verify,
-    /// Render config/default with kubectl and the chart with Helm, and fail where they install different things.
+    /// Render config/default with kubectl and the chart with Helm, and fail where they install different things, or where the chart renders
+    /// something else than its snapshots for a set of values.
     Compare {
+        /// Write the snapshots anew.
+        #[arg(long)]
+        renew: bool,
         /// The kubectl to render with.
         #[arg(long, value_name = "PATH", default_value = "kubectl")]
         kubectl: PathBuf,
@@ -80,7 +86,11 @@ fn run(task: &Task) -> anyhow::Result<Vec<String>> {
     match task {
         Task::Generate => generate(root).map(|()| Vec::new()),
         Task::Verify => verify::problems(&workspace),
-        Task::Compare { kubectl, helm } => rendered::differences(root, kubectl, helm),
+        Task::Compare { renew, kubectl, helm } => {
+            let mut problems = rendered::differences(root, kubectl, helm)?;
+            problems.extend(renders::differences(root, helm, *renew)?);
+            Ok(problems)
+        }
     }
 }
 

@@ -9,14 +9,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-const CHART: &str = "charts/workload-identity-operator";
+pub(crate) const CHART: &str = "charts/workload-identity-operator";
 const CONFIG: &str = "config/default";
-const NAMESPACE: &str = "workload-identity-system";
+/// The example of an overlay, with settings and a namespace of its own.
+const OVERLAY: &str = "config/overlay";
+pub(crate) const NAMESPACE: &str = "workload-identity-system";
 
 /// Objects by kind and name.
 type Objects = BTreeMap<String, Value>;
 
-/// Where the two differ, each as a message with a diff.
+/// Where the two differ, each as a message with a diff, and what does not reach all of it from an overlay.
 ///
 /// # Errors
 /// When one of them cannot be rendered.
@@ -30,10 +32,33 @@ pub(crate) fn differences(root: &Path, kubectl: &Path, helm: &Path) -> anyhow::R
             .args(["--namespace", NAMESPACE, "--set-json"])
             .arg(format!("azure={values}")),
     )?)?;
-    Ok(compare(&config, &chart))
+    let mut problems = compare(&config, &chart);
+    let overlay = output(Command::new(kubectl).arg("kustomize").arg(root.join(OVERLAY)))?;
+    problems.extend(unreached(&overlay)?);
+    Ok(problems)
 }
 
-fn output(command: &mut Command) -> anyhow::Result<String> {
+/// What of an overlay's settings does not reach everything: its client id the service account, its namespace all that names one.
+fn unreached(overlay: &str) -> anyhow::Result<Vec<String>> {
+    let objects = objects(overlay)?;
+    let object = |name: &str| objects.get(name).with_context(|| format!("{OVERLAY} has no {name}"));
+    let settings = object(&format!("ConfigMap {SETTINGS}"))?;
+    let account = object("ServiceAccount workload-identity-operator")?;
+    let mut problems = Vec::new();
+    if account["metadata"]["annotations"]["azure.workload.identity/client-id"] != settings["data"]["WIO_CLIENT_ID"] {
+        problems.push(format!(
+            "{OVERLAY}: the client id does not reach the service account: {account}"
+        ));
+    }
+    for (name, object) in &objects {
+        if object.to_string().contains(NAMESPACE) {
+            problems.push(format!("{OVERLAY}: its namespace does not reach {name}: {object}"));
+        }
+    }
+    Ok(problems)
+}
+
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
     ensure!(
         output.status.success(),
@@ -50,6 +75,10 @@ fn objects(yaml: &str) -> anyhow::Result<Objects> {
         let (Some(kind), Some(name)) = (object["kind"].as_str(), object["metadata"]["name"].as_str()) else {
             continue;
         };
+        // What Helm alone runs.
+        if object["metadata"]["annotations"]["helm.sh/hook"].is_string() {
+            continue;
+        }
         objects.insert(format!("{kind} {}", without_hash(name)), object);
     }
     Ok(objects)
@@ -159,6 +188,22 @@ mod tests {
             matches!(problems.as_slice(), [one] if one.contains("-    \"A\": \"b\"\n+    \"A\": \"c\"")),
             "{problems:?}"
         );
+    }
+
+    /// An overlay's client id did not reach the service account, so that the operator signed in as whom the base named.
+    #[test]
+    fn what_an_overlay_does_not_reach_is_named() {
+        let overlay = |account: &str, namespace: &str| {
+            let settings = CONFIG_MAP.replace("A: b", "WIO_CLIENT_ID: mine");
+            unreached(&format!(
+                "{settings}---\nkind: ServiceAccount\nmetadata:\n  name: workload-identity-operator\n  namespace: {namespace}\n  \
+                 annotations: {{azure.workload.identity/client-id: {account}}}\n"
+            ))
+            .unwrap()
+        };
+        assert_eq!(overlay("mine", "platform"), Vec::<String>::new());
+        assert!(overlay("base", "platform")[0].contains("client id"));
+        assert!(overlay("mine", NAMESPACE)[0].contains("does not reach ServiceAccount"));
     }
 
     #[test]

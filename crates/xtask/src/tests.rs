@@ -28,15 +28,13 @@ fn settings(text: &str) -> BTreeSet<&str> {
 fn the_chart_and_config_set_what_the_operator_reads() {
     let operator = read("crates/operator/src/arguments.rs");
     let mut readable = settings(&operator);
-    // The probes name the port.
-    readable.remove("WIO_LISTEN");
     // The Deployment names it, by its own namespace.
     readable.remove("WIO_LEASE_NAMESPACE");
     // Tests alone look more often than once a minute.
     readable.remove("WIO_TEST_PACE");
     let chart = read("charts/workload-identity-operator/templates/settings.yaml");
     assert_eq!(settings(&chart), readable);
-    let config = read("config/manager/settings.env");
+    let config = read("config/settings/settings.env");
     assert!(settings(&config).is_subset(&readable), "{config}");
 }
 

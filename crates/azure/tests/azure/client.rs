@@ -66,10 +66,9 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, seen: Seen) {
     }
 }
 
-#[tokio::test]
-async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_file_names() {
-    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+/// A server's side of TLS, with this certificate.
+fn acceptor(cert: &rcgen::Certificate, key: &rcgen::KeyPair) -> TlsAcceptor {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -77,10 +76,16 @@ async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_
         .with_no_client_auth()
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap();
+    TlsAcceptor::from(Arc::new(tls))
+}
+
+#[tokio::test]
+async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_file_names() {
+    let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("https://localhost:{}", listener.local_addr().unwrap().port());
     let seen = Seen::default();
-    let serving = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(tls)), seen.clone()));
+    let serving = tokio::spawn(serve(listener, acceptor(&cert, &signing_key), seen.clone()));
 
     let folder = tempfile::tempdir().unwrap();
     let trusted = folder.path().join("ca.pem");
@@ -90,9 +95,10 @@ async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_
         .unwrap();
     let assertion = folder.path().join("assertion");
     std::fs::write(&assertion, ASSERTION).unwrap();
-    let run = |trusted: &std::path::Path| {
+    let run = |trusted: &std::path::Path, beside: &str| {
         alone("client::the_client_of_production")
             .env("SSL_CERT_FILE", trusted)
+            .env("SSL_CERT_DIR", beside)
             .env("AZURE_AUTHORITY_HOST", &endpoint)
             .env("AZURE_CLIENT_ID", CLIENT_ID)
             .env("AZURE_TENANT_ID", TENANT_ID)
@@ -100,7 +106,7 @@ async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_
             .env(ENDPOINT, &endpoint)
             .output()
     };
-    let done = run(&trusted).await.unwrap();
+    let done = run(&trusted, "").await.unwrap();
     let told = format!(
         "{}\n{}",
         String::from_utf8_lossy(&done.stdout),
@@ -124,9 +130,16 @@ async fn one_client_reaches_entra_and_azure_with_the_certificates_that_ssl_cert_
 
     let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(&trusted, other.cert.pem()).unwrap();
-    let done = run(&trusted).await.unwrap();
+    let done = run(&trusted, "").await.unwrap();
     assert!(!done.status.success(), "a server that is not trusted is not talked to");
     assert_eq!(seen.count(), 3);
+
+    // As the chart gives certificates of one's own: beside those of the image, in a folder that has other folders, too.
+    let beside = folder.path().join("beside");
+    std::fs::create_dir_all(beside.join("..data")).unwrap();
+    std::fs::write(beside.join("ca.crt"), cert.pem()).unwrap();
+    run(&trusted, beside.to_str().unwrap()).await.unwrap();
+    assert_eq!(seen.count(), 5, "a token, and a request with it");
     serving.abort();
 }
 
@@ -141,7 +154,7 @@ async fn the_client_of_production() {
         .init();
     let endpoint = std::env::var(ENDPOINT).unwrap();
     let endpoints = Endpoints::new(Cloud::Public, Some(&endpoint), ApiVersion::default()).unwrap();
-    let azure = Azure::from_environment(endpoints).unwrap();
+    let azure = Azure::from_environment(endpoints, Some(CLIENT_ID.parse().unwrap())).unwrap();
     azure.get_identity(&id("orders")).await.unwrap().unwrap();
     let fault = azure.get_identity(&id("orders")).await.unwrap_err();
     assert!(

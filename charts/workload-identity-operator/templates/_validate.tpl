@@ -1,0 +1,214 @@
+{{/*
+What is wrong with the values, all of it at once and in words. The schema knows types and names; here is what a value must mean.
+*/}}
+{{- define "workload-identity-operator.validate" -}}
+{{- $wrong := list }}
+{{- range list "azure" "identities" "operator" "pod" "installation" }}
+{{- $wrong = concat $wrong (include (print "workload-identity-operator.wrong." .) $ | fromJsonArray) }}
+{{- end }}
+{{- with $wrong }}
+{{- printf "the chart cannot be installed so:\n  - %s\n" (join "\n  - " .) | fail }}
+{{- end }}
+{{- end }}
+
+{{- define "workload-identity-operator.guid" -}}
+^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$
+{{- end }}
+
+{{/*
+Where identities are created.
+*/}}
+{{- define "workload-identity-operator.wrong.azure" -}}
+{{- $wrong := list }}
+{{- $guid := include "workload-identity-operator.guid" . }}
+{{- with .Values.azure }}
+{{- if not .subscriptionId }}
+{{- $wrong = append $wrong "azure.subscriptionId is not set: it is the subscription in which identities are created (az account show --query id)" }}
+{{- else if not (regexMatch $guid .subscriptionId) }}
+{{- $wrong = append $wrong (printf "azure.subscriptionId is %q: write the subscription's GUID, not its name (az account show --query id)" .subscriptionId) }}
+{{- end }}
+{{- if not .resourceGroup }}
+{{- $wrong = append $wrong "azure.resourceGroup is not set: it is the resource group in which identities are created, and must exist" }}
+{{- else if contains "/" .resourceGroup }}
+{{- $wrong = append $wrong (printf "azure.resourceGroup is %q: write the group's name alone, %s" .resourceGroup (base .resourceGroup)) }}
+{{- else if or (hasSuffix "." .resourceGroup) (gt (len .resourceGroup) 90) (not (regexMatch "^[-\\pL\\pN._()]+$" .resourceGroup)) }}
+{{- $wrong = append $wrong (printf "azure.resourceGroup is %q: a resource group's name has 1 to 90 letters, digits and -_.(), and no dot at its end" .resourceGroup) }}
+{{- end }}
+{{- if not .location }}
+{{- $wrong = append $wrong "azure.location is not set: it is the region of the identities, for example westeurope" }}
+{{- else if not (regexMatch "^[a-z0-9]+$" .location) }}
+{{- $wrong = append $wrong (printf "azure.location is %q: write %s" .location (regexReplaceAll "[^a-z0-9]" (lower .location) "" | default "westeurope")) }}
+{{- end }}
+{{- if not .clientId }}
+{{- $wrong = append $wrong "azure.clientId is not set: it is the client id of the operator's own managed identity (az identity show --query clientId)" }}
+{{- else if not (regexMatch $guid .clientId) }}
+{{- $wrong = append $wrong (printf "azure.clientId is %q: write the identity's client id, a GUID (az identity show --query clientId)" .clientId) }}
+{{- end }}
+{{- $clouds := dict "azurecloud" "public" "azurepublic" "public" "azurepubliccloud" "public" "azureusgovernment" "usgov" "azureusgovernmentcloud" "usgov" "usgovernment" "usgov" "azurechinacloud" "china" "azurechina" "china" "mooncake" "china" }}
+{{- if not (has .cloud (list "" "public" "usgov" "china")) }}
+{{- $wrong = append $wrong (printf "azure.cloud is %q: write %s" .cloud (get $clouds (lower .cloud) | default "public, usgov or china")) }}
+{{- end }}
+{{- if and .armEndpoint (not (regexMatch "^https://[^/@?#]+/?$" .armEndpoint)) }}
+{{- $wrong = append $wrong (printf "azure.armEndpoint is %q: write https://<host>, perhaps with a port, and nothing after that" .armEndpoint) }}
+{{- end }}
+{{- if and .apiVersion (not (regexMatch "^[0-9]{4}-[0-9]{2}-[0-9]{2}(-preview)?$" .apiVersion)) }}
+{{- $wrong = append $wrong (printf "azure.apiVersion is %q: write a date such as 2023-01-31, perhaps with -preview" .apiVersion) }}
+{{- end }}
+{{- if or (gt (len .audience) 600) (regexMatch "[\\s*]" .audience) }}
+{{- $wrong = append $wrong (printf "azure.audience is %q: write at most 600 characters without spaces and stars, such as api://AzureADTokenExchange" .audience) }}
+{{- end }}
+{{- end }}
+{{- toJson $wrong }}
+{{- end }}
+
+{{/*
+Lists of names in Azure and of issuers.
+*/}}
+{{- define "workload-identity-operator.wrong.identities" -}}
+{{- $wrong := list }}
+{{- range .Values.azure.protectedIdentities }}
+{{- if not (regexMatch "(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+/providers/Microsoft.ManagedIdentity/userAssignedIdentities/[-\\w]+$" .) }}
+{{- $wrong = append $wrong (printf "azure.protectedIdentities has %q: write the identity's resource id, /subscriptions/<GUID>/resourceGroups/<name>/providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name> (az identity show --query id)" .) }}
+{{- end }}
+{{- end }}
+{{- range .Values.azure.protectedResourceGroups }}
+{{- if not (regexMatch "(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+$" .) }}
+{{- $wrong = append $wrong (printf "azure.protectedResourceGroups has %q: write the group's id, /subscriptions/<GUID>/resourceGroups/<name> (az group show --query id)" .) }}
+{{- end }}
+{{- end }}
+{{- range .Values.azure.unlockedRoles }}
+{{- if contains "," . }}
+{{- $wrong = append $wrong (printf "azure.unlockedRoles has %q: write each role as an item of its own" .) }}
+{{- end }}
+{{- end }}
+{{- range .Values.cluster.formerIssuers }}
+{{- if not (regexMatch "^https?://[^\\s,*]+$" .) }}
+{{- $wrong = append $wrong (printf "cluster.formerIssuers has %q: write the issuer's URL, as tokens have it in iss, with its slash at the end if it has one" .) }}
+{{- end }}
+{{- end }}
+{{- toJson $wrong }}
+{{- end }}
+
+{{/*
+The operator's own settings.
+*/}}
+{{- define "workload-identity-operator.wrong.operator" -}}
+{{- $wrong := list }}
+{{- with .Values.operator }}
+{{- range $name, $value := pick . "driftInterval" "sweepInterval" "leaseDuration" }}
+{{- $example := eq $name "leaseDuration" | ternary "30s" "30m" }}
+{{- if not (regexMatch "^[1-9][0-9]*[smh]$" (toString $value)) }}
+{{- $wrong = append $wrong (printf "operator.%s is %q: write a whole number and s, m or h, such as %s" $name (toString $value) $example) }}
+{{- end }}
+{{- end }}
+{{- if or (lt (int .concurrency) 1) (gt (int .concurrency) 65535) }}
+{{- $wrong = append $wrong (printf "operator.concurrency is %d: write a number from 1 to 65535" (int .concurrency)) }}
+{{- end }}
+{{- if not .log }}
+{{- $wrong = append $wrong "operator.log is empty: write error, warn, info, debug or trace, or directives such as info,wio_azure=debug" }}
+{{- end }}
+{{- if not (has .logFormat (list "json" "text")) }}
+{{- $wrong = append $wrong (printf "operator.logFormat is %q: write json or text" .logFormat) }}
+{{- end }}
+{{- if or (lt (int .port) 1) (gt (int .port) 65535) }}
+{{- $wrong = append $wrong (printf "operator.port is %d: write a port from 1 to 65535" (int .port)) }}
+{{- end }}
+{{- end }}
+{{- toJson $wrong }}
+{{- end }}
+
+{{/*
+The pod and what surrounds it.
+*/}}
+{{- define "workload-identity-operator.wrong.pod" -}}
+{{- $wrong := list }}
+{{- with .Values }}
+{{- $replicas := int .replicas }}
+{{- if or (lt $replicas 1) (gt $replicas 10) }}
+{{- $wrong = append $wrong (printf "replicas is %d: write 1 to 10; to stop the operator for a while, scale its Deployment to 0 with kubectl" $replicas) }}
+{{- end }}
+{{- if .podDisruptionBudget.enabled }}
+{{- $least := toString .podDisruptionBudget.minAvailable }}
+{{- if or (eq $least "100%") (and (regexMatch "^[0-9]+$" $least) (ge (int $least) $replicas)) }}
+{{- $wrong = append $wrong (printf "podDisruptionBudget.minAvailable is %s and replicas is %d: no node with a replica could be drained; write less, or use podDisruptionBudget.maxUnavailable" $least $replicas) }}
+{{- else if and (eq $least "") (has (toString .podDisruptionBudget.maxUnavailable) (list "0" "0%" "")) }}
+{{- $wrong = append $wrong "podDisruptionBudget.maxUnavailable is 0: no node with a replica could be drained; write 1, or podDisruptionBudget.enabled: false" }}
+{{- end }}
+{{- end }}
+{{- if and .image.digest (not (regexMatch "^sha256:[0-9a-f]{64}$" .image.digest)) }}
+{{- $wrong = append $wrong (printf "image.digest is %q: write sha256: and 64 hexadecimal digits" .image.digest) }}
+{{- end }}
+{{- if not .image.repository }}
+{{- $wrong = append $wrong "image.repository is empty: write the registry and name of the image, without a tag" }}
+{{- else if regexMatch "(:[^/]*|@.*)$" .image.repository }}
+{{- $wrong = append $wrong (printf "image.repository is %q: write the tag into image.tag, or the digest into image.digest" .image.repository) }}
+{{- end }}
+{{- if not (has .image.pullPolicy (list "Always" "IfNotPresent" "Never")) }}
+{{- $wrong = append $wrong (printf "image.pullPolicy is %q: write IfNotPresent, Always or Never" .image.pullPolicy) }}
+{{- end }}
+{{- if not (has (toString .openshift) (list "auto" "true" "false")) }}
+{{- $wrong = append $wrong (printf "openshift is %q: write auto, true or false" (toString .openshift)) }}
+{{- end }}
+{{- range .extraEnv }}
+{{- if not .name }}
+{{- $wrong = append $wrong (printf "extraEnv has an item without a name: %s" (toJson .)) }}
+{{- else if has .name (list "POD_NAME" "WIO_LEASE_NAMESPACE") }}
+{{- $wrong = append $wrong (printf "extraEnv has %s: it is the pod's own and cannot be set" .name) }}
+{{- else if has .name (list "WIO_CLIENT_ID" "AZURE_CLIENT_ID") }}
+{{- $wrong = append $wrong (printf "extraEnv has %s: set azure.clientId" .name) }}
+{{- end }}
+{{- end }}
+{{- if and .trustedCertificates.configMap .trustedCertificates.secret }}
+{{- $wrong = append $wrong "trustedCertificates names a configMap and a secret: name one of them" }}
+{{- end }}
+{{- if and .proxy.https (not (regexMatch "^(https?|socks5)://[^/@]+/?$" .proxy.https)) }}
+{{- if contains "@" .proxy.https }}
+{{- $wrong = append $wrong "proxy.https has a password in it: put the URL into a secret of the release's namespace, and name it in extraEnv as HTTPS_PROXY with valueFrom.secretKeyRef" }}
+{{- else }}
+{{- $wrong = append $wrong (printf "proxy.https is %q: write http://<host>:<port>, or https:// or socks5://" .proxy.https) }}
+{{- end }}
+{{- end }}
+{{- range $name, $_ := .commonLabels }}
+{{- if hasPrefix "rbac.authorization.k8s.io/aggregate-to-" $name }}
+{{- $wrong = append $wrong (printf "commonLabels has %s: it would give the operator's own rights to everybody who has that role" $name) }}
+{{- end }}
+{{- end }}
+{{- if and .serviceMonitor.enabled (not .service.enabled) }}
+{{- $wrong = append $wrong "serviceMonitor.enabled needs service.enabled: enable it, or use podMonitor" }}
+{{- end }}
+{{- if and .serviceMonitor.enabled .podMonitor.enabled }}
+{{- $wrong = append $wrong "serviceMonitor.enabled and podMonitor.enabled: everything would be scraped twice; enable one of them" }}
+{{- end }}
+{{- end }}
+{{- toJson $wrong }}
+{{- end }}
+
+{{/*
+What of it is in the cluster already. `helm template` sees no cluster, and says nothing here.
+*/}}
+{{- define "workload-identity-operator.wrong.installation" -}}
+{{- $wrong := list }}
+{{- if and .Values.admission.enabled (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) }}
+{{- $wrong = append $wrong (printf "admission.enabled needs Kubernetes 1.30 and this is %s: upgrade the cluster, or write admission.enabled: false and let the operator alone deny" .Capabilities.KubeVersion.Version) }}
+{{- end }}
+{{- $here := printf "%s/%s" .Release.Namespace .Release.Name }}
+{{- $theirs := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "workload-identity-operator" | include "workload-identity-operator.releaseOf" }}
+{{- if and $theirs (ne $theirs $here) }}
+{{- $wrong = append $wrong (printf "the operator is installed already, as release %s in namespace %s, and a cluster has one: upgrade that release, or uninstall it first" (base $theirs) (dir $theirs)) }}
+{{- else if .Values.crds.enabled }}
+{{- $owner := lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "workloadidentitybindings.workloadidentity.dev" | include "workload-identity-operator.releaseOf" }}
+{{- if and $owner (ne $owner $here) }}
+{{- $wrong = append $wrong (printf "the CustomResourceDefinitions belong to release %s in namespace %s, which kept them and all bindings: install with that name and namespace, write crds.enabled: false, or hand them over (kubectl annotate --overwrite crd -l app.kubernetes.io/name=workload-identity-operator meta.helm.sh/release-name=%s meta.helm.sh/release-namespace=%s)" (base $owner) (dir $owner) .Release.Name .Release.Namespace) }}
+{{- end }}
+{{- end }}
+{{- toJson $wrong }}
+{{- end }}
+
+{{/*
+The release that an object in the cluster belongs to, as namespace/name; nothing where there is no object, or no release.
+*/}}
+{{- define "workload-identity-operator.releaseOf" -}}
+{{- with dig "metadata" "annotations" "meta.helm.sh/release-name" "" . -}}
+{{ dig "metadata" "annotations" "meta.helm.sh/release-namespace" "" $ }}/{{ . }}
+{{- end }}
+{{- end }}
