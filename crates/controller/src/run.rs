@@ -36,6 +36,7 @@ use crate::reconcile::lanes::Lanes;
 use crate::reconcile::queue::Queue;
 use crate::reconcile::writes::SentWrites;
 use crate::reconcile::{dereference, reconcile};
+use crate::runtime::connections;
 use crate::runtime::events::Events;
 use crate::runtime::health::{self, Check, Readiness, SignIn};
 use crate::runtime::heartbeat::{self, Heartbeat};
@@ -64,6 +65,12 @@ pub enum Ended {
     /// A part of the operator that runs for ever ended.
     #[error("{0} ended, which it never should")]
     Part(&'static str),
+}
+
+/// The client of all but the election. Whether a write may leave is asked when its turn has come.
+fn api_client(client: Client, leadership: &Leadership) -> Client {
+    let fenced = leadership::writing_while(client, leadership);
+    pages::by_length(connections::few(fenced))
 }
 
 /// The writers of the caches, and who asks for reconciles.
@@ -105,7 +112,7 @@ pub async fn run(
     let (leadership, mut candidate) = election(&settings, &client);
     metrics.led(leadership.since().is_some(), 0);
     let azure = fenced(azure, &settings, &leadership);
-    let client = pages::by_length(leadership::writing_while(client, &leadership));
+    let client = api_client(client, &leadership);
     let readiness = Readiness::new();
     let (stop, stopped) = watch::channel(false);
     let heartbeat = Heartbeat::default();

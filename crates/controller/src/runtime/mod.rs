@@ -1,6 +1,7 @@
 //! What every part of the shell runs on: requests, backoff, Events, metrics, health.
 
 pub(crate) mod backoff;
+pub(crate) mod connections;
 pub(crate) mod events;
 pub(crate) mod hash;
 pub(crate) mod health;

@@ -107,7 +107,15 @@ async fn a_deleted_definition_takes_nothing_of_its_bindings_away_until_that_is_s
                            workloadidentity.dev/allow-deletion=true";
             assert!(message.contains(way_out), "{message}");
         }
-        assert!(world.events().contains(&"Warning MassDisappearance".to_owned()));
+        let told = |world: &World| {
+            world
+                .events()
+                .iter()
+                .filter(|event| *event == "Warning MassDisappearance")
+                .count()
+        };
+        // An Event follows its status.
+        world.until("all are told of", |world| told(world) == 20).await;
         world.forget_requests();
         sleep(A_WHILE).await;
         assert_eq!(world.asked(), Vec::<String>::new(), "Azure is not even looked at");
