@@ -83,7 +83,15 @@ pub fn judge_elsewhere(seed: u64, acts: Option<&[usize]>) -> Result {
         command.args(["--acts", &numbers(acts)]);
     }
     // Nobody reads where an error came from, and looking that up is a tenth of a play.
-    match command.env("RUST_BACKTRACE", "0").output() {
+    command.env("RUST_BACKTRACE", "0");
+    // Another tenth goes into asking the system for memory little by little and giving it back: it asks for much, and gives nothing back.
+    command.envs([
+        ("MALLOC_ARENA_MAX", "1"),
+        ("MALLOC_TOP_PAD_", "67108864"),
+        ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
+        ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
+    ]);
+    match command.output() {
         Ok(output) if output.status.success() => Result::read(&String::from_utf8_lossy(&output.stdout)),
         Ok(output) => Result::failed(&String::from_utf8_lossy(&output.stderr)),
         Err(error) => Result::failed(&error.to_string()),
