@@ -1,6 +1,6 @@
 //! The gate as a state machine: it is asked before every request and told of every answer, and knows nothing of tasks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,8 +21,8 @@ pub(super) struct Asker {
 #[derive(Debug, Default)]
 pub(super) struct State {
     buckets: HashMap<Budget, Bucket>,
-    /// When each namespace last created identities under a budget.
-    creators: HashMap<(Budget, String), Instant>,
+    /// When each namespace created its last identities under a budget, as many as matter.
+    creators: HashMap<(Budget, String), VecDeque<Instant>>,
 }
 
 /// The requests that were sent, by budget.
@@ -34,12 +34,12 @@ pub(super) struct Refusal {
     pub(super) retry_after: Duration,
 }
 
-/// How many creations of a window are left to namespaces that created nothing in it: one roll-out does not keep the single binding of
-/// another team waiting for the next window.
-const FOR_NEWCOMERS: f64 = 5.0;
+/// The most creations of a window that a namespace leaves to others, which created less in it: as many as it created itself. One roll-out
+/// does not keep the few bindings of another team waiting for the next window, nor these a third team's.
+const LEFT_MOST: usize = 5;
 
-/// How long a namespace is no newcomer.
-const NEWCOMER_AFTER: Duration = Duration::from_secs(20);
+/// How long a creation counts.
+const CREATED_LATELY: Duration = Duration::from_secs(20);
 
 /// How long a refusal without `Retry-After` closes a budget.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -152,21 +152,23 @@ impl State {
     }
 
     fn leaves(&self, asker: &Asker, budget: &Budget, now: Instant) -> f64 {
-        let is_known = |namespace: &String| {
-            let last = self.creators.get(&(budget.clone(), namespace.clone()));
-            last.is_some_and(|last| now < *last + NEWCOMER_AFTER)
+        let created = match (&budget.kind, &asker.namespace) {
+            (Kind::Creations(_), Some(namespace)) => self.creators.get(&(budget.clone(), namespace.clone())),
+            _ => None,
         };
-        let for_newcomers = match (&budget.kind, &asker.namespace) {
-            (Kind::Creations(_), Some(namespace)) if is_known(namespace) => FOR_NEWCOMERS,
-            _ => 0.0,
-        };
-        budget.left_by(asker.lane) + for_newcomers
+        let lately = created.into_iter().flatten().filter(|at| now < **at + CREATED_LATELY);
+        budget.left_by(asker.lane) + lately.map(|_| 1.0).sum::<f64>()
     }
 
     fn note_creator(&mut self, asker: &Asker, budget: &Budget, now: Instant) {
         if let (Kind::Creations(_), Some(namespace)) = (&budget.kind, &asker.namespace) {
-            self.creators.retain(|_, last| now < *last + NEWCOMER_AFTER);
-            self.creators.insert((budget.clone(), namespace.clone()), now);
+            let lately = |last: &Instant| now < *last + CREATED_LATELY;
+            self.creators.retain(|_, created| created.back().is_some_and(lately));
+            let created = self.creators.entry((budget.clone(), namespace.clone())).or_default();
+            created.push_back(now);
+            if created.len() > LEFT_MOST {
+                created.pop_front();
+            }
         }
     }
 

@@ -257,6 +257,25 @@ fn one_roll_out_leaves_some_creations_to_other_namespaces() {
     );
 }
 
+/// A team's second binding waited for the next window, because it was no newcomer after its first.
+#[test]
+fn a_few_bindings_of_one_namespace_do_not_wait_for_anothers_roll_out() {
+    let now = Instant::now();
+    let mut state = State::default();
+    drain(&mut state, &asker(Lane::Asked, "roll-out"), &creation(), now);
+    let few = drain(&mut state, &asker(Lane::Asked, "few"), &creation(), now);
+    assert_eq!(few.len(), 3);
+    let others = ["one", "two", "three"].map(|team| {
+        let drawn = state.draw(&asker(Lane::Asked, team), (&creation(), &[]), false, now);
+        drawn.is_ok()
+    });
+    assert_eq!(
+        others,
+        [true, true, false],
+        "what the few leave is for who created nothing"
+    );
+}
+
 #[test]
 fn who_is_less_urgent_leaves_something_to_who_is_more() {
     let now = Instant::now();

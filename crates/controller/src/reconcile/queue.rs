@@ -238,7 +238,7 @@ impl Turns {
         self.len += 1;
     }
 
-    /// Who is next, if the budgets admit it. Of new identities some are left to namespaces that created none lately: those are
+    /// Who is next, if the budgets admit it. Of new identities some are left to namespaces that created few lately: those are
     /// looked for behind the first.
     fn next(&mut self, lane: Lane, waiting: &Waiters, gate: &Gate) -> Next {
         const LOOKED_AT: usize = 64;

@@ -11,21 +11,24 @@ use crate::figures::{Bar, Figure};
 use crate::measure::{Bench, is_ready};
 use crate::{DEADLINE, milliseconds};
 
-const NAMESPACE: &str = "bench-beside";
 const SINGLES: usize = 5;
 const SECOND: f64 = 1000.0;
 
-/// How long another namespace's single bindings take, and its revocations, while one namespace has a long queue.
+/// How long the single bindings of other namespaces take, and their revocations, while one namespace has a long queue.
 pub(crate) async fn beside(bench: &Bench<'_>) -> Result<Vec<Figure>> {
-    bench.world.cluster.namespace(NAMESPACE).await?;
+    let singles = (0..SINGLES).map(|i| (format!("bench-beside-{i}"), format!("single-{i}")));
+    let singles: Vec<(String, String)> = singles.collect();
+    for (namespace, _) in &singles {
+        bench.world.cluster.namespace(namespace).await?;
+    }
     let queued = waiting(bench).await?;
     let mut times = Vec::new();
-    for i in 0..SINGLES {
-        times.push(bench.time_to_ready(NAMESPACE, &format!("single-{i}")).await?);
+    for (namespace, name) in &singles {
+        times.push(bench.time_to_ready(namespace, name).await?);
     }
     let mut sent = Vec::new();
-    for i in 0..SINGLES {
-        sent.push(until_revoked(bench, &format!("single-{i}")).await?);
+    for (namespace, name) in &singles {
+        sent.push(until_revoked(bench, namespace, name).await?);
     }
     let left = waiting(bench).await?;
     let slowest = |times: &[Duration]| milliseconds(times.iter().max().copied().unwrap_or_default());
@@ -36,7 +39,7 @@ pub(crate) async fn beside(bench: &Bench<'_>) -> Result<Vec<Figure>> {
             measured: format!("{ready:.0} ms"),
             bar: Bar::at_most(ready, 2.0 * SECOND, "ms"),
             how: format!(
-                "the slowest of {SINGLES}, one after the other, while another namespace had {queued} bindings that were not Ready (in the \
+                "the slowest of {SINGLES}, each of a namespace of its own, one after the other, while another namespace had {queued} bindings that were not Ready (in the \
                  end {left}). Azure answers at once; its limits, which the operator keeps to, are the usual ones."
             ),
         },
@@ -59,14 +62,14 @@ async fn waiting(bench: &Bench<'_>) -> Result<usize> {
 }
 
 /// Deletes a binding; returns how long it took until Azure was asked to take its trust away.
-async fn until_revoked(bench: &Bench<'_>, name: &str) -> Result<Duration> {
+async fn until_revoked(bench: &Bench<'_>, namespace: &str, name: &str) -> Result<Duration> {
     let deleted = SystemTime::now();
     bench
-        .bindings(NAMESPACE)
+        .bindings(namespace)
         .delete(name, &DeleteParams::default())
         .await
         .context("deleting a binding")?;
-    let about = format!("wib-{NAMESPACE}-{name}-");
+    let about = format!("wib-{namespace}-{name}-");
     let sent = until("the deletion of a credential", DEADLINE, async || {
         let requests = bench.world.simulator.requests_about(&about).await?;
         Ok(requests
