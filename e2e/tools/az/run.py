@@ -6,20 +6,21 @@ import json
 import os
 import pathlib
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 import documents
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "e2e/tools"))
+
+import arm  # noqa: E402
+
 SUBSCRIPTION = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11"
 CLUSTER = "b0f43c54-e787-4862-89b1-a653fa9cf747"
 ISSUER = "https://oidc.example/cluster/"
-TOKEN = "platform-team"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 ASSIGNMENT = "05c5a614-a7d6-4502-b150-c2fb455033ff"
 GROUP_OF_PEOPLE = "9b1f2a30-77aa-4d6e-9c51-3f1c4b8e6d11"
@@ -40,13 +41,13 @@ esac
 """
 
 
-class Simulator:
+class Simulator(arm.Arm):
     """The simulator as a server of its own, and what it is asked without the Azure CLI."""
 
     def __init__(self, program, folder):
         port_file = folder / "port"
         self.process = subprocess.Popen(
-            [program, "--listen", "127.0.0.1:0", "--static-token", TOKEN, "--cert-out", folder, "--port-file", port_file],
+            [program, "--listen", "127.0.0.1:0", "--static-token", arm.TOKEN, "--cert-out", folder, "--port-file", port_file],
             stderr=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 30
@@ -54,20 +55,8 @@ class Simulator:
             if self.process.poll() is not None or time.monotonic() > deadline:
                 sys.exit("the simulator did not start")
             time.sleep(0.05)
-        self.url = f"https://localhost:{port_file.read_text(encoding='utf-8')}"
         self.authority = folder / "ca.pem"
-        self.context = ssl.create_default_context(cafile=str(self.authority))
-
-    def ask(self, method, path, body=None):
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(request, context=self.context) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def put(self, path, version, body):
-        return self.ask("PUT", f"{path}?api-version={version}", body)
+        super().__init__(f"https://localhost:{port_file.read_text(encoding='utf-8')}", self.authority)
 
 
 def furnish(simulator):

@@ -9,21 +9,22 @@ import json
 import os
 import pathlib
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 
 import kubelet
 import page
 import template
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "e2e/tools"))
+
+import arm  # noqa: E402
+
 PAGE = ROOT / "docs/quickstart.md"
 TEMPLATE = ROOT / "config/azure/main.json"
-TOKEN = "platform-team"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 # How far lists lag behind: a page that writes and looks at once must wait.
 LIST_LAG_MS = 4000
@@ -65,21 +66,13 @@ def started(program):
         process.wait(60)
 
 
-class Azure:
+class Azure(arm.Arm):
     """The simulator, as its owner sees it."""
 
     def __init__(self, parts):
-        self.url, self.subscription = parts["simulator"].rstrip("/"), f"/subscriptions/{parts['subscription']}"
-        self.context = ssl.create_default_context(cafile=parts["authority"])
+        super().__init__(parts["simulator"].rstrip("/"), parts["authority"])
+        self.subscription = f"/subscriptions/{parts['subscription']}"
         self.granted = 0
-
-    def ask(self, method, path, body=None):
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(request, context=self.context) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
 
     def rights(self):
         """What the operator is and may do, without what Azure chose itself: for comparing two ways to get there."""
@@ -98,26 +91,22 @@ class Azure:
     def deploy(self, issuer):
         """Makes the same by the template."""
         subscription = self.subscription.rsplit("/", 1)[1]
-
-        def put(path, version, body):
-            return self.ask("PUT", f"{path}?api-version={version}", body)
-
         given = {"location": "westeurope", "issuer": issuer, "cluster": "shop"}
-        template.Deployment(put, json.loads(TEMPLATE.read_text(encoding="utf-8")), given, subscription).run()
+        template.Deployment(self.put, json.loads(TEMPLATE.read_text(encoding="utf-8")), given, subscription).run()
 
     def make_reader(self):
         """An empty subscription, but for the identity as which the reader of the page is signed in: its owner. Gives the client id."""
         empty = self.ask("GET", "/_sim/snapshot") | {"resourceGroups": []}
         self.ask("PUT", "/_sim/snapshot", empty)
         group = f"{self.subscription}/resourceGroups/people"
-        self.ask("PUT", f"{group}?api-version=2021-04-01", {"location": "westeurope"})
+        self.put(group, "2021-04-01", {"location": "westeurope"})
         reader = f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/reader"
-        ids = self.ask("PUT", f"{reader}?api-version=2024-11-30", {"location": "westeurope"})["properties"]
+        ids = self.put(reader, "2024-11-30", {"location": "westeurope"})["properties"]
         role = f"{self.subscription}/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"
         grant = {"roleDefinitionId": role, "principalId": ids["principalId"], "principalType": "ServicePrincipal"}
         name = "7a0f3c52-61c4-4b5e-9f0e-2d8b7c1e5a90"
-        path = f"{self.subscription}/providers/Microsoft.Authorization/roleAssignments/{name}?api-version=2022-04-01"
-        self.ask("PUT", path, {"properties": grant})
+        path = f"{self.subscription}/providers/Microsoft.Authorization/roleAssignments/{name}"
+        self.put(path, "2022-04-01", {"properties": grant})
         self.granted = len(self.ask("GET", "/_sim/snapshot")["roleAssignments"])
         return ids["clientId"]
 
