@@ -58,6 +58,26 @@ The labels of the pod. The operator gets its own tokens as every workload does.
 {{- mergeOverwrite (dict) .Values.podAnnotations $ours | toYaml }}
 {{- end }}
 
+{{/*
+The annotations of the definitions. With crds.keep neither Helm nor Flux nor Argo CD takes them away, and with them every binding, when they
+leave what it applies. Argo CD's options beside ours are kept.
+*/}}
+{{- define "workload-identity-operator.crdAnnotations" -}}
+{{- $annotations := deepCopy .Values.crds.annotations }}
+{{- if .Values.crds.keep }}
+{{- $options := get $annotations "argocd.argoproj.io/sync-options" | splitList "," }}
+{{- $options := concat (list "Prune=false" "Delete=false") (without $options "" "Prune=false" "Delete=false") }}
+{{- $_ := set $annotations "argocd.argoproj.io/sync-options" (join "," $options) }}
+{{- $_ := set $annotations "kustomize.toolkit.fluxcd.io/prune" "disabled" }}
+{{- $_ := set $annotations "helm.sh/resource-policy" "keep" }}
+{{- else }}
+{{- $_ := unset $annotations "helm.sh/resource-policy" }}
+{{- end }}
+{{- with $annotations }}
+{{- toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- define "workload-identity-operator.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}

@@ -34,9 +34,9 @@ macro_rules! names {
 }
 
 names! {
-    /// The conditions of a binding: what stands in `status.conditions[].type`.
+    /// The conditions of a binding, of which a policy has the first three: what stands in `status.conditions[].type`.
     ConditionType:
-    /// Every part works: the pods of the service accounts get tokens.
+    /// Every part works: the pods of the service accounts get tokens. Of a policy: admission and the operator decide by all of it.
     Ready,
     /// Work is going on, or a fault is retried. Absent when not true.
     Reconciling,
@@ -73,6 +73,8 @@ names! {
     /// No policy allows what the binding asks, the operator's configuration protects it, or another binding has the identity of the name that it
     /// chooses.
     NotPermitted,
+    /// No policy allows what a binding that is moments old asks for; one that was applied together with it may be on its way.
+    PolicyAwaited,
     /// The namespace or the policies are not known, or nothing was heard of them for minutes, so what the binding may have is not
     /// decided.
     NotDecided,

@@ -23,7 +23,7 @@ pub fn crd() -> CustomResourceDefinition {
     installed(WorkloadIdentityBinding::crd())
 }
 
-/// The definition of `WorkloadIdentityPolicy` as it is installed, with the same changes; it has no status.
+/// The definition of `WorkloadIdentityPolicy` as it is installed, with the same changes.
 #[must_use]
 pub fn policy_crd() -> CustomResourceDefinition {
     installed(WorkloadIdentityPolicy::crd())

@@ -9,6 +9,7 @@ mod effective;
 pub mod keys;
 pub mod limits;
 mod policy;
+mod policy_status;
 mod reading;
 mod rules;
 mod status;
@@ -32,6 +33,7 @@ pub use policy::{
     ManagedIdentityPermission, NamespaceRequirement, NamespaceSelector, PolicyNamespaces, RolePermission,
     SelectorOperator, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
 };
+pub use policy_status::WorkloadIdentityPolicyStatus;
 pub use reading::UnreadableField;
 pub use status::{
     FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus,

@@ -10,6 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use crate::policy_status::WorkloadIdentityPolicyStatus;
 use crate::reading::{self, Fields, UnreadableField};
 use crate::{limits, rules};
 
@@ -23,11 +24,24 @@ use crate::{limits, rules};
     doc = "Says which identities the WorkloadIdentityBindings of some namespaces may bind, where they may have identities \
            created, and which roles those may be given. Without a policy a binding may only have an identity that the operator \
            creates in its own resource group, without roles. Taking a permission away takes the trust away that rests on it.",
+    status = "WorkloadIdentityPolicyStatus",
     derive = "PartialEq",
     derive = "Default",
     shortname = "wip",
     category = "azure-identity",
     label("app.kubernetes.io/name", "workload-identity-operator"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        description = "Whether all of it counts.",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        description = "Why it counts or not.",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     printcolumn(
         name = "Namespaces",
         type_ = "string",
@@ -72,6 +86,13 @@ use crate::{limits, rules};
         type_ = "string",
         description = "The roles that identities may be given, and where.",
         json_path = ".spec.roles",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        description = "What of it cannot be used, or that all of it counts.",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
         priority = 1
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")

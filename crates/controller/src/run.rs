@@ -19,11 +19,11 @@ use wio_azure::Azure;
 use wio_core::cluster::Cluster;
 
 use crate::background::election::Candidate;
-use crate::background::{drift, merged_policy, named_accounts, orphans};
+use crate::background::{drift, merged_policy, named_accounts, orphans, policy_status};
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
 use crate::caches::handle::{Handle, of_binding, of_handle};
-use crate::caches::policies::{self, Parsed};
+use crate::caches::policies::{self, Seen};
 use crate::caches::stores::{Bindings, Caches, Learned, NamespaceMeta, Surroundings};
 use crate::caches::visits::Visits;
 use crate::caches::{cluster, watches};
@@ -84,7 +84,8 @@ struct Sources {
 struct Feeds {
     policies: Writer<WorkloadIdentityPolicy>,
     policy_cache: reflector::Store<WorkloadIdentityPolicy>,
-    parsed: watch::Sender<Parsed>,
+    told: policies::Told,
+    seen: watch::Receiver<Option<Arc<Seen>>>,
     cluster: watch::Sender<Cluster>,
     filled: watch::Sender<bool>,
 }
@@ -204,6 +205,7 @@ fn wire(
     let (namespaces, namespaces_writer) = reflector::store();
     let (cluster_sender, cluster) = watch::channel(cluster);
     let (parsed_sender, parsed) = watch::channel(None);
+    let (seen_sender, seen) = watch::channel(None);
     let (filled_sender, filled) = watch::channel(false);
     let (wake, woken) = mpsc::unbounded_channel();
     let gate = clients.azure.gate().clone();
@@ -243,7 +245,11 @@ fn wire(
     let feeds = Feeds {
         policies: policies_writer,
         policy_cache,
-        parsed: parsed_sender,
+        told: policies::Told {
+            parsed: parsed_sender,
+            seen: seen_sender,
+        },
+        seen,
         cluster: cluster_sender,
         filled: filled_sender,
     };
@@ -275,13 +281,17 @@ async fn work(
 ) -> Result<(), Ended> {
     let client = &ctx.clients.api.client;
     let changes = watches::policies(client.clone(), feeds.policies);
+    let (known, admission) = watch::channel(None);
     tokio::select! {
         () = Box::pin(control(Arc::clone(ctx), sources, asked(stopped))) => Ok(()),
-        () = policies::keep_parsed(changes, feeds.policy_cache, feeds.parsed, &ctx.books.metrics) => {
+        () = policies::keep_parsed(changes, feeds.policy_cache, feeds.told, &ctx.books.metrics) => {
             Err(Ended::Part("the parsing of policies"))
         }
-        () = Box::pin(merged_policy::keep(ctx, readiness)) => {
+        () = Box::pin(merged_policy::keep(ctx, readiness, &known)) => {
             Err(Ended::Part("the writing of the merged policy"))
+        }
+        () = Box::pin(policy_status::keep(ctx, feeds.seen, admission)) => {
+            Err(Ended::Part("the status of the policies"))
         }
         () = Box::pin(named_accounts::follow(ctx)) => Err(Ended::Part("the watch of named service accounts")),
         () = Box::pin(drift::keep(ctx)) => Err(Ended::Part("the look for drift")),

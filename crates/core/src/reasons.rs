@@ -169,7 +169,7 @@ impl Disposition {
 pub const fn facts(reason: Reason) -> ReasonFacts {
     use ConditionType::{FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady};
     match reason {
-        Reason::Succeeded | Reason::ProgressingWithRetry | Reason::NotDecided => WAIT,
+        Reason::Succeeded | Reason::ProgressingWithRetry | Reason::PolicyAwaited | Reason::NotDecided => WAIT,
         Reason::Progressing | Reason::Deleting | Reason::IssuerChanged => WAIT.voice(Voice::Quiet),
         Reason::Suspended => STALLED.voice(Voice::Quiet),
         Reason::MassDisappearance | Reason::ClientIdChanged | Reason::DriftCorrected => WAIT.voice(Voice::Alarm),

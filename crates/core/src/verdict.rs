@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use wio_api::{DeletionPolicy, IdentityOrigin, Reason};
 
 use crate::authorize::{
@@ -71,11 +73,31 @@ pub fn verdict(case: &Case) -> Verdict {
         Standing::Denied(why) => match removal(case).filter(|_| may_stand(binding)) {
             Some(removal) => Verdict::Pursue(Box::new(Desired::Denied(DesiredDenial::new(removal, why)))),
             // There is nothing to take away, and nothing is read that it may not have.
-            None => Verdict::Hold(Blocked {
-                reason: Reason::NotPermitted,
-                message: why.to_string(),
-            }),
+            None => Verdict::Hold(refused(binding, &why, case.now)),
         },
+    }
+}
+
+/// How long after its creation a binding's policy may follow. Who applies both at once applies bindings first, by the alphabet, and to
+/// tools that wait for readiness a binding that is stalled has failed. Admission refuses such a binding, where it is asked.
+const POLICY_FOLLOWS: Duration = Duration::from_secs(15);
+
+/// Why a binding that never had anything gets nothing.
+fn refused(binding: &Binding, why: &NotPermitted, now: Timestamp) -> Blocked {
+    let created = binding.lifecycle.seniority.created();
+    let is_new = created.is_some_and(|created| now.duration_since(created).unsigned_abs() < POLICY_FOLLOWS);
+    if !why.awaits_policy || !is_new {
+        return Blocked {
+            reason: Reason::NotPermitted,
+            message: why.to_string(),
+        };
+    }
+    Blocked {
+        reason: Reason::PolicyAwaited,
+        message: format!(
+            "{why}. One may be on its way: the binding counts as refused {} s after it was created",
+            POLICY_FOLLOWS.as_secs()
+        ),
     }
 }
 
@@ -169,6 +191,7 @@ fn outranked(case: &Case, identity: &IdentityId) -> Option<NotPermitted> {
     let other = &first.candidate.binding.owner;
     Some(NotPermitted {
         field: "spec.identity.managed.name".to_owned(),
+        awaits_policy: false,
         message: format!(
             "WorkloadIdentityBinding {}/{} has the identity {identity}, by a spec that is older or was carried out before; create this \
              binding anew with another name",

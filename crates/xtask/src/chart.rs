@@ -4,22 +4,16 @@ use anyhow::{Context, ensure};
 
 const LABELS: &str = "    {{- include \"workload-identity-operator.labels\" . | nindent 4 }}\n";
 
-/// The CRD behind `crds.enabled`, kept at uninstallation behind `crds.keep`.
+/// The CRD behind `crds.enabled`. That it is kept at uninstallation its annotations say.
 pub(crate) fn crd(yaml: &str) -> anyhow::Result<String> {
     let yaml = labelled(yaml)?;
     let (before, after) = yaml.split_once("metadata:\n").context("the CRD has no metadata")?;
     Ok(format!(
         "{{{{- if .Values.crds.enabled }}}}\n\
          {before}metadata:\n  \
-           {{{{- if or .Values.crds.keep .Values.crds.annotations }}}}\n  \
+           {{{{- with include \"workload-identity-operator.crdAnnotations\" . }}}}\n  \
            annotations:\n    \
-             {{{{- with omit .Values.crds.annotations \"helm.sh/resource-policy\" }}}}\n    \
-             {{{{- toYaml . | nindent 4 }}}}\n    \
-             {{{{- end }}}}\n    \
-             {{{{- if .Values.crds.keep }}}}\n    \
-             # Uninstalling the chart keeps the definition, and with it every binding.\n    \
-             helm.sh/resource-policy: keep\n    \
-             {{{{- end }}}}\n  \
+             {{{{- . | nindent 4 }}}}\n  \
            {{{{- end }}}}\n\
          {after}{{{{- end }}}}\n"
     ))
@@ -90,7 +84,7 @@ mod tests {
         let wrapped = crd("kind: X\nmetadata:\n  name: x\nspec: {}\n").unwrap();
         assert!(
             wrapped.starts_with(
-                "{{- if .Values.crds.enabled }}\nkind: X\nmetadata:\n  {{- if or .Values.crds.keep .Values.crds.annotations }}\n  annotations:\n"
+                "{{- if .Values.crds.enabled }}\nkind: X\nmetadata:\n  {{- with include \"workload-identity-operator.crdAnnotations\" . }}\n  annotations:\n"
             ),
             "{wrapped}"
         );

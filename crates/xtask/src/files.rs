@@ -42,15 +42,15 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
     let mut files = vec![
         GeneratedFile {
             path: "config/crd/workloadidentity.dev_workloadidentitybindings.yaml",
-            text: format!("{NOTICE}{binding}"),
+            text: format!("{NOTICE}{}", kept(&binding)?),
         },
         GeneratedFile {
             path: "config/crd/workloadidentity.dev_workloadidentitypolicies.yaml",
-            text: format!("{NOTICE}{policy}"),
+            text: format!("{NOTICE}{}", kept(&policy)?),
         },
         GeneratedFile {
             path: "config/crd/workloadidentity.dev_workloadidentityeffectivepolicies.yaml",
-            text: format!("{NOTICE}{effective}"),
+            text: format!("{NOTICE}{}", kept(&effective)?),
         },
         GeneratedFile {
             path: "config/rbac/role.yaml",
@@ -93,6 +93,19 @@ fn of_azure() -> anyhow::Result<Vec<GeneratedFile>> {
         });
     }
     Ok(files)
+}
+
+/// A definition that GitOps tools leave in the cluster when it leaves Git: with it every binding would go, at a moment when nobody is
+/// there to take away what bindings have in Azure.
+fn kept(crd: &str) -> anyhow::Result<String> {
+    let (before, after) = crd.split_once("metadata:\n").context("the CRD has no metadata")?;
+    Ok(format!(
+        "{before}metadata:\n  \
+           annotations:\n    \
+             kustomize.toolkit.fluxcd.io/prune: disabled\n    \
+             argocd.argoproj.io/sync-options: Prune=false,Delete=false\n\
+         {after}"
+    ))
 }
 
 /// What of the chart is generated, with the definitions' YAML.

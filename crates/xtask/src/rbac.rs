@@ -71,6 +71,13 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["list", "watch"],
             },
             Permission {
+                reason: "It says in their status whether it decides by them, and what of them cannot be used.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitypolicies/status",
+                names: &[],
+                verbs: &["patch"],
+            },
+            Permission {
                 reason: "It merges the policies for admission, and writes that again when somebody changed it.",
                 group: wio_api::GROUP,
                 resource: "workloadidentityeffectivepolicies",
@@ -109,7 +116,7 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["list", "watch"],
             },
             Permission {
-                reason: "It reports transitions of bindings as Events.",
+                reason: "It reports transitions of bindings and policies as Events.",
                 group: "events.k8s.io",
                 resource: "events",
                 names: &[],
@@ -174,6 +181,13 @@ pub(crate) const ROLES: &[Role] = &[
                 resource: "workloadidentitypolicies",
                 names: &[],
                 verbs: &["get", "list", "watch"],
+            },
+            Permission {
+                reason: "For tools that read the status alone.",
+                group: wio_api::GROUP,
+                resource: "workloadidentitypolicies/status",
+                names: &[],
+                verbs: &["get"],
             },
             Permission {
                 reason: "What the operator made of them, and what of them cannot be used.",

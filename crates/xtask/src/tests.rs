@@ -79,7 +79,10 @@ fn every_value_of_the_chart_is_in_its_schema() {
 
 #[test]
 fn the_samples_are_bindings_without_unknown_fields() {
-    for sample in ["config/samples/orders.yaml", "config/samples/existing.yaml"] {
+    for sample in [
+        "config/samples/bindings/orders.yaml",
+        "config/samples/bindings/existing.yaml",
+    ] {
         let mut bindings = 0;
         for document in serde_yaml_ng::Deserializer::from_str(&read(sample)) {
             let object = Value::deserialize(document).unwrap();
@@ -96,7 +99,7 @@ fn the_samples_are_bindings_without_unknown_fields() {
 #[test]
 fn the_sample_policies_grant_all_that_they_say() {
     let mut policies: Vec<WorkloadIdentityPolicy> = Vec::new();
-    for document in serde_yaml_ng::Deserializer::from_str(&read("config/samples/policy.yaml")) {
+    for document in serde_yaml_ng::Deserializer::from_str(&read("config/samples/policies/policy.yaml")) {
         let object = Value::deserialize(document).unwrap();
         let policy = serde_json::from_value(object.clone()).unwrap();
         assert_subset(&object, &serde_json::to_value(&policy).unwrap());

@@ -128,13 +128,10 @@ async fn tour(world: &World, progress: &Progress) -> Result<(Vec<Section>, Vec<V
     progress.step("what others own in config/samples: a platform team's identity, a chart's service account");
     furnish(world).await?;
 
-    progress.step("kubectl apply --server-side --kustomize config/samples");
-    let samples = repository().join("config/samples");
-    let samples = samples.to_str().context("the repository's path is not Unicode")?;
-    let kubectl = &world.cluster.kubectl;
-    kubectl.run(&["apply", "--server-side", "--kustomize", samples]).await?;
-    progress.step("kubectl wait wib --all --all-namespaces --for=condition=Ready");
-    wait_for_all(world).await?;
+    apply(world, progress, "config/samples/policies").await?;
+    wait_for_all(world, progress, &["wip", "--all"]).await?;
+    apply(world, progress, "config/samples/bindings").await?;
+    wait_for_all(world, progress, &["wib", "--all", "--all-namespaces"]).await?;
 
     progress.step("pods through the webhook; Microsoft's library asks for tokens with what it put on them");
     let (shop, bank) = (Namespace::new(world, "shop"), Namespace::new(world, "bank"));
@@ -167,22 +164,23 @@ async fn furnish(world: &World) -> Result<()> {
         .map(drop)
 }
 
-/// Waits until every binding is Ready; says what all of them say when one does not get there.
-async fn wait_for_all(world: &World) -> Result<()> {
+async fn apply(world: &World, progress: &Progress, folder: &str) -> Result<()> {
+    progress.step(&format!("kubectl apply --server-side --kustomize {folder}"));
+    let path = repository().join(folder);
+    let path = path.to_str().context("the repository's path is not Unicode")?;
+    let apply = ["apply", "--server-side", "--kustomize", path];
+    world.cluster.kubectl.run(&apply).await.map(drop)
+}
+
+/// Waits until all of these are Ready; says what they say when one does not get there.
+async fn wait_for_all(world: &World, progress: &Progress, which: &[&str]) -> Result<()> {
     let kubectl = &world.cluster.kubectl;
-    let wait = [
-        "wait",
-        "wib",
-        "--all",
-        "--all-namespaces",
-        "--for=condition=Ready",
-        "--timeout=120s",
-    ];
+    progress.step(&format!("kubectl wait {} --for=condition=Ready", which.join(" ")));
+    let wait = [&["wait"], which, &["--for=condition=Ready", "--timeout=120s"]].concat();
     if let Err(error) = kubectl.run(&wait).await {
-        bail!(
-            "{error:#}\n{}",
-            kubectl.run(&["describe", "wib", "--all-namespaces"]).await?
-        );
+        let which = which.iter().filter(|word| **word != "--all").copied();
+        let describe: Vec<&str> = ["describe"].into_iter().chain(which).collect();
+        bail!("{error:#}\n{}", kubectl.run(&describe).await?);
     }
     Ok(())
 }

@@ -121,7 +121,11 @@ async fn the_chart_is_installed_upgraded_and_uninstalled(_: Arc<World>) -> Resul
     // No operator runs here, so this does what it would do first.
     let merged = effective_policy(&sample_policies()?)?;
     kubectl.apply(&merged.to_string()).await?;
-    let samples = in_repository("config/samples")?;
+    let policies = in_repository("config/samples/policies")?;
+    kubectl
+        .run(&["apply", "--server-side", "--kustomize", &policies])
+        .await?;
+    let samples = in_repository("config/samples/bindings")?;
     until("the samples to be admitted", DEADLINE, async || {
         kubectl
             .run(&["apply", "--server-side", "--kustomize", &samples])
@@ -383,9 +387,9 @@ async fn the_samples_are_accepted(world: Arc<World>) -> Result<()> {
             .kubectl
             .run(&apply)
             .await
-            .with_context(|| format!("config/samples/{sample}.yaml"))?;
+            .with_context(|| format!("config/samples/bindings/{sample}.yaml"))?;
     }
-    let policy = in_repository("config/samples/policy.yaml")?;
+    let policy = in_repository("config/samples/policies/policy.yaml")?;
     let apply = ["apply", "--server-side", "--dry-run=server", "--filename", &policy];
     world.cluster.kubectl.run(&apply).await.map(drop)
 }
@@ -418,9 +422,9 @@ async fn the_bindings_and_policies_of_the_documents_are_accepted(world: Arc<Worl
 fn sample_policies() -> Result<Vec<WorkloadIdentityPolicy>> {
     use serde::Deserialize;
 
-    let text = std::fs::read_to_string(repository().join("config/samples/policy.yaml"))?;
+    let text = std::fs::read_to_string(repository().join("config/samples/policies/policy.yaml"))?;
     serde_yaml_ng::Deserializer::from_str(&text)
-        .map(|document| WorkloadIdentityPolicy::deserialize(document).context("config/samples/policy.yaml"))
+        .map(|document| WorkloadIdentityPolicy::deserialize(document).context("config/samples/policies/policy.yaml"))
         .collect()
 }
 
@@ -428,7 +432,7 @@ fn sample_policies() -> Result<Vec<WorkloadIdentityPolicy>> {
 fn sample_binding(sample: &str, namespace: &str) -> Result<Value> {
     use serde::Deserialize;
 
-    let text = std::fs::read_to_string(repository().join(format!("config/samples/{sample}.yaml")))?;
+    let text = std::fs::read_to_string(repository().join(format!("config/samples/bindings/{sample}.yaml")))?;
     for document in serde_yaml_ng::Deserializer::from_str(&text) {
         let mut object = Value::deserialize(document)?;
         let is_binding = object
@@ -439,7 +443,7 @@ fn sample_binding(sample: &str, namespace: &str) -> Result<Value> {
             return Ok(object);
         }
     }
-    bail!("config/samples/{sample}.yaml holds no binding")
+    bail!("config/samples/bindings/{sample}.yaml holds no binding")
 }
 
 // === Helpers ===

@@ -228,8 +228,8 @@ fn the_columns_fit_a_terminal_and_end_with_the_age() {
     );
     assert_columns(
         policy_crd(),
-        &["Namespaces", "Selector", "Max Credentials", "Age"],
-        &["Service Accounts", "Identities", "Managed", "Roles"],
+        &["Ready", "Reason", "Namespaces", "Selector", "Max Credentials", "Age"],
+        &["Service Accounts", "Identities", "Managed", "Roles", "Message"],
     );
     assert_columns(
         effective_policy_crd(),
@@ -306,7 +306,7 @@ fn the_binding_has_a_short_name_a_category_and_a_status_subresource() {
 }
 
 #[test]
-fn the_policy_is_the_clusters_and_has_no_status() {
+fn the_policy_is_the_clusters_and_has_a_status_subresource() {
     let crd = policy_crd();
     assert_eq!(
         crd.metadata.name.as_deref(),
@@ -318,6 +318,7 @@ fn the_policy_is_the_clusters_and_has_no_status() {
         Some(&["azure-identity".to_owned()][..])
     );
     assert_eq!(crd.spec.scope, "Cluster");
-    assert!(version(crd.clone()).subresources.is_none());
-    assert_eq!(schema_of(crd)["properties"].get("status"), None);
+    assert!(version(crd.clone()).subresources.unwrap().status.is_some());
+    let status = &schema_of(crd)["properties"]["status"];
+    assert_eq!(status["default"], json!({"observedGeneration": -1}));
 }

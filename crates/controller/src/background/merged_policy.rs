@@ -2,12 +2,14 @@
 //! what the policies say, whoever made it differ.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tokio::time::{sleep, sleep_until};
 use wio_api::{
     AcceptedSettings, EFFECTIVE_POLICY_NAME, GROUP, WorkloadIdentityEffectivePolicy,
@@ -16,6 +18,7 @@ use wio_api::{
 use wio_core::fault::Fault;
 use wio_core::policy::{Policies, QUIET, Vanished, merge};
 use wio_core::settings_change::MANY;
+use wio_core::status::Admission;
 
 use crate::caches::stores::Learned;
 use crate::caches::watches;
@@ -54,8 +57,11 @@ fn step(standing: Option<&Value>, wanted: Option<&Value>) -> Step {
     }
 }
 
-/// Keeps the merged policy what policies and configuration say; never returns.
-pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
+/// What admission decides with, of the policies as they were parsed last; none before it was looked at.
+pub(crate) type Known = Option<(Arc<Policies>, Admission)>;
+
+/// Keeps the merged policy what policies and configuration say, and tells whether it is; never returns.
+pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Sender<Known>) {
     let client = &ctx.clients.api.client;
     let learned = &ctx.caches.learned;
     let metrics = &ctx.books.metrics;
@@ -71,7 +77,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
     let mut believed = stood.believed();
     loop {
         let parsed = policies.borrow_and_update().clone();
-        let kept = parsed.and_then(|policies| kept(ctx, &policies));
+        let kept = parsed.as_deref().and_then(|policies| kept(ctx, policies));
         believed.mark_unchanged();
         let waits = kept.as_ref().is_none_or(|kept| kept.waits);
         let wanted = kept.map(|kept| kept.merged);
@@ -87,6 +93,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
                         tell_stale(readiness, &fault);
                         metrics.admission_is_stale(true);
                         patience.failed();
+                        tell(known, parsed, Admission::LagsBehind(fault));
                     }
                 }
                 continue;
@@ -94,6 +101,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness) {
             Step::Settled => {
                 readiness.passed(Check::Admission);
                 metrics.admission_is_stale(false);
+                tell(known, parsed, Admission::Knows);
             }
             Step::Write | Step::Wait => {}
         }
@@ -193,6 +201,19 @@ fn learn(stood: &PolicyWatch, learned: &Learned, object: Option<&DynamicObject>)
     learned
         .accepted
         .learn(accepted.as_ref(), &learned.config, word.cloned());
+}
+
+fn tell(known: &watch::Sender<Known>, parsed: Option<Arc<Policies>>, admission: Admission) {
+    let now = parsed.map(|policies| (policies, admission));
+    known.send_if_modified(|known| {
+        let same = match (&*known, &now) {
+            (Some(known), Some(now)) => Arc::ptr_eq(&known.0, &now.0) && known.1 == now.1,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        *known = now;
+        !same
+    });
 }
 
 fn tell_stale(readiness: &Readiness, fault: &Fault) {

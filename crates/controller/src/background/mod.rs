@@ -5,3 +5,4 @@ pub(crate) mod election;
 pub(crate) mod merged_policy;
 pub(crate) mod named_accounts;
 pub(crate) mod orphans;
+pub(crate) mod policy_status;

@@ -1,9 +1,8 @@
-//! The one writer of status.
+//! The one writer of the status of bindings.
 
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
-use serde_json::{Value, json};
-use wio_api::{GROUP, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
+use kube::api::Api;
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus, keys};
 use wio_core::binding::{Binding, Lifecycle};
 use wio_core::cluster::Cluster;
 use wio_core::desired::Desired;
@@ -16,8 +15,9 @@ use wio_core::status::{Subject, announcing, ended, ending, problems, status, tel
 use super::context::Api as Kubernetes;
 use super::footing::is_as_decided;
 use super::knowledge::Memory;
+use crate::runtime::own_status;
 use crate::runtime::own_write::OwnWrite;
-use crate::runtime::request::{is_not_found, request};
+use crate::runtime::request::is_not_found;
 
 /// The binding whose status is written.
 #[derive(Clone, Copy)]
@@ -142,39 +142,7 @@ async fn put(
     object: &WorkloadIdentityBinding,
     next: &WorkloadIdentityBindingStatus,
 ) -> Result<WorkloadIdentityBinding, Fault> {
-    let metadata = &object.metadata;
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
     let api: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), namespace);
-    // The UID keeps us from writing to another object of the same name. Force: status is ours alone.
-    let patch = Patch::Apply(json!({
-        "apiVersion": format!("{GROUP}/v1alpha1"),
-        "kind": "WorkloadIdentityBinding",
-        "metadata": { "name": name, "namespace": namespace, "uid": metadata.uid },
-        "status": next,
-    }));
-    let parameters = PatchParams::apply(keys::STATUS_FIELD_MANAGER).force();
-    let what = || "write the binding's status".to_owned();
-    let written = request(what, api.patch_status(name, &parameters, &patch)).await?;
-    let (found, wanted) = (json!(written.status), json!(next));
-    if found == wanted {
-        return Ok(written);
-    }
-    // Server-side apply keeps what another manager put into a list: a forged status would stand there for ever.
-    let parameters = PatchParams {
-        field_manager: Some(keys::STATUS_FIELD_MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
-    let patch = Patch::Merge(json!({ "status": instead_of(&found, wanted) }));
-    request(what, api.patch_status(name, &parameters, &patch)).await
-}
-
-/// A merge patch that leaves nothing of what was found beside what is wanted.
-fn instead_of(found: &Value, mut wanted: Value) -> Value {
-    if let (Some(found), Some(wanted)) = (found.as_object(), wanted.as_object_mut()) {
-        for key in found.keys() {
-            wanted.entry(key).or_insert(Value::Null);
-        }
-    }
-    wanted
+    own_status::put(&api, &object.metadata, next, "the binding's").await
 }

@@ -10,7 +10,7 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
 use serde_json::json;
 use tokio::time::Instant;
-use wio_api::{WorkloadIdentityBinding, keys};
+use wio_api::keys;
 use wio_core::fault::Fault;
 use wio_core::status::Told;
 
@@ -42,6 +42,11 @@ struct Sent {
     at: Instant,
 }
 
+/// An object that Events are about.
+pub(crate) trait Subject: Resource<DynamicType = ()> + Sync {}
+
+impl<K: Resource<DynamicType = ()> + Sync> Subject for K {}
+
 /// What is to be sent.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
@@ -72,19 +77,18 @@ impl Events {
         }
     }
 
-    pub(crate) async fn publish(&self, binding: &WorkloadIdentityBinding, told: Told) {
-        let uid = binding.metadata.uid.as_deref().unwrap_or_default();
+    pub(crate) async fn publish(&self, object: &impl Subject, told: Told) {
+        let uid = object.meta().uid.as_deref().unwrap_or_default();
         let words = hash(&told);
-        let next = self.recent().next(uid, words, || self.new_name(binding, words));
-        if let Err(fault) = self.send(binding, told, next).await {
+        let next = self.recent().next(uid, words, || self.new_name(object, words));
+        if let Err(fault) = self.send(object, told, next).await {
             self.recent().forget(uid, words);
             tracing::debug!(%fault, "an event is lost");
         }
     }
 
-    async fn send(&self, binding: &WorkloadIdentityBinding, told: Told, next: Next) -> Result<(), Fault> {
-        let namespace = binding.metadata.namespace.as_deref().unwrap_or_default();
-        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+    async fn send(&self, object: &impl Subject, told: Told, next: Next) -> Result<(), Fault> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace(object));
         let operation = || "publish an event".to_owned();
         match next {
             Next::Nothing => {
@@ -92,7 +96,7 @@ impl Events {
                 Ok(())
             }
             Next::Create(name) => {
-                let event = self.event(binding, told, name);
+                let event = self.event(object, told, name);
                 let parameters = PostParams::default();
                 request(operation, events.create(&parameters, &event)).await.map(drop)
             }
@@ -107,11 +111,11 @@ impl Events {
         }
     }
 
-    fn event(&self, binding: &WorkloadIdentityBinding, told: Told, name: String) -> Event {
+    fn event(&self, object: &impl Subject, told: Told, name: String) -> Event {
         let kind = if told.warning { "Warning" } else { "Normal" };
         Event {
             metadata: ObjectMeta {
-                namespace: binding.metadata.namespace.clone(),
+                namespace: Some(namespace(object).to_owned()),
                 name: Some(name),
                 ..ObjectMeta::default()
             },
@@ -119,7 +123,7 @@ impl Events {
             event_time: Some(MicroTime((self.clock)())),
             note: Some(cut(told.message)),
             reason: Some(told.reason),
-            regarding: Some(binding.object_ref(&())),
+            regarding: Some(object.object_ref(&())),
             reporting_controller: Some(keys::FIELD_MANAGER.to_owned()),
             reporting_instance: Some(self.instance.clone()),
             type_: Some(kind.to_owned()),
@@ -127,11 +131,11 @@ impl Events {
         }
     }
 
-    /// A name that no other Event has: the binding's, as far as there is room for it, and the time.
-    fn new_name(&self, binding: &WorkloadIdentityBinding, words: u64) -> String {
+    /// A name that no other Event has: the object's, as far as there is room for it, and the time.
+    fn new_name(&self, object: &impl Subject, words: u64) -> String {
         const ROOM: usize = 200;
-        let name: String = binding
-            .metadata
+        let name: String = object
+            .meta()
             .name
             .iter()
             .flat_map(|name| name.chars())
@@ -146,6 +150,11 @@ impl Events {
     fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The namespace for an object's Events: its own, and for an object of the cluster the one where `kubectl describe` looks for them.
+fn namespace(object: &impl Subject) -> &str {
+    object.meta().namespace.as_deref().unwrap_or("default")
 }
 
 fn tell_left_out(told: &Told) {

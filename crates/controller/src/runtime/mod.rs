@@ -9,6 +9,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod jitter;
 pub(crate) mod leadership;
 pub(crate) mod metrics;
+pub(crate) mod own_status;
 pub(crate) mod own_write;
 pub(crate) mod pages;
 pub(crate) mod patience;

@@ -32,6 +32,7 @@ mod orphans;
 mod overtaken;
 mod ownership;
 mod policies;
+mod policy_status;
 mod recreating;
 mod restarting;
 mod roles;

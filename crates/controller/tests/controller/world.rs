@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use wio_api::{
-    Condition, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, keys,
+    Condition, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy,
+    WorkloadIdentityPolicy, keys,
 };
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
@@ -282,8 +283,12 @@ impl World {
         assert!(asked.len() >= watched, "every ready binding was looked at: {asked:#?}");
     }
 
-    /// All bindings as they are, each of which has to keep the contract.
+    /// All bindings as they are, each of which has to keep the contract, as the policies have to.
     fn kept_bindings(&self) -> Vec<Value> {
+        let policies = self.cluster.list::<WorkloadIdentityPolicy>();
+        for policy in &policies {
+            kstatus::assert_kept(&json!(policy));
+        }
         let bindings = self.cluster.list::<WorkloadIdentityBinding>();
         let bindings: Vec<Value> = bindings.iter().map(|binding| json!(binding)).collect();
         bindings.iter().for_each(kstatus::assert_kept);

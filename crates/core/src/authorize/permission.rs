@@ -33,6 +33,8 @@ pub struct NotPermitted {
     pub field: String,
     /// What is asked, what is allowed, and what would be needed.
     pub message: String,
+    /// Whether one more policy would allow it.
+    pub awaits_policy: bool,
 }
 
 impl fmt::Display for NotPermitted {

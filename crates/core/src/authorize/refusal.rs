@@ -93,7 +93,7 @@ impl Refusal<'_> {
         let identity = self.asked.identity.to_string();
         match (unmet, &self.asked.kind) {
             (Unmet::NotTo(account, giving), _) => self.not_to(account, giving, &identity),
-            (Unmet::Nowhere, Kind::Existing) => refused(
+            (Unmet::Nowhere, Kind::Existing) => ungiven(
                 EXISTING,
                 format!(
                     "{} {identity}{}; {ASK} it to spec.existingIdentities of a WorkloadIdentityPolicy for namespace {}",
@@ -112,7 +112,7 @@ impl Refusal<'_> {
         let namespace = &self.rules.namespace.name;
         let allowed = self.allowed(|policy| policy.managed.iter().map(in_words).collect());
         if config.require_policy {
-            return refused(
+            return ungiven(
                 "spec.identity.managed",
                 format!(
                     "{} {}{allowed}, and the operator's configuration asks for a policy for each managed identity; {ASK} its place to \
@@ -123,7 +123,7 @@ impl Refusal<'_> {
             );
         }
         let (field, value) = self.odd_one(location);
-        refused(
+        ungiven(
             &format!("spec.identity.managed.{field}"),
             format!(
                 "it asks for {value}, and by default identities are created in {} in {} under a derived name or one that begins with \
@@ -186,7 +186,7 @@ impl Refusal<'_> {
             };
             ("role", self.allowed(|policy| policy.roles.iter().map(name).collect()))
         };
-        refused(
+        ungiven(
             &format!("spec.roleAssignments[].{field}"),
             format!(
                 "{} {what}{allowed}; {ASK} it to spec.roles of a WorkloadIdentityPolicy for namespace {}",
@@ -317,6 +317,15 @@ fn refused(field: &str, message: String) -> NotPermitted {
     NotPermitted {
         field: field.to_owned(),
         message,
+        awaits_policy: false,
+    }
+}
+
+/// What one more policy would allow.
+fn ungiven(field: &str, message: String) -> NotPermitted {
+    NotPermitted {
+        awaits_policy: true,
+        ..refused(field, message)
     }
 }
 

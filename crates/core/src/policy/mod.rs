@@ -14,7 +14,7 @@ mod vanished;
 pub use merge::merge;
 pub use namespaces::NamespaceFacts;
 pub use patterns::{IdentityPattern, ServiceAccountPattern};
-pub(crate) use policies::{Place, Policy, RoleAt, limits_of};
+pub(crate) use policies::{Legibility, Place, Policy, RoleAt, limits_of};
 pub use policies::{Policies, PolicyProblem};
 pub use quota::{Each, Limited, Limits, Seniority, Usage};
 pub use tally::Tally;

@@ -123,6 +123,17 @@ impl Policies {
         &self.problems
     }
 
+    /// The parts of one of them that grant nothing, and whether this version cannot read it, so that the whole grants nothing.
+    pub(crate) fn problems_of(&self, name: &str) -> (Vec<&PolicyProblem>, Legibility) {
+        let of_it = |problem: &&PolicyProblem| problem.policy == name;
+        let unreadable = |policy: &&Policy| policy.name.as_str() == name && policy.legibility == Legibility::Unreadable;
+        let legibility = match self.all.iter().find(unreadable) {
+            Some(_) => Legibility::Unreadable,
+            None => Legibility::Legible,
+        };
+        (self.problems.iter().filter(of_it).collect(), legibility)
+    }
+
     /// Whether there is none.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -80,7 +80,7 @@ fn ready(status: &WorkloadIdentityBindingStatus, subject: Subject<'_>, outcome: 
 }
 
 /// Ready, and Reconciling or Stalled.
-fn unready(leading: &Problem, problems: &[Problem]) -> Vec<Draft> {
+pub(super) fn unready(leading: &Problem, problems: &[Problem]) -> Vec<Draft> {
     let message = messages(problems);
     let reason = leading.disposition.reason();
     let (ready, beside) = match leading.disposition {

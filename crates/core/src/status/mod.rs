@@ -5,6 +5,7 @@ mod draft;
 mod ending;
 mod facts;
 mod issuers;
+mod of_policy;
 mod parts;
 mod patience;
 mod permission;
@@ -14,6 +15,7 @@ mod transition;
 mod write;
 
 pub use ending::{ended, ending, farewell};
+pub use of_policy::{Admission, of_policy, told_of_policy};
 pub use patience::{NEW_FOR, problems};
 pub use subject::{BELIEVED_FOR, FailedLooks, Subject};
 pub use transition::{Told, transitions};

@@ -27,7 +27,9 @@ pub fn transitions(
     let client_id = previous.and_then(|previous| other_client_id(previous, next));
     let issuer = previous.and_then(|previous| other_issuer(previous, next));
     let at_once = client_id.into_iter().chain(issuer);
-    at_once.chain(other_ready(previous, next)).collect()
+    let before = previous.and_then(ready);
+    let other = ready(next).and_then(|now| other_ready(before, now));
+    at_once.chain(other).collect()
 }
 
 /// Another client id: pods take it from their service account when they start, and keep it.
@@ -62,17 +64,16 @@ fn other_issuer(previous: &WorkloadIdentityBindingStatus, next: &WorkloadIdentit
 }
 
 /// A change of Ready: of its status or reason, or of its words where those tell of something else.
-fn other_ready(previous: Option<&WorkloadIdentityBindingStatus>, next: &WorkloadIdentityBindingStatus) -> Option<Told> {
-    let now = ready(next)?;
+pub(super) fn other_ready(before: Option<&Condition>, now: &Condition) -> Option<Told> {
     let facts = facts_of(&now.reason);
     // That work goes on is nothing to learn of; what comes of it is.
-    if now.reason == Reason::Progressing.as_str() {
+    if [Reason::Progressing, Reason::PolicyAwaited]
+        .map(Reason::as_str)
+        .contains(&&*now.reason)
+    {
         return None;
     }
-    if previous
-        .and_then(ready)
-        .is_some_and(|before| says_the_same(before, now, facts))
-    {
+    if before.is_some_and(|before| says_the_same(before, now, facts)) {
         return None;
     }
     Some(Told {

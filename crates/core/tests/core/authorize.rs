@@ -47,7 +47,9 @@ fn allowed(binding: BindingBuilder, policies: &[PolicyBuilder], by: &[&str]) -> 
 
 #[track_caller]
 pub fn blames(refusal: NotPermitted, field: &str, parts: &[&str]) {
-    let NotPermitted { field: blamed, message } = refusal;
+    let NotPermitted {
+        field: blamed, message, ..
+    } = refusal;
     assert_eq!(blamed, field, "{message}");
     for part in parts {
         assert!(message.contains(part), "{part:?} is not in {message}");

@@ -64,6 +64,7 @@ fn denied(definitions: &Crds, binding: &Binding, left: &PoliciesLeft) -> Result<
     let why = NotPermitted {
         field: "spec.identity".to_owned(),
         message: "no policy allows it".to_owned(),
+        awaits_policy: true,
     };
     definitions.confirm_denial(binding, left, &why).map_err(|blocked| {
         assert_eq!(blocked.reason, Reason::MassDisappearance);

@@ -411,6 +411,7 @@ fn because(denial: DesiredDenial) -> DesiredDenial {
     denial.because(NotPermitted {
         field: "spec.identity.existing.resourceId".to_owned(),
         message: "nobody allows it".to_owned(),
+        awaits_policy: false,
     })
 }
 

@@ -34,6 +34,7 @@ mod plan_roles;
 mod policy;
 mod policy_patterns;
 mod policy_quota;
+mod policy_status;
 mod policy_vanished;
 mod reasons;
 mod recorded;

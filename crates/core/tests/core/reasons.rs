@@ -208,11 +208,12 @@ const RETRIED: [Reason; 6] = [
     Reason::IdentityVanished,
     Reason::KubernetesUnavailable,
 ];
-const AWAITED: [Reason; 18] = [
+const AWAITED: [Reason; 19] = [
     Reason::Succeeded,
     Reason::Progressing,
     Reason::ProgressingWithRetry,
     Reason::Deleting,
+    Reason::PolicyAwaited,
     Reason::NotDecided,
     Reason::MassDisappearance,
     Reason::ClientIdChanged,

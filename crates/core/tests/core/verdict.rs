@@ -396,6 +396,38 @@ fn of_two_that_choose_one_name_the_one_that_has_it_comes_first_and_then_the_elde
     }
 }
 
+/// Where admission does not refuse it, a binding that was applied a moment before its policy stalled at once, and Flux gave it up for ten
+/// minutes though it was ready half a second later.
+#[test]
+fn a_new_binding_waits_for_a_policy_that_may_follow_it() {
+    let created: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let reason = |object: &WorkloadIdentityBinding, rules: Rules, after: i64| {
+        let mut object = object.clone();
+        object.metadata.creation_timestamp = Some(Time(created));
+        let mut case = case_of(&object, rules);
+        case.now = created + jiff::SignedDuration::from_secs(after);
+        match verdict(&case) {
+            Verdict::Hold(blocked) => blocked.reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    let ungiven = existing(&["a"]);
+    for (after, expected) in [
+        (0, Reason::PolicyAwaited),
+        (14, Reason::PolicyAwaited),
+        (15, Reason::NotPermitted),
+        (-3600, Reason::NotPermitted),
+    ] {
+        assert_eq!(reason(&ungiven, no_policy(), after), expected, "{after}");
+    }
+    let protecting = OperatorConfig {
+        protected_identities: vec![name(EXISTING)],
+        ..config()
+    };
+    let never = reason(&ungiven, rules_by(protecting, &[]), 0);
+    assert_eq!(never, Reason::NotPermitted, "no policy allows it");
+}
+
 #[test]
 fn one_that_may_not_have_the_name_keeps_nobody_from_it() {
     let mut case = case_of(&payments("shop", 5), place_for_all());
