@@ -324,6 +324,7 @@ impl Mind {
             heeded: None,
             failed_looks: None,
             written,
+            contested: None,
         };
         let next = status(subject, outcome, NOW);
         let tells = tells_of_writes(&next);

@@ -4,10 +4,13 @@
 use std::time::Duration;
 
 use wio_api::WorkloadIdentityBinding;
+use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::desired::Desired;
+use wio_core::drift::changed_back;
 use wio_core::fault::Fault;
 use wio_core::landing::{Confirmed, Sight, Writes};
+use wio_core::names::ServiceAccountName;
 use wio_core::observed::{Observed, ObservedIdentity};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, gives_up, plan, successors};
@@ -123,7 +126,7 @@ async fn pursue_one(
     };
     memory.overruled.soften(&mut desired);
     let mut plan = plan_for_now(&desired, &observed, memory);
-    let mut contested = memory.contested.hold_back(&mut plan);
+    let contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {
         wake(ctx, case, &desired, (&observed, &plan));
         return confirmed(ctx, reconciled(desired, observed, contested), writes, found).await;
@@ -140,6 +143,8 @@ async fn pursue_one(
         Err(fault) => return unobserved(desired, fault).into(),
     };
     tell_denied_orphan(&desired);
+    let client = &ctx.clients.api.client;
+    memory.contested.find_out(client, &binding.owner.namespace, &plan).await;
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
     let executed = execute(ctx, footing, plan, observed, &mut memory.shown).await;
@@ -147,7 +152,7 @@ async fn pursue_one(
     see_tags(ctx, &mut desired, (&before.1, &executed), memory);
     corrections::tell(ctx, (object, binding), (&before.1, &executed)).await;
     wake(ctx, case, &desired, (&before.0, &before.1));
-    contested.extend(contest(ctx, &desired, &executed, memory).await);
+    contest(ctx, (object, binding), (&before, &executed), memory).await;
     let sight = found.and(executed.sight);
     let pursued = came_to(ctx, (desired, waits), (executed, contested), (writes, sight), memory).await;
     pursued.announced(announced)
@@ -205,13 +210,20 @@ fn not_observed(desired: Desired, fault: Fault, memory: &mut Memory) -> Pursued 
     }
 }
 
-/// What somebody else may have changed back of the service accounts that were written.
-async fn contest(ctx: &Context, desired: &Desired, executed: &Executed, memory: &mut Memory) -> Vec<Fault> {
+/// Remembers the service accounts that were written, and tells of those that somebody else changes back again and again.
+async fn contest(
+    ctx: &Context,
+    (object, binding): (&WorkloadIdentityBinding, &Binding),
+    ((observed, plan), executed): (&(Observed, Plan), &Executed),
+    memory: &mut Memory,
+) {
     let written = executed.written.iter();
     let written = written.map(|(name, written)| (name, &written.result)).collect();
-    let client = &ctx.clients.api.client;
-    let namespace = &desired.owner().namespace;
-    memory.contested.wrote(client, namespace, written).await
+    let changed_back: Vec<ServiceAccountName> = changed_back(binding, observed, plan).into_iter().cloned().collect();
+    ctx.books.metrics.changed_back(changed_back.len());
+    for told in memory.contested.wrote(written, &changed_back) {
+        ctx.clients.api.events.publish(object, told).await;
+    }
 }
 
 /// An identity that is not found may not be known everywhere yet.

@@ -58,6 +58,7 @@ pub(crate) async fn write(
     memory: &mut Memory,
 ) -> Result<Vec<Problem>, Fault> {
     let previous = target.object.status.as_ref();
+    let contested = memory.contested.note();
     let subject = Subject {
         previous,
         lifecycle: target.lifecycle,
@@ -65,6 +66,7 @@ pub(crate) async fn write(
         heeded: memory.requests.heeded(),
         failed_looks: memory.looks.failed(),
         written: memory.begun.may_have_written(),
+        contested: contested.as_deref(),
     };
     let now = (api.clock)();
     let problems = problems(subject, outcome, now);

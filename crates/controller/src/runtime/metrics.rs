@@ -50,6 +50,7 @@ pub(crate) struct Metrics {
     followed: Family<FeedLabels, Gauge>,
     doubts: Family<FeedLabels, Counter>,
     corrected: Family<CorrectedLabels, Counter>,
+    changed_back: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
@@ -149,6 +150,7 @@ impl Metrics {
             followed: Family::default(),
             doubts: Family::default(),
             corrected: Family::default(),
+            changed_back: Counter::default(),
         };
         metrics.registered()
     }
@@ -162,6 +164,8 @@ impl Metrics {
             Unit::Seconds,
             self.watch_age.clone(),
         );
+        let about = "Service accounts that somebody else had changed back, and were put right";
+        registry.register("service_accounts_changed_back", about, self.changed_back.clone());
         registry.register("policies", "Policies", self.policies.clone());
         registry.register(
             "policy_problems",
@@ -360,6 +364,11 @@ impl Metrics {
     pub(crate) fn corrected(&self, kind: CorrectedKind) {
         let labels = CorrectedLabels { kind: kind.as_str() };
         self.corrected.get_or_create(&labels).inc();
+    }
+
+    /// Service accounts were put right that somebody else had changed back.
+    pub(crate) fn changed_back(&self, accounts: usize) {
+        self.changed_back.inc_by(u64::try_from(accounts).unwrap_or(u64::MAX));
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use crate::runtime::backoff::Backoff;
 
-/// How long a write must last beyond its pause so that the next one of the same is not taken for an answer to somebody.
+/// How long a write must last beyond its pause so that the next one of the same is not taken for an answer to somebody, unless it is known
+/// to be one.
 const LASTED: Duration = Duration::from_mins(2);
 
 /// How many writes of the same in a row are a fight: one may be undone by an edit that did not mean it.
@@ -20,6 +21,7 @@ pub(crate) struct Patience<T> {
     last: Option<T>,
     not_before: Instant,
     repeated: u32,
+    lasted: Duration,
 }
 
 // === impl Patience ===
@@ -32,7 +34,15 @@ impl<T: PartialEq> Patience<T> {
             last: None,
             not_before: Instant::now(),
             repeated: 0,
+            lasted: LASTED,
         }
+    }
+
+    /// Takes in that what is to be written again is known to have been changed back: somebody who comes round every ten minutes is remembered
+    /// for this long.
+    pub(crate) fn was_changed_back(&mut self, remembered: Duration) {
+        self.lasted = remembered;
+        self.repeated = self.repeated.max(1);
     }
 
     /// Whether it may be written now.
@@ -65,6 +75,11 @@ impl<T: PartialEq> Patience<T> {
         self.not_before = Instant::now() + self.backoff.pause();
     }
 
+    /// Whether the last write was one of the same again.
+    pub(crate) const fn was_repeated(&self) -> bool {
+        self.repeated > 0
+    }
+
     /// Whether somebody else changes it back each time.
     pub(crate) fn is_fought(&self) -> bool {
         self.repeated >= A_FIGHT && !self.has_lasted()
@@ -72,7 +87,7 @@ impl<T: PartialEq> Patience<T> {
 
     /// Whether the last write has lasted.
     pub(crate) fn has_lasted(&self) -> bool {
-        Instant::now() >= self.not_before + LASTED
+        Instant::now() >= self.not_before + self.lasted
     }
 
     /// What was written last.

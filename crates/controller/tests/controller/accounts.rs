@@ -459,7 +459,7 @@ async fn a_writer_that_puts_its_own_back_each_time_meets_growing_pauses_and_is_n
     let writes = writes.iter().filter(is_of_accounts).count();
     assert!((3..10).contains(&writes), "{writes} writes in a minute");
     let told = world.says("orders", Reason::ServiceAccountConflict).await;
-    for part in ["test-user", "service account orders", "back each time"] {
+    for part in ["test-user", "service account orders", "back again and again"] {
         assert!(message(&told).contains(part), "{}", message(&told));
     }
     let warnings = |world: &World| {
@@ -469,4 +469,47 @@ async fn a_writer_that_puts_its_own_back_each_time_meets_growing_pauses_and_is_n
     assert_eq!(warnings(&world), 1, "{:?}", world.events());
     world.ready("orders").await;
     world.settle().await;
+}
+
+/// Flux with its usual interval came round long after the last time was forgotten: both wrote for ever, and the binding said that all was well.
+#[tokio::test(start_paused = true)]
+async fn a_tool_that_comes_round_every_ten_minutes_is_named_while_the_binding_works() {
+    story(async |world| {
+        let of_git = || {
+            let account = service_account(NAMESPACE, "orders");
+            account
+                .annotation(keys::CLIENT_ID_ANNOTATION, FOREIGN_CLIENT_ID)
+                .build()
+        };
+        let apply = |world: &World| world.cluster.apply_as("kustomize-controller", of_git(), true).unwrap();
+        apply(world);
+        let bound = binding(NAMESPACE, "orders").managed().service_account("orders");
+        world.create(bound.forced());
+        world.ready("orders").await;
+        let ours = world.annotation("orders", keys::CLIENT_ID_ANNOTATION);
+        let mut told = Vec::new();
+        for _ in 0..4 {
+            sleep(Duration::from_mins(10)).await;
+            told.push(world.notes("ServiceAccountConflict").len());
+            apply(world);
+            let is_ours = |world: &World| world.annotation("orders", keys::CLIENT_ID_ANNOTATION) == ours;
+            world.until("it is put right", is_ours).await;
+        }
+        assert_eq!(told[..3], [0, 0, 1], "once may be a slip");
+        sleep(Duration::from_mins(1)).await;
+        let ready = world.ready("orders").await;
+        let named = "\"kustomize-controller\" changes service account orders back again and again";
+        for kind in ["Ready", "ServiceAccountsReady"] {
+            let said = &condition(&ready, kind).message;
+            assert!(said.contains(named), "{kind}: {said}");
+        }
+        sleep(Duration::from_hours(2)).await;
+        let ready = world.ready("orders").await;
+        assert!(
+            !message(&ready).contains("again and again"),
+            "it is over: {}",
+            message(&ready)
+        );
+    })
+    .await;
 }

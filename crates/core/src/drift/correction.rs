@@ -4,6 +4,8 @@ use wio_api::Reason;
 
 use crate::binding::Binding;
 use crate::desired::{DesiredCredential, DesiredRole};
+use crate::names::ServiceAccountName;
+use crate::observed::Observed;
 use crate::plan::{GrantStep, Plan};
 use crate::recorded::Recorded;
 use crate::status::Told;
@@ -86,6 +88,39 @@ impl Corrections {
             ),
         })
     }
+}
+
+/// The service accounts that a plan marks again though the binding is ready with them, marked as they are to be: somebody else changed them
+/// back. One that was deleted and is made anew is none of them.
+#[must_use]
+pub fn changed_back<'a>(binding: &Binding, observed: &Observed, plan: &'a Plan) -> Vec<&'a ServiceAccountName> {
+    let recorded = &binding.recorded;
+    let identity = recorded.identity.as_ref();
+    let same_identity = observed.azure.identity.present().is_some_and(|present| {
+        let client = identity.and_then(|identity| identity.ids.client.as_ref());
+        client == Some(&present.facts.client_id)
+    });
+    if recorded.progress.ready != Some(binding.lifecycle.generation) || !same_identity {
+        return Vec::new();
+    }
+    let was_marked = |name: &ServiceAccountName| {
+        let had = recorded.service_accounts.iter().find(|had| had.name == *name);
+        had.is_some_and(|had| {
+            observed
+                .service_accounts
+                .get(name)
+                .is_some_and(|seen| seen.uid == had.uid)
+        })
+    };
+    let applied = plan.grants.iter().filter_map(|step| match step {
+        GrantStep::ApplyServiceAccount(account) => Some(&account.name),
+        GrantStep::CreateIdentity { .. }
+        | GrantStep::TagIdentity { .. }
+        | GrantStep::PutCredential(_)
+        | GrantStep::ReplaceCredential { .. }
+        | GrantStep::PutRoleAssignment(_) => None,
+    });
+    applied.filter(|name| was_marked(name)).collect()
 }
 
 fn had_identity(recorded: &Recorded) -> bool {

@@ -9,7 +9,7 @@ mod log;
 mod pace;
 mod roles;
 
-pub use correction::{CorrectedKind, Corrections};
+pub use correction::{CorrectedKind, Corrections, changed_back};
 pub use identity::{Listed, differs};
 pub use log::{Change, Changed, Entry, LOG_SETTLES_IN, is_news};
 pub use pace::{Share, least_pause, sweep_interval};

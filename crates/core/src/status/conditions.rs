@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
 
-use super::draft::{Draft, FALSE, TRUE, UNKNOWN, draft, messages};
+use super::draft::{Draft, FALSE, TRUE, UNKNOWN, draft, messages, noted};
 use super::subject::Subject;
 use super::{parts, permission};
 use crate::outcome::{Outcome, Problem};
@@ -36,7 +36,7 @@ pub(super) fn conditions(
         None => vec![ready(status, subject, outcome)],
     };
     drafts.extend(permission::authorized(lifecycle, outcome, problems));
-    drafts.extend(parts::parts(recorded, outcome, problems));
+    drafts.extend(parts::parts(recorded, subject, (outcome, problems)));
     let ordered = ORDER.iter().filter_map(|kind| {
         let at = drafts.iter().position(|draft| draft.kind == *kind)?;
         Some(drafts.swap_remove(at))
@@ -75,8 +75,9 @@ fn ready(status: &WorkloadIdentityBindingStatus, subject: Subject<'_>, outcome: 
     } else {
         (TRUE, Reason::Succeeded, success(status))
     };
-    let noted = subject.failed_looks.map(|looks| looks.noted(&message));
-    draft(ConditionType::Ready, value, reason, noted.unwrap_or(message))
+    let message = noted(message, subject.contested);
+    let looked = subject.failed_looks.map(|looks| looks.noted(&message));
+    draft(ConditionType::Ready, value, reason, looked.unwrap_or(message))
 }
 
 /// Ready, and Reconciling or Stalled.

@@ -31,6 +31,14 @@ pub(super) fn counted(n: usize, one: &str, more: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { more })
 }
 
+/// A message with a note behind it, where there is one.
+pub(super) fn noted(message: String, note: Option<&str>) -> String {
+    match note {
+        Some(note) => format!("{message} {note}"),
+        None => message,
+    }
+}
+
 /// All problems in one sentence each, each once, within what the API server stores.
 pub(super) fn messages<'a>(problems: impl IntoIterator<Item = &'a Problem>) -> String {
     const MAX_CHARS: usize = 4096;

@@ -3,8 +3,9 @@
 use wio_api::limits::FEDERATED_CREDENTIALS_MAX;
 use wio_api::{ConditionType, Reason};
 
-use super::draft::{Draft, FALSE, TRUE, UNKNOWN, counted, draft, messages};
+use super::draft::{Draft, FALSE, TRUE, UNKNOWN, counted, draft, messages, noted};
 use super::facts::foreign_credential;
+use super::subject::Subject;
 use super::{issuers, permission, roles};
 use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
 use crate::observed::{Observed, PresentIdentity};
@@ -27,7 +28,11 @@ pub(super) fn of(recorded: &Recorded) -> impl Iterator<Item = ConditionType> {
     EVERY.into_iter().chain(roles)
 }
 
-pub(super) fn parts(recorded: &Recorded, outcome: &Outcome, problems: &[Problem]) -> Vec<Draft> {
+pub(super) fn parts(
+    recorded: &Recorded,
+    subject: Subject<'_>,
+    (outcome, problems): (&Outcome, &[Problem]),
+) -> Vec<Draft> {
     let Outcome::Reconciled(reconciled) = outcome else {
         return of(recorded).map(|kind| not_looked_at(kind, problems)).collect();
     };
@@ -44,6 +49,7 @@ pub(super) fn parts(recorded: &Recorded, outcome: &Outcome, problems: &[Problem]
                 standing: standing(desired, &reconciled.observed().azure),
                 recorded,
                 problems,
+                contested: subject.contested,
             };
             let parts = [seen.identity(), seen.credentials(), seen.service_accounts()];
             parts.into_iter().chain(seen.roles()).collect()
@@ -62,6 +68,8 @@ struct Seen<'a> {
     /// What is recorded now.
     recorded: &'a Recorded,
     problems: &'a [Problem],
+    /// What is to be said of service accounts that somebody else changes back.
+    contested: Option<&'a str>,
 }
 
 impl Seen<'_> {
@@ -131,7 +139,7 @@ impl Seen<'_> {
                 "{} the client id.",
                 counted(total, "service account carries", "service accounts carry")
             );
-            return draft(kind, TRUE, Reason::Succeeded, message);
+            return draft(kind, TRUE, Reason::Succeeded, noted(message, self.contested));
         }
         if self.is_anothers() {
             return self.not_judged(kind);

@@ -22,6 +22,8 @@ pub struct Subject<'a> {
     pub failed_looks: Option<FailedLooks>,
     /// Whether something may have been written to Azure: a write was sent, and not certainly refused.
     pub written: bool,
+    /// What is to be said of service accounts that somebody else changes back again and again; none when nobody does.
+    pub contested: Option<&'a str>,
 }
 
 /// How long what was seen of Azure is believed while looks fail. Pods go on getting tokens when Azure Resource Manager is busy or

@@ -134,6 +134,7 @@ pub fn made(outcome: &Outcome, before: Option<&WorkloadIdentityBindingStatus>) -
         heeded: None,
         failed_looks: None,
         written: true,
+        contested: None,
     };
     status(subject, outcome, Timestamp::UNIX_EPOCH)
 }

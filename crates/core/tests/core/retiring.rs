@@ -235,6 +235,7 @@ fn told(
         heeded: None,
         failed_looks: None,
         written: true,
+        contested: None,
     };
     status(
         subject,

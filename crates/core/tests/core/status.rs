@@ -229,6 +229,7 @@ fn written(
         heeded: None,
         failed_looks: None,
         written: false,
+        contested: None,
     };
     status(subject, outcome, now)
 }
@@ -259,7 +260,7 @@ proptest! {
         prop_assert_eq!(condition(&made, "Authorized").is_none(), deleting, "nobody asks of what goes");
         let ready = condition(&made, "Ready").unwrap();
         let lifecycle = lifecycle(GENERATION, deleting);
-        let subject = Subject { previous: None, lifecycle: &lifecycle, cluster: &cluster(), heeded: None, failed_looks: None, written: false };
+        let subject = Subject { previous: None, lifecycle: &lifecycle, cluster: &cluster(), heeded: None, failed_looks: None, written: false, contested: None };
         let problems = problems(subject, &outcome, at(0));
         prop_assert_eq!(ready.status == "True", problems.is_empty() && !deleting);
         let stalled = !problems.is_empty() && problems.iter().all(|p| matches!(p.disposition, Disposition::Stalled { .. }));
@@ -519,6 +520,7 @@ fn a_binding_that_worked_stays_ready_while_azure_cannot_be_looked_at_until_that_
                 lasted,
             }),
             written: true,
+            contested: None,
         };
         status(subject, outcome, at(1))
     };

@@ -39,6 +39,7 @@ fn made(outcome: &Outcome, deleting: bool) -> WorkloadIdentityBindingStatus {
         heeded: None,
         failed_looks: None,
         written: false,
+        contested: None,
     };
     status(subject, outcome, Timestamp::UNIX_EPOCH)
 }

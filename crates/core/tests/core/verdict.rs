@@ -671,6 +671,7 @@ fn nothing_is_given_for_an_issuer_that_is_not_believed_and_whoever_is_to_go_goes
                 previous: object.status.as_ref(),
                 lifecycle: &binding.lifecycle,
                 cluster: &unconfirmed(rules()).cluster,
+                contested: None,
             };
             let next = status(subject, &held, Timestamp::MAX);
             if let Some(ready) = &object.status {

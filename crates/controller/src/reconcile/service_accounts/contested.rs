@@ -10,9 +10,13 @@ use wio_core::fault::{Blocked, Fault};
 use wio_core::names::{Namespace, ServiceAccountName};
 use wio_core::observed::ObservedServiceAccount;
 use wio_core::plan::{GrantStep, Plan};
+use wio_core::status::Told;
 
 use super::wire::read;
 use crate::runtime::patience::Patience;
+
+/// How long a service account that was changed back is remembered. Flux and Argo CD come round as seldom as every ten minutes.
+const REMEMBERED: Duration = Duration::from_hours(1);
 
 /// How much of the name of a field manager is told.
 const MANAGER_CHARS_MAX: usize = 64;
@@ -56,23 +60,44 @@ impl Contested {
         held
     }
 
-    /// Takes in what was written, and tells what somebody else changes back each time.
-    pub(crate) async fn wrote(
+    /// Finds out who changes back again what a plan writes: after the write nothing may tell.
+    pub(crate) async fn find_out(&mut self, client: &Client, namespace: &Namespace, plan: &Plan) {
+        for step in &plan.grants {
+            if let GrantStep::ApplyServiceAccount(account) = step
+                && let Some(contest) = self.0.get_mut(&account.name)
+                && contest.patience.was_repeated()
+                && let Ok(Some(live)) = read(client, namespace, &account.name).await
+            {
+                contest.by = last_other_writer(&live).or(contest.by.take());
+            }
+        }
+    }
+
+    /// Takes in what was written, and which of it is known to have been changed back before. Returns what people are told of those who go on.
+    pub(crate) fn wrote(
         &mut self,
-        client: &Client,
-        namespace: &Namespace,
         written: Vec<(&ServiceAccountName, &ObservedServiceAccount)>,
-    ) -> Vec<Fault> {
-        let mut faults = Vec::new();
+        changed_back: &[ServiceAccountName],
+    ) -> Vec<Told> {
+        let mut told = Vec::new();
         for (name, written) in written {
             let contest = self.0.entry(name.clone()).or_insert_with(Contest::new);
             contest.patience.wrote(written.clone());
+            if changed_back.contains(name) {
+                contest.patience.was_changed_back(REMEMBERED);
+            }
             if contest.patience.is_fought() {
-                contest.find_out(client, namespace, name).await;
-                faults.extend(contest.fault(name));
+                told.push(contest.told(name));
             }
         }
-        faults
+        told
+    }
+
+    /// What the status says of those that stand as they should, and that somebody changes back again and again; none when nobody does.
+    pub(crate) fn note(&self) -> Option<String> {
+        let fought = self.0.iter().filter(|(_, contest)| contest.patience.is_fought());
+        let notes: Vec<String> = fought.map(|(name, contest)| contest.said(name)).collect();
+        (!notes.is_empty()).then(|| notes.join(" "))
     }
 }
 
@@ -86,32 +111,33 @@ impl Contest {
         }
     }
 
-    /// Finds out who it is: what the cache holds does not say.
-    async fn find_out(&mut self, client: &Client, namespace: &Namespace, name: &ServiceAccountName) {
-        let live = read(client, namespace, name).await;
-        if let Ok(Some(live)) = live
-            && let Some(other) = last_other_writer(&live)
-        {
-            self.by = Some(other);
-        }
-    }
-
-    /// What is told of it. A first repetition is not told: it may be a mere slip.
+    /// What keeps it from being written now. A first repetition is not told: it may be a mere slip.
     fn fault(&self, name: &ServiceAccountName) -> Option<Fault> {
-        let by = match &self.by {
-            Some(by) => format!("field manager {by:?}"),
-            None => "another writer".to_owned(),
-        };
         self.patience.is_fought().then(|| {
             Fault::Blocked(Blocked {
                 reason: Reason::ServiceAccountConflict,
-                message: format!(
-                    "{by} changes service account {name} back each time the operator has written it, and pods that are created meanwhile \
-                     get no token. Have it leave the annotations alone that the operator writes; until then the operator tries again in \
-                     growing pauses"
-                ),
+                message: self.said(name),
             })
         })
+    }
+
+    fn told(&self, name: &ServiceAccountName) -> Told {
+        Told {
+            warning: true,
+            reason: Reason::ServiceAccountConflict.to_string(),
+            message: self.said(name),
+        }
+    }
+
+    fn said(&self, name: &ServiceAccountName) -> String {
+        let by = match &self.by {
+            Some(by) => format!("Field manager {by:?}"),
+            None => "Another writer".to_owned(),
+        };
+        format!(
+            "{by} changes service account {name} back again and again, and pods that are created before the operator has put it right, which \
+             it does in growing pauses, get no token, or another identity's. Have it leave the annotations alone that the operator writes."
+        )
     }
 }
 
