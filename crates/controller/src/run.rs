@@ -133,7 +133,7 @@ pub async fn run(
             () = asked(stopped.clone()) => return Ok(()),
         };
         let (ctx, sources, feeds) = wire(
-            Clients::new((pulse::listening(client, &pulse), pulse), azure, &settings),
+            Clients::new((pulse::listening(client, &pulse), pulse), azure, (&settings, &metrics)),
             settings,
             (cluster, signed_in),
             bindings,
@@ -257,12 +257,17 @@ fn wire(
 }
 
 impl Clients {
-    fn new((client, pulse): (Client, Arc<Pulse>), azure: Azure, settings: &Settings) -> Self {
+    fn new(
+        (client, pulse): (Client, Arc<Pulse>),
+        azure: Azure,
+        (settings, metrics): (&Settings, &Arc<Metrics>),
+    ) -> Self {
         Self {
             api: Api {
                 events: Events::new(client.clone(), settings.clock.clone(), settings.instance.clone()),
                 client,
                 pulse,
+                metrics: Arc::clone(metrics),
                 clock: settings.clock.clone(),
             },
             azure,

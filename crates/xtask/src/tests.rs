@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
-use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
+use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_core::config::LOCKED_ROLES;
 use wio_core::policy::Policies;
 
@@ -136,4 +136,15 @@ fn assert_subset(part: &Value, whole: &Value) {
         (Value::Array(part), Value::Array(whole)) => part.iter().zip(whole).for_each(|(a, b)| assert_subset(a, b)),
         _ => assert_eq!(part, whole),
     }
+}
+
+#[test]
+fn the_runbook_has_every_reason() {
+    let runbook = read("docs/runbook.md");
+    let missing: Vec<&str> = Reason::ALL
+        .iter()
+        .map(|reason| reason.as_str())
+        .filter(|reason| !runbook.contains(&format!("`{reason}`")))
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }

@@ -107,7 +107,10 @@ async fn rollout<'w>(
     Ok(rollout)
 }
 
-/// Lets a leader go on that was held up for longer than its lease: it ends, and has written nothing.
+/// The most writes of a leader that was held up, once it goes on: one that was handed to its connection at that very moment (docs/adr/0021).
+const HANDED_OVER: usize = 1;
+
+/// Lets a leader go on that was held up for longer than its lease: it ends, and has begun no write.
 async fn goes_on(world: &World, leader: &mut Operator) -> Result<()> {
     let before = world.simulator.requests().await?.len();
     leader.signal(Signal::Continue)?;
@@ -118,7 +121,7 @@ async fn goes_on(world: &World, leader: &mut Operator) -> Result<()> {
     );
     let since = world.simulator.requests().await?.split_off(before);
     let written: Vec<LoggedRequest> = since.into_iter().filter(|request| request.writes).collect();
-    ensure!(written.is_empty(), "written to Azure: {written:#?}");
+    ensure!(written.len() <= HANDED_OVER, "written to Azure: {written:#?}");
     Ok(())
 }
 

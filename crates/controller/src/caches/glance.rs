@@ -14,6 +14,8 @@ pub(crate) struct Glance {
     pub(crate) revoked_since: Option<Timestamp>,
     /// How many credentials of anybody else are on its identity, which is the operator's.
     pub(crate) foreign: u32,
+    /// Whether its identity has little room for further credentials.
+    pub(crate) nearly_full: bool,
 }
 
 // === impl Glance ===
@@ -26,6 +28,7 @@ impl Glance {
             reason,
             revoked_since: revoked_since(binding),
             foreign: foreign_on_managed(binding),
+            nearly_full: nearly_full(binding),
         }
     }
 }
@@ -70,4 +73,12 @@ fn foreign_on_managed(binding: &WorkloadIdentityBinding) -> u32 {
         .is_some_and(|identity| identity.origin != IdentityOrigin::Referenced);
     let usage = status.federated_credential_usage.as_ref().filter(|_| managed);
     usage.map_or(0, |usage| usage.foreign)
+}
+
+/// Whether at most two credentials have room on its identity.
+fn nearly_full(binding: &WorkloadIdentityBinding) -> bool {
+    const LITTLE: u32 = 2;
+    let status = binding.status.as_ref();
+    let usage = status.and_then(|status| status.federated_credential_usage.as_ref());
+    usage.is_some_and(|usage| usage.ours.saturating_add(usage.foreign).saturating_add(LITTLE) >= usage.limit)
 }

@@ -48,6 +48,8 @@ pub(crate) struct Api {
     /// When the watches that grants rest on were last heard of.
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) events: Events,
+    /// Counts what statuses tell of.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// What is remembered, counted and asked for between reconciles.

@@ -10,7 +10,9 @@ use wio_core::fault::Fault;
 use wio_core::landing::Confirmed;
 use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
-use wio_core::status::{Subject, announcing, ended, ending, problems, status, tells_of_writes, transitions};
+use wio_core::status::{
+    Subject, announcing, ended, ending, problems, ready_after, status, tells_of_writes, transitions,
+};
 
 use super::context::Api as Kubernetes;
 use super::footing::is_as_decided;
@@ -79,6 +81,9 @@ pub(crate) async fn write(
         Ok(written) => memory.written = OwnWrite::of(&written),
         Err(fault) if is_not_found(&fault) => return Ok(problems),
         Err(fault) => return Err(fault),
+    }
+    if let Some(took) = ready_after(subject, &next, now) {
+        api.metrics.became_ready(took);
     }
     for told in transitions(previous, &next) {
         api.events.publish(target.object, told).await;

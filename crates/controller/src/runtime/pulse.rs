@@ -1,5 +1,6 @@
 //! The pulse of the watches: how long ago the API server was last heard of through each.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,9 +27,12 @@ const WATCHED: [&str; 4] = [
 /// How many of them grants rest on.
 const RESTED_ON: usize = 2;
 
-/// When each watch was last heard of, in their order; none before the first list.
+/// When each watch was last heard of, in their order; none before the first list. And how often each was begun.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse([Mutex<Option<Instant>>; WATCHED.len()]);
+pub(crate) struct Pulse {
+    heard: [Mutex<Option<Instant>>; WATCHED.len()],
+    begun: [AtomicU64; WATCHED.len()],
+}
 
 // === impl Pulse ===
 
@@ -53,15 +57,30 @@ impl Pulse {
             let last = *last.lock().unwrap_or_else(PoisonError::into_inner);
             last.map(|last| last.elapsed())
         };
-        let resource = |path: &'static str| path.rsplit('/').next().unwrap_or(path);
-        WATCHED.into_iter().map(resource).zip(self.0.iter().map(age))
+        WATCHED.into_iter().map(resource).zip(self.heard.iter().map(age))
+    }
+
+    /// How often each watch was begun, by what it watches.
+    pub(crate) fn begun(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let count = |begun: &AtomicU64| begun.load(Ordering::Relaxed);
+        WATCHED.into_iter().map(resource).zip(self.begun.iter().map(count))
     }
 
     fn heard(&self, watch: usize) {
-        if let Some(last) = self.0.get(watch) {
+        if let Some(last) = self.heard.get(watch) {
             *last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         }
     }
+
+    fn begins(&self, watch: usize) {
+        if let Some(begun) = self.begun.get(watch) {
+            begun.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn resource(path: &'static str) -> &'static str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// The same client, whose lists and watches are heard.
@@ -71,6 +90,11 @@ pub(crate) fn listening(client: Client, pulse: &Arc<Pulse>) -> Client {
     let service = tower::service_fn(move |request: Request<Body>| {
         let (client, pulse) = (client.clone(), Arc::clone(&hearing));
         let watch = WATCHED.iter().position(|path| request.uri().path() == *path);
+        let lists = request.uri().query().is_none_or(|query| !query.contains("watch=true"));
+        watch
+            .filter(|_| !lists)
+            .into_iter()
+            .for_each(|watch| pulse.begins(watch));
         async move {
             let response = client.send(request).await?;
             // A list that is refused says nothing about what there is.

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use wio_api::{ConditionType, WorkloadIdentityBindingStatus};
+use jiff::{SignedDuration, Timestamp};
+use wio_api::{ConditionType, Reason, WorkloadIdentityBindingStatus};
 
 use super::draft::TRUE;
 use super::subject::Subject;
@@ -55,6 +55,27 @@ pub fn problems(subject: Subject<'_>, outcome: &Outcome, now: Timestamp) -> Vec<
         }
     }
     problems
+}
+
+/// How long it took until a binding was Ready: from its creation, or from when its status said that work on it began. None when it is not, or was
+/// before, or when nobody wrote down when the work began.
+#[must_use]
+pub fn ready_after(subject: Subject<'_>, next: &WorkloadIdentityBindingStatus, now: Timestamp) -> Option<Duration> {
+    let ready = next.condition(ConditionType::Ready)?;
+    if ready.status != TRUE || ready.reason != Reason::Succeeded.as_str() {
+        return None;
+    }
+    let seen = subject
+        .previous
+        .filter(|previous| previous.observed_generation.is_some_and(|seen| seen >= 0));
+    let since = match seen {
+        None => subject.lifecycle.seniority.created()?,
+        Some(previous) if previous.observed_generation == Some(subject.lifecycle.generation) => {
+            previous.condition(ConditionType::Reconciling)?.last_transition_time.0
+        }
+        Some(_) => return None,
+    };
+    Some(now.duration_since(since).max(SignedDuration::ZERO).unsigned_abs())
 }
 
 fn is_new(subject: Subject<'_>, now: Timestamp) -> bool {

@@ -1,23 +1,33 @@
 //! Metrics. Labels are bounded: reasons, operations and outcomes, never the name of an object.
 
+mod labels;
+mod process;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use wio_api::Reason;
 use wio_azure::{Exchange, Lane};
 use wio_core::cluster::IssuerState;
 use wio_core::drift::CorrectedKind;
 
+use self::labels::{
+    BindingLabels, BudgetLabels, CorrectedLabels, FeedLabels, HeldLabels, IssuerLabels, LaneLabels, OperationLabels,
+    OrphanLabels, ReconcileLabels, RequestLabels, WatchLabels,
+};
+use self::process::Process;
 use crate::caches::glance::Glance;
 use crate::caches::index::Index;
 use crate::runtime::pulse::Pulse;
@@ -28,6 +38,7 @@ pub(crate) struct Metrics {
     index: Arc<Index>,
     pulse: Arc<Pulse>,
     watch_age: Family<WatchLabels, Gauge>,
+    watches: Family<WatchLabels, Counter>,
     bindings: Family<BindingLabels, Gauge>,
     policies: Gauge,
     policy_problems: Gauge,
@@ -35,6 +46,7 @@ pub(crate) struct Metrics {
     pending_revocations: Gauge,
     oldest_revocation: Gauge,
     foreign_credentials: Gauge,
+    nearly_full: Gauge,
     held: Family<HeldLabels, Gauge>,
     admission_stale: Gauge,
     leader: Gauge,
@@ -42,6 +54,7 @@ pub(crate) struct Metrics {
     issuer: Family<IssuerLabels, Gauge>,
     reconciles: Family<ReconcileLabels, Counter>,
     reconcile_duration: Histogram,
+    apply_to_ready: Histogram,
     requests: Family<RequestLabels, Counter>,
     request_duration: Family<OperationLabels, Histogram>,
     budgets: Family<BudgetLabels, Gauge<u64, AtomicU64>>,
@@ -53,78 +66,17 @@ pub(crate) struct Metrics {
     changed_back: Counter,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct BindingLabels {
-    ready: &'static str,
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OrphanLabels {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WatchLabels {
-    resource: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HeldLabels {
-    cause: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct IssuerLabels {
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReconcileLabels {
-    reason: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    operation: &'static str,
-    outcome: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BudgetLabels {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct FeedLabels {
-    feed: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CorrectedLabels {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LaneLabels {
-    lane: &'static str,
-}
-
 // === impl Metrics ===
 
 impl Metrics {
     /// Metrics without a count in them. The bindings in the cache are counted, and the watches asked, when somebody asks.
     pub(crate) fn new(index: Arc<Index>, pulse: Arc<Pulse>) -> Self {
         let metrics = Self {
-            registry: Registry::with_prefix("wio"),
+            registry: Registry::default(),
             index,
             pulse,
             watch_age: Family::default(),
+            watches: Family::default(),
             bindings: Family::default(),
             policies: Gauge::default(),
             policy_problems: Gauge::default(),
@@ -132,6 +84,7 @@ impl Metrics {
             pending_revocations: Gauge::default(),
             oldest_revocation: Gauge::default(),
             foreign_credentials: Gauge::default(),
+            nearly_full: Gauge::default(),
             held: Family::default(),
             admission_stale: Gauge::default(),
             leader: Gauge::default(),
@@ -140,6 +93,8 @@ impl Metrics {
             reconciles: Family::default(),
             // From 1 ms, a reconcile that changes nothing, to 4 minutes, one that waits for Azure's slowest answers.
             reconcile_duration: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
+            // From half a second, the least that creation times tell apart from none, to over half an hour.
+            apply_to_ready: Histogram::new(exponential_buckets(0.5, 2.0, 13)),
             requests: Family::default(),
             // From 10 ms to 40 s: more than the longest that a request may take.
             request_duration: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.01, 2.0, 13))),
@@ -156,87 +111,113 @@ impl Metrics {
     }
 
     fn registered(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register("bindings", "Bindings by their Ready condition", self.bindings.clone());
-        registry.register_with_unit(
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
+        let wio = registry.sub_registry_with_prefix("wio");
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        wio.register("build", "The operator's version", version);
+        self.register_bindings(wio);
+        self.register_safety(wio);
+        self.register_work(wio);
+        self.register_azure(wio.sub_registry_with_prefix("azure"));
+        self.registry = registry;
+        self
+    }
+
+    fn register_bindings(&self, wio: &mut Registry) {
+        wio.register("bindings", "Bindings by their Ready condition", self.bindings.clone());
+        wio.register(
+            "bindings_nearly_full",
+            "Bindings whose identity has at most two of its 20 federated credentials left",
+            self.nearly_full.clone(),
+        );
+        wio.register_with_unit(
+            "apply_to_ready",
+            "How long bindings took until they were Ready: from their creation, or from when their status said that work on them began",
+            Unit::Seconds,
+            self.apply_to_ready.clone(),
+        );
+        let about = "Service accounts that somebody else had changed back, and were put right";
+        wio.register("service_accounts_changed_back", about, self.changed_back.clone());
+        wio.register("policies", "How many policies there are", self.policies.clone());
+        wio.register(
+            "policy_problems",
+            "Parts of policies that cannot be used and so grant nothing",
+            self.policy_problems.clone(),
+        );
+        wio.register(
+            "orphans",
+            "What bindings left that are gone, by what is done about it",
+            self.orphans.clone(),
+        );
+    }
+
+    /// What somebody is to be told of.
+    fn register_safety(&self, wio: &mut Registry) {
+        wio.register(
+            "pending_revocations",
+            "Bindings that are deleted or denied and have something yet",
+            self.pending_revocations.clone(),
+        );
+        wio.register_with_unit(
+            "oldest_revocation",
+            "How long the oldest pending revocation has been waiting",
+            Unit::Seconds,
+            self.oldest_revocation.clone(),
+        );
+        wio.register(
+            "foreign_credentials",
+            "Federated credentials on managed identities that are not the operator's",
+            self.foreign_credentials.clone(),
+        );
+        wio.register(
+            "held",
+            "1 while what would be taken from many bindings for one cause waits for somebody's word, by the cause",
+            self.held.clone(),
+        );
+        wio.register(
+            "admission_stale",
+            "1 while admission decides by policies as they were, because the merged policy cannot be written",
+            self.admission_stale.clone(),
+        );
+        wio.register(
+            "issuer",
+            "1 for how sure the cluster's issuer is, by the last looks",
+            self.issuer.clone(),
+        );
+    }
+
+    fn register_work(&self, wio: &mut Registry) {
+        wio.register("leader", "1 while this operator leads", self.leader.clone());
+        wio.register(
+            "lease_transitions",
+            "How often the lease has changed hands, by its record",
+            self.transitions.clone(),
+        );
+        wio.register_with_unit(
             "watch_age",
             "How long ago the API server was last heard of through each watch",
             Unit::Seconds,
             self.watch_age.clone(),
         );
-        let about = "Service accounts that somebody else had changed back, and were put right";
-        registry.register("service_accounts_changed_back", about, self.changed_back.clone());
-        registry.register("policies", "Policies", self.policies.clone());
-        registry.register(
-            "policy_problems",
-            "Parts of policies that cannot be used and so grant nothing",
-            self.policy_problems.clone(),
+        wio.register(
+            "watches",
+            "Watches that were begun: each about every five minutes, and again after each fault",
+            self.watches.clone(),
         );
-        registry.register(
-            "orphans",
-            "What bindings left that are gone, by what is done about it",
-            self.orphans.clone(),
-        );
-        self.registered_safety().registered_work()
-    }
-
-    /// What somebody is to be told of.
-    fn registered_safety(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register(
-            "pending_revocations",
-            "Bindings that are deleted or denied and have something yet",
-            self.pending_revocations.clone(),
-        );
-        registry.register_with_unit(
-            "oldest_revocation",
-            "How long the oldest of them has been waiting",
-            Unit::Seconds,
-            self.oldest_revocation.clone(),
-        );
-        registry.register(
-            "foreign_credentials",
-            "Federated credentials on managed identities that are not the operator's",
-            self.foreign_credentials.clone(),
-        );
-        registry.register(
-            "held",
-            "1 while what would be taken from many bindings for one cause waits for somebody's word, by the cause",
-            self.held.clone(),
-        );
-        registry.register(
-            "admission_stale",
-            "1 while admission decides by policies as they were, because the merged policy cannot be written",
-            self.admission_stale.clone(),
-        );
-        registry.register(
-            "issuer",
-            "1 for how sure the cluster's issuer is, by the last looks",
-            self.issuer.clone(),
-        );
-        self
-    }
-
-    fn registered_work(mut self) -> Self {
-        let registry = &mut self.registry;
-        registry.register("leader", "1 while this operator leads", self.leader.clone());
-        registry.register(
-            "lease_transitions",
-            "How often the lease has changed hands, by its record",
-            self.transitions.clone(),
-        );
-        registry.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
-        let about = "How long a reconcile took";
-        registry.register_with_unit(
+        wio.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
+        wio.register_with_unit(
             "reconcile_duration",
-            about,
+            "How long a reconcile took",
             Unit::Seconds,
             self.reconcile_duration.clone(),
         );
-        let azure = registry.sub_registry_with_prefix("azure");
+    }
+
+    fn register_azure(&self, azure: &mut Registry) {
         azure.register(
             "requests",
-            "Requests to Azure by what was asked and answered",
+            "Requests to Azure by what was asked and answered; without an answer credential, timeout, transport, refused, not_admitted or malformed",
             self.requests.clone(),
         );
         let about = "How long a request to Azure took";
@@ -253,7 +234,6 @@ impl Metrics {
         azure.register("differences", about, self.doubts.clone());
         let about = "What somebody else had deleted or edited in Azure, and was put back";
         azure.register("corrections", about, self.corrected.clone());
-        self
     }
 
     /// How many policies there are, and how many parts of them cannot be used.
@@ -304,6 +284,11 @@ impl Metrics {
             })
             .inc();
         self.reconcile_duration.observe(took.as_secs_f64());
+    }
+
+    /// A binding became Ready after this long.
+    pub(crate) fn became_ready(&self, took: Duration) {
+        self.apply_to_ready.observe(took.as_secs_f64());
     }
 
     /// Counts a request to Azure.
@@ -379,6 +364,10 @@ impl Metrics {
             let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
             self.watch_age.get_or_create(&WatchLabels { resource }).set(seconds);
         }
+        for (resource, begun) in self.pulse.begun() {
+            let counter = self.watches.get_or_create(&WatchLabels { resource });
+            counter.inc_by(begun.saturating_sub(counter.get()));
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -389,18 +378,20 @@ impl Metrics {
         let leads = self.leader.get() == 1;
         let mut counts: BTreeMap<BindingLabels, i64> = BTreeMap::new();
         let mut revocations = Revocations::default();
-        let mut foreign = 0;
+        let (mut foreign, mut nearly_full) = (0, 0);
         if leads {
             self.index.glance(|binding| {
                 let Glance { ready, reason, .. } = *binding;
                 *counts.entry(BindingLabels { ready, reason }).or_default() += 1;
                 revocations.count(binding);
                 foreign += i64::from(binding.foreign);
+                nearly_full += i64::from(binding.nearly_full);
             });
         }
         self.pending_revocations.set(revocations.pending);
         self.oldest_revocation.set(revocations.age(Timestamp::now()));
         self.foreign_credentials.set(foreign);
+        self.nearly_full.set(nearly_full);
         self.bindings.clear();
         for (labels, count) in counts {
             self.bindings.get_or_create(&labels).set(count);
