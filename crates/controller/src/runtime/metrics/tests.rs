@@ -94,7 +94,8 @@ fn page() -> String {
     let mut page = "\
 # Metrics
 Served at `/metrics` on port 8080 in the OpenMetrics text format, by each replica for itself; what counts bindings is 0 on those that stand by. Labels are bounded: no metric names an
-object. A histogram has `_bucket`, `_sum` and `_count`. [Alert rules](../charts/workload-identity-operator/files/alerts.yaml), and [what to do](runbook.md).
+object. A histogram has `_bucket`, `_sum` and `_count`. [Alert rules](../charts/workload-identity-operator/files/alerts.yaml), a
+[dashboard](../charts/workload-identity-operator/files/dashboard.json) for Grafana, and [what to do](runbook.md).
 
 | metric | type | labels | meaning |
 |---|---|---|---|
@@ -131,10 +132,9 @@ fn the_page_of_metrics_is_what_is_served() {
 }
 
 #[test]
-fn the_alert_rules_ask_for_metrics_that_are_served() {
-    let rules = repository().join("charts/workload-identity-operator/files/alerts.yaml");
-    let rules = std::fs::read_to_string(rules).unwrap();
-    let served: BTreeSet<String> = served()
+fn the_alert_rules_and_the_dashboard_ask_for_metrics_that_are_served() {
+    let served = served();
+    let served: BTreeSet<String> = served
         .iter()
         .flat_map(|(name, served)| {
             queried(name, &served.kind)
@@ -144,11 +144,15 @@ fn the_alert_rules_ask_for_metrics_that_are_served() {
         })
         .collect();
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let asked: BTreeSet<&str> = rules
-        .split(|c| !is_name(c))
-        .filter(|word| word.starts_with("wio_"))
-        .collect();
-    assert!(asked.len() >= 10, "{asked:?}");
-    let unknown: Vec<_> = asked.into_iter().filter(|name| !served.contains(*name)).collect();
-    assert_eq!(unknown, Vec::<&str>::new());
+    for (file, least) in [("alerts.yaml", 10), ("dashboard.json", 20)] {
+        let path = repository().join("charts/workload-identity-operator/files").join(file);
+        let text = std::fs::read_to_string(path).unwrap();
+        let words = text.split(|c| !is_name(c));
+        let asked: BTreeSet<&str> = words
+            .filter(|word| ["wio_", "process_"].iter().any(|of| word.starts_with(of)))
+            .collect();
+        assert!(asked.len() >= least, "{file}: {asked:?}");
+        let unknown: Vec<_> = asked.into_iter().filter(|name| !served.contains(*name)).collect();
+        assert_eq!(unknown, Vec::<&str>::new(), "{file}");
+    }
 }
