@@ -133,7 +133,7 @@ pub const ALL: &[Oracle] = &[
     },
     Oracle {
         rule: "18",
-        text: "the binding was seen live shortly before a grant",
+        text: "the binding, or one that shares the trust, was seen live shortly before a grant",
         judge: wire::seen_live,
     },
 ];
