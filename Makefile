@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint unit simulate model mutants e2e az quickstart bench bench-large generate verify image setup clean
+.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e az quickstart bench bench-large generate verify image setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,12 @@ lint: ## Formatting, clippy, generated files, the direction of dependencies
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --quiet -- --deny warnings
 	cargo xtask verify
+
+workflows: ## Check .github: actionlint and zizmor, which are fetched once; asks nothing of GitHub
+	@hack/workflows
+
+deny: ## Check licences, bans and sources of what is linked (deny.toml) with cargo-deny, which is fetched once
+	@hack/deny
 
 unit: ## Everything that needs no server: core, azure, simulator, controller
 	cargo test --quiet
