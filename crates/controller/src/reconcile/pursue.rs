@@ -13,7 +13,7 @@ use wio_core::landing::{Confirmed, Sight, Writes};
 use wio_core::names::ServiceAccountName;
 use wio_core::observed::{Observed, ObservedIdentity};
 use wio_core::outcome::{Outcome, Reconciled};
-use wio_core::plan::{GrantStep, Plan, gives_up, plan, successors};
+use wio_core::plan::{GrantStep, Plan, gives_up, plan, plan_before_landing, successors};
 use wio_core::reasons::{Doubt, disposition, facts};
 use wio_core::verdict::Verdict;
 
@@ -112,7 +112,8 @@ async fn pursue_one(
         (Err(fault), None) => return not_observed(desired, fault, memory),
     };
     let found = found(&observed);
-    let first = plan_for_now(&desired, &observed, memory);
+    let landed = writes.until_landed(found).is_none();
+    let first = plan_for_now(&desired, &observed, landed, memory);
     let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
     if let (true, Some(pause)) = (first.revocations.is_empty(), too_early(&desired, memory)) {
         return Pursued::Early(pause);
@@ -125,7 +126,7 @@ async fn pursue_one(
         return Pursued::Overtaken;
     };
     memory.overruled.soften(&mut desired);
-    let mut plan = plan_for_now(&desired, &observed, memory);
+    let mut plan = plan_for_now(&desired, &observed, landed, memory);
     let contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {
         wake(ctx, case, &desired, (&observed, &plan));
@@ -145,6 +146,7 @@ async fn pursue_one(
     tell_denied_orphan(&desired);
     let client = &ctx.clients.api.client;
     memory.contested.find_out(client, &binding.owner.namespace, &plan).await;
+    memory.contested.forget_released(&plan);
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
     let executed = execute(ctx, footing, plan, observed, &mut memory.shown).await;
@@ -293,8 +295,12 @@ fn too_early(desired: &Desired, memory: &Memory) -> Option<Duration> {
 }
 
 /// The plan, without what is not to be asked of Azure yet.
-fn plan_for_now(desired: &Desired, observed: &Observed, memory: &Memory) -> Plan {
-    let mut plan = plan(desired, observed);
+fn plan_for_now(desired: &Desired, observed: &Observed, landed: bool, memory: &Memory) -> Plan {
+    let mut plan = if landed {
+        plan(desired, observed)
+    } else {
+        plan_before_landing(desired, observed)
+    };
     if too_early(desired, memory).is_some() {
         plan.grants.clear();
     }

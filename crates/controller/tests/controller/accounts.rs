@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use wio_api::{Reason, ServiceAccountOrigin, keys};
 use wio_testkit::fixtures::{binding, service_account};
@@ -510,6 +510,35 @@ async fn a_tool_that_comes_round_every_ten_minutes_is_named_while_the_binding_wo
             "it is over: {}",
             message(&ready)
         );
+    })
+    .await;
+}
+
+/// Whoever took a service account out of his own binding and put it back was told that another writer changes it.
+#[tokio::test(start_paused = true)]
+async fn what_the_operator_took_off_itself_was_changed_back_by_nobody() {
+    story(async |world| {
+        let both = || binding(NAMESPACE, "orders").managed().service_account("orders");
+        world.create(both().service_account("invoices"));
+        world.ready("orders").await;
+        for _ in 0..4 {
+            let drop = |object: &mut Value| {
+                object["spec"]["serviceAccounts"].as_array_mut().unwrap().truncate(1);
+            };
+            world.edit("orders", drop);
+            let is_released = |world: &World| world.annotation("invoices", keys::CLIENT_ID_ANNOTATION).is_none();
+            world.until("it is released", is_released).await;
+            let add = |object: &mut Value| {
+                let accounts = object["spec"]["serviceAccounts"].as_array_mut().unwrap();
+                accounts.push(json!({ "name": "invoices" }));
+            };
+            world.edit("orders", add);
+            let is_marked = |world: &World| world.annotation("invoices", keys::CLIENT_ID_ANNOTATION).is_some();
+            world.until("it is marked", is_marked).await;
+        }
+        let ready = world.ready("orders").await;
+        assert!(!message(&ready).contains("again and again"), "{}", message(&ready));
+        assert_eq!(world.notes("ServiceAccountConflict"), Vec::<String>::new());
     })
     .await;
 }

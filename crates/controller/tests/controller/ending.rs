@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
-use wio_api::{DeletionPolicy, Reason};
+use wio_api::{DeletionPolicy, Reason, keys};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::{binding, policy};
 use wio_testkit::{Effect, Matcher};
@@ -157,6 +157,8 @@ async fn an_identity_that_azure_does_not_show_right_after_it_was_made_does_not_o
         world.azure.inject(get.respond(404, "ResourceNotFound"));
         world.delete("orders");
         sleep(Duration::from_secs(50)).await;
+        let kept = world.annotation("orders", keys::CLIENT_ID_ANNOTATION);
+        assert!(kept.is_some(), "the client id went before its trust");
         world.azure.clear_faults();
         nothing_is_left(world).await;
         assert!(!world.has_identity());

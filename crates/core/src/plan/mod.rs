@@ -11,12 +11,24 @@ mod steps;
 mod successors;
 
 use crate::desired::Desired;
-use crate::observed::Observed;
+use crate::observed::{Observed, ObservedIdentity};
 
 pub use obstacles::Obstacles;
 pub(crate) use service_accounts::{carries, conflict};
 pub use steps::{GrantStep, Plan, Revocation};
 pub use successors::{gives_up, successors};
+
+/// The plan for a binding whose writes may still arrive: when the identity is not shown, the trust on it may stand all the same, and trust ends
+/// before the client id goes. So the service accounts are released when the absence is final.
+#[must_use]
+pub fn plan_before_landing(desired: &Desired, observed: &Observed) -> Plan {
+    let mut plan = plan(desired, observed);
+    if !matches!(desired, Desired::Bound(_)) && observed.azure.identity == ObservedIdentity::Absent {
+        let releases = |step: &Revocation| matches!(step, Revocation::ReleaseServiceAccount { .. });
+        plan.revocations.retain(|step| !releases(step));
+    }
+    plan
+}
 
 /// The plan that leads from the observed to the desired.
 #[must_use]

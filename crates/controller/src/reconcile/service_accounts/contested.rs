@@ -9,7 +9,7 @@ use wio_api::{Reason, keys};
 use wio_core::fault::{Blocked, Fault};
 use wio_core::names::{Namespace, ServiceAccountName};
 use wio_core::observed::ObservedServiceAccount;
-use wio_core::plan::{GrantStep, Plan};
+use wio_core::plan::{GrantStep, Plan, Revocation};
 use wio_core::status::Told;
 
 use super::wire::read;
@@ -35,6 +35,15 @@ struct Contest {
 // === impl Contested ===
 
 impl Contested {
+    /// Forgets those that a plan releases: that they are marked again later is nobody's answer to the last mark.
+    pub(crate) fn forget_released(&mut self, plan: &Plan) {
+        for step in &plan.revocations {
+            if let Revocation::ReleaseServiceAccount { name, .. } = step {
+                self.0.remove(name);
+            }
+        }
+    }
+
     /// Takes those writes out of a plan whose time has not come, and tells why.
     pub(crate) fn hold_back(&mut self, plan: &mut Plan) -> Vec<Fault> {
         self.0.retain(|_, contest| !contest.patience.has_lasted());
