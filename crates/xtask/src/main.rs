@@ -4,6 +4,7 @@
     reason = "of JSON by keys only, where what is missing is null"
 )]
 
+mod argocd;
 mod azure;
 mod chart;
 mod circles;

@@ -12,6 +12,7 @@
 mod absence;
 mod admission;
 mod admission_refusals;
+mod argocd;
 mod authorize;
 mod authorize_orphan;
 mod authorize_properties;
@@ -23,6 +24,7 @@ mod drift;
 mod election;
 mod given;
 mod known_state;
+mod lua;
 mod names;
 mod names_role;
 mod obstacles;

@@ -22,7 +22,7 @@ use crate::plan_roles::reconciled;
 use crate::seeds::any_world;
 use crate::worlds::World;
 
-const GENERATION: i64 = 5;
+pub const GENERATION: i64 = 5;
 
 proptest! {
     #![proptest_config(cases(200))]
@@ -148,7 +148,7 @@ fn wished(wish: &Wish, bound: DesiredBinding) -> Desired {
 }
 
 /// What a reconcile can come to, and whether the binding is being deleted.
-fn any_outcome() -> BoxedStrategy<(Outcome, bool)> {
+pub fn any_outcome() -> BoxedStrategy<(Outcome, bool)> {
     let observed = (
         any_binding(),
         prop::option::weighted(0.7, any_world()),
@@ -215,7 +215,7 @@ fn held(reason: Reason, message: String) -> Outcome {
 }
 
 /// The status that an outcome makes of another one.
-fn written(
+pub fn written(
     previous: Option<&WorkloadIdentityBindingStatus>,
     generation: i64,
     deleting: bool,
@@ -234,7 +234,7 @@ fn written(
     status(subject, outcome, now)
 }
 
-fn at(second: i64) -> Timestamp {
+pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 

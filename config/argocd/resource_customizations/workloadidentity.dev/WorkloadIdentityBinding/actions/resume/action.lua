@@ -1,0 +1,3 @@
+-- What waited is written.
+obj.spec.suspend = false
+return obj
