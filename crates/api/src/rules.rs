@@ -118,7 +118,7 @@ pub(crate) fn identity_id() -> Rule {
     ))
     .message(
         "must be the resource id of a user-assigned managed identity: /subscriptions/<GUID>/resourceGroups/<name>\
-         /providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>",
+         /providers/Microsoft.ManagedIdentity/userAssignedIdentities/<name>, whose name has 3 to 128 letters, digits, '-' or '_'",
     )
 }
 

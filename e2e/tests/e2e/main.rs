@@ -15,6 +15,7 @@ mod drift;
 mod existing;
 mod faults;
 mod harness;
+mod helm;
 mod install;
 mod kubectl;
 mod memory;
@@ -39,6 +40,7 @@ fn main() -> Result<ExitCode> {
         ("deletion", deletion::cases()),
         ("faults", faults::cases()),
         ("install", install::cases()),
+        ("helm", helm::cases()),
         ("quiet", quiet::cases()),
         ("kubectl", kubectl::cases()),
         ("sdk", sdk::cases()),
