@@ -4,17 +4,23 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBinding, keys};
 use wio_core::desired::Desired;
-use wio_core::fault::{AzureAnswer, AzureCause, AzureFault, Fault};
+use wio_core::fault::{AzureAnswer, AzureCause, AzureFault, Fault, KubernetesCause, KubernetesFault};
 use wio_core::observed::BoundBy;
 use wio_core::outcome::Outcome;
+use wio_core::policy::Policies;
+use wio_core::status::{Admission, of_policy};
 use wio_core::verdict::Verdict;
+use wio_testkit::fixtures::{PolicyBuilder, policy};
 use wio_testkit::kstatus::{self, State};
 
-use crate::given::{accounts_of, cases, config, desired, existing, gone, managed, rules_by, verdict_of};
+use crate::given::{
+    EXISTING, VAULT, accounts_of, cases, config, desired, existing, gone, managed, rules_by, verdict_of,
+};
 use crate::lua;
 use crate::plan_roles::reconciled;
 use crate::status::{GENERATION, any_outcome, at, written};
@@ -147,10 +153,13 @@ fn is_deleted() -> Value {
 }
 
 /// What the API server gives an object that the operator has not seen.
+fn given_at_first(definition: &CustomResourceDefinition) -> Value {
+    let definition = json!(definition);
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["default"].clone()
+}
+
 fn unseen(object: &WorkloadIdentityBinding) -> Value {
-    let definition = json!(wio_api::crd());
-    let status = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["default"];
-    stored(object, status, 1)
+    stored(object, &given_at_first(&wio_api::crd()), 1)
 }
 
 fn changed(mut object: Value, change: impl FnOnce(&mut Value)) -> Value {
@@ -202,23 +211,57 @@ fn examples() -> Vec<(&'static str, Value)> {
     ]
 }
 
+fn shop() -> PolicyBuilder {
+    policy("shop").namespace("shop").existing(EXISTING)
+}
+
+/// A policy after the merged policy was written, or not.
+fn judged(policy: PolicyBuilder, admission: &Admission) -> Value {
+    let mut policy = policy.build();
+    policy.metadata.generation = Some(GENERATION);
+    policy.status = Some(of_policy(&policy, &Policies::parse([&policy]), admission, at(0)));
+    json!(policy)
+}
+
+fn policy_examples() -> Vec<(&'static str, Value)> {
+    let lagging = Admission::LagsBehind(Fault::Kubernetes(KubernetesFault {
+        operation: "write the merged policy".to_owned(),
+        cause: KubernetesCause::Transport("connection refused".to_owned()),
+    }));
+    let misspelt = shop().role("Key Vault Secrets Userz", &[VAULT]);
+    let mut unseen = json!(shop().build());
+    unseen["metadata"]["generation"] = json!(1);
+    unseen["status"] = given_at_first(&wio_api::policy_crd());
+    vec![
+        ("unseen", unseen),
+        ("ready", judged(shop(), &Admission::Knows)),
+        ("lagging", judged(shop(), &lagging)),
+        ("misspelt", judged(misspelt, &Admission::Knows)),
+    ]
+}
+
 #[test]
 fn the_examples_are_what_the_operator_writes() {
-    let folder = of_kind("WorkloadIdentityBinding").join("testdata");
-    let mut expected = BTreeSet::new();
-    for (name, object) in examples() {
-        let path = folder.join(format!("{name}.yaml"));
-        if std::env::var_os(RENEW).is_some() {
-            fs::write(&path, serde_yaml_ng::to_string(&object).unwrap()).unwrap();
+    let kinds = [
+        ("WorkloadIdentityBinding", examples()),
+        ("WorkloadIdentityPolicy", policy_examples()),
+    ];
+    for (kind, examples) in kinds {
+        let folder = of_kind(kind).join("testdata");
+        let mut expected = BTreeSet::new();
+        for (name, object) in examples {
+            let path = folder.join(format!("{name}.yaml"));
+            if std::env::var_os(RENEW).is_some() {
+                fs::create_dir_all(&folder).unwrap();
+                fs::write(&path, serde_yaml_ng::to_string(&object).unwrap()).unwrap();
+            }
+            assert_eq!(yaml(&path), object, "{}: {RENEW}=1 writes it anew", path.display());
+            expected.insert(path);
         }
-        assert_eq!(yaml(&path), object, "{}: {RENEW}=1 writes it anew", path.display());
-        expected.insert(path);
+        let entries = fs::read_dir(&folder).unwrap();
+        let there: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(there, expected);
     }
-    let there: BTreeSet<PathBuf> = fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    assert_eq!(there, expected);
 }
 
 // === Upstream's tests ===
@@ -226,7 +269,7 @@ fn the_examples_are_what_the_operator_writes() {
 #[test]
 fn health_is_what_the_health_tests_expect() {
     let folders = folders_with("health_test.yaml");
-    assert_eq!(folders.len(), 2, "{folders:?}");
+    assert_eq!(folders.len(), 3, "{folders:?}");
     for folder in folders {
         let script = text(&folder.join("health.lua"));
         let tests = yaml(&folder.join("health_test.yaml"));
