@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e az quickstart bench bench-large generate verify image setup clean
+.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e gitops az quickstart bench bench-large generate verify image setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ e2e: setup ## End-to-end tests on the real parts
 	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
 	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e
+
+gitops: setup ## End-to-end tests of Argo CD with what config/argocd tells it; the first time builds it, in a quarter of an hour
+	@e2e/setup argocd
+	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
+	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
+	cargo test --quiet --package wio-e2e --test e2e -- --ignored argocd::
 
 az: ## Run every Azure CLI command of the documents, but the quick start's, with the real CLI (700 MB) against the simulator
 	@hack/az

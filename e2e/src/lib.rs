@@ -5,6 +5,7 @@
 )]
 
 pub mod abuse;
+pub mod argocd;
 pub mod audit;
 pub mod azure_roles;
 pub mod certificates;

@@ -35,6 +35,10 @@ PYTHON_REQUIREMENTS = REPOSITORY / "crates" / "azure-sim" / "tests" / "python" /
 
 HEARTBEAT_SECONDS = 15
 KUBERNETES_VERSION = "1.37.2"
+#: Newer than the rest needs; the go command fetches it.
+ARGOCD_GO = "go1.27.3"
+#: What Argo CD is installed from, beside its binary.
+ARGOCD = BUILD / "argocd"
 
 
 class Failed(Exception):
@@ -55,6 +59,8 @@ class Part:
     pins: tuple[pathlib.Path, ...]
     settings: tuple[str, ...]
     make: Callable[["Part", pathlib.Path], None]
+    #: Whether it is made only when it is asked for by name: what `make test` does not need.
+    on_request: bool = False
 
     @property
     def stamp(self) -> pathlib.Path:
@@ -84,18 +90,43 @@ class Part:
 # === Making parts ===
 
 
-def go_build(flags: tuple[str, ...], renamed: dict[str, str]) -> Callable[[Part, pathlib.Path], None]:
+def go_environment(toolchain: str | None = None) -> dict[str, str]:
+    """The environment of the go command. CGO_ENABLED=0 as in Kubernetes' own releases: static binaries, and no C compiler in the way."""
+    chosen = {"GOTOOLCHAIN": toolchain} if toolchain else {}
+    return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off", **chosen}
+
+
+def go_build(
+    flags: tuple[str, ...], renamed: dict[str, str], toolchain: str | None = None
+) -> Callable[[Part, pathlib.Path], None]:
     """Builds the tool lines of a part's Go module."""
 
     def make(part: Part, work: pathlib.Path) -> None:
-        # CGO_ENABLED=0 as in Kubernetes' own releases: static binaries, and no C compiler in the way.
-        environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
+        environment = go_environment(toolchain)
         command = ["go", "build", "-p", "2", "-v", "-trimpath", "-buildvcs=false", *flags, "-o", f"{work}/", "tool"]
         run(part, command, cwd=TOOLS / part.name, env=environment)
         for built in work.iterdir():
             os.replace(built, BIN / renamed.get(built.name, built.name))
 
     return make
+
+
+def make_argocd(part: Part, work: pathlib.Path) -> None:
+    """Builds Argo CD, and takes out of its module what is installed beside its binary."""
+    go_build(part.settings[:2], {"cmd": "argocd", "redis": "argocd-redis"}, ARGOCD_GO)(part, work)
+    listed = subprocess.run(
+        ["go", "list", "-m", "-f", "{{.Dir}}", "github.com/argoproj/argo-cd/v3"],
+        cwd=TOOLS / part.name, env=go_environment(ARGOCD_GO), check=True, capture_output=True, text=True,
+    )
+    module = pathlib.Path(listed.stdout.strip())
+    shutil.rmtree(ARGOCD, ignore_errors=True)
+    ARGOCD.mkdir()
+    manifests = [module / "manifests" / "crds" / f"{kind}-crd.yaml" for kind in ("application", "appproject")]
+    manifests += [file for file in (module / "manifests" / "base" / "config").glob("*.yaml") if file.name != "kustomization.yaml"]
+    for file in [*manifests, module / "hack" / "git-verify-wrapper.sh"]:
+        shutil.copyfile(file, ARGOCD / file.name)
+    # The module cache lets nothing be executed, and Argo CD finds this one in PATH.
+    (ARGOCD / "git-verify-wrapper.sh").chmod(0o755)
 
 
 def unpack_kubectl(part: Part, work: pathlib.Path) -> None:
@@ -164,6 +195,9 @@ def parts() -> list[Part]:
              (TOOLS / "kubectl",), (), unpack_kubectl),
         Part("python", "Azure's Python clients", "about 30 seconds", (VENV / "bin" / "python",),
              (PYTHON_REQUIREMENTS,), (sys.version,), make_venv),
+        Part("argocd", "Argo CD 3.6.1, and a Redis in memory", "about 13 minutes",
+             (BIN / "argocd", BIN / "argocd-redis", ARGOCD / "git-verify-wrapper.sh"),
+             (TOOLS / "argocd",), ("-ldflags", stripped, ARGOCD_GO), make_argocd, on_request=True),
     ]
 
 
@@ -255,8 +289,9 @@ def main() -> int:
     known = parts()
     names = [part.name for part in known]
     parser = argparse.ArgumentParser(prog="e2e/setup", description="Builds and fetches the real parts of the end-to-end tests.")
-    parser.add_argument("part", nargs="*", help=f"only these of: {', '.join(names)}")
-    wanted = parser.parse_args().part or names
+    usual = [part.name for part in known if not part.on_request]
+    parser.add_argument("part", nargs="*", help=f"only these of: {', '.join(names)}; otherwise {', '.join(usual)}")
+    wanted = parser.parse_args().part or usual
     if unknown := set(wanted) - set(names):
         parser.error(f"there is no part named {', '.join(sorted(unknown))}; the parts are {', '.join(names)}")
     begin = time.monotonic()

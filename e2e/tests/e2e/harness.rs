@@ -25,6 +25,7 @@ pub(crate) struct Case {
     name: &'static str,
     alone: bool,
     on_own_cluster: bool,
+    on_request: bool,
     run: fn(Arc<World>) -> LocalBoxFuture<'static, Result<()>>,
 }
 
@@ -80,7 +81,7 @@ pub(crate) fn run(modules: Vec<(&'static str, Vec<Case>)>) -> Result<ExitCode> {
 }
 
 fn trial(title: String, case: Case, shared: &Arc<Shared>, runtime: &Handle) -> Trial {
-    let left_out = case.on_own_cluster && std::env::var_os(EXISTING).is_some();
+    let left_out = case.on_request || (case.on_own_cluster && std::env::var_os(EXISTING).is_some());
     let (shared, runtime, name) = (Arc::clone(shared), runtime.clone(), title.clone());
     Trial::test(name, move || runtime.block_on(shared.attempt(title, case))).with_ignored_flag(left_out)
 }
@@ -93,6 +94,7 @@ impl Case {
             name,
             alone: false,
             on_own_cluster: false,
+            on_request: false,
             run,
         }
     }
@@ -106,6 +108,14 @@ impl Case {
     pub(crate) fn on_own_cluster(self) -> Self {
         Self {
             on_own_cluster: true,
+            ..self
+        }
+    }
+
+    /// It needs parts that are made only when they are asked for by name, and runs with `--ignored`.
+    pub(crate) fn on_request(self) -> Self {
+        Self {
+            on_request: true,
             ..self
         }
     }

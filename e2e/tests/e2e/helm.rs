@@ -21,7 +21,7 @@ use crate::harness::{Case, case};
 const ANOTHER: &str = "2b7c1a52-8d4e-4f30-9a61-5c0e7d9b3f14";
 
 /// What Helm is told to wait at the most.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const ACCOUNT: &str = r#"apiVersion: v1
 kind: ServiceAccount
@@ -185,7 +185,7 @@ async fn a_chart_that_is_silent_on_our_annotations_is_upgraded_and_rolled_back_a
         release.client_id().await?
     );
     looked_at(&namespace, "orders", "after-helm").await?;
-    let count = written(&audit, mark, &namespace, "orders")?;
+    let count = written(audit, mark, &namespace, "orders")?;
     ensure!(count == 0, "the operator wrote {count} times");
     Ok(())
 }
@@ -251,7 +251,7 @@ async fn after_force_a_chart_with_another_client_id_is_refused_until_it_lets_go_
     })
     .await?;
     looked_at(&namespace, "orders", "after-helm").await?;
-    let count = written(&audit, mark, &namespace, "orders")?;
+    let count = written(audit, mark, &namespace, "orders")?;
     ensure!(count == 1, "the operator wrote {count} times");
 
     release.upgrade(&json!({})).await?;

@@ -7,6 +7,7 @@
 
 mod abuse;
 mod admission;
+mod argocd;
 mod control_plane;
 mod crash;
 mod deletion;
@@ -41,6 +42,7 @@ fn main() -> Result<ExitCode> {
         ("faults", faults::cases()),
         ("install", install::cases()),
         ("helm", helm::cases()),
+        ("argocd", argocd::cases()),
         ("quiet", quiet::cases()),
         ("kubectl", kubectl::cases()),
         ("sdk", sdk::cases()),

@@ -1,4 +1,5 @@
 -- Asks for a look at Azure by a value that the annotation did not have before.
+local os = require("os")
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end

@@ -1,0 +1,184 @@
+//! The operator, its policies and bindings as an Application of Applications.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "of JSON by keys only, where what is missing is null"
+)]
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::json;
+use wio_e2e::argocd::{self, ArgoCd, CLUSTER};
+use wio_e2e::namespace::DEADLINE;
+use wio_e2e::operator;
+use wio_e2e::paths::repository;
+use wio_e2e::process::Signal;
+use wio_e2e::simulator::{OTHER_GROUP, identity_id};
+use wio_e2e::wait::until;
+use wio_e2e::world::World;
+
+use super::argo_cd;
+use super::git::{example, policy_and_binding};
+use super::writes::refusals;
+
+/// The same for the repository of this run.
+async fn example_here(argo: &ArgoCd, name: &str) -> Result<String> {
+    let mut application = example(name)?;
+    application["spec"]["source"]["repoURL"] = json!(argo.repository().await);
+    Ok(application.to_string())
+}
+
+/// The files of a folder of this repository, by their paths below it.
+fn files_below(folder: &str) -> Result<Vec<(String, String)>> {
+    let root = repository().join(folder);
+    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).with_context(|| next.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path
+                .strip_prefix(&root)?
+                .to_str()
+                .context("a name that is not Unicode")?
+                .to_owned();
+            found.push((
+                name,
+                std::fs::read_to_string(&path).with_context(|| path.display().to_string())?,
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// What a kubelet would do: says of the operator's pods that they run.
+async fn pretend_that_pods_run(world: &World) -> Result<()> {
+    let kubectl = &world.cluster.kubectl;
+    let pods = kubectl.get(&["pods", "--namespace", operator::NAMESPACE]).await?;
+    let ready = json!({ "status": {
+        "phase": "Running",
+        "conditions": [{ "type": "Ready", "status": "True" }, { "type": "ContainersReady", "status": "True" }],
+    } })
+    .to_string();
+    for pod in pods["items"].as_array().into_iter().flatten() {
+        let name = pod["metadata"]["name"].as_str().context("a pod without a name")?;
+        let patch = [
+            "patch",
+            "pod",
+            name,
+            "--namespace",
+            operator::NAMESPACE,
+            "--subresource=status",
+            "--patch",
+            &ready,
+        ];
+        if pod["status"]["phase"] != "Running" {
+            kubectl.run(&patch).await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app(
+    world: Arc<World>,
+) -> Result<()> {
+    let argo = argo_cd(&world).await?;
+    let kubectl = &world.cluster.kubectl;
+    let namespace = world.namespace("argo-platform").await?;
+    let name = namespace.name.as_str();
+    world.simulator.put_identity(&identity_id(OTHER_GROUP, name)).await?;
+    let chart = files_below("charts/workload-identity-operator")?;
+    let chart: Vec<(&str, String)> = chart.iter().map(|(path, text)| (path.as_str(), text.clone())).collect();
+    argo.commit("charts/workload-identity-operator", &chart).await?;
+    for (file, folder) in policy_and_binding(name, None)?
+        .into_iter()
+        .zip(["bindings", "policies"])
+    {
+        argo.commit(folder, &[file]).await?;
+    }
+    let mut apps = Vec::new();
+    for app in ["operator", "policies", "bindings"] {
+        apps.push((app.to_owned() + ".yaml", example_here(argo, app).await?));
+    }
+    let apps: Vec<(&str, String)> = apps.iter().map(|(file, text)| (file.as_str(), text.clone())).collect();
+    argo.commit("apps", &apps).await?;
+
+    argo.apply(
+        "workload-identity",
+        "apps",
+        &json!({ "destination": { "server": CLUSTER, "namespace": argocd::NAMESPACE } }),
+    )
+    .await?;
+    until("the bindings' turn to come", DEADLINE, async || {
+        pretend_that_pods_run(&world).await?;
+        argo.application("workload-identity-bindings").await.map(Some)
+    })
+    .await?;
+    argo.synced("workload-identity-bindings", "Healthy").await?;
+    namespace.ready("orders").await?;
+    let refused = refusals(&world, name)?;
+    ensure!(refused.is_empty(), "{refused:#?}");
+    for app in [
+        "workload-identity-operator",
+        "workload-identity-policies",
+        "workload-identity",
+    ] {
+        argo.synced(app, "Healthy").await?;
+    }
+
+    // With the finalizer that the example does not have, Argo CD takes away all that the operator's Application holds.
+    let finalizer = r#"--patch={"metadata":{"finalizers":["resources-finalizer.argocd.argoproj.io"]}}"#;
+    let alone = r#"--patch={"spec":{"syncPolicy":{"automated":null}}}"#;
+    let patch = ["patch", "--namespace", argocd::NAMESPACE, "--type=merge", "application"];
+    kubectl
+        .run(&[&patch[..], &["workload-identity", alone]].concat())
+        .await?;
+    kubectl
+        .run(&[&patch[..], &["workload-identity-operator", finalizer]].concat())
+        .await?;
+    argo.delete("workload-identity-operator").await?;
+    if kubectl.run(&["get", "clusterrole", operator::NAME]).await.is_ok() {
+        bail!("the operator's role should be gone with its Application");
+    }
+    ensure!(
+        namespace.binding("orders").await?.metadata.deletion_timestamp.is_none(),
+        "the binding goes with the operator"
+    );
+
+    // And comes back: the definitions and the bindings were there all the time.
+    kubectl
+        .run(
+            &[
+                &patch[..],
+                &[
+                    "workload-identity",
+                    &alone.replace("null", r#"{"prune":true,"selfHeal":true}"#),
+                ],
+            ]
+            .concat(),
+        )
+        .await?;
+    until("the operator's Application to be back", DEADLINE, async || {
+        pretend_that_pods_run(&world).await?;
+        let status = &argo.application("workload-identity-operator").await?["status"];
+        let is = [
+            &status["sync"]["status"],
+            &status["health"]["status"],
+            &status["operationState"]["phase"],
+        ];
+        Ok((is == ["Synced", "Healthy", "Succeeded"]).then_some(()))
+    })
+    .await?;
+    // The service account is another one than before, and so is what the operator signs in with.
+    world
+        .cluster
+        .kubeconfig_of(&world.scratch, operator::NAMESPACE, operator::NAME)
+        .await?;
+    world.operator.lock().await.restart(Signal::Terminate).await?;
+    namespace.ready("orders").await?;
+    argo.delete("workload-identity-bindings").await?;
+    ensure!(namespace.find_binding("orders").await?.is_none(), "the binding is left");
+    Ok(())
+}
