@@ -148,3 +148,62 @@ fn the_runbook_has_every_reason() {
         .collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
+
+/// What stands between two texts, the first time.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
+}
+
+#[test]
+fn the_chart_and_the_documents_name_one_oldest_kubernetes() {
+    let chart = "charts/workload-identity-operator";
+    let refusal = read(&format!("{chart}/templates/_validate.tpl"));
+    let floor = between(&refusal, "semverCompare \"<", ".0-0\" .Capabilities.KubeVersion").unwrap();
+    for (path, sentence) in [
+        ("README.md", format!("**It needs** Kubernetes {floor} or newer")),
+        (
+            "README.md",
+            format!("It needs Kubernetes {floor} or newer, for ValidatingAdmissionPolicy"),
+        ),
+        ("docs/quickstart.md", format!("| Kubernetes | {floor} or newer")),
+        ("docs/compatibility.md", format!("| Kubernetes | {floor} or newer")),
+        (
+            "charts/workload-identity-operator/README.md",
+            format!("It needs Kubernetes {floor} and"),
+        ),
+        (
+            "charts/workload-identity-operator/values.yaml",
+            format!("It needs Kubernetes {floor}."),
+        ),
+        (
+            "charts/workload-identity-operator/templates/_validate.tpl",
+            format!("needs Kubernetes {floor} and"),
+        ),
+        ("hack/demo", format!("the operator needs {floor} or newer")),
+    ] {
+        assert!(read(path).contains(&sentence), "{path} does not say: {sentence}");
+    }
+    // Without admission it installs on an older one.
+    let without = read(&format!("{chart}/Chart.yaml"));
+    let without = between(&without, "kubeVersion: \">=", ".0-0\"").unwrap();
+    let sentence = format!("installs on {without} as well");
+    assert!(read("docs/compatibility.md").contains(&sentence), "{sentence}");
+}
+
+#[test]
+fn the_page_on_compatibility_names_what_the_tests_run_on() {
+    let setup = read("e2e/tools/setup.py");
+    let kubernetes = between(&setup, "KUBERNETES_VERSION = \"", "\"").unwrap();
+    let webhook = between(&setup, "the pod webhook of azure-workload-identity ", "\"").unwrap();
+    let clients = between(&setup, "\"kubectl ", "\"").unwrap();
+    let (kubectl, helm) = clients.split_once(" and Helm ").unwrap();
+    let page = read("docs/compatibility.md");
+    for tested in [
+        format!("| {kubernetes}, in each run"),
+        format!("| {webhook} |"),
+        format!("kubectl {kubectl} |"),
+        format!("| Helm {helm},"),
+    ] {
+        assert!(page.contains(&tested), "{tested}");
+    }
+}
