@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use wio_api::{DeletionPolicy, IdentityOrigin, Reason};
 
 use crate::authorize::{
@@ -80,13 +80,19 @@ pub fn verdict(case: &Case) -> Verdict {
 
 /// How long after its creation a binding's policy may follow. Who applies both at once applies bindings first, by the alphabet, and to
 /// tools that wait for readiness a binding that is stalled has failed. Admission refuses such a binding, where it is asked.
-const POLICY_FOLLOWS: Duration = Duration::from_secs(15);
+const POLICY_FOLLOWS: SignedDuration = SignedDuration::from_secs(15);
+
+/// How long a binding waits for its policy yet that was created then; none when it does not any more.
+#[must_use]
+pub fn policy_follows_within(created: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
+    let age = now.duration_since(created?);
+    (age.abs() < POLICY_FOLLOWS).then(|| POLICY_FOLLOWS.saturating_sub(age).unsigned_abs())
+}
 
 /// Why a binding that never had anything gets nothing.
 fn refused(binding: &Binding, why: &NotPermitted, now: Timestamp) -> Blocked {
     let created = binding.lifecycle.seniority.created();
-    let is_new = created.is_some_and(|created| now.duration_since(created).unsigned_abs() < POLICY_FOLLOWS);
-    if !why.awaits_policy || !is_new {
+    if !why.awaits_policy || policy_follows_within(created, now).is_none() {
         return Blocked {
             reason: Reason::NotPermitted,
             message: why.to_string(),

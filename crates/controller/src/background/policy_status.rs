@@ -26,8 +26,9 @@ struct Written {
     patience: Patience<Words>,
 }
 
-/// A status without its times, which differ when a forged one stood in between.
-type Words = Vec<(String, String)>;
+/// A status without its times, which differ when a forged one stood in between. That of another generation answers an edit of the spec, and
+/// not somebody who changes the status back.
+type Words = (Option<i64>, Vec<(String, String)>);
 
 /// What was written, by the UIDs of the policies that are there.
 type Book = BTreeMap<String, Written>;
@@ -105,8 +106,11 @@ async fn tell_of(
             written.wrote(OwnWrite::of(&answer), next);
             Ok(())
         }
-        // The watch will show that it is gone.
-        Err(fault) if is_not_found(&fault) => Ok(()),
+        // The watch will show that it is gone; a definition from before policies had a status answers the same.
+        Err(fault) if is_not_found(&fault) => {
+            written.patience.failed();
+            Ok(())
+        }
         Err(fault) => {
             tell_failed(&policy, &fault);
             written.patience.failed();
@@ -151,7 +155,7 @@ impl Written {
     fn wrote(&mut self, write: Option<OwnWrite>, status: WorkloadIdentityPolicyStatus) {
         let conditions = status.conditions.iter();
         let words = conditions.map(|condition| (condition.type_.clone(), condition.message.clone()));
-        self.patience.wrote(words.collect());
+        self.patience.wrote((status.observed_generation, words.collect()));
         self.last = write.map(|write| (write, status));
     }
 }

@@ -115,7 +115,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
         let reason = problems.first().map_or(Reason::Succeeded, |problem| problem.reason());
         ctx.books.metrics.reconciled(reason, started.elapsed());
         came_to_an_end(&ctx, &object, &mut memory);
-        let next = next(&problems, metadata.generation.unwrap_or_default(), errand, &mut memory);
+        let next = next(&problems, (metadata, (ctx.clients.api.clock)()), errand, &mut memory);
         let next = landing.map(when_landed).or(next);
         ctx.books.slots.put(&uid, memory);
         Ok(next.map_or_else(Action::await_change, Action::requeue))

@@ -222,8 +222,9 @@ async fn contest(
     let written = executed.written.iter();
     let written = written.map(|(name, written)| (name, &written.result)).collect();
     let changed_back: Vec<ServiceAccountName> = changed_back(binding, observed, plan).into_iter().cloned().collect();
-    ctx.books.metrics.changed_back(changed_back.len());
-    for told in memory.contested.wrote(written, &changed_back) {
+    let (put_right, told) = memory.contested.wrote(written, &changed_back);
+    ctx.books.metrics.changed_back(put_right);
+    for told in told {
         ctx.clients.api.events.publish(object, told).await;
     }
 }

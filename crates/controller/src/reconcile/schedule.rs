@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
-use wio_api::WorkloadIdentityBinding;
+use wio_api::{Reason, WorkloadIdentityBinding};
 use wio_core::reasons::Disposition;
-use wio_core::verdict::Verdict;
+use wio_core::verdict::{Verdict, policy_follows_within};
 
 use super::errand::Errand;
 use super::knowledge::{Failures, Memory};
@@ -56,15 +58,28 @@ pub(super) fn when_landed(left: Duration) -> Duration {
     left + jittered(CACHE_LAG / 5)
 }
 
-/// When to look again: as the problems ask, when the next drift check is due, and when it is the turn of a look that was asked for.
+/// When to look again: as the problems ask, when the next drift check is due, when it is the turn of a look that was asked for, and when a
+/// binding has waited for its policy.
 pub(super) fn next(
     problems: &[Disposition],
-    generation: i64,
+    (metadata, now): (&ObjectMeta, Timestamp),
     errand: Option<Errand>,
     memory: &mut Memory,
 ) -> Option<Duration> {
-    let due = due(problems, generation, errand, memory);
-    due.into_iter().chain(memory.requests.turn()).min()
+    let due = due(problems, metadata.generation.unwrap_or_default(), errand, memory);
+    let others = memory
+        .requests
+        .turn()
+        .into_iter()
+        .chain(refused(problems, metadata, now));
+    due.into_iter().chain(others).min()
+}
+
+/// When a binding that waits for its policy is refused.
+fn refused(problems: &[Disposition], metadata: &ObjectMeta, now: Timestamp) -> Option<Duration> {
+    let waits = problems.iter().any(|problem| problem.reason() == Reason::PolicyAwaited);
+    let created = metadata.creation_timestamp.as_ref().filter(|_| waits)?.0;
+    policy_follows_within(Some(created), now).map(|left| left + jittered(CACHE_LAG / 5))
 }
 
 fn due(problems: &[Disposition], generation: i64, errand: Option<Errand>, memory: &mut Memory) -> Option<Duration> {

@@ -467,6 +467,12 @@ async fn a_writer_that_puts_its_own_back_each_time_meets_growing_pauses_and_is_n
         events.iter().filter(|event| event.starts_with("Warning")).count()
     };
     assert_eq!(warnings(&world), 1, "{:?}", world.events());
+    let metrics = crate::health::get(&world, "/metrics").await.1;
+    let counted = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("wio_service_accounts_changed_back_total "));
+    let counted: usize = counted.unwrap().parse().unwrap();
+    assert!((3..=writes).contains(&counted), "{counted} of {writes}");
     world.ready("orders").await;
     world.settle().await;
 }

@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use wio_api::{NamespaceSelector, Reason, WorkloadIdentityPolicy};
 use wio_azure_sim::IdentityId;
 use wio_testkit::fixtures::{binding, policy};
@@ -68,6 +70,27 @@ async fn what_no_policy_allows_is_asked_nothing_of_azure_for_until_one_does() {
         let ready = world.ready("orders").await;
         assert_eq!(condition(&ready, "Authorized").status, "True");
         assert_eq!(ready.status.unwrap().authorized_by, ["payments"]);
+    })
+    .await;
+}
+
+/// The looks at a new binding came ever more seldom, and the one that refused it came half a minute after its creation.
+#[tokio::test(start_paused = true)]
+async fn a_binding_waits_no_longer_for_its_policy_than_its_message_says() {
+    story(async |world| {
+        let begun = Instant::now();
+        let id = world.foreign_identity(OTHER_GROUP, "payments", Vec::new());
+        let mut new = binding(NAMESPACE, "orders")
+            .existing(&id)
+            .service_account("orders")
+            .build();
+        new.metadata.creation_timestamp = Some(Time(Timestamp::now()));
+        world.cluster.seed(new);
+        let waits = world.says("orders", Reason::PolicyAwaited).await;
+        assert!(message(&waits).contains("refused 15 s after"), "{}", message(&waits));
+        is_denied(world).await;
+        let (least, most) = (Duration::from_secs(13), Duration::from_secs(17));
+        assert!((least..most).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     })
     .await;
 }

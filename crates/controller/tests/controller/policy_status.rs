@@ -228,3 +228,46 @@ async fn a_restart_writes_no_status_anew() {
     })
     .await;
 }
+
+/// A pipeline that adds namespace after namespace to a policy was taken for somebody who changes its status back: the last edits were observed
+/// minutes later, and whoever waits for the policy waited for that.
+#[tokio::test(start_paused = true)]
+async fn each_edit_of_a_policy_is_observed_at_once_however_many_came_before() {
+    story(async |world| {
+        world.cluster.seed(payments());
+        is(world, "payments", State::Current).await;
+        for n in 0..20 {
+            let allow = |object: &mut Value| object["spec"]["maxRoleAssignments"] = json!(n);
+            world.cluster.edit::<WorkloadIdentityPolicy>("", "payments", allow);
+            sleep(Duration::from_secs(5)).await;
+            assert_eq!(state(world, "payments"), State::Current, "edit {n}");
+        }
+    })
+    .await;
+}
+
+/// One write that failed for a second cost two statuses and two Events for each policy, and to Flux none of them was ready.
+#[tokio::test(start_paused = true)]
+async fn what_admission_knows_stays_ready_while_another_policy_cannot_be_made_known() {
+    story(async |world| {
+        for n in 0..20 {
+            world
+                .cluster
+                .seed(policy(&format!("team-{n}")).namespace(&format!("team-{n}")).build());
+        }
+        is(world, "team-19", State::Current).await;
+        sleep(Duration::from_mins(1)).await;
+        world.forget_requests();
+        let away = Matcher::writes().client(OPERATOR).resource(MERGED);
+        let fault = world.cluster.inject(away, Effect::forbidden());
+        world.cluster.seed(payments());
+        sleep(Duration::from_mins(1)).await;
+        assert_eq!(state(world, "payments"), State::InProgress);
+        assert_eq!(state(world, "team-0"), State::Current);
+        fault.remove();
+        is(world, "payments", State::Current).await;
+        sleep(Duration::from_mins(1)).await;
+        assert_eq!(writes(world), 2, "that it waits, and that it is ready");
+    })
+    .await;
+}

@@ -528,3 +528,19 @@ async fn nothing_is_left_to_a_binding_that_does_not_have_it_itself() {
     })
     .await;
 }
+
+/// The mark of a binding that is gone is nobody's edit, and an alert counts those.
+#[tokio::test(start_paused = true)]
+async fn a_mark_that_is_taken_over_was_changed_back_by_nobody() {
+    story(async |world| {
+        two(world).await;
+        world.delete("first");
+        world.gone("first").await;
+        marked_at_once(world, "second").await;
+        world.ready("second").await;
+        let metrics = crate::health::get(world, "/metrics").await.1;
+        let none = "wio_service_accounts_changed_back_total 0\n";
+        assert!(metrics.contains(none), "{metrics}");
+    })
+    .await;
+}

@@ -5,7 +5,7 @@ use wio_api::Reason;
 use crate::binding::Binding;
 use crate::desired::{DesiredCredential, DesiredRole};
 use crate::names::ServiceAccountName;
-use crate::observed::Observed;
+use crate::observed::{BoundBy, Observed};
 use crate::plan::{GrantStep, Plan};
 use crate::recorded::Recorded;
 use crate::status::Told;
@@ -91,7 +91,8 @@ impl Corrections {
 }
 
 /// The service accounts that a plan marks again though the binding is ready with them, marked as they are to be: somebody else changed them
-/// back. One that was deleted and is made anew is none of them.
+/// back. One that was deleted and is made anew is none of them, and neither is one with the mark of another binding, which is taken over when that
+/// one goes.
 #[must_use]
 pub fn changed_back<'a>(binding: &Binding, observed: &Observed, plan: &'a Plan) -> Vec<&'a ServiceAccountName> {
     let recorded = &binding.recorded;
@@ -109,7 +110,7 @@ pub fn changed_back<'a>(binding: &Binding, observed: &Observed, plan: &'a Plan) 
             observed
                 .service_accounts
                 .get(name)
-                .is_some_and(|seen| seen.uid == had.uid)
+                .is_some_and(|seen| seen.uid == had.uid && matches!(seen.bound_by, BoundBy::Us | BoundBy::Nobody))
         })
     };
     let applied = plan.grants.iter().filter_map(|step| match step {

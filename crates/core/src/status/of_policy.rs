@@ -31,11 +31,28 @@ pub fn of_policy(
     admission: &Admission,
     now: Timestamp,
 ) -> WorkloadIdentityPolicyStatus {
+    let known = as_known(policy, policies, None, now);
+    match admission {
+        // One change that cannot be written is no word about the policies that admission knows as they are.
+        Admission::LagsBehind(fault) if policy.status.as_ref() != Some(&known) => {
+            as_known(policy, policies, Some(fault), now)
+        }
+        Admission::LagsBehind(_) | Admission::Knows => known,
+    }
+}
+
+/// The status of a policy that admission knows, or does not know yet for this fault.
+fn as_known(
+    policy: &WorkloadIdentityPolicy,
+    policies: &Policies,
+    lags: Option<&Fault>,
+    now: Timestamp,
+) -> WorkloadIdentityPolicyStatus {
     let generation = policy.metadata.generation.unwrap_or_default();
     let name = policy.metadata.name.as_deref().unwrap_or_default();
-    let problems = match admission {
-        Admission::Knows => unusable(policies.problems_of(name)),
-        Admission::LagsBehind(fault) => vec![lagging(fault)],
+    let problems = match lags {
+        None => unusable(policies.problems_of(name)),
+        Some(fault) => vec![lagging(fault)],
     };
     let drafts = match problems.first() {
         Some(leading) => unready(leading, &problems),

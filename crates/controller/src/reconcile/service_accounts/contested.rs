@@ -82,24 +82,26 @@ impl Contested {
         }
     }
 
-    /// Takes in what was written, and which of it is known to have been changed back before. Returns what people are told of those who go on.
+    /// Takes in what was written, and which of it is known to have been changed back before. Returns how many were put right that somebody else had
+    /// changed back, and what people are told of those who go on.
     pub(crate) fn wrote(
         &mut self,
         written: Vec<(&ServiceAccountName, &ObservedServiceAccount)>,
         changed_back: &[ServiceAccountName],
-    ) -> Vec<Told> {
-        let mut told = Vec::new();
+    ) -> (usize, Vec<Told>) {
+        let (mut put_right, mut told) = (0, Vec::new());
         for (name, written) in written {
             let contest = self.0.entry(name.clone()).or_insert_with(Contest::new);
             contest.patience.wrote(written.clone());
             if changed_back.contains(name) {
                 contest.patience.was_changed_back(REMEMBERED);
             }
+            put_right += usize::from(contest.patience.was_repeated());
             if contest.patience.is_fought() {
                 told.push(contest.told(name));
             }
         }
-        told
+        (put_right, told)
     }
 
     /// What the status says of those that stand as they should, and that somebody changes back again and again; none when nobody does.
