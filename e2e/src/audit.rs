@@ -162,6 +162,12 @@ impl AuditEvent {
             "create" | "update" | "patch" | "delete" | "deletecollection"
         )
     }
+
+    /// Whether it asks what a change would be, and changes nothing.
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.uri.contains("dryRun=All")
+    }
 }
 
 impl fmt::Display for AuditEvent {

@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod control_plane;
 pub mod documents;
+pub mod flux;
 mod kubeconfig;
 pub mod namespace;
 pub mod operator;

@@ -83,6 +83,11 @@ impl Operator {
     pub async fn start(scratch: &Scratch, cluster: &Cluster, simulator: &Simulator) -> Result<Self> {
         cluster.install().await?;
         cluster.kubectl.apply(&platform_policy().to_string()).await?;
+        Self::start_installed(scratch, cluster, simulator).await
+    }
+
+    /// Starts the operator where somebody else installed the custom resources and the roles, and waits until it is ready.
+    pub async fn start_installed(scratch: &Scratch, cluster: &Cluster, simulator: &Simulator) -> Result<Self> {
         let principal = simulator
             .make_operator(&cluster.issuer().await?, USER, AUDIENCE)
             .await?;

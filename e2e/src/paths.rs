@@ -24,6 +24,11 @@ pub fn part(name: &str) -> Result<PathBuf> {
     }
 }
 
+/// The folder of the definitions of Flux's kinds.
+pub fn flux_definitions() -> Result<PathBuf> {
+    there(repository().join(".build/e2e/flux"), "make setup")
+}
+
 /// Whether binaries are taken that were there before.
 #[must_use]
 pub fn has_assets() -> bool {

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::cluster::Cluster;
+use crate::flux::Flux;
 use crate::namespace::Namespace;
 use crate::operator::Operator;
 use crate::paths::repository;
@@ -16,6 +17,7 @@ use crate::webhook::Webhook;
 
 /// The parts, running. They stop in the order of the fields.
 pub struct World {
+    flux: OnceCell<Flux>,
     /// The operator.
     pub operator: Mutex<Operator>,
     _webhook: Webhook,
@@ -39,6 +41,7 @@ impl World {
         let (operator, webhook, simulator, cluster) =
             started.map_err(|error| anyhow!("{error:#}\n{}", report(&scratch)))?;
         Ok(Self {
+            flux: OnceCell::new(),
             operator: Mutex::new(operator),
             _webhook: webhook,
             simulator,
@@ -69,6 +72,12 @@ impl World {
     pub async fn namespace(&self, name: &str) -> Result<Namespace<'_>> {
         self.cluster.namespace(name).await?;
         Ok(Namespace::new(self, name))
+    }
+
+    /// Flux, which is started by the first who asks.
+    pub async fn flux(&self) -> Result<&Flux> {
+        let start = async || Flux::start(&self.scratch, &self.cluster).await;
+        self.flux.get_or_try_init(start).await.context("starting Flux")
     }
 
     /// The end of every log, and where a copy of all logs is kept.

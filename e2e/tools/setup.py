@@ -12,6 +12,7 @@ import contextlib
 import fcntl
 import hashlib
 import io
+import json
 import os
 import pathlib
 import shutil
@@ -28,6 +29,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = REPOSITORY / "e2e" / "tools"
 BUILD = REPOSITORY / ".build" / "e2e"
 BIN = BUILD / "bin"
+FLUX_DEFINITIONS = BUILD / "flux"
 LOGS = BUILD / "log"
 WORK = BUILD / "work"
 VENV = REPOSITORY / ".build" / "venv"
@@ -39,6 +41,16 @@ KUBERNETES_VERSION = "1.37.2"
 ARGOCD_GO = "go1.27.3"
 #: What Argo CD is installed from, beside its binary.
 ARGOCD = BUILD / "argocd"
+FLUX_VERSION = "1.9.6"
+#: Only for the definitions of the kinds that kustomize-controller watches: it is not built.
+SOURCE_CONTROLLER = (f"github.com/fluxcd/source-controller@v{FLUX_VERSION}", "h1:nG534/bI6nVpyHra7ONAk6xDB3xPsVT+EOLHZHXPrrc=")
+#: Its own kind, and those that it watches: without one of them it ends.
+FLUX_KINDS = (
+    "kustomize.toolkit.fluxcd.io_kustomizations",
+    "source.toolkit.fluxcd.io_buckets",
+    "source.toolkit.fluxcd.io_gitrepositories",
+    "source.toolkit.fluxcd.io_ocirepositories",
+)
 
 
 class Failed(Exception):
@@ -104,7 +116,7 @@ def go_build(
     def make(part: Part, work: pathlib.Path) -> None:
         environment = go_environment(toolchain)
         command = ["go", "build", "-p", "2", "-v", "-trimpath", "-buildvcs=false", *flags, "-o", f"{work}/", "tool"]
-        run(part, command, cwd=TOOLS / part.name, env=environment)
+        run(part, command, cwd=TOOLS / part.name, env=go_environment())
         for built in work.iterdir():
             os.replace(built, BIN / renamed.get(built.name, built.name))
 
@@ -127,6 +139,31 @@ def make_argocd(part: Part, work: pathlib.Path) -> None:
         shutil.copyfile(file, ARGOCD / file.name)
     # The module cache lets nothing be executed, and Argo CD finds this one in PATH.
     (ARGOCD / "git-verify-wrapper.sh").chmod(0o755)
+
+
+def make_flux(part: Part, work: pathlib.Path) -> None:
+    """Builds kustomize-controller, and takes Flux's custom resource definitions out of its modules, where controller and kinds lie together."""
+    go_build(("-ldflags", "-s -w"), {})(part, work)
+    module = TOOLS / part.name
+    listed = output(["go", "list", "-m", "-json", "github.com/fluxcd/kustomize-controller"], module)
+    name, expected = SOURCE_CONTROLLER
+    downloaded = output(["go", "mod", "download", "-json", name], module)
+    if downloaded["Sum"] != expected:
+        raise Failed(f"{name} is {downloaded['Sum']}, not {expected}")
+    FLUX_DEFINITIONS.mkdir(parents=True, exist_ok=True)
+    for folder in (listed["Dir"], downloaded["Dir"]):
+        for definition in (pathlib.Path(folder) / "config" / "crd" / "bases").glob("*.yaml"):
+            # The module cache is read-only, and a copy would be too.
+            (work / definition.name).write_bytes(definition.read_bytes())
+            os.replace(work / definition.name, FLUX_DEFINITIONS / definition.name)
+
+
+def output(command: list[str], folder: pathlib.Path) -> dict:
+    """What a command says, in JSON."""
+    ended = subprocess.run(command, cwd=folder, env=go_environment(), capture_output=True, text=True, check=False)
+    if ended.returncode != 0:
+        raise Failed(f"`{' '.join(command)}` ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    return json.loads(ended.stdout)
 
 
 def unpack_kubectl(part: Part, work: pathlib.Path) -> None:
@@ -188,6 +225,10 @@ def parts() -> list[Part]:
     return [
         go("kubernetes", f"kube-apiserver and kube-controller-manager {KUBERNETES_VERSION}", "about 7 minutes", kubernetes,
            {"kube-apiserver": "kube-apiserver", "kube-controller-manager": "kube-controller-manager"}),
+        # After kubernetes, with which it shares half of its packages.
+        Part("kustomize-controller", f"Flux's kustomize-controller {FLUX_VERSION}", "about 90 seconds after kubernetes, 5 minutes without",
+             (BIN / "kustomize-controller", *(FLUX_DEFINITIONS / f"{kind}.yaml" for kind in FLUX_KINDS)),
+             (TOOLS / "kustomize-controller",), SOURCE_CONTROLLER, make_flux),
         go("webhook", "the pod webhook of azure-workload-identity 1.6.0", "about 75 seconds", stripped,
            {"webhook": "azure-workload-identity-webhook"}),
         go("etcd", "etcd 3.7.3", "about 30 seconds", stripped, {"server": "etcd"}),

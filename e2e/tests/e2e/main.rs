@@ -15,6 +15,7 @@ mod disappearing;
 mod drift;
 mod existing;
 mod faults;
+mod flux;
 mod harness;
 mod helm;
 mod install;
@@ -40,6 +41,7 @@ fn main() -> Result<ExitCode> {
         ("drift", drift::cases()),
         ("deletion", deletion::cases()),
         ("faults", faults::cases()),
+        ("flux", flux::cases()),
         ("install", install::cases()),
         ("helm", helm::cases()),
         ("argocd", argocd::cases()),
