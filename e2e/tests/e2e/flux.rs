@@ -10,7 +10,7 @@ use wio_api::ConditionType;
 use wio_e2e::audit::{AuditLog, Mark};
 use wio_e2e::flux::{self, Flux, Kustomization, Repository};
 use wio_e2e::namespace::Namespace;
-use wio_e2e::operator;
+use wio_e2e::operator::USER;
 use wio_e2e::world::World;
 
 use crate::harness::Case;
@@ -18,10 +18,12 @@ use crate::harness::Case;
 mod accounts;
 mod bindings;
 mod failing;
+mod operator;
 mod policies;
 
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
+        operator::cases(),
         bindings::cases(),
         failing::cases(),
         accounts::cases(),
@@ -178,7 +180,7 @@ fn writes(audit: &AuditLog, namespace: &str, mark: Mark) -> Result<Writes> {
         let counts =
             event.namespace == namespace && event.writes() && !event.is_dry_run() && event.resource != "events";
         let side = match event.user.as_str() {
-            operator::USER => &mut writes.ours,
+            USER => &mut writes.ours,
             flux::USER => &mut writes.flux,
             _ => continue,
         };
