@@ -35,13 +35,14 @@ use anyhow::Result;
 
 fn main() -> Result<ExitCode> {
     harness::run(vec![
+        // The longest first.
+        ("flux", flux::cases()),
         ("control_plane", control_plane::cases()),
         ("tokens", tokens::cases()),
         ("existing", existing::cases()),
         ("drift", drift::cases()),
         ("deletion", deletion::cases()),
         ("faults", faults::cases()),
-        ("flux", flux::cases()),
         ("install", install::cases()),
         ("helm", helm::cases()),
         ("argocd", argocd::cases()),

@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(a_service_account_that_is_silent_on_our_keys_costs_no_write),
         case!(another_client_id_in_git_is_told_and_nobody_fights_over_it),
+        case!(force_against_git_is_told_and_ends_when_flux_ignores_our_keys),
         case!(a_service_account_may_leave_git_and_come_back),
     ]
 }
@@ -106,6 +107,54 @@ async fn conflicts(site: &Site<'_>, revision: &str) -> Result<()> {
         "{outcome}"
     );
     Ok(())
+}
+
+/// With `conflictPolicy: Force` each takes it from the other, whenever Flux comes round.
+async fn force_against_git_is_told_and_ends_when_flux_ignores_our_keys(world: Arc<World>) -> Result<()> {
+    let mut site = Site::new(&world, "flux-forcing").await?;
+    site.put_account(&json!({ CLIENT_ID_ANNOTATION: ANOTHER }));
+    site.put_binding(&of_their_account("Force"));
+    site.begin_well().await?;
+    let ours = site.namespace.identity("app").await?.client_id;
+    let is_ours = async || {
+        until("the client id to be ours", DEADLINE, async || {
+            let now = site.namespace.annotation("app", CLIENT_ID_ANNOTATION).await?;
+            Ok((now.as_ref() == Some(&ours)).then_some(()))
+        })
+        .await
+    };
+    for _ in 0..4 {
+        is_ours().await?;
+        site.kustomization.reconcile().await?;
+    }
+    let told = "\"kustomize-controller\" changes service account app back again and again";
+    let note = site.namespace.event("app", Reason::ServiceAccountConflict).await?;
+    ensure!(note.contains(told), "{note}");
+    is_ours().await?;
+    until("the binding to tell of it", DEADLINE, async || {
+        let says = site.says().await?;
+        ensure!(says.0 == "True" && says.2.contains(told), "{says:?}");
+        Ok(Some(()))
+    })
+    .await?;
+
+    let ignore = json!([{
+        "paths": ["/metadata/annotations/azure.workload.identity~1client-id"],
+        "target": { "kind": "ServiceAccount", "name": "app" },
+    }]);
+    site.flux
+        .kustomization(&site.repository, "flux-forcing", json!({ "ignore": ignore }))
+        .await?;
+    site.kustomization.reconcile_well().await?;
+    is_ours().await?;
+    let mark = site.mark()?;
+    for _ in 0..3 {
+        site.kustomization.reconcile_well().await?;
+    }
+    let writes = site.writes(mark)?;
+    let writes = [writes.flux.get(ACCOUNT_WRITE), writes.ours.get(ACCOUNT_WRITE)];
+    ensure!(writes == [None, None], "{writes:?}");
+    is_ours().await
 }
 
 async fn a_service_account_may_leave_git_and_come_back(world: Arc<World>) -> Result<()> {

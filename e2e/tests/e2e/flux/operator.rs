@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use wio_api::{ConditionType, Reason, WorkloadIdentityBinding};
@@ -20,6 +20,7 @@ use wio_e2e::audit::{AuditEvent, Mark};
 use wio_e2e::cluster::Cluster;
 use wio_e2e::flux::{self, Flux, Repository};
 use wio_e2e::operator::{NAME, NAMESPACE, Operator};
+use wio_e2e::paths::repository;
 use wio_e2e::process::Signal;
 use wio_e2e::scratch::Scratch;
 use wio_e2e::simulator::{PLATFORM_GROUP, Simulator, identity_id};
@@ -34,7 +35,8 @@ const DEADLINE: Duration = Duration::from_mins(2);
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(operator_policies_and_bindings_come_from_one_repository_and_each_fails_alone),
-        case!(policies_that_are_pruned_together_end_no_trust),
+        case!(policies_that_are_pruned_together_end_no_trust_and_all_can_leave_in_order),
+        case!(the_chart_by_flux_has_fields_that_exist_and_values_that_the_chart_takes),
     ]
 }
 
@@ -235,8 +237,7 @@ async fn operator_policies_and_bindings_come_from_one_repository_and_each_fails_
     ensure!(asked.is_empty(), "{asked:#?}");
 
     an_upgrade_beside_a_refused_binding(&fleet, &mut repository).await?;
-    the_operator_is_taken_away_and_put_back(&fleet).await?;
-    all_of_it_leaves(&fleet).await
+    the_operator_is_taken_away_and_put_back(&fleet).await
 }
 
 /// One commit with other settings of the operator and with a binding that admission refuses.
@@ -326,7 +327,7 @@ async fn all_of_it_leaves(fleet: &Fleet) -> Result<()> {
     Ok(())
 }
 
-async fn policies_that_are_pruned_together_end_no_trust(_: Arc<World>) -> Result<()> {
+async fn policies_that_are_pruned_together_end_no_trust_and_all_can_leave_in_order(_: Arc<World>) -> Result<()> {
     let fleet = Fleet::start().await?;
     fleet.repository()?.commit().await?;
     fleet.comes_up().await?;
@@ -342,5 +343,35 @@ async fn policies_that_are_pruned_together_end_no_trust(_: Arc<World>) -> Result
     fleet.flux.existing(POLICIES).ready().await?;
     fleet.both_ready().await?;
     ensure!(fleet.trust().await? == trust, "the trust is another one");
+    all_of_it_leaves(&fleet).await
+}
+
+/// There is no helm-controller here: of the HelmRelease only what the chart is given is tried.
+async fn the_chart_by_flux_has_fields_that_exist_and_values_that_the_chart_takes(world: Arc<World>) -> Result<()> {
+    let cluster = &world.cluster;
+    world.flux().await?;
+    let source = in_repository("config/flux/helm/chart.yaml")?;
+    let apply = [
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--validate=strict",
+        "--filename",
+        &source,
+    ];
+    cluster.kubectl.run(&apply).await?;
+
+    let release = std::fs::read_to_string(repository().join("config/flux/helm/release.yaml"))?;
+    let release: Value = serde_yaml_ng::from_str(&release).context("config/flux/helm/release.yaml")?;
+    let values = release.pointer("/spec/values").context("the release has no values")?;
+    let file = world.scratch.write("flux/values.json", values.to_string())?;
+    let file = file.to_str().context("the run's path is not Unicode")?;
+    let chart = in_repository("charts/workload-identity-operator")?;
+    let rendered = cluster.helm.run(&["template", NAME, &chart, "--values", file]).await?;
+    let client_id = values.pointer("/azure/clientId").and_then(Value::as_str);
+    ensure!(
+        rendered.contains(client_id.context("there is no client id")?),
+        "{rendered}"
+    );
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use wio_e2e::simulator::{OTHER_GROUP, identity_id};
+use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, group_id, identity_id};
 use wio_e2e::world::World;
 
 use super::{Site, existing};
@@ -13,6 +13,7 @@ use crate::harness::{Case, case};
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(a_policy_in_the_bindings_kustomization_never_comes_to_be),
+        case!(a_policy_with_a_part_that_grants_nothing_fails_its_kustomization),
         case!(a_policy_that_moves_to_another_kustomization_costs_nobody_trust),
     ]
 }
@@ -45,6 +46,35 @@ async fn a_policy_in_the_bindings_kustomization_never_comes_to_be(world: Arc<Wor
     let there = world.cluster.kubectl.run(&there).await?;
     ensure!(there.is_empty(), "{there}");
     Ok(())
+}
+
+async fn a_policy_with_a_part_that_grants_nothing_fails_its_kustomization(world: Arc<World>) -> Result<()> {
+    let mut site = Site::new(&world, "flux-misspelt").await?;
+    let mut misspelt = policy("flux-misspelt");
+    let roles = json!([{ "role": "Key Vault Secret Userz", "scopes": [group_id(PLATFORM_GROUP)] }]);
+    if let Some(Value::Object(spec)) = misspelt.get_mut("spec") {
+        spec.insert("roles".to_owned(), roles);
+    }
+    site.repository.put("policy.yaml", &misspelt);
+    let revision = site.begin(json!({})).await?;
+    let (reason, message) = site.kustomization.failed(&revision).await?;
+    ensure!(reason == "HealthCheckFailed", "{reason}: {message}");
+    ensure!(
+        message.contains("WorkloadIdentityPolicy/flux-misspelt status: 'Failed'"),
+        "{message}"
+    );
+    let shown = world.cluster.kubectl.get(&["wip", "flux-misspelt"]).await?;
+    let conditions = shown
+        .pointer("/status/conditions")
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    ensure!(
+        conditions.contains("spec.roles[0].role") && conditions.contains("Stalled"),
+        "{shown:#}"
+    );
+
+    site.repository.put("policy.yaml", &policy("flux-misspelt"));
+    site.commit_well().await
 }
 
 async fn a_policy_that_moves_to_another_kustomization_costs_nobody_trust(world: Arc<World>) -> Result<()> {
