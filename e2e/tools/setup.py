@@ -116,7 +116,7 @@ def go_build(
     def make(part: Part, work: pathlib.Path) -> None:
         environment = go_environment(toolchain)
         command = ["go", "build", "-p", "2", "-v", "-trimpath", "-buildvcs=false", *flags, "-o", f"{work}/", "tool"]
-        run(part, command, cwd=TOOLS / part.name, env=go_environment())
+        run(part, command, cwd=TOOLS / part.name, env=environment)
         for built in work.iterdir():
             os.replace(built, BIN / renamed.get(built.name, built.name))
 
