@@ -119,6 +119,8 @@ pub struct HeldField {
     pub manager: String,
     /// The field's path.
     pub field: String,
+    /// Whether its value is known to be empty, as that of many a chart's default.
+    pub empty: bool,
 }
 
 /// A state of the world that somebody else must change before the plan can go on.
@@ -278,9 +280,10 @@ impl fmt::Display for KubernetesFault {
             KubernetesCause::FieldsHeld(fields) => {
                 for (index, held) in fields.iter().enumerate() {
                     let separator = if index == 0 { "" } else { ", " };
+                    let value = if held.empty { "an empty value" } else { "another value" };
                     write!(
                         f,
-                        "{separator}field manager {:?} holds {} with another value",
+                        "{separator}field manager {:?} holds {} with {value}",
                         held.manager, held.field
                     )?;
                 }

@@ -44,6 +44,8 @@ fn answer(status: Status) -> KubernetesCause {
         .map(|cause| HeldField {
             manager: manager_of(&cause.message),
             field: cause.field,
+            // The API server does not say.
+            empty: false,
         })
         .collect();
     if held.is_empty() {

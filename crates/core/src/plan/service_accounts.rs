@@ -138,6 +138,7 @@ fn held_field(key: &str, held: &Held) -> HeldField {
     HeldField {
         manager: held.manager.clone(),
         field: format!(".metadata.{kind}.{key}"),
+        empty: held.value.is_empty(),
     }
 }
 

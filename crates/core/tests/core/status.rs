@@ -98,6 +98,7 @@ fn any_fault() -> BoxedStrategy<Fault> {
     let held = Just(HeldField {
         manager: "helm".to_owned(),
         field: ".metadata.annotations".to_owned(),
+        empty: false,
     });
     let kubernetes = prop_oneof![
         (0..600_u16, "[A-Z][a-z]{3,9}", any_words()).prop_map(|(status, reason, message)| KubernetesCause::Answer {

@@ -233,26 +233,32 @@ fn a_part_tells_its_own_reasons_and_what_it_waits_for() {
     );
 
     // What keeps a service account from its annotation is no reason of a federated credential.
-    let held = KubernetesFault {
+    let held = |empty| KubernetesFault {
         operation: "annotate the service account orders".to_owned(),
         cause: KubernetesCause::FieldsHeld(vec![HeldField {
             manager: "helm".to_owned(),
             field: ".metadata.annotations.azure.workload.identity/client-id".to_owned(),
+            empty,
         }]),
     };
     let mut world = World::as_desired(&two);
     world.accounts.remove(&name("orders"));
     world.identity.as_mut().unwrap().credentials.remove(1);
-    after(
-        with_fault(Fault::Kubernetes(held), &bound(&two, &world)),
-        &[
-            "FederatedCredentialsReady False Progressing: Entra does not trust 1 of 2 service accounts: mails.",
+    for (empty, value) in [(false, "another value"), (true, "an empty value")] {
+        let told = format!(
             "ServiceAccountsReady False ServiceAccountConflict: The client id is missing on 1 of 2 service accounts: orders. \
              Could not annotate the service account orders: field manager \"helm\" holds \
-             .metadata.annotations.azure.workload.identity/client-id with another value; remove it there, or set \
-             conflictPolicy: Force to take it over.",
-        ],
-    );
+             .metadata.annotations.azure.workload.identity/client-id with {value}; remove it there, or set \
+             conflictPolicy: Force to take it over."
+        );
+        after(
+            with_fault(Fault::Kubernetes(held(empty)), &bound(&two, &world)),
+            &[
+                "FederatedCredentialsReady False Progressing: Entra does not trust 1 of 2 service accounts: mails.",
+                &told,
+            ],
+        );
+    }
 }
 
 #[test]
