@@ -487,17 +487,26 @@ async fn a_tool_that_comes_round_every_ten_minutes_is_named_while_the_binding_wo
                 .annotation(keys::CLIENT_ID_ANNOTATION, FOREIGN_CLIENT_ID)
                 .build()
         };
-        let apply = |world: &World| world.cluster.apply_as("kustomize-controller", of_git(), true).unwrap();
-        apply(world);
+        let innocent = |n: u8| {
+            service_account(NAMESPACE, "orders")
+                .label("round", &n.to_string())
+                .build()
+        };
+        let apply = |world: &World, n| {
+            world.cluster.apply_as("kustomize-controller", of_git(), true).unwrap();
+            // Whoever wrote last is not the one.
+            world.cluster.apply_as("labeller", innocent(n), false).unwrap();
+        };
+        apply(world, 0);
         let bound = binding(NAMESPACE, "orders").managed().service_account("orders");
         world.create(bound.forced());
         world.ready("orders").await;
         let ours = world.annotation("orders", keys::CLIENT_ID_ANNOTATION);
         let mut told = Vec::new();
-        for _ in 0..4 {
+        for n in 1..5 {
             sleep(Duration::from_mins(10)).await;
             told.push(world.notes("ServiceAccountConflict").len());
-            apply(world);
+            apply(world, n);
             let is_ours = |world: &World| world.annotation("orders", keys::CLIENT_ID_ANNOTATION) == ours;
             world.until("it is put right", is_ours).await;
         }

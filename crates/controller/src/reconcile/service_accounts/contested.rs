@@ -12,7 +12,7 @@ use wio_core::observed::ObservedServiceAccount;
 use wio_core::plan::{GrantStep, Plan, Revocation};
 use wio_core::status::Told;
 
-use super::wire::read;
+use super::wire::{held, read};
 use crate::runtime::patience::Patience;
 
 /// How long a service account that was changed back is remembered. Flux and Argo CD come round as seldom as every ten minutes.
@@ -77,7 +77,7 @@ impl Contested {
                 && contest.patience.was_repeated()
                 && let Ok(Some(live)) = read(client, namespace, &account.name).await
             {
-                contest.by = last_other_writer(&live).or(contest.by.take());
+                contest.by = who(&live).or(contest.by.take());
             }
         }
     }
@@ -152,10 +152,25 @@ impl Contest {
     }
 }
 
+/// The field manager that holds what is ours to write, and where somebody only took it away, the one that wrote last.
+fn who(metadata: &ObjectMeta) -> Option<String> {
+    let mut held = held(metadata);
+    let ours = [
+        keys::CLIENT_ID_ANNOTATION,
+        keys::TENANT_ID_ANNOTATION,
+        keys::BOUND_BY_LABEL,
+    ];
+    let holder = ours.into_iter().find_map(|key| held.remove(key));
+    let by = holder
+        .map(|held| held.manager)
+        .or_else(|| last_other_writer(metadata))?;
+    Some(by.chars().take(MANAGER_CHARS_MAX).collect())
+}
+
 /// The field manager, other than us, that wrote last.
 fn last_other_writer(metadata: &ObjectMeta) -> Option<String> {
     let managers = metadata.managed_fields.iter().flatten();
     let others = managers.filter(|entry| entry.manager.as_deref().is_some_and(|name| name != keys::FIELD_MANAGER));
     let last = others.max_by_key(|entry| entry.time.as_ref().map(|time| time.0))?;
-    Some(last.manager.as_deref()?.chars().take(MANAGER_CHARS_MAX).collect())
+    last.manager.clone()
 }
