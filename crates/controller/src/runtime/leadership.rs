@@ -1,7 +1,9 @@
 //! Leadership: whether this operator leads, and for how much longer. Everything that writes asks here.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Request;
@@ -80,6 +82,12 @@ impl Leadership {
         term.is_some_and(|term| term.until.is_none_or(|until| Instant::now() + self.write_limit < until))
     }
 
+    /// Whether another operator may lead by now.
+    fn is_over(&self) -> bool {
+        let term = *self.term.borrow();
+        term.is_none_or(|term| term.until.is_some_and(|until| Instant::now() >= until))
+    }
+
     /// Whether a step of a plan may begin. After a stop was asked for none does: what is left of a plan is the next operator's.
     pub(crate) fn may_begin(&self) -> bool {
         self.may_write() && !self.stops.load(Ordering::Relaxed)
@@ -102,17 +110,36 @@ pub(crate) fn writing_while(client: Client, leadership: &Leadership) -> Client {
     let leadership = leadership.clone();
     let namespace = client.default_namespace().to_owned();
     let service = tower::service_fn(move |request: Request<Body>| {
-        let admitted = request.method().is_safe() || leadership.may_write();
-        let client = client.clone();
+        let (client, leadership) = (client.clone(), leadership.clone());
         async move {
-            if admitted {
+            if request.method().is_safe() {
                 client.send(request).await
+            } else if leadership.may_write() {
+                unless_over(&leadership, client.send(request)).await
             } else {
-                Err(kube::Error::Service(Box::new(NotAdmitted)))
+                Err(not_admitted())
             }
         }
     });
     Client::new(service, namespace)
+}
+
+/// What a write gives while this operator leads. It is asked before each step of it: a process that was stopped and goes on would send what it had
+/// begun to send under a lease that is over.
+async fn unless_over<T>(leadership: &Leadership, write: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+    let mut write = Box::pin(write);
+    poll_fn(|context| {
+        if leadership.is_over() {
+            Poll::Ready(Err(not_admitted()))
+        } else {
+            write.as_mut().poll(context)
+        }
+    })
+    .await
+}
+
+fn not_admitted() -> kube::Error {
+    kube::Error::Service(Box::new(NotAdmitted))
 }
 
 #[cfg(test)]
@@ -143,5 +170,27 @@ mod tests {
         leadership.stop();
         assert!(!leadership.may_begin());
         assert!(leadership.may_write(), "what was begun is written down");
+    }
+
+    /// A leader that was held up wrote an old status when it went on, over the one of its successor.
+    #[tokio::test(start_paused = true)]
+    async fn a_write_whose_next_step_is_due_after_the_lease_is_not_sent() {
+        let sent = Arc::new(AtomicBool::new(false));
+        let sends = Arc::clone(&sent);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let sends = Arc::clone(&sends);
+            async move {
+                // The connection is there, and the process was stopped meanwhile.
+                tokio::time::sleep(Duration::from_secs(10)).await;
+                sends.store(true, Ordering::Relaxed);
+                Ok::<_, kube::Error>(http::Response::new(Body::empty()))
+            }
+        });
+        let leadership = Leadership::candidate(Duration::from_secs(1));
+        leadership.set(Some(Instant::now() + Duration::from_secs(5)));
+        let client = writing_while(Client::new(service, "default"), &leadership);
+        let write = Request::put("http://localhost/api").body(Body::empty()).unwrap();
+        assert!(client.send(write).await.is_err());
+        assert!(!sent.load(Ordering::Relaxed));
     }
 }
