@@ -205,14 +205,11 @@ fn learn(stood: &PolicyWatch, learned: &Learned, object: Option<&DynamicObject>)
 
 fn tell(known: &watch::Sender<Known>, parsed: Option<Arc<Policies>>, admission: Admission) {
     let now = parsed.map(|policies| (policies, admission));
+    // Of policies that are equal there is one copy.
     known.send_if_modified(|known| {
-        let same = match (&*known, &now) {
-            (Some(known), Some(now)) => Arc::ptr_eq(&known.0, &now.0) && known.1 == now.1,
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        };
+        let differs = *known != now;
         *known = now;
-        !same
+        differs
     });
 }
 
