@@ -374,17 +374,7 @@ async fn start_controller(program: &Program, scratch: &Scratch, repositories: &s
 }
 
 async fn ready(mut process: Process, metrics: u16) -> Result<Process> {
-    let web = reqwest::Client::builder()
-        .no_proxy()
-        .build()
-        .context("making an HTTP client")?;
     let address = format!("http://127.0.0.1:{metrics}/healthz");
-    process
-        .until_ready(START_DEADLINE, async || {
-            let answer = web.get(&address).send().await?;
-            ensure!(answer.status().is_success(), "{}", answer.status());
-            Ok(Some(()))
-        })
-        .await?;
+    process.until_healthy(&address, START_DEADLINE).await?;
     Ok(process)
 }

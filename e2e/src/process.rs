@@ -226,6 +226,20 @@ impl Process {
         }
     }
 
+    /// Waits until it answers at `url`, on loopback, that it is well; fails at once when the program ends before.
+    pub async fn until_healthy(&mut self, url: &str, deadline: Duration) -> Result<()> {
+        let web = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .context("making an HTTP client")?;
+        self.until_ready(deadline, async || {
+            let answer = web.get(url).send().await?;
+            ensure!(answer.status().is_success(), "{}", answer.status());
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// The program's process id, while it runs.
     pub fn id(&self) -> Result<u32> {
         let file = self.log.with_extension("pid");

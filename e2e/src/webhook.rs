@@ -86,15 +86,7 @@ impl Webhook {
             )
             .start("webhook", &scratch.logs())?;
         let ready = format!("http://127.0.0.1:{health}/readyz");
-        let web = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .context("making an HTTP client")?;
-        process
-            .until_ready(START_DEADLINE, async || {
-                Ok(web.get(&ready).send().await?.status().is_success().then_some(()))
-            })
-            .await?;
+        process.until_healthy(&ready, START_DEADLINE).await?;
         cluster
             .kubectl
             .apply(&registration(&authority.certificate)?.to_string())

@@ -68,16 +68,8 @@ impl Flux {
                 cluster.kubeconfig_of(scratch, NAMESPACE, SERVICE_ACCOUNT).await?,
             )
             .start("kustomize-controller", &scratch.logs())?;
-        let web = reqwest::Client::builder()
-            .no_proxy()
-            .build()
-            .context("making an HTTP client")?;
         let ready = format!("http://127.0.0.1:{health}/readyz");
-        controller
-            .until_ready(START_DEADLINE, async || {
-                Ok(web.get(&ready).send().await?.status().is_success().then_some(()))
-            })
-            .await?;
+        controller.until_healthy(&ready, START_DEADLINE).await?;
         // An established kind is served a moment later.
         until("Flux's kinds to be served", START_DEADLINE, async || {
             kubectl
