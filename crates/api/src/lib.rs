@@ -8,6 +8,7 @@ mod crd;
 mod effective;
 pub mod keys;
 pub mod limits;
+pub mod pod;
 mod policy;
 mod policy_status;
 mod reading;

@@ -42,3 +42,4 @@ pub mod status;
 pub mod traces;
 mod unseen;
 pub mod verdict;
+pub mod workloads;

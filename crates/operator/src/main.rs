@@ -2,7 +2,6 @@
 
 mod arguments;
 mod ask;
-mod kubernetes;
 mod listener;
 mod logs;
 mod signals;
@@ -36,7 +35,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed before"))?;
     let azure = arguments.azure()?;
-    let client = kubernetes::client().await?;
+    let client = kube::Client::try_from(wio_kubeconfig::config_or_in_cluster().await?)?;
     let listener = arguments.listener().await?;
     let (shutdown, second) = signals::listen()?;
     tokio::select! {

@@ -32,8 +32,16 @@ const LAYERS: &[Layer] = &[
         may_use: MayUse::These(&["wio-api", "wio-core", "wio-azure"]),
     },
     Layer {
+        name: "wio-kubeconfig",
+        may_use: MayUse::These(&[]),
+    },
+    Layer {
+        name: "wio-cli",
+        may_use: MayUse::These(&["wio-api", "wio-core", "wio-azure", "wio-kubeconfig"]),
+    },
+    Layer {
         name: "workload-identity-operator",
-        may_use: MayUse::These(&["wio-api", "wio-core", "wio-azure", "wio-controller"]),
+        may_use: MayUse::These(&["wio-api", "wio-core", "wio-azure", "wio-controller", "wio-kubeconfig"]),
     },
     Layer {
         name: "wio-azure-sim",

@@ -33,6 +33,7 @@ const CHECKS: &[Check] = &[
     Check::Circles("core"),
     Check::Circles("azure"),
     Check::Circles("controller"),
+    Check::Circles("cli"),
     Check::Circles("azure-sim"),
     Check::Purity,
     Check::Map,
@@ -40,7 +41,7 @@ const CHECKS: &[Check] = &[
 ];
 
 /// The crates whose modules the documentation maps.
-const MAPPED: [&str; 3] = ["core", "azure", "controller"];
+const MAPPED: [&str; 4] = ["core", "azure", "controller", "cli"];
 
 /// What is wrong with the repository.
 pub(crate) fn problems(workspace: &Metadata) -> anyhow::Result<Vec<String>> {

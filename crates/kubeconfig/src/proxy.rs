@@ -1,45 +1,19 @@
-//! The client of the Kubernetes API, and the proxy on the way to it.
+//! The proxy on the way to the Kubernetes API server, by the rules of kubectl.
 
 use std::net::IpAddr;
 
 use anyhow::{Context, bail};
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
-
-const NO_WAY: &str = "no way to the Kubernetes API server: run in a cluster with a service account, or set KUBECONFIG";
-
-/// The client by the kubeconfig, or by the service account in a cluster, where no proxy is between.
-pub(crate) async fn client() -> anyhow::Result<Client> {
-    let config = match by_kubeconfig(|name| std::env::var(name).ok()).await {
-        Ok(config) => config,
-        Err(in_kubeconfig) => Config::incluster().with_context(|| format!("{NO_WAY} ({in_kubeconfig:#})"))?,
-    };
-    Client::try_from(config).context(NO_WAY)
-}
-
-async fn by_kubeconfig(variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
-    let kubeconfig = Kubeconfig::read()?;
-    let named = named(&kubeconfig);
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    config.proxy_url = proxy(&config.cluster_url, named.as_deref(), variable)?;
-    Ok(config)
-}
-
-/// The proxy that the kubeconfig names for its current cluster.
-fn named(kubeconfig: &Kubeconfig) -> Option<String> {
-    let context = kubeconfig.current_context.as_ref()?;
-    let context = kubeconfig.contexts.iter().find(|one| one.name == *context)?;
-    let cluster = &context.context.as_ref()?.cluster;
-    let cluster = kubeconfig.clusters.iter().find(|one| one.name == *cluster)?;
-    cluster.cluster.as_ref()?.proxy_url.clone()
-}
 
 /// The proxy on the way to a server, by the rules of kubectl: the one that the kubeconfig names, or else that of the environment
 /// unless the server is this machine or `NO_PROXY` names it. kube's own choice is not taken: it holds the address of the proxy
 /// against `NO_PROXY`, where that of the server is meant.
-fn proxy(server: &Uri, named: Option<&str>, variable: impl Fn(&str) -> Option<String>) -> anyhow::Result<Option<Uri>> {
+pub(crate) fn proxy(
+    server: &Uri,
+    named: Option<&str>,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Option<Uri>> {
     let named = named.filter(|named| !named.is_empty()).map(str::to_owned);
     let Some(chosen) = named.or_else(|| by_environment(server, variable)) else {
         return Ok(None);
@@ -89,6 +63,7 @@ fn is_this_machine(server: &Uri) -> bool {
 mod tests {
     use std::time::Duration;
 
+    use kube::{Client, Config};
     use tokio::io::AsyncReadExt;
 
     use super::*;

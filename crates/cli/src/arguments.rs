@@ -1,0 +1,211 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use wio_kubeconfig::Choice;
+
+use crate::ending::Ending;
+use crate::output::Format;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 all is well; 1 it could not be carried out; 2 it was, and what was asked for is not so;
+64 it was not understood.
+
+It asks with your own rights. What you may not read is named, and the rest is shown.";
+
+/// Asks what works, what does not, and why, of WorkloadIdentityBindings.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kubectl-wib", bin_name = "kubectl wib", version, after_help = AFTER_HELP)]
+pub struct Arguments {
+    /// Which cluster is asked, and by whom.
+    #[command(flatten)]
+    pub connection: Connection,
+
+    /// Colours: on a terminal, always or never. NO_COLOR says never.
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        default_value = "auto",
+        help_heading = "Output"
+    )]
+    color: ColorChoice,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The cluster that is asked, and who asks: as kubectl's own flags.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct Connection {
+    /// The kubeconfig file, instead of KUBECONFIG's or ~/.kube/config.
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The kubeconfig's context, instead of the current one.
+    #[arg(long, global = true, value_name = "NAME")]
+    context: Option<String>,
+
+    /// The kubeconfig's cluster, instead of the context's.
+    #[arg(long, global = true, value_name = "NAME")]
+    cluster: Option<String>,
+
+    /// The kubeconfig's user, instead of the context's.
+    #[arg(long, global = true, value_name = "NAME")]
+    user: Option<String>,
+
+    /// The user to impersonate.
+    #[arg(long = "as", global = true, value_name = "USER")]
+    impersonate: Option<String>,
+
+    /// A group to impersonate; may be given several times.
+    #[arg(long = "as-group", global = true, value_name = "GROUP", requires = "impersonate")]
+    impersonate_groups: Vec<String>,
+
+    /// The namespace, instead of the context's.
+    #[arg(long, short, global = true, value_name = "NAME")]
+    pub(crate) namespace: Option<String>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Shows identity, credentials, roles, service accounts and pods of bindings, what is wrong, and the next step.
+    Status(StatusArguments),
+    /// Has the operator look at Azure now.
+    Reconcile(ReconcileArguments),
+    /// Has the operator write nothing for a binding until it is resumed; what stands keeps working.
+    Suspend(Named),
+    /// Has the operator go on with a binding that was suspended.
+    Resume(Named),
+}
+
+/// Which bindings to show, and how.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArguments {
+    /// The binding; all of the namespace when it is left out.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// Those of all namespaces.
+    #[arg(long, short = 'A', conflicts_with = "name")]
+    pub(crate) all_namespaces: bool,
+
+    /// For programs: json, yaml or name.
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+}
+
+/// Which binding the operator is to look for, and whether to wait.
+#[derive(Clone, Debug, Args)]
+pub struct ReconcileArguments {
+    #[command(flatten)]
+    pub(crate) named: Named,
+
+    /// Wait until the operator has looked, and say what it found.
+    #[arg(long)]
+    pub(crate) wait: bool,
+
+    /// How long to wait, such as 90s or 5m.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// A binding by name.
+#[derive(Clone, Debug, Args)]
+pub struct Named {
+    /// The binding.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: Option<jiff::SignedDuration> = text.parse().ok();
+    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
+    parsed.ok_or_else(|| "write a duration such as 90s, 5m or 1h30m".to_owned())
+}
+
+// === impl Arguments ===
+
+impl Arguments {
+    /// Those of this process. What they ask for that is no command, such as help, is written at once.
+    ///
+    /// # Errors
+    /// How the process is to end when there is nothing more to do.
+    pub fn from_command_line() -> Result<Self, Ending> {
+        let arguments = Self::try_parse().map_err(|told| {
+            // It goes where clap wants it; when nobody reads it, there is nobody to tell.
+            let _ = told.print();
+            match told.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ending::Well,
+                _ => Ending::NotUnderstood,
+            }
+        })?;
+        match arguments.color {
+            ColorChoice::Auto => {}
+            ColorChoice::Always => anstream::ColorChoice::Always.write_global(),
+            ColorChoice::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        Ok(arguments)
+    }
+}
+
+// === impl Connection ===
+
+impl Connection {
+    pub(crate) fn choice(&self) -> Choice {
+        Choice {
+            kubeconfig: self.kubeconfig.clone(),
+            context: self.context.clone(),
+            cluster: self.cluster.clone(),
+            user: self.user.clone(),
+            impersonate: self.impersonate.clone(),
+            impersonate_groups: self.impersonate_groups.clone(),
+        }
+    }
+}
+
+impl ValueEnum for Format {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Json, Self::Yaml, Self::Name]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(match self {
+            Self::Json => "json",
+            Self::Yaml => "yaml",
+            Self::Name => "name",
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_before_and_behind_the_command() {
+        for line in ["kubectl-wib -n shop status orders", "kubectl-wib status orders -n shop"] {
+            let arguments = Arguments::try_parse_from(line.split(' ')).unwrap();
+            assert_eq!(arguments.connection.namespace.as_deref(), Some("shop"));
+        }
+    }
+
+    #[test]
+    fn a_duration_is_read_as_people_write_it() {
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert!(duration("-5s").is_err() && duration("soon").is_err());
+    }
+}

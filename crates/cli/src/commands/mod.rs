@@ -1,0 +1,7 @@
+//! The commands, a module each.
+
+pub(crate) mod reconcile;
+pub(crate) mod status;
+pub(crate) mod suspend;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! `kubectl wib reconcile`.
+
+use std::io::Write;
+
+use anyhow::bail;
+use kube::runtime::wait::await_condition;
+use serde_json::json;
+use wio_api::{ConditionType, WorkloadIdentityBinding, keys};
+
+use crate::arguments::ReconcileArguments;
+use crate::ending::Ending;
+use crate::session::Session;
+
+pub(crate) async fn run(asked: &ReconcileArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
+    let name = &asked.named.name;
+    let binding = session.binding(name).await?;
+    if binding.spec.suspend && binding.metadata.deletion_timestamp.is_none() {
+        bail!(
+            "it is suspended, so nothing would come of it: kubectl wib resume {name} -n {}",
+            session.namespace
+        );
+    }
+    let at = jiff::Timestamp::now().to_string();
+    let patch = json!({ "metadata": { "annotations": { (keys::RECONCILE_AT_ANNOTATION): at } } });
+    session.patch(name, &patch).await?;
+    if !asked.wait {
+        writeln!(out, "the operator was asked to look at {}/{name}", session.namespace)?;
+        return Ok(Ending::Well);
+    }
+    let heeded = |binding: Option<&WorkloadIdentityBinding>| {
+        let status = binding.map(|binding| binding.status.as_ref());
+        // One that is gone was looked at for the last time.
+        status.is_none_or(|status| status.is_some_and(|status| status.last_handled_reconcile_at.as_ref() == Some(&at)))
+    };
+    let waiting = await_condition(session.bindings(), name, heeded);
+    let Ok(found) = tokio::time::timeout(asked.timeout, waiting).await else {
+        bail!(
+            "the operator has not looked within {} s: see whether it runs and leads, and the binding's message",
+            asked.timeout.as_secs()
+        );
+    };
+    ended(found?.as_ref(), session, name, out)
+}
+
+fn ended(
+    found: Option<&WorkloadIdentityBinding>,
+    session: &Session,
+    name: &str,
+    out: &mut impl Write,
+) -> anyhow::Result<Ending> {
+    let place = format!("{}/{name}", session.namespace);
+    let Some(found) = found else {
+        writeln!(out, "{place} is gone")?;
+        return Ok(Ending::Well);
+    };
+    let ready = found
+        .status
+        .as_ref()
+        .and_then(|status| status.condition(ConditionType::Ready));
+    let Some(ready) = ready else {
+        bail!("{place} has no condition Ready");
+    };
+    writeln!(
+        out,
+        "{place} Ready={}: {}: {}",
+        ready.status, ready.reason, ready.message
+    )?;
+    Ok(if ready.status == "True" {
+        Ending::Well
+    } else {
+        Ending::NotSo
+    })
+}

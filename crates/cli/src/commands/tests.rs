@@ -1,0 +1,120 @@
+//! Commands against a fake API server.
+
+use clap::Parser;
+use kube::ResourceExt;
+use serde_json::json;
+use wio_api::{WorkloadIdentityBinding, keys};
+use wio_testkit::FakeApiServer;
+use wio_testkit::fixtures::binding;
+
+use crate::{Arguments, Ending, Session, carry_out};
+
+fn server(suspended: bool) -> FakeApiServer {
+    let server = FakeApiServer::new();
+    server.create_namespace("shop");
+    let built = binding("shop", "orders").managed().service_account("orders");
+    server.seed(json!(if suspended { built.suspended() } else { built }.build()));
+    server
+}
+
+/// The ending of a command line, and what it wrote.
+async fn told(server: &FakeApiServer, line: &str) -> anyhow::Result<(Ending, String)> {
+    let arguments = Arguments::try_parse_from(format!("kubectl-wib {line}").split(' '))?;
+    let session = Session {
+        client: server.client(),
+        namespace: "shop".to_owned(),
+    };
+    let mut out = anstream::StripStream::new(Vec::new());
+    let ending = carry_out(&arguments.command, &session, &mut out).await?;
+    Ok((ending, String::from_utf8(out.into_inner())?))
+}
+
+#[tokio::test]
+async fn a_binding_is_suspended_once_and_resumed_once() {
+    let server = server(false);
+    let (_, first) = told(&server, "suspend orders").await.unwrap();
+    assert_eq!(first, "shop/orders suspended\n");
+    let (_, again) = told(&server, "suspend orders").await.unwrap();
+    assert_eq!(again, "shop/orders was suspended already\n");
+    let (_, resumed) = told(&server, "resume orders").await.unwrap();
+    assert_eq!(resumed, "shop/orders resumed\n");
+    assert_eq!(server.writes().len(), 2, "what is so already is not written");
+}
+
+#[tokio::test]
+async fn what_a_repository_will_set_back_is_told() {
+    let server = server(false);
+    let applied = json!(binding("shop", "mails").managed().service_account("mails").build());
+    server.apply_as("kustomize-controller", applied, false).unwrap();
+    let (_, told) = told(&server, "suspend mails").await.unwrap();
+    assert!(told.contains("note: kustomize-controller manages it"), "{told}");
+}
+
+#[tokio::test]
+async fn waiting_for_a_look_ends_when_the_operator_has_looked_and_says_what_it_found() {
+    let server = server(false);
+    let operator = server.clone();
+    let looking = tokio::spawn(async move {
+        let asked = |one: &WorkloadIdentityBinding| one.annotations().contains_key(keys::RECONCILE_AT_ANNOTATION);
+        let asked = operator.wait_for("shop", "orders", asked).await;
+        let at = &asked.annotations()[keys::RECONCILE_AT_ANNOTATION];
+        let ready = json!({
+            "type": "Ready", "status": "False", "reason": "ScopeLocked", "message": "there is a lock",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let status = json!({
+            "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+            "metadata": { "namespace": "shop", "name": "orders" },
+            "status": { "lastHandledReconcileAt": at, "conditions": [ready] },
+        });
+        operator.apply_status_as("operator", status, false).unwrap();
+    });
+    let (ending, told) = told(&server, "reconcile orders --wait").await.unwrap();
+    looking.await.unwrap();
+    assert_eq!(ending, Ending::NotSo, "it was looked at, and it is not ready");
+    assert_eq!(told, "shop/orders Ready=False: ScopeLocked: there is a lock\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_look_ends_in_words_when_nobody_looks() {
+    let error = told(&server(false), "reconcile orders --wait --timeout 5s")
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("has not looked within 5 s"), "{error}");
+}
+
+#[tokio::test]
+async fn a_look_at_a_suspended_binding_is_not_asked_for() {
+    let server = server(true);
+    let error = told(&server, "reconcile orders").await.unwrap_err();
+    assert!(
+        error.to_string().contains("kubectl wib resume orders -n shop"),
+        "{error}"
+    );
+    assert!(server.writes().is_empty());
+}
+
+#[tokio::test]
+async fn a_binding_that_is_not_there_is_named() {
+    for line in ["status other", "suspend other", "reconcile other"] {
+        let error = format!("{:#}", told(&server(false), line).await.unwrap_err());
+        assert!(error.contains("shop/other"), "{line}: {error}");
+    }
+    let (_, told) = told(&FakeApiServer::new(), "status -A").await.unwrap();
+    assert_eq!(told, "there is no WorkloadIdentityBinding in any namespace\n");
+}
+
+#[tokio::test]
+async fn programs_get_data_and_names() {
+    let server = server(false);
+    let (_, json) = told(&server, "status orders -o json").await.unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json["name"], &json["phase"]),
+        (&json!("orders"), &json!("NotObserved"))
+    );
+    let (_, yaml) = told(&server, "status -o yaml").await.unwrap();
+    assert!(yaml.starts_with("items:\n- namespace: shop\n"), "{yaml}");
+    let (_, name) = told(&server, "status -o name").await.unwrap();
+    assert_eq!(name, "workloadidentitybinding.workloadidentity.dev/orders\n");
+}

@@ -1,0 +1,36 @@
+//! `kubectl wib`, the plugin: every command is a function of a client and of a place to write to.
+
+mod arguments;
+mod commands;
+mod ending;
+mod output;
+mod report;
+mod session;
+
+use std::io::Write;
+
+pub use arguments::{Arguments, Command};
+pub use ending::Ending;
+pub use session::Session;
+
+/// Carries a command out against the cluster that the arguments choose.
+///
+/// # Errors
+/// Why it could not be carried out.
+pub async fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<Ending> {
+    let session = Session::open(&arguments.connection).await?;
+    carry_out(&arguments.command, &session, out).await
+}
+
+/// Carries a command out in a session.
+///
+/// # Errors
+/// Why it could not be carried out.
+pub async fn carry_out(command: &Command, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
+    match command {
+        Command::Status(asked) => commands::status::run(asked, session, out).await,
+        Command::Reconcile(asked) => commands::reconcile::run(asked, session, out).await,
+        Command::Suspend(asked) => commands::suspend::suspend(asked, session, out).await,
+        Command::Resume(asked) => commands::suspend::resume(asked, session, out).await,
+    }
+}

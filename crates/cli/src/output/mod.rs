@@ -1,0 +1,28 @@
+//! How answers are written: trees for people, JSON and YAML for programs.
+
+pub(crate) mod tree;
+
+use std::io::Write;
+
+use serde::Serialize;
+
+/// The form of an answer for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// The names of what is answered about, as kubectl takes them.
+    Name,
+}
+
+/// Writes an answer as JSON or YAML.
+pub(crate) fn write_data(answer: &impl Serialize, yaml: bool, out: &mut impl Write) -> anyhow::Result<()> {
+    if yaml {
+        write!(out, "{}", serde_yaml_ng::to_string(answer)?)?;
+    } else {
+        writeln!(out, "{}", serde_json::to_string_pretty(answer)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! From what was gathered to the report. Pure.
+
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::ResourceExt;
+use wio_api::{
+    BoundServiceAccount, Condition, ConditionType, IdentityStatus, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus, keys,
+};
+use wio_core::names::ClientId;
+use wio_core::workloads::{NoToken, PodToken, is_over, judge};
+
+use super::data::{Account, AccountState, Phase, PodReport, Report, Role};
+use super::gather::{PodGlance, Surroundings};
+use super::next_step::next_step;
+
+/// The conditions of the parts, in the order in which they come about.
+const PARTS: [ConditionType; 5] = [
+    ConditionType::Authorized,
+    ConditionType::IdentityReady,
+    ConditionType::FederatedCredentialsReady,
+    ConditionType::RoleAssignmentsReady,
+    ConditionType::ServiceAccountsReady,
+];
+
+/// The report about a binding.
+pub(crate) fn report(binding: &WorkloadIdentityBinding, around: &Surroundings) -> Report {
+    let nothing = WorkloadIdentityBindingStatus::default();
+    let status = binding.status.as_ref().unwrap_or(&nothing);
+    let namespace = binding.namespace().unwrap_or_default();
+    let mut not_looked_at = around.not_looked_at.clone();
+    if let Err(why) = &around.accounts {
+        not_looked_at.push(format!("service accounts: {why}"));
+    }
+    if let Err(why) = &around.pods {
+        not_looked_at.push(format!("pods: {why}"));
+    }
+    let asked = &binding.spec.service_accounts;
+    let mut report = Report {
+        phase: phase(binding, status),
+        ready: status.condition(ConditionType::Ready).cloned(),
+        waits_for: waits_for(status),
+        authorized_by: status.authorized_by.clone(),
+        identity: status.identity.clone(),
+        issuer: status.issuer.clone(),
+        credential_usage: status.federated_credential_usage.clone(),
+        shares_identity_with: sharers(binding, status.identity.as_ref(), around),
+        roles: roles(binding, status),
+        service_accounts: asked
+            .iter()
+            .map(|one| account(&namespace, one, status, around))
+            .collect(),
+        name: binding.name_any(),
+        namespace,
+        not_looked_at,
+        well: false,
+        next_step: None,
+    };
+    report.next_step = next_step(&report);
+    report.well = report.next_step.is_none();
+    report
+}
+
+fn phase(binding: &WorkloadIdentityBinding, status: &WorkloadIdentityBindingStatus) -> Phase {
+    if binding.metadata.deletion_timestamp.is_some() {
+        Phase::Deleting
+    } else if binding.spec.suspend {
+        Phase::Suspended
+    } else if status.observed_generation == binding.metadata.generation {
+        Phase::Observed
+    } else {
+        Phase::NotObserved
+    }
+}
+
+fn waits_for(status: &WorkloadIdentityBindingStatus) -> Vec<Condition> {
+    let conditions = PARTS.iter().filter_map(|part| status.condition(*part));
+    conditions
+        .filter(|condition| condition.status != "True")
+        .cloned()
+        .collect()
+}
+
+/// The other bindings that have or ask for the same identity.
+fn sharers(binding: &WorkloadIdentityBinding, identity: Option<&IdentityStatus>, around: &Surroundings) -> Vec<String> {
+    let Some(identity) = identity else {
+        return Vec::new();
+    };
+    let same = |id: &str| id.eq_ignore_ascii_case(&identity.resource_id);
+    let shares = |other: &&WorkloadIdentityBinding| {
+        let recorded = other.status.as_ref().and_then(|status| status.identity.as_ref());
+        let asked = other.spec.identity.existing.as_ref();
+        other.uid() != binding.uid()
+            && (recorded.is_some_and(|one| same(&one.resource_id)) || asked.is_some_and(|one| same(&one.resource_id)))
+    };
+    let others = around.bindings.iter().filter(shares);
+    others
+        .map(|other| format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()))
+        .collect()
+}
+
+fn roles(binding: &WorkloadIdentityBinding, status: &WorkloadIdentityBindingStatus) -> Vec<Role> {
+    let given = &status.role_assignments;
+    let asked = binding.spec.role_assignments.iter().map(|asked| {
+        let mut given = given.iter();
+        let assignment = given.find(|one| one.role == asked.role && one.scope.eq_ignore_ascii_case(&asked.scope));
+        Role {
+            name: asked.role.clone(),
+            scope: asked.scope.clone(),
+            assignment: assignment.cloned(),
+        }
+    });
+    asked.collect()
+}
+
+fn account(
+    namespace: &str,
+    asked: &BoundServiceAccount,
+    status: &WorkloadIdentityBindingStatus,
+    around: &Surroundings,
+) -> Account {
+    let credential = status
+        .federated_credentials
+        .iter()
+        .find(|one| one.service_account == asked.name);
+    let recorded = status.service_accounts.iter().find(|one| one.name == asked.name);
+    let client_id = status
+        .identity
+        .as_ref()
+        .and_then(|identity| identity.client_id.as_deref());
+    let client_id: Option<ClientId> = client_id.and_then(|id| id.parse().ok());
+    let state = match around.account(namespace, &asked.name) {
+        Ok(None) => AccountState::Missing,
+        Ok(Some(found)) => annotated(found, client_id),
+        Err(_) => AccountState::Unknown,
+    };
+    let pods = around.pods_of(namespace, &asked.name).ok();
+    let running = |pods: Vec<&PodGlance>| {
+        let pods = pods.into_iter().filter(|pod| !pod.status.as_ref().is_some_and(is_over));
+        pods.map(|pod| of_pod(pod, client_id)).collect()
+    };
+    Account {
+        name: asked.name.clone(),
+        state,
+        credential: credential
+            .map(|one| one.name.clone())
+            .or_else(|| recorded.and_then(|one| one.foreign_credential.clone())),
+        subject: credential.map(|one| one.subject.clone()),
+        audience: credential.map(|one| one.audience.clone()),
+        pods: pods.map(running),
+    }
+}
+
+fn annotated(found: &ServiceAccount, client_id: Option<ClientId>) -> AccountState {
+    let carries = found.annotations().get(keys::CLIENT_ID_ANNOTATION);
+    match (carries, client_id) {
+        (_, None) => AccountState::Unknown,
+        (Some(carries), Some(ours)) if carries.parse().is_ok_and(|carries: ClientId| carries == ours) => {
+            AccountState::Annotated
+        }
+        (carries, Some(_)) => AccountState::OtherClientId(carries.cloned()),
+    }
+}
+
+fn of_pod(pod: &PodGlance, client_id: Option<ClientId>) -> PodReport {
+    let token = client_id.map(|id| judge(pod.labels(), pod.annotations(), &pod.spec, id));
+    let (has_token, why) = match token {
+        None => (None, None),
+        Some(PodToken::Given) => (Some(true), None),
+        Some(PodToken::Missing(why)) => (Some(false), Some(why)),
+    };
+    PodReport {
+        name: pod.name_any(),
+        asks: why != Some(NoToken::NotAsked),
+        has_token,
+        next_step: why.as_ref().map(|why| why.next_step().to_owned()),
+        why: why.map(|why| why.to_string()),
+    }
+}

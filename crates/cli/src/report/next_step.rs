@@ -1,0 +1,72 @@
+//! The one next step of a person: the first thing that stands between the pods and their tokens.
+
+use wio_api::{Condition, Reason};
+use wio_core::reasons::{Kind, facts};
+
+use super::data::{Account, AccountState, Phase, Report};
+
+/// What to do next; none when there is nothing to do.
+pub(crate) fn next_step(report: &Report) -> Option<String> {
+    by_phase(report).or_else(|| report.service_accounts.iter().find_map(of_account))
+}
+
+fn by_phase(report: &Report) -> Option<String> {
+    let name = format!("{} -n {}", report.name, report.namespace);
+    match (report.phase, &report.ready) {
+        (Phase::Suspended, _) => Some(format!("kubectl wib resume {name}")),
+        (Phase::NotObserved, None) => Some(
+            "the operator has not seen it: wait some seconds; if that does not end, see whether the operator runs"
+                .to_owned(),
+        ),
+        (Phase::NotObserved, Some(_)) => {
+            Some("the operator has not seen the last change yet: wait some seconds".to_owned())
+        }
+        (Phase::Deleting, Some(ready)) => Some(format!("it is being deleted: {}", ready.message)),
+        (Phase::Deleting, None) => Some("it is being deleted".to_owned()),
+        (Phase::Observed, Some(ready)) if ready.status == "True" => None,
+        (Phase::Observed, Some(ready)) => Some(of_condition(ready)),
+        (Phase::Observed, None) => Some("the operator has not judged it yet: wait some seconds".to_owned()),
+    }
+}
+
+/// What the table of reasons says, or else the message, which tells the way out itself.
+fn of_condition(ready: &Condition) -> String {
+    let reason = Reason::ALL.iter().find(|reason| reason.as_str() == ready.reason);
+    let Some(facts) = reason.map(|reason| facts(*reason)) else {
+        return ready.message.clone();
+    };
+    let waits = matches!(facts.kind, Kind::Retry | Kind::Wait);
+    match facts.next_step {
+        Some(step) => step.to_owned(),
+        None if waits => format!("wait: {}", ready.message),
+        None => ready.message.clone(),
+    }
+}
+
+fn of_account(account: &Account) -> Option<String> {
+    let name = &account.name;
+    match &account.state {
+        AccountState::Missing => {
+            return Some(format!(
+                "service account {name} is gone: wait some seconds until it is made again"
+            ));
+        }
+        AccountState::OtherClientId(_) => {
+            return Some(format!(
+                "somebody changes service account {name}, or did a moment ago: wait some seconds"
+            ));
+        }
+        AccountState::Annotated | AccountState::Unknown => {}
+    }
+    // One that does not ask may be meant to have none, unless nobody has one.
+    let pods = || account.pods.iter().flatten();
+    let somebody_has = pods().any(|pod| pod.has_token == Some(true));
+    let mut without = pods().filter(|pod| pod.has_token == Some(false) && (pod.asks || !somebody_has));
+    let first = without.next()?;
+    let others = match without.count() {
+        0 => String::new(),
+        count => format!(" (and {count} more)"),
+    };
+    let (why, step) = (first.why.as_deref()?, first.next_step.as_deref()?);
+    Some(format!("pod {}{others}: {why}; {step}", first.name))
+}

@@ -1,0 +1,179 @@
+//! Reports about bindings on a fake API server, as a person reads them.
+
+use kube::Client;
+use serde_json::{Value, json};
+use wio_testkit::FakeApiServer;
+use wio_testkit::fixtures::binding;
+
+use super::{gather, report, tree};
+use crate::Session;
+
+const CLIENT_ID: &str = "4b65e8cb-da6f-4b8e-9399-17dfd09b7846";
+const IDENTITY: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shared/providers/Microsoft.ManagedIdentity/userAssignedIdentities/wib-shop-orders-a";
+const MOUNT: &str = "/var/run/secrets/azure/wi/token";
+
+fn session(client: Client) -> Session {
+    Session {
+        client,
+        namespace: "shop".to_owned(),
+    }
+}
+
+fn status(ready: &str, reason: &str, message: &str) -> Value {
+    json!({
+        "observedGeneration": 1,
+        "conditions": [{
+            "type": "Ready", "status": ready, "reason": reason, "message": message,
+            "observedGeneration": 1, "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }],
+        "identity": { "resourceId": IDENTITY, "name": "wib-shop-orders-a", "clientId": CLIENT_ID, "origin": "Created" },
+        "issuer": "https://issuer.example/",
+        "federatedCredentials": [{
+            "name": "wib-1", "serviceAccount": "orders", "subject": "system:serviceaccount:shop:orders",
+            "audience": "api://AzureADTokenExchange",
+        }],
+        "federatedCredentialUsage": { "ours": 1, "foreign": 2, "limit": 20 },
+    })
+}
+
+fn account(client_id: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": { "namespace": "shop", "name": "orders", "annotations": { "azure.workload.identity/client-id": client_id } },
+    })
+}
+
+fn pod(name: &str, label: &str, client_id: Option<&str>) -> Value {
+    let mut env = vec![json!({ "name": "AZURE_FEDERATED_TOKEN_FILE", "value": format!("{MOUNT}/t") })];
+    env.extend(client_id.map(|id| json!({ "name": "AZURE_CLIENT_ID", "value": id })));
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "namespace": "shop", "name": name, "labels": { "azure.workload.identity/use": label } },
+        "spec": {
+            "serviceAccountName": "orders",
+            "containers": [{ "name": "app", "image": "i", "env": env, "volumeMounts": [{ "name": "t", "mountPath": MOUNT }] }],
+        },
+        "status": { "phase": "Running" },
+    })
+}
+
+/// What a person reads of the binding `shop/orders`.
+async fn read(objects: &[Value], status: Option<Value>, suspended: bool) -> String {
+    let server = FakeApiServer::new();
+    server.create_namespace("shop");
+    let built = binding("shop", "orders")
+        .managed()
+        .service_account("orders")
+        .role("Reader", "/subscriptions/a")
+        .generation(1);
+    let built = if suspended { built.suspended() } else { built };
+    let mut built = json!(built.build());
+    if let (Some(object), Some(status)) = (built.as_object_mut(), status) {
+        object.insert("status".to_owned(), status);
+    }
+    server.seed(built);
+    for object in objects {
+        server.seed(object);
+    }
+    let around = gather(&session(server.client()), false).await.unwrap();
+    let mut out = anstream::StripStream::new(Vec::new());
+    tree(&report(&around.bindings[0], &around)).write(&mut out).unwrap();
+    assert!(server.writes().is_empty(), "a question changes nothing");
+    String::from_utf8(out.into_inner()).unwrap()
+}
+
+fn next_step(told: &str) -> &str {
+    told.lines().last().unwrap().trim_start_matches("└─ Next step: ")
+}
+
+#[tokio::test]
+async fn a_binding_that_is_well_has_nothing_to_do() {
+    let told = read(
+        &[account(CLIENT_ID), pod("one", "true", Some(CLIENT_ID))],
+        Some(status("True", "Succeeded", "all is well")),
+        false,
+    )
+    .await;
+    assert_eq!(
+        told,
+        format!(
+            "✓ WorkloadIdentityBinding shop/orders
+├─ ✓ Ready: Succeeded: all is well
+├─ ✓ Identity wib-shop-orders-a (made by the operator, allowed by default)
+│  ├─ client id {CLIENT_ID}
+│  ├─ principal id not known yet
+│  ├─ tenant id not known yet
+│  └─ {IDENTITY}
+├─ ✓ Federated credentials: 3 of 20 used, 1 of them this binding's
+│  ├─ issuer https://issuer.example/
+│  └─ ✓ wib-1: system:serviceaccount:shop:orders, audience api://AzureADTokenExchange
+├─ ✗ Roles
+│  └─ ✗ Reader at /subscriptions/a
+├─ ✓ Service accounts
+│  └─ ✓ orders carries the client id
+│     └─ ✓ pod one has its token
+└─ Next step: nothing to do
+"
+        )
+    );
+}
+
+/// A pod that started too early stays without a token while the binding says that all is well: nobody else tells.
+#[tokio::test]
+async fn a_pod_without_its_token_is_the_next_step_of_a_binding_that_is_ready() {
+    let ready = || Some(status("True", "Succeeded", "all is well"));
+    let told = read(&[account(CLIENT_ID), pod("early", "true", None)], ready(), false).await;
+    assert_eq!(
+        next_step(&told),
+        "pod early: it is older than the client id on its service account; create the pod anew: kubectl rollout restart"
+    );
+    assert!(
+        told.contains("✗ pod early has no token") && told.starts_with('✗'),
+        "{told}"
+    );
+}
+
+/// The label is forgotten more often than anything else; but a job beside the application may do without a token.
+#[tokio::test]
+async fn a_pod_that_does_not_ask_is_the_next_step_only_where_no_pod_has_a_token() {
+    let ready = || Some(status("True", "Succeeded", "all is well"));
+    let bare = pod("bare", "false", None);
+    let told = read(&[account(CLIENT_ID), bare.clone()], ready(), false).await;
+    assert!(next_step(&told).starts_with("pod bare: it lacks the label"), "{told}");
+    let told = read(
+        &[account(CLIENT_ID), bare, pod("one", "true", Some(CLIENT_ID))],
+        ready(),
+        false,
+    )
+    .await;
+    assert_eq!(next_step(&told), "nothing to do");
+    assert!(told.contains("… pod bare has no token"), "{told}");
+}
+
+#[tokio::test]
+async fn each_state_of_a_binding_has_its_own_next_step() {
+    let objects = [account(CLIENT_ID)];
+    let told = read(&objects, None, false).await;
+    assert!(next_step(&told).starts_with("the operator has not seen it"), "{told}");
+    let told = read(&objects, Some(status("False", "Suspended", "suspended")), true).await;
+    assert_eq!(next_step(&told), "kubectl wib resume orders -n shop");
+    let told = read(
+        &objects,
+        Some(status("False", "NotPermitted", "no policy allows it")),
+        false,
+    )
+    .await;
+    assert_eq!(next_step(&told), "no policy allows it");
+    let told = read(
+        &[account("00000000-0000-4000-8000-000000000001")],
+        Some(status("True", "Succeeded", "well")),
+        false,
+    )
+    .await;
+    assert!(
+        next_step(&told).starts_with("somebody changes service account orders"),
+        "{told}"
+    );
+    let told = read(&[], Some(status("True", "Succeeded", "well")), false).await;
+    assert!(next_step(&told).starts_with("service account orders is gone"), "{told}");
+}

@@ -1,0 +1,74 @@
+//! A session: a client, and the namespace that is meant where none is named.
+
+use anyhow::Context;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::Value;
+use wio_api::WorkloadIdentityBinding;
+
+use crate::arguments::Connection;
+
+/// The field manager of what the plugin writes.
+const FIELD_MANAGER: &str = "kubectl-wib";
+
+/// A session with a cluster.
+#[derive(Clone)]
+pub struct Session {
+    /// The client.
+    pub client: Client,
+    /// The namespace that is meant where none is named.
+    pub namespace: String,
+}
+
+// === impl Session ===
+
+impl Session {
+    /// Opens one as the flags say.
+    pub(crate) async fn open(connection: &Connection) -> anyhow::Result<Self> {
+        let config = wio_kubeconfig::config(&connection.choice()).await?;
+        let namespace = connection
+            .namespace
+            .clone()
+            .unwrap_or_else(|| config.default_namespace.clone());
+        Ok(Self {
+            client: Client::try_from(config)?,
+            namespace,
+        })
+    }
+
+    /// The bindings of the namespace.
+    pub(crate) fn bindings(&self) -> Api<WorkloadIdentityBinding> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// A binding of the namespace.
+    pub(crate) async fn binding(&self, name: &str) -> anyhow::Result<WorkloadIdentityBinding> {
+        let found = self.bindings().get(name).await;
+        found.map_err(told).with_context(|| self.place(name))
+    }
+
+    /// Changes some fields of a binding of the namespace.
+    pub(crate) async fn patch(&self, name: &str, change: &Value) -> anyhow::Result<WorkloadIdentityBinding> {
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patched = self.bindings().patch(name, &parameters, &Patch::Merge(change)).await;
+        patched.map_err(told).with_context(|| self.place(name))
+    }
+
+    fn place(&self, name: &str) -> String {
+        format!("WorkloadIdentityBinding {}/{name}", self.namespace)
+    }
+}
+
+/// An error of the API server in its own words, without what kube puts around them.
+pub(crate) fn told(error: kube::Error) -> anyhow::Error {
+    match error {
+        kube::Error::Api(status) if status.code == 404 && !status.message.contains("not found") => {
+            anyhow::anyhow!("this cluster does not know it: is the operator installed?")
+        }
+        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
+        other => other.into(),
+    }
+}
