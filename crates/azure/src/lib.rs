@@ -17,6 +17,7 @@ mod gate;
 mod jwt;
 mod locks;
 mod msi;
+mod observe;
 mod paging;
 mod pipeline;
 mod policies;

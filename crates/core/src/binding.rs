@@ -7,8 +7,9 @@ use wio_api::{DeletionPolicy, WorkloadIdentityBinding, keys};
 
 use crate::names::{BindingName, ClusterId, InvalidName, ServiceAccountName};
 use crate::owner::Owner;
-use crate::policy::Seniority;
+use crate::policy::{Seniority, Usage};
 use crate::recorded::Recorded;
+use crate::service_account::NamedBinding;
 use crate::sharing::Claims;
 use crate::spec::{self, IdentityRef, InvalidField, Spec, TokenExpiration};
 
@@ -125,6 +126,30 @@ impl Binding {
     #[must_use]
     pub fn lost_finalizer(&self) -> bool {
         self.lifecycle.finalizer == Finalizer::Missing && self.recorded.names_identity()
+    }
+}
+
+impl NamedBinding {
+    /// A binding that a service account names; none when it is not stored.
+    #[must_use]
+    pub fn of(object: &WorkloadIdentityBinding, account: &ServiceAccountName) -> Option<Self> {
+        let mut accounts = object.spec.service_accounts.iter();
+        Some(Self {
+            name: object.metadata.name.clone()?,
+            uid: object.metadata.uid.clone()?,
+            binds: accounts.any(|bound| bound.name == account.as_str()),
+        })
+    }
+}
+
+/// How much a binding asks for of what policies limit.
+#[must_use]
+pub fn usage(object: &WorkloadIdentityBinding) -> Usage {
+    let spec = &object.spec;
+    Usage {
+        federated_credentials: spec.service_accounts.len(),
+        managed_identities: usize::from(spec.identity.managed.is_some()),
+        role_assignments: spec.role_assignments.len(),
     }
 }
 

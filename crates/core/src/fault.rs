@@ -201,6 +201,20 @@ const fn refuses(status: u16) -> bool {
     matches!(status, 400..=407 | 409..=498)
 }
 
+impl Fault {
+    /// Whether a request waits for its turn at Azure's budgets: it was not sent.
+    #[must_use]
+    pub const fn was_not_sent(&self) -> bool {
+        matches!(
+            self,
+            Self::Azure(AzureFault {
+                cause: AzureCause::Budget(_),
+                ..
+            })
+        )
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -39,6 +39,16 @@ const DATA: &[Allowed] = &[
         path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta",
         reason: "annotations and deletion of a definition, as they were read",
     },
+    Allowed {
+        module: "service_account",
+        path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta",
+        reason: "labels and annotations of a service account, as they were read",
+    },
+    Allowed {
+        module: "service_account",
+        path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry",
+        reason: "who holds them",
+    },
 ];
 
 /// The types of a binding's status.

@@ -8,9 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PartialObjectMeta;
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
-use wio_api::keys;
 use wio_core::names::{Namespace, ServiceAccountName};
 use wio_core::owner::Owner;
+use wio_core::service_account::Texts;
 
 use super::few::{self, Few};
 use super::visits::Visits;
@@ -169,19 +169,33 @@ fn key(metadata: &ObjectMeta) -> Option<(&str, &str)> {
 impl Account {
     /// What is used of a service account's metadata, after it was cut to what is kept ([`super::kept`]).
     pub(crate) fn of(metadata: &ObjectMeta) -> Self {
-        let boxed = |text: &Option<String>| text.as_deref().map(Box::from);
-        let label = |key| metadata.labels.as_ref()?.get(key);
-        let annotation = |key| metadata.annotations.as_ref()?.get(key).map(|text| text.as_str().into());
+        // A lifetime that somebody else wrote was cut off.
+        let texts = Texts::of(metadata, true);
+        let boxed = |text: Option<&str>| text.map(Box::from);
         Self {
-            uid: boxed(&metadata.uid),
-            version: boxed(&metadata.resource_version),
-            is_going: metadata.deletion_timestamp.is_some(),
-            is_created_by_us: label(keys::CREATED_LABEL).is_some(),
-            bound_by: label(keys::BOUND_BY_LABEL).map(|text| text.as_str().into()),
-            binding: annotation(keys::BINDING_ANNOTATION),
-            client_id: annotation(keys::CLIENT_ID_ANNOTATION),
-            tenant_id: annotation(keys::TENANT_ID_ANNOTATION),
-            token_expiration: annotation(keys::TOKEN_EXPIRATION_ANNOTATION),
+            uid: boxed(texts.uid),
+            version: boxed(metadata.resource_version.as_deref()),
+            is_going: texts.is_going,
+            is_created_by_us: texts.is_created_by_us,
+            bound_by: boxed(texts.bound_by),
+            binding: boxed(texts.binding),
+            client_id: boxed(texts.client_id),
+            tenant_id: boxed(texts.tenant_id),
+            token_expiration: boxed(texts.token_expiration),
+        }
+    }
+
+    /// The same, to be read.
+    pub(crate) fn texts(&self) -> Texts<'_> {
+        Texts {
+            uid: self.uid.as_deref(),
+            is_going: self.is_going,
+            is_created_by_us: self.is_created_by_us,
+            bound_by: self.bound_by.as_deref(),
+            binding: self.binding.as_deref(),
+            client_id: self.client_id.as_deref(),
+            tenant_id: self.tenant_id.as_deref(),
+            token_expiration: self.token_expiration.as_deref(),
         }
     }
 }
@@ -189,6 +203,7 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use wio_api::keys;
 
     use super::*;
 

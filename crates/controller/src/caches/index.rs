@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use wio_api::WorkloadIdentityBinding;
-use wio_core::binding::{Binding, has_finalizer};
+use wio_core::binding::{Binding, has_finalizer, usage};
 use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName};
 use wio_core::policy::{Limits, Seniority, Tally, Usage};
 
@@ -248,16 +248,6 @@ fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
     }
     if bindings.entries.is_empty() {
         namespaces.remove(namespace);
-    }
-}
-
-/// How much a binding asks for of what policies limit.
-fn usage(binding: &WorkloadIdentityBinding) -> Usage {
-    let spec = &binding.spec;
-    Usage {
-        federated_credentials: spec.service_accounts.len(),
-        managed_identities: usize::from(spec.identity.managed.is_some()),
-        role_assignments: spec.role_assignments.len(),
     }
 }
 

@@ -1,8 +1,9 @@
 //! What is kept of an object: what is used of it, and that bounded. An object may weigh 1.5 MB, and whoever may write objects writes
 //! as many as they like.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
+use wio_core::service_account::is_annotated_by_us;
 
 use super::accounts::AccountMeta;
 use super::stores::NamespaceMeta;
@@ -98,18 +99,6 @@ fn annotations(metadata: &mut ObjectMeta, is_used: impl Fn(&str) -> bool) {
                 .to_owned();
         }
     }
-}
-
-/// Whether our field manager holds an annotation.
-fn is_annotated_by_us(metadata: &ObjectMeta, annotation: &str) -> bool {
-    let ours = |entry: &&ManagedFieldsEntry| entry.manager.as_deref() == Some(keys::FIELD_MANAGER);
-    let field = format!("f:{annotation}");
-    let mut entries = metadata.managed_fields.iter().flatten().filter(ours);
-    entries.any(|entry| {
-        let fields = entry.fields_v1.as_ref();
-        let annotations = fields.and_then(|fields| fields.0.get("f:metadata")?.get("f:annotations"));
-        annotations.is_some_and(|annotations| annotations.get(&field).is_some())
-    })
 }
 
 fn is_on_accounts(key: &str) -> bool {

@@ -185,14 +185,19 @@ fn undecided(what: &str) -> Blocked {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
     use kube::runtime::reflector;
     use kube::runtime::watcher::Event;
     use serde_json::json;
     use tokio::sync::watch;
-    use wio_api::{WorkloadIdentityPolicy, keys};
+    use wio_api::{ManagedIdentity, WorkloadIdentityPolicy, keys};
+    use wio_core::binding::usage;
     use wio_core::cluster::Belief;
     use wio_core::config::OperatorConfig;
     use wio_core::policy::Policies;
+    use wio_core::snapshot::Snapshot;
     use wio_testkit::fixtures::{binding, policy};
 
     use super::*;
@@ -308,5 +313,129 @@ mod tests {
     #[test]
     fn a_decision_looks_at_as_many_entries_whether_there_are_a_hundred_bindings_elsewhere_or_ten_thousand() {
         assert_eq!(steps(100), steps(10_000));
+    }
+
+    /// The snapshot of the same cluster, as lists show it.
+    fn snapshot(caches: &Caches, objects: &[WorkloadIdentityBinding], policies: &[WorkloadIdentityPolicy]) -> Snapshot {
+        let cluster = cluster();
+        let parsed =
+            |object: &WorkloadIdentityBinding| Some((Binding::parse(object, &cluster.id).ok()?, usage(object)));
+        let orders = BTreeSet::from(["a".parse().unwrap()]);
+        Snapshot {
+            config: caches.learned.config.clone(),
+            policies: Policies::parse(policies).into(),
+            namespaces: ["shop", "mail"]
+                .map(|name| (name.parse().unwrap(), BTreeMap::new()))
+                .into(),
+            bindings: objects.iter().filter_map(parsed).collect(),
+            labelled: BTreeMap::from([("shop-orders".to_owned(), orders)]),
+            now: (caches.learned.clock)(),
+            cluster,
+        }
+    }
+
+    /// What the plugin foretells must be what the operator does: both ask one verdict, so both must ask it about the same case.
+    #[test]
+    fn the_caches_give_the_case_that_lists_give() {
+        let (caches, _) = caches(0);
+        let mail: NamespaceMeta = serde_json::from_value(json!({ "metadata": { "name": "mail" } })).unwrap();
+        let (namespaces, mut writer) = reflector::store();
+        for name in ["shop", "mail"] {
+            let namespace = NamespaceMeta {
+                metadata: ObjectMeta {
+                    name: Some(name.to_owned()),
+                    ..mail.metadata.clone()
+                },
+                ..mail.clone()
+            };
+            writer.apply_watcher_event(&Event::Apply(namespace));
+        }
+        let limited = policy("shop").namespace("shop").existing(&format!(
+            "{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/*"
+        ));
+        let mut limited = limited.build();
+        limited.spec.max_federated_credentials = Some(2);
+        let policies = [limited, policy_of("mail")];
+        let caches = Caches {
+            surroundings: Surroundings {
+                namespaces,
+                ..caches.surroundings
+            },
+            learned: Learned {
+                policies: watch::channel(Some(Policies::parse(&policies).into())).1,
+                ..caches.learned
+            },
+            ..caches
+        };
+        let named = |namespace: &str, name: &str| {
+            let named = ManagedIdentity {
+                name: Some("shared-name".to_owned()),
+                ..ManagedIdentity::default()
+            };
+            binding(namespace, name)
+                .managed_as(named)
+                .service_account("z")
+                .finalizer(keys::FINALIZER)
+                .uid(&format!("{namespace}-{name}"))
+                .generation(1)
+                .build()
+        };
+        let never_allowed = binding("shop", "new")
+            .managed()
+            .service_account("a")
+            .uid("shop-new")
+            .generation(1)
+            .build();
+        let objects = [
+            one("shop", "invoices"),
+            one("shop", "mails"),
+            named("shop", "named"),
+            never_allowed,
+            one("shop", "orders"),
+            named("mail", "named"),
+        ];
+        for object in &objects {
+            caches
+                .bindings
+                .take_in(&Event::Apply(object.clone()), |_| Limits::default());
+        }
+        let snapshot = snapshot(&caches, &objects, &policies);
+        let slots = Slots::new(std::time::Duration::from_hours(1));
+        for object in &objects {
+            let parsed = parse(object, &cluster(), &slots).unwrap();
+            let listed = snapshot.case(&parsed).unwrap();
+            let cached = dereference(&caches, &cluster(), parsed).unwrap();
+            assert_eq!(
+                Case {
+                    now: cached.now,
+                    ..listed
+                },
+                cached,
+                "{:?}",
+                object.metadata.name
+            );
+        }
+        let of = |name: &str| {
+            snapshot
+                .case(
+                    snapshot
+                        .binding(&"shop".parse().unwrap(), &name.parse().unwrap())
+                        .unwrap(),
+                )
+                .unwrap()
+        };
+        assert_eq!(
+            (
+                of("orders").labelled.len(),
+                of("orders").neighbours.len(),
+                of("named").rivals.len()
+            ),
+            (1, 2, 1)
+        );
+        assert_eq!(
+            of("orders").candidate.used_before.federated_credentials,
+            2,
+            "cut to the limit"
+        );
     }
 }

@@ -4,17 +4,16 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wio_azure::Azure;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
-use wio_core::fault::{AzureCause, AzureFault, Fault};
+use wio_core::fault::Fault;
 use wio_core::known_state;
-use wio_core::names::{IdentityId, PrincipalId};
-use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments, PresentIdentity, Unread};
+use wio_core::names::IdentityId;
+use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments};
 use wio_core::plan::plan;
 use wio_core::reasons::{Disposition, disposition, facts};
-use wio_core::role_assignment_scopes::{self, Last, Need};
+use wio_core::role_assignment_scopes::{self, Last};
 use wio_core::status::FailedLooks;
 
 use super::clean::Clean;
@@ -94,11 +93,11 @@ async fn source(ctx: &Context, binding: &Binding, desired: &Desired, memory: &mu
             let id = denial.removal().revocable.identity();
             match memory.clean.as_ref().and_then(|clean| clean.known(id)) {
                 Some(state) => Ok(Source::Known(state.clone())),
-                None => Ok(Source::Read(read(azure, binding, id, Last::No).await?)),
+                None => Ok(Source::Read(azure.observe(binding, id, Last::No).await?)),
             }
         }
         Desired::Gone(removal) => Ok(Source::Read(
-            read(azure, binding, removal.revocable.identity(), Last::Yes).await?,
+            azure.observe(binding, removal.revocable.identity(), Last::Yes).await?,
         )),
     }
 }
@@ -117,7 +116,7 @@ async fn denied(
             if !plan(desired, &known).has_steps() {
                 return Ok(known);
             }
-            read(&ctx.clients.azure, &case.candidate.binding, id, Last::No).await?
+            ctx.clients.azure.observe(&case.candidate.binding, id, Last::No).await?
         }
         Source::Read(state) => state,
     };
@@ -204,11 +203,16 @@ async fn read_and_remember(
     desired: &DesiredBinding,
     memory: &mut Memory,
 ) -> Result<AzureState, Fault> {
-    let mut state = match read(&ctx.clients.azure, binding, desired.granted.identity(), Last::No).await {
+    let mut state = match ctx
+        .clients
+        .azure
+        .observe(binding, desired.granted.identity(), Last::No)
+        .await
+    {
         Ok(state) => state,
         Err(fault) => {
             // One that was not sent says nothing of Azure, however long its turn does not come.
-            if !was_not_sent(&fault) {
+            if !fault.was_not_sent() {
                 memory.looks.failed_for(disposition(&fault).reason());
             }
             return Err(fault);
@@ -234,17 +238,6 @@ async fn read_and_remember(
     Ok(state)
 }
 
-/// Whether a request waits for its turn at Azure's budgets.
-const fn was_not_sent(fault: &Fault) -> bool {
-    matches!(
-        fault,
-        Fault::Azure(AzureFault {
-            cause: AzureCause::Budget(_),
-            ..
-        })
-    )
-}
-
 /// The role assignments as they were seen before, where they could not be listed for a reason that puts a look off.
 fn roles_as_before(state: &AzureState, memory: &mut Memory) -> Option<ObservedRoleAssignments> {
     let (_, unread) = state.role_assignments.unread().next()?;
@@ -259,61 +252,4 @@ fn roles_as_before(state: &AzureState, memory: &mut Memory) -> Option<ObservedRo
     memory.looks.failed_for(reason);
     let may_go_on = memory.looks.failed().is_some_and(FailedLooks::may_go_on);
     may_go_on.then(|| before.role_assignments.clone())
-}
-
-/// The identity and its role assignments as Azure shows them now.
-pub(crate) async fn read(azure: &Azure, binding: &Binding, id: &IdentityId, last: Last) -> Result<AzureState, Fault> {
-    let identity = identity(azure, id).await?;
-    let principal = identity.present().map(|present| present.facts.principal_id);
-    let role_assignments = role_assignments(azure, binding, id, principal, last).await;
-    let unread = |(_, unread): (_, &Unread)| Fault::Azure(unread.why.clone());
-    if let Some(fault) = role_assignments.unread().map(unread).find(was_not_sent) {
-        return Err(fault);
-    }
-    Ok(AzureState {
-        identity,
-        role_assignments,
-    })
-}
-
-/// An identity with its federated credentials, as Azure shows them now.
-pub(crate) async fn identity(azure: &Azure, id: &IdentityId) -> Result<ObservedIdentity, Fault> {
-    let Some(view) = azure.get_identity(id).await.map_err(Fault::Azure)? else {
-        return Ok(ObservedIdentity::Absent);
-    };
-    let credentials = azure.list_credentials(id).await.map_err(Fault::Azure)?;
-    Ok(ObservedIdentity::Present(PresentIdentity {
-        facts: view.facts,
-        tags: view.tags,
-        credentials,
-    }))
-}
-
-/// The role assignments wherever the binding claims one or its status remembers one.
-async fn role_assignments(
-    azure: &Azure,
-    binding: &Binding,
-    id: &IdentityId,
-    principal: Option<PrincipalId>,
-    last: Last,
-) -> ObservedRoleAssignments {
-    let mut found = ObservedRoleAssignments::read(Vec::new());
-    let principals = role_assignment_scopes::principals(principal, &binding.recorded);
-    for (place, need) in role_assignment_scopes::to_read(id, binding, last) {
-        for principal in &principals {
-            match (azure.list_role_assignments(&place, *principal).await, need) {
-                (Ok(listed), _) => found.listed(listed),
-                (Err(why), Need::Remembered | Need::Asked) => {
-                    let remembered = need == Need::Remembered;
-                    let recorded = role_assignment_scopes::recorded_at(&place, binding);
-                    found.not_read(&place, Unread { why, remembered }, recorded);
-                    break;
-                }
-                (Err(fault), Need::Optional) => {
-                    tracing::debug!(%fault, "the role assignments that others gave are not known");
-                }
-            }
-        }
-    }
-    found
 }

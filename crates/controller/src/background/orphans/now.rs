@@ -14,7 +14,6 @@ use crate::caches::accounts::Account;
 use crate::caches::stores::Caches;
 use crate::reconcile::context::Context;
 use crate::reconcile::dereference::dereference;
-use crate::reconcile::observe;
 
 /// The bindings of a namespace as they are now. One that has nothing and may have nothing accounts for nothing: whoever can force a
 /// finalizer would keep trust by it that no policy gives.
@@ -47,7 +46,7 @@ pub(super) fn plan(ctx: &Context, orphan: &Orphan, observed: &Observed) -> Optio
 /// the identity's own subscription.
 pub(super) async fn observe(ctx: &Context, orphan: &Orphan) -> Result<Observed, Fault> {
     let azure = &ctx.clients.azure;
-    let identity = observe::identity(azure, &orphan.identity).await?;
+    let identity = azure.observe_identity(&orphan.identity).await?;
     let principal = identity.present().map(|present| present.facts.principal_id);
     let role_assignments = match (&orphan.left, principal) {
         (Left::Identity, Some(principal)) => roles(ctx, &orphan.identity, principal).await?,

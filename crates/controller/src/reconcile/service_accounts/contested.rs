@@ -10,9 +10,10 @@ use wio_core::fault::{Blocked, Fault};
 use wio_core::names::{Namespace, ServiceAccountName};
 use wio_core::observed::ObservedServiceAccount;
 use wio_core::plan::{GrantStep, Plan, Revocation};
+use wio_core::service_account::held;
 use wio_core::status::Told;
 
-use super::wire::{held, read};
+use super::wire::read;
 use crate::runtime::patience::Patience;
 
 /// How long a service account that was changed back is remembered. Flux and Argo CD come round as seldom as every ten minutes.

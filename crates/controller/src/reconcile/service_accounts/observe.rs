@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use kube::Client;
-use wio_api::WorkloadIdentityBinding;
 use wio_core::case::Case;
 use wio_core::fault::Fault;
 use wio_core::names::ServiceAccountName;
 use wio_core::observed::{BoundBy, ObservedServiceAccount};
 use wio_core::owner::Owner;
+use wio_core::service_account::{NamedBinding, held};
 
-use super::wire::{held, read};
+use super::wire::read;
 use crate::caches::accounts::Account;
 use crate::caches::kept::account_metadata;
 use crate::caches::stores::Caches;
@@ -121,56 +121,14 @@ fn cached(caches: &Caches, owner: &Owner, name: &ServiceAccountName) -> Option<A
     caches.surroundings.accounts.get(&owner.namespace, name)
 }
 
-/// What a service account says. One that is being deleted is as good as gone: what we would write on it goes with it.
+/// What a service account says.
 fn parse(
     caches: &Caches,
     owner: &Owner,
     (name, account): (&ServiceAccountName, &Account),
 ) -> Option<ObservedServiceAccount> {
-    if account.is_going {
-        return None;
-    }
-    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
-    Some(ObservedServiceAccount {
-        uid: account.uid.as_deref()?.parse().ok()?,
-        client_id: text(&account.client_id),
-        tenant_id: text(&account.tenant_id),
-        token_expiration: text(&account.token_expiration),
-        bound_by: bound_by(caches, owner, (name, account)),
-        created_by_us: account.is_created_by_us,
-        held: BTreeMap::new(),
-    })
-}
-
-fn bound_by(caches: &Caches, owner: &Owner, (name, account): (&ServiceAccountName, &Account)) -> BoundBy {
-    let Some(uid) = account.bound_by.as_deref() else {
-        return BoundBy::Nobody;
-    };
-    // A label that is no UID was not made by us.
-    let Ok(labelled) = uid.parse() else {
-        return BoundBy::Nobody;
-    };
-    let named = account.binding.as_deref();
-    let named = named.and_then(|name| caches.bindings.get(owner.namespace.as_str(), name));
-    if labelled == owner.uid {
-        // Whoever writes our UID on a service account of another binding must not have us let go of it.
-        let other = named.filter(|other| other.metadata.uid.as_deref() != Some(uid) && binds(other, name));
-        return other.and_then(|other| by_other(&other)).unwrap_or(BoundBy::Us);
-    }
-    named
-        .filter(|other| other.metadata.uid.as_deref() == Some(uid))
-        .and_then(|other| by_other(&other))
-        .unwrap_or(BoundBy::Gone { uid: labelled })
-}
-
-fn by_other(other: &WorkloadIdentityBinding) -> Option<BoundBy> {
-    Some(BoundBy::Other {
-        binding: other.metadata.name.clone()?,
-        uid: other.metadata.uid.as_deref()?.parse().ok()?,
-    })
-}
-
-fn binds(binding: &WorkloadIdentityBinding, account: &ServiceAccountName) -> bool {
-    let mut accounts = binding.spec.service_accounts.iter();
-    accounts.any(|bound| bound.name == account.as_str())
+    let texts = account.texts();
+    let named = texts.bound_by.and(texts.binding);
+    let named = named.and_then(|named| caches.bindings.get(owner.namespace.as_str(), named));
+    texts.observed(owner, named.and_then(|named| NamedBinding::of(&named, name)))
 }

@@ -1,15 +1,11 @@
 //! Service accounts as the API server takes and shows them.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Api, Client};
 use serde_json::{Map, Value, json};
-use wio_api::keys;
 use wio_core::fault::Fault;
 use wio_core::names::{Namespace, ServiceAccountName, ServiceAccountUid};
-use wio_core::observed::Held;
 
 use crate::runtime::request::request;
 
@@ -35,36 +31,6 @@ pub(super) async fn read(
 
 pub(super) fn label<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
     meta.labels.as_ref()?.get(key).map(String::as_str)
-}
-
-pub(super) fn annotation<'a>(meta: &'a ObjectMeta, key: &str) -> Option<&'a str> {
-    meta.annotations.as_ref()?.get(key).map(String::as_str)
-}
-
-/// The other field managers that hold one of the keys that we write.
-pub(super) fn held(meta: &ObjectMeta) -> BTreeMap<&'static str, Held> {
-    const KEYS: [(&str, &str); 4] = [
-        ("f:labels", keys::BOUND_BY_LABEL),
-        ("f:annotations", keys::CLIENT_ID_ANNOTATION),
-        ("f:annotations", keys::TENANT_ID_ANNOTATION),
-        ("f:annotations", keys::TOKEN_EXPIRATION_ANNOTATION),
-    ];
-    let mut held = BTreeMap::new();
-    let entries = meta.managed_fields.iter().flatten();
-    for entry in entries.filter(|entry| entry.manager.as_deref() != Some(keys::FIELD_MANAGER)) {
-        let Some(fields) = &entry.fields_v1 else { continue };
-        let metadata = fields.0.get("f:metadata");
-        for (kind, key) in KEYS {
-            let owned = metadata.and_then(|metadata| metadata.get(kind)?.get(format!("f:{key}")));
-            let value = label(meta, key).or_else(|| annotation(meta, key));
-            if let (Some(_), Some(value)) = (owned, value) {
-                let manager = entry.manager.clone().unwrap_or_default();
-                let value = value.to_owned();
-                held.insert(key, Held { manager, value });
-            }
-        }
-    }
-    held
 }
 
 /// The object that is applied: with our labels and annotations, and without anything else.
