@@ -45,13 +45,13 @@ setup: ## Build and fetch the real parts once: kube-apiserver, etcd, the pod web
 
 e2e: setup ## End-to-end tests on the real parts
 	@hack/progress "comparing config with the chart" cargo xtask compare --kubectl .build/e2e/bin/kubectl --helm .build/e2e/bin/helm
-	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
+	@hack/progress "building operator, simulator and plugin" cargo build --package workload-identity-operator --package wio-azure-sim --package wio-cli
 	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e
 
 gitops: setup ## End-to-end tests of Argo CD with what config/argocd tells it; the first time builds it, in a quarter of an hour
 	@e2e/setup argocd
-	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
+	@hack/progress "building operator, simulator and plugin" cargo build --package workload-identity-operator --package wio-azure-sim --package wio-cli
 	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e --test e2e -- --ignored argocd::
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use wio_api::{Condition, ConditionType, IdentityStatus, Reason, WorkloadIdentityBinding};
 
 use crate::pods;
+use crate::process::Ended;
 use crate::wait::until;
 use crate::workload::{self, SignIn};
 use crate::world::World;
@@ -74,6 +75,16 @@ impl<'w> Namespace<'w> {
             .cluster
             .kubectl
             .run(&[arguments, &[namespace.as_str()]].concat())
+            .await
+    }
+
+    /// Runs `kubectl wib` in it, with a manifest as its input.
+    pub async fn wib(&self, arguments: &[&str], input: Option<&Value>) -> Result<Ended> {
+        let namespace = format!("--namespace={}", self.name);
+        let input = input.map(Value::to_string);
+        let kubectl = &self.world.cluster.kubectl;
+        kubectl
+            .wib(&[arguments, &[namespace.as_str()]].concat(), input.as_deref(), &[])
             .await
     }
 

@@ -1,5 +1,6 @@
 //! The operator's own binary, with the access that `config/rbac` and `config/azure` grant it and nothing more.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -158,6 +159,20 @@ impl Operator {
         } else {
             program.without_env(LEASE_NAMESPACE).without_env(LEASE_DURATION)
         };
+    }
+
+    /// The variables by which it signs in to Azure.
+    #[must_use]
+    pub fn sign_in(&self) -> Vec<(&'static str, OsString)> {
+        const VARIABLES: [&str; 5] = [
+            "AZURE_CLIENT_ID",
+            "AZURE_TENANT_ID",
+            "AZURE_FEDERATED_TOKEN_FILE",
+            "AZURE_AUTHORITY_HOST",
+            "SSL_CERT_FILE",
+        ];
+        let value = |name| Some((name, self.program.variable(name)?.clone()));
+        VARIABLES.into_iter().filter_map(value).collect()
     }
 
     /// Another replica of it, which does not run yet.

@@ -103,6 +103,13 @@ impl Program {
         self
     }
 
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&OsString> {
+        let mut all = self.environment.iter();
+        all.find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
     /// Takes a variable out of its environment.
     #[must_use]
     pub fn without_env(mut self, name: &str) -> Self {
@@ -293,8 +300,27 @@ fn code(status: ExitStatus) -> i32 {
         .unwrap_or(-1)
 }
 
+/// What a program wrote and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code, or 128 and the signal that ended it.
+    pub code: i32,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+}
+
 /// Runs a program to its end and returns its standard output; fails with both outputs when it fails.
 pub async fn output(program: Program, input: Option<&[u8]>, deadline: Duration) -> Result<String> {
+    let shown = shown(&program);
+    let Ended { code, out, err } = run(program, input, deadline).await?;
+    ensure!(code == 0, "{shown} ended with {code}\n{out}{err}");
+    Ok(out)
+}
+
+/// Runs a program to its end, however that is.
+pub async fn run(program: Program, input: Option<&[u8]>, deadline: Duration) -> Result<Ended> {
     use tokio::io::AsyncWriteExt;
 
     let shown = shown(&program);
@@ -320,16 +346,11 @@ pub async fn output(program: Program, input: Option<&[u8]>, deadline: Duration) 
         .await
         .with_context(|| format!("{shown} did not end within {deadline:?}"))?;
     let finished = finished.with_context(|| format!("running {shown}"))?;
-    let (out, err) = (
-        String::from_utf8_lossy(&finished.stdout),
-        String::from_utf8_lossy(&finished.stderr),
-    );
-    ensure!(
-        finished.status.success(),
-        "{shown} ended with {}\n{out}{err}",
-        code(finished.status)
-    );
-    Ok(out.into_owned())
+    Ok(Ended {
+        code: code(finished.status),
+        out: String::from_utf8_lossy(&finished.stdout).into_owned(),
+        err: String::from_utf8_lossy(&finished.stderr).into_owned(),
+    })
 }
 
 /// The command as a person would type it.

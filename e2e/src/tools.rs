@@ -1,13 +1,14 @@
 //! kubectl and Helm, as a person uses them.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::paths::part;
-use crate::process::{Program, output};
+use crate::paths::{built, part};
+use crate::process::{Ended, Program, output, run};
 use crate::scratch::Scratch;
 
 /// Longer than anything that a command is told to wait for.
@@ -61,6 +62,19 @@ impl Kubectl {
     pub async fn get(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.run(&[&["get", "--output=json"], arguments].concat()).await?;
         serde_json::from_str(&text).context("reading what kubectl printed")
+    }
+
+    /// Runs the plugin as `kubectl wib`, which finds it on the path, with manifests as its input; its exit code is part of what it says.
+    pub async fn wib(&self, arguments: &[&str], input: Option<&str>, environment: &[(&str, &OsStr)]) -> Result<Ended> {
+        let plugin = built("kubectl-wib", "wio-cli")?;
+        let folder = plugin.parent().context("the folder of the plugin")?;
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&others));
+        let path = std::env::join_paths(path).context("a path with the plugin")?;
+        let program = self.with(&[&["wib"], arguments].concat()).env("PATH", path);
+        let environment = environment.iter();
+        let program = environment.fold(program, |program, (name, value)| program.env(name, *value));
+        run(program, input.map(str::as_bytes), DEADLINE).await
     }
 
     fn with(&self, arguments: &[&str]) -> Program {

@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use wio_kubeconfig::Choice;
 
+use crate::azure::AzureArguments;
 use crate::ending::Ending;
 use crate::output::Format;
 
@@ -77,6 +78,8 @@ pub struct Connection {
 pub enum Command {
     /// Shows identity, credentials, roles, service accounts and pods of bindings, what is wrong, and the next step.
     Status(StatusArguments),
+    /// Shows what the operator would do: for a binding, or before a file with bindings and policies is applied.
+    Plan(PlanArguments),
     /// Has the operator look at Azure now.
     Reconcile(ReconcileArguments),
     /// Has the operator write nothing for a binding until it is resumed; what stands keeps working.
@@ -95,6 +98,36 @@ pub struct StatusArguments {
     /// Those of all namespaces.
     #[arg(long, short = 'A', conflicts_with = "name")]
     pub(crate) all_namespaces: bool,
+
+    /// For programs: json, yaml or name.
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) output: Option<Format>,
+}
+
+/// What to foretell.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["name", "files"]))]
+pub struct PlanArguments {
+    /// The binding, as it stands in the cluster.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<String>,
+
+    /// A file with bindings and policies that somebody means to apply; - is the standard input. May be given several times. The API server
+    /// rehearses them (a dry run), and nothing is changed.
+    #[arg(long = "filename", short = 'f', value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// What if NAME were deleted.
+    #[arg(long, requires = "name")]
+    pub(crate) delete: bool,
+
+    /// Read Azure with your own login (workload identity where the environment has it, else the Azure CLI's), instead of taking it to be as the
+    /// status tells.
+    #[arg(long)]
+    pub(crate) azure: bool,
+
+    #[command(flatten)]
+    pub(crate) login: AzureArguments,
 
     /// For programs: json, yaml or name.
     #[arg(long, short, value_name = "FORMAT")]

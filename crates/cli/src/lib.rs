@@ -1,9 +1,11 @@
 //! `kubectl wib`, the plugin: every command is a function of a client and of a place to write to.
 
 mod arguments;
+mod azure;
 mod commands;
 mod ending;
 mod output;
+mod planning;
 mod report;
 mod session;
 
@@ -29,6 +31,7 @@ pub async fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<E
 pub async fn carry_out(command: &Command, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
     match command {
         Command::Status(asked) => commands::status::run(asked, session, out).await,
+        Command::Plan(asked) => commands::plan::run(asked, session, out).await,
         Command::Reconcile(asked) => commands::reconcile::run(asked, session, out).await,
         Command::Suspend(asked) => commands::suspend::suspend(asked, session, out).await,
         Command::Resume(asked) => commands::suspend::resume(asked, session, out).await,

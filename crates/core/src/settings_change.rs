@@ -1,6 +1,7 @@
 //! Changed settings of the operator: whether what they take from many bindings is acted upon. A mistyped value of the installation is no
 //! binding's wish, and no policy's.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wio_api::{AcceptedSettings, EFFECTIVE_POLICY_NAME, Reason, keys};
@@ -220,6 +221,31 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
         allow_private_issuer: now.allow_private_issuer,
         unlocked_roles: roles?,
     })
+}
+
+/// The settings by which bindings have what they have, as the effective policy keeps them, for whoever is not the operator. What it does not
+/// keep is as when nobody sets it: the audience is `audience`, and whether an issuer may be private is `allow_private_issuer`.
+///
+/// # Errors
+/// A part that does not parse: another version of the operator wrote it.
+pub fn in_force(
+    kept: &AcceptedSettings,
+    audience: Audience,
+    allow_private_issuer: bool,
+) -> Result<OperatorConfig, InvalidName> {
+    let group: ResourceGroupId = kept.resource_group_id.parse()?;
+    let unset = OperatorConfig {
+        location: kept.location.parse()?,
+        require_policy: kept.require_policy,
+        audience,
+        protected_identities: Vec::new(),
+        protected_groups: Vec::new(),
+        former_issuers: BTreeSet::new(),
+        allow_private_issuer,
+        unlocked_roles: BTreeSet::new(),
+        group,
+    };
+    read(kept, &unset)
 }
 
 fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {

@@ -22,6 +22,7 @@ mod install;
 mod kubectl;
 mod memory;
 mod permissions;
+mod plugin;
 mod policies;
 mod quiet;
 mod replicas;
@@ -51,6 +52,7 @@ fn main() -> Result<ExitCode> {
         ("sdk", sdk::cases()),
         ("permissions", permissions::cases()),
         ("policies", policies::cases()),
+        ("plugin", plugin::cases()),
         ("admission", admission::cases()),
         ("abuse", abuse::cases()),
         ("crash", crash::cases()),

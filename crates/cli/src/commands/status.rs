@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::arguments::StatusArguments;
 use crate::ending::Ending;
-use crate::output::{Format, write_data};
+use crate::output::{Format, write_data, write_name};
 use crate::report::{Report, gather, report, tree};
 use crate::session::Session;
 
@@ -49,7 +49,7 @@ fn write(reports: Vec<Report>, asked: &StatusArguments, out: &mut impl Write) ->
         }
         Some(Format::Name) => {
             for report in &reports {
-                writeln!(out, "workloadidentitybinding.workloadidentity.dev/{}", report.name)?;
+                write_name(&report.name, out)?;
             }
         }
         Some(format @ (Format::Json | Format::Yaml)) => {

@@ -17,6 +17,16 @@ pub enum Format {
     Name,
 }
 
+/// A text of the cluster as it may stand on a line: it cannot move the cursor.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Writes the name of a binding as kubectl takes it.
+pub(crate) fn write_name(name: &str, out: &mut impl Write) -> anyhow::Result<()> {
+    Ok(writeln!(out, "workloadidentitybinding.workloadidentity.dev/{name}")?)
+}
+
 /// Writes an answer as JSON or YAML.
 pub(crate) fn write_data(answer: &impl Serialize, yaml: bool, out: &mut impl Write) -> anyhow::Result<()> {
     if yaml {

@@ -4,6 +4,8 @@ use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Style};
 
+use super::plain;
+
 /// How a line is to be taken. Marks differ by more than their colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
@@ -82,11 +84,7 @@ impl Node {
     fn line(&self, before: &str, out: &mut impl Write) -> io::Result<()> {
         let style = self.mark.style();
         let sign = self.mark.sign();
-        let text: String = self
-            .text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let text = plain(&self.text);
         writeln!(out, "{before}{style}{sign}{style:#}{text}")
     }
 

@@ -92,6 +92,8 @@ async fn watches_that_break_or_expire_lose_nothing() {
             "a new list makes no writes of its own: {:?}",
             world.cluster_writes()
         );
+        // Two edits are taken for somebody who goes on, and are told of for an hour.
+        sleep(Duration::from_hours(3)).await;
     })
     .await;
 }

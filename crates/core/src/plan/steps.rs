@@ -138,7 +138,8 @@ impl GrantStep {
     }
 
     /// What it does, in words that come after "to".
-    pub(crate) fn change(&self) -> String {
+    #[must_use]
+    pub fn change(&self) -> String {
         match self {
             Self::CreateIdentity { .. } => "create the identity".to_owned(),
             Self::TagIdentity { .. } => "tag the identity".to_owned(),
@@ -154,7 +155,8 @@ impl GrantStep {
 
 impl Revocation {
     /// What it does, in words that come after "to".
-    pub(crate) fn change(&self) -> String {
+    #[must_use]
+    pub fn change(&self) -> String {
         match self {
             Self::DeleteCredential(name) => format!("delete the federated credential {name}"),
             Self::DeleteRoleAssignment { scope, .. } => format!("take away a role at {scope}"),

@@ -1,0 +1,13 @@
+//! What the operator would do: the core's own verdict and plan, about a cluster as it is and as it would be.
+
+mod change;
+mod foresee;
+mod read;
+mod show;
+mod world;
+
+pub(crate) use change::{Change, rehearse};
+pub(crate) use foresee::{Asked, Forecast, foresee, in_doubt};
+pub(crate) use read::read;
+pub(crate) use show::{Forecasts, Named, write};
+pub(crate) use world::{Key, World};

@@ -1,0 +1,136 @@
+//! Forecasts, as people and programs read them.
+
+use std::io::Write;
+
+use anstyle::{AnsiColor, Style};
+use serde::Serialize;
+
+use super::change::Refusal;
+use super::foresee::{Basis, Forecast, Word};
+use super::world::Key;
+use crate::output::plain;
+
+/// All forecasts of a question.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Forecasts {
+    pub(crate) bindings: Vec<Named>,
+    /// What the API server would not take.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) refused: Vec<Refusal>,
+    /// What could not be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) not_read: Vec<String>,
+}
+
+/// The forecast for a binding, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Named {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) forecast: Forecast,
+}
+
+// === impl Named ===
+
+impl Named {
+    pub(crate) fn new((namespace, name): &Key, forecast: Forecast) -> Self {
+        Self {
+            namespace: namespace.to_string(),
+            name: name.to_string(),
+            forecast,
+        }
+    }
+}
+
+// === impl Forecasts ===
+
+impl Forecasts {
+    /// Whether nothing would change.
+    pub(crate) fn is_still(&self) -> bool {
+        let quiet = |one: &Named| !one.forecast.changes_something() && one.forecast.azure != Basis::Unknown;
+        self.refused.is_empty() && self.bindings.iter().all(quiet)
+    }
+}
+
+/// Writes them for people.
+pub(crate) fn write(forecasts: &Forecasts, out: &mut impl Write) -> anyhow::Result<()> {
+    let colour = |colour: AnsiColor| Style::new().fg_color(Some(colour.into()));
+    let (red, green, yellow) = (
+        colour(AnsiColor::Red),
+        colour(AnsiColor::Green),
+        colour(AnsiColor::Yellow),
+    );
+    for refusal in &forecasts.refused {
+        writeln!(out, "{red}✗{red:#} {}: {}", refusal.object, plain(&refusal.why))?;
+    }
+    for one in &forecasts.bindings {
+        let forecast = &one.forecast;
+        writeln!(
+            out,
+            "WorkloadIdentityBinding {}/{}: {}",
+            one.namespace,
+            one.name,
+            plain(&said(forecast))
+        )?;
+        for step in &forecast.takes_away {
+            writeln!(out, "  {red}-{red:#} {}", plain(step))?;
+        }
+        for step in &forecast.gives {
+            writeln!(out, "  {green}+{green:#} {}", plain(step))?;
+        }
+        for blocked in &forecast.blocked {
+            writeln!(out, "  {yellow}!{yellow:#} {}", plain(blocked))?;
+        }
+        writeln!(out, "  {}", basis(forecast))?;
+    }
+    for what in &forecasts.not_read {
+        writeln!(out, "not read: {}", plain(what))?;
+    }
+    Ok(writeln!(out, "{}", sum(forecasts))?)
+}
+
+fn said(forecast: &Forecast) -> String {
+    let word = match forecast.verdict {
+        Word::Granted => "may have what it asks for",
+        Word::Denied => "may not have what it asks for; what it has is taken away",
+        Word::Held => "nothing is given and nothing is taken away",
+        Word::Suspended => "is suspended: nothing is written",
+        Word::Deleted => "goes, and what it has with it",
+        Word::Orphaned => "goes, and what it has stays",
+        Word::Released => "goes; it has nothing",
+    };
+    match &forecast.why {
+        Some(why) => format!("{word}: {why}"),
+        None => word.to_owned(),
+    }
+}
+
+fn basis(forecast: &Forecast) -> String {
+    let identity = forecast.identity.as_deref().unwrap_or_default();
+    match forecast.azure {
+        Basis::Read => format!("identity {identity}, as Azure shows it now"),
+        Basis::Status => format!("identity {identity}, as the status tells it (--azure reads Azure)"),
+        Basis::Nothing => format!("identity {identity}; nothing was made for it yet (--azure reads what stands there)"),
+        Basis::Unknown => format!(
+            "what would be done to identity {identity} depends on Azure, and the status of a binding that is not ready does not tell: \
+             --azure reads it with your login"
+        ),
+        Basis::NotNeeded => "Azure does not matter for this".to_owned(),
+    }
+}
+
+fn sum(forecasts: &Forecasts) -> String {
+    let all = || forecasts.bindings.iter().map(|one| &one.forecast);
+    let gives: usize = all().map(|one| one.gives.len()).sum();
+    let takes: usize = all().map(|one| one.takes_away.len()).sum();
+    let blocked: usize = all().map(|one| one.blocked.len()).sum();
+    if forecasts.is_still() {
+        return "Plan: nothing to do.".to_owned();
+    }
+    format!(
+        "Plan: {gives} to give, {takes} to take away, {blocked} blocked, {} refused.",
+        forecasts.refused.len()
+    )
+}

@@ -1,0 +1,125 @@
+//! A cluster as it was read, and as it would be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
+use wio_core::binding::{Binding, usage};
+use wio_core::case::Case;
+use wio_core::cluster::Cluster;
+use wio_core::config::OperatorConfig;
+use wio_core::names::{BindingName, Namespace, ServiceAccountName};
+use wio_core::observed::ObservedServiceAccount;
+use wio_core::policy::Policies;
+use wio_core::service_account::{NamedBinding, Texts, held, is_annotated_by_us};
+use wio_core::snapshot::Snapshot;
+
+/// A binding's namespace and name.
+pub(crate) type Key = (Namespace, BindingName);
+
+/// What was read of a cluster.
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) config: Arc<OperatorConfig>,
+    pub(crate) namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
+    pub(crate) policies: Vec<WorkloadIdentityPolicy>,
+    pub(crate) bindings: Vec<WorkloadIdentityBinding>,
+    pub(crate) accounts: Vec<ObjectMeta>,
+    pub(crate) now: Timestamp,
+    /// What could not be read, and why.
+    pub(crate) not_read: Vec<String>,
+}
+
+// === impl World ===
+
+impl World {
+    /// The snapshot from which cases are made.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let parsed = |object| Some((Binding::parse(object, &self.cluster.id).ok()?, usage(object)));
+        let mut labelled: BTreeMap<String, BTreeSet<ServiceAccountName>> = BTreeMap::new();
+        for account in &self.accounts {
+            let label = account
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(keys::BOUND_BY_LABEL));
+            let name = account.name.as_deref().and_then(|name| name.parse().ok());
+            if let (Some(label), Some(name)) = (label, name) {
+                labelled.entry(label.clone()).or_default().insert(name);
+            }
+        }
+        Snapshot {
+            cluster: self.cluster.clone(),
+            config: Arc::clone(&self.config),
+            policies: Arc::new(Policies::parse(&self.policies)),
+            namespaces: self.namespaces.clone(),
+            bindings: self.bindings.iter().filter_map(parsed).collect(),
+            labelled,
+            now: self.now,
+        }
+    }
+
+    /// The keys of all bindings.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
+        self.bindings.iter().filter_map(key)
+    }
+
+    /// Has somebody delete a binding.
+    pub(crate) fn delete(&mut self, which: &Key) {
+        let now = Time(self.now);
+        let meant = self
+            .bindings
+            .iter_mut()
+            .filter(|binding| key(binding).as_ref() == Some(which));
+        for binding in meant {
+            binding.metadata.deletion_timestamp.get_or_insert_with(|| now.clone());
+        }
+    }
+
+    /// The service accounts that a case concerns, as they are.
+    pub(crate) fn service_accounts(&self, case: &Case) -> BTreeMap<ServiceAccountName, ObservedServiceAccount> {
+        let owner = &case.candidate.binding.owner;
+        let claimed = case.candidate.binding.claims.accounts.union(&case.labelled);
+        let observed = claimed.filter_map(|name| {
+            let is_meant = |account: &&ObjectMeta| {
+                account.namespace.as_deref() == Some(owner.namespace.as_str())
+                    && account.name.as_deref() == Some(name.as_str())
+            };
+            let found = self.accounts.iter().find(is_meant)?;
+            let of_us = is_annotated_by_us(found, keys::TOKEN_EXPIRATION_ANNOTATION);
+            let texts = Texts::of(found, of_us);
+            let named = texts
+                .binding
+                .and_then(|named| self.named(&owner.namespace, named, name));
+            let observed = texts.observed(owner, named)?;
+            Some((
+                name.clone(),
+                ObservedServiceAccount {
+                    held: held(found),
+                    ..observed
+                },
+            ))
+        });
+        observed.collect()
+    }
+
+    fn named(&self, namespace: &Namespace, name: &str, account: &ServiceAccountName) -> Option<NamedBinding> {
+        let mut all = self.bindings.iter();
+        let found = all.find(|binding| {
+            let metadata = &binding.metadata;
+            metadata.namespace.as_deref() == Some(namespace.as_str()) && metadata.name.as_deref() == Some(name)
+        });
+        NamedBinding::of(found?, account)
+    }
+}
+
+/// The namespace and name of a binding.
+pub(crate) fn key(binding: &WorkloadIdentityBinding) -> Option<Key> {
+    let metadata = &binding.metadata;
+    Some((
+        metadata.namespace.as_deref()?.parse().ok()?,
+        metadata.name.as_deref()?.parse().ok()?,
+    ))
+}

@@ -1,0 +1,214 @@
+//! `kubectl wib`, as a person uses it beside the real operator.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use wio_e2e::namespace::Namespace;
+use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, group_id, identity_id};
+use wio_e2e::world::World;
+
+use crate::harness::{Case, case};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case!(what_the_plugin_foretells_is_what_the_operator_does),
+        case!(a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom),
+        case!(a_pod_without_its_token_is_found_and_a_suspended_binding_is_resumed),
+    ]
+}
+
+/// A forecast: the exit code, what would be taken away and what would be given.
+#[derive(Debug)]
+struct Foretold {
+    code: i32,
+    takes: BTreeSet<String>,
+    gives: BTreeSet<String>,
+    /// All that was said.
+    #[allow(dead_code, reason = "shown when the forecast is wrong")]
+    said: String,
+}
+
+impl PartialEq for Foretold {
+    fn eq(&self, other: &Self) -> bool {
+        (self.code, &self.takes, &self.gives) == (other.code, &other.takes, &other.gives)
+    }
+}
+
+fn foretold(code: i32, takes: &[&str], gives: &[&str]) -> Foretold {
+    let set = |all: &[&str]| all.iter().map(|&one| one.to_owned()).collect();
+    Foretold {
+        code,
+        takes: set(takes),
+        gives: set(gives),
+        said: String::new(),
+    }
+}
+
+async fn plan(namespace: &Namespace<'_>, arguments: &[&str], input: Option<&Value>) -> Result<Foretold> {
+    let told = namespace.wib(&[&["plan"], arguments].concat(), input).await?;
+    let lines = |mark: &str| {
+        let lines = told.out.lines().filter_map(|line| line.strip_prefix(mark));
+        lines.map(str::to_owned).collect()
+    };
+    ensure!(told.code != 1, "{}{}", told.out, told.err);
+    Ok(Foretold {
+        code: told.code,
+        takes: lines("  - "),
+        gives: lines("  + "),
+        said: told.out.clone() + &told.err,
+    })
+}
+
+fn binding(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+        "metadata": { "name": name }, "spec": spec,
+    })
+}
+
+async fn what_the_plugin_foretells_is_what_the_operator_does(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("foretold").await?;
+    let spec = |accounts: &[&str]| {
+        let accounts: Vec<Value> = accounts.iter().map(|name| json!({ "name": name })).collect();
+        json!({ "identity": { "managed": {} }, "serviceAccounts": accounts })
+    };
+    let one = spec(&["orders"]);
+    let before = plan(&namespace, &["-f", "-"], Some(&binding("orders", &one))).await?;
+    ensure!(
+        namespace.find_binding("orders").await?.is_none(),
+        "a question changes nothing"
+    );
+    namespace.bind("orders", &one).await?;
+    namespace.ready("orders").await?;
+    let status = namespace.binding("orders").await?.status.unwrap_or_default();
+    let credential = status.federated_credentials.first().context("no credential")?;
+    let trusted = format!("federated credential {} for {}", credential.name, credential.subject);
+    let annotated = "annotations of service account orders";
+    ensure!(
+        before == foretold(2, &[], &["identity in westeurope", &trusted, annotated]),
+        "{before:?}"
+    );
+    let still = plan(&namespace, &["orders"], None).await?;
+    ensure!(still == foretold(0, &[], &[]), "{still:?}");
+
+    let two = spec(&["mails"]);
+    let changed = plan(&namespace, &["-f", "-"], Some(&binding("orders", &two))).await?;
+    namespace.bind("orders", &two).await?;
+    namespace.ready("orders").await?;
+    let status = namespace.binding("orders").await?.status.unwrap_or_default();
+    let now = status.federated_credentials.first().context("no credential")?;
+    let gives = format!("federated credential {} for {}", now.name, now.subject);
+    let takes = format!("federated credential {}", credential.name);
+    let expected = foretold(
+        2,
+        &[&takes, annotated],
+        &[&gives, "annotations of service account mails"],
+    );
+    ensure!(changed == expected, "{changed:?}");
+
+    let end = plan(&namespace, &["orders", "--delete"], None).await?;
+    let credential = format!("federated credential {}", now.name);
+    let expected = foretold(2, &[&credential, "service account mails", "identity"], &[]);
+    ensure!(end == expected, "{end:?}");
+    let login = world.operator.lock().await.sign_in();
+    let login: Vec<(&str, &OsStr)> = login.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+    let arguments = ["plan", "orders", "--delete", "--azure", "--namespace=foretold"];
+    let arguments = [&arguments[..], &["--arm-endpoint", world.simulator.url()]].concat();
+    let told = world.cluster.kubectl.wib(&arguments, None, &login).await?;
+    let takes = end.takes.iter().all(|step| {
+        told.out.contains(&format!(
+            "  - {step}
+"
+        ))
+    });
+    let read = told.out.contains("as Azure shows it now");
+    ensure!(told.code == 2 && takes && read, "{}{}", told.out, told.err);
+    Ok(())
+}
+
+async fn a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("narrowed").await?;
+    let [one, other] = ["narrowed-1", "narrowed-2"].map(|name| identity_id(OTHER_GROUP, name));
+    world.simulator.put_identity(&one).await?;
+    let policy = |identity: &str| {
+        json!({
+            "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityPolicy",
+            "metadata": { "name": "narrowed" },
+            "spec": { "namespaces": { "names": ["narrowed"] }, "existingIdentities": [identity] },
+        })
+    };
+    world.cluster.kubectl.apply(&policy(&one).to_string()).await?;
+    let spec = json!({ "identity": { "existing": { "resourceId": one } }, "serviceAccounts": [{ "name": "orders" }] });
+    namespace.bind("orders", &spec).await?;
+    namespace.ready("orders").await?;
+    let told = namespace.wib(&["plan", "-f", "-"], Some(&policy(&other))).await?;
+    let named = told
+        .out
+        .contains("WorkloadIdentityBinding narrowed/orders: may not have what it asks for");
+    let bindings = told.out.matches("WorkloadIdentityBinding ").count();
+    ensure!(told.code == 2 && named && bindings == 1, "{}{}", told.out, told.err);
+    for takes in ["  - federated credential ", "  - annotations of service account orders"] {
+        ensure!(told.out.contains(takes), "{}", told.out);
+    }
+    let same = namespace.wib(&["plan", "-f", "-"], Some(&policy(&one))).await?;
+    ensure!(
+        same.code == 0 && same.out == "Plan: nothing to do.\n",
+        "{}{}",
+        same.out,
+        same.err
+    );
+    let refused = binding(
+        "too-much",
+        &json!({
+            "identity": { "managed": {} },
+            "serviceAccounts": [{ "name": "orders" }],
+            "roleAssignments": [{ "role": "Owner", "scope": group_id(PLATFORM_GROUP) }],
+        }),
+    );
+    let told = namespace.wib(&["plan", "-f", "-"], Some(&refused)).await?;
+    let refusal = "✗ WorkloadIdentityBinding narrowed/too-much: ";
+    ensure!(
+        told.code == 2 && told.out.starts_with(refusal),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    Ok(())
+}
+
+async fn a_pod_without_its_token_is_found_and_a_suspended_binding_is_resumed(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("plugin").await?;
+    namespace.kubectl(&["create", "serviceaccount", "orders"]).await?;
+    namespace.pod("early", "orders").await?;
+    let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": "orders" }] });
+    namespace.bind("orders", &spec).await?;
+    namespace.ready("orders").await?;
+    let told = namespace.wib(&["status", "orders"], None).await?;
+    let step = "Next step: pod early: it is older than the client id on its service account";
+    ensure!(told.code == 0 && told.out.contains(step), "{}{}", told.out, told.err);
+    namespace.kubectl(&["delete", "pod", "early", "--now"]).await?;
+    namespace.pod("late", "orders").await?;
+    let told = namespace.wib(&["status", "orders"], None).await?;
+    ensure!(told.out.contains("✓ pod late has its token"), "{}", told.out);
+    ensure!(told.out.ends_with("Next step: nothing to do\n"), "{}", told.out);
+
+    namespace.wib(&["suspend", "orders"], None).await?;
+    let told = namespace.wib(&["status", "orders"], None).await?;
+    ensure!(
+        told.out.ends_with("Next step: kubectl wib resume orders -n plugin\n"),
+        "{}",
+        told.out
+    );
+    namespace.wib(&["resume", "orders"], None).await?;
+    let told = namespace.wib(&["reconcile", "orders", "--wait"], None).await?;
+    ensure!(
+        told.code == 0 && told.out.contains("Ready=True"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    Ok(())
+}
