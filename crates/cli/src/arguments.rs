@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use wio_kubeconfig::Choice;
 
 use crate::azure::AzureArguments;
@@ -12,10 +13,38 @@ use crate::ending::Ending;
 use crate::output::Format;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 all is well; 1 it could not be carried out; 2 it was, and what was asked for is not so;
-64 it was not understood.
+It asks with your own rights. What you may not read is named, and the rest is shown.
 
-It asks with your own rights. What you may not read is named, and the rest is shown.";
+Exit codes:
+   0  all is well
+   1  it could not be carried out
+   2  it was carried out, and what was asked for is not so
+  64  it was not understood
+
+Begin with:
+  kubectl wib status -A
+  kubectl wib status orders -n shop";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  kubectl wib status                      those of the namespace
+  kubectl wib status orders -n shop       one of them
+  kubectl wib status -A -o json | jq '.items[] | select(.well | not) | .nextStep'";
+
+const PLAN_EXAMPLES: &str = "\
+It ends with 0 when nothing would change, and with 2 when something would.
+
+Examples:
+  kubectl wib plan orders                 what the operator has still to do
+  kubectl wib plan orders --delete        what would go with it
+  kubectl wib plan -f policy.yaml         which bindings would gain or lose what
+  kustomize build . | kubectl wib plan -f -";
+
+const RECONCILE_EXAMPLES: &str = "\
+With --wait it ends with 0 when the binding is ready, and with 2 when it is not.
+
+Example:
+  kubectl wib reconcile orders --wait --timeout 90s";
 
 /// Asks what works, what does not, and why, of WorkloadIdentityBindings.
 #[derive(Clone, Debug, Parser)]
@@ -77,15 +106,30 @@ pub struct Connection {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
     /// Shows identity, credentials, roles, service accounts and pods of bindings, what is wrong, and the next step.
+    #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArguments),
     /// Shows what the operator would do: for a binding, or before a file with bindings and policies is applied.
+    #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArguments),
     /// Has the operator look at Azure now.
+    #[command(after_help = RECONCILE_EXAMPLES)]
     Reconcile(ReconcileArguments),
     /// Has the operator write nothing for a binding until it is resumed; what stands keeps working.
     Suspend(Named),
     /// Has the operator go on with a binding that was suspended.
     Resume(Named),
+    /// Writes the completion script of a shell, for the program kubectl-wib.
+    Completion {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Writes manual pages into a folder, one for each command.
+    Man {
+        /// The folder, which must exist.
+        #[arg(value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
+        folder: PathBuf,
+    },
 }
 
 /// Which bindings to show, and how.
@@ -126,12 +170,12 @@ pub struct PlanArguments {
     #[arg(long)]
     pub(crate) azure: bool,
 
-    #[command(flatten)]
-    pub(crate) login: AzureArguments,
-
     /// For programs: json, yaml or name.
     #[arg(long, short, value_name = "FORMAT")]
     pub(crate) output: Option<Format>,
+
+    #[command(flatten)]
+    pub(crate) login: AzureArguments,
 }
 
 /// Which binding the operator is to look for, and whether to wait.

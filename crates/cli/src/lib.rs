@@ -4,6 +4,7 @@ mod arguments;
 mod azure;
 mod commands;
 mod ending;
+mod manual;
 mod output;
 mod planning;
 mod report;
@@ -13,6 +14,7 @@ use std::io::Write;
 
 pub use arguments::{Arguments, Command};
 pub use ending::Ending;
+pub use manual::{Page, pages};
 pub use session::Session;
 
 /// Carries a command out against the cluster that the arguments choose.
@@ -20,6 +22,9 @@ pub use session::Session;
 /// # Errors
 /// Why it could not be carried out.
 pub async fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<Ending> {
+    if let Some(ending) = manual::answer(&arguments.command, out)? {
+        return Ok(ending);
+    }
     let session = Session::open(&arguments.connection).await?;
     carry_out(&arguments.command, &session, out).await
 }
@@ -35,5 +40,7 @@ pub async fn carry_out(command: &Command, session: &Session, out: &mut impl Writ
         Command::Reconcile(asked) => commands::reconcile::run(asked, session, out).await,
         Command::Suspend(asked) => commands::suspend::suspend(asked, session, out).await,
         Command::Resume(asked) => commands::suspend::resume(asked, session, out).await,
+        // What asks no cluster was answered before.
+        Command::Completion { .. } | Command::Man { .. } => Ok(Ending::Well),
     }
 }

@@ -18,8 +18,24 @@ async fn main() -> ExitCode {
     match wio_cli::run(arguments, &mut anstream::stdout()).await {
         Ok(ending) => ending.into(),
         Err(error) => {
-            anstream::eprintln!("error: {error:#}");
+            anstream::eprintln!("error: {}", told(&error));
             Ending::Failed.into()
         }
     }
+}
+
+/// An error with its causes, without those that it tells itself.
+fn told(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |told, cause| {
+            if told.is_empty() {
+                cause
+            } else if told.contains(&cause) {
+                told
+            } else {
+                format!("{told}: {cause}")
+            }
+        })
 }

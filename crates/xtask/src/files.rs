@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{argocd, azure, chart, deployment, rbac, reference, values};
+use crate::{argocd, azure, chart, cli, deployment, rbac, reference, values};
 
 /// A file that is generated.
 #[derive(Debug)]
@@ -59,6 +59,10 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
         GeneratedFile {
             path: "docs/api.md",
             text: reference::markdown(&crds)?,
+        },
+        GeneratedFile {
+            path: "docs/cli.md",
+            text: cli::markdown(),
         },
     ];
     files.extend(of_the_chart([&binding, &policy, &effective])?);

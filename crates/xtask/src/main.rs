@@ -8,6 +8,7 @@ mod argocd;
 mod azure;
 mod chart;
 mod circles;
+mod cli;
 mod deployment;
 mod files;
 mod functions;

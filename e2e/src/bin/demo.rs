@@ -199,6 +199,18 @@ async fn sections(world: &World, pod: &Pod, orders: &SignIn) -> Result<Vec<Secti
             &["describe", "wib", "orders", "--namespace=shop"],
         )
         .await?,
+        wib(
+            world,
+            "What the plugin says of it",
+            &["status", "orders", "--namespace=shop"],
+        )
+        .await?,
+        wib(
+            world,
+            "What would become of it",
+            &["plan", "orders", "--delete", "--namespace=shop"],
+        )
+        .await?,
         command(
             world,
             "Its service account",
@@ -242,6 +254,16 @@ async fn command(world: &World, heading: &str, arguments: &[&str]) -> Result<Sec
         heading: heading.to_owned(),
         command: Some(format!("kubectl {}", arguments.join(" "))),
         text,
+    })
+}
+
+async fn wib(world: &World, heading: &str, arguments: &[&str]) -> Result<Section> {
+    let told = world.cluster.kubectl.wib(arguments, None, &[]).await?;
+    ensure!(told.code != 1, "{}{}", told.out, told.err);
+    Ok(Section {
+        heading: heading.to_owned(),
+        command: Some(format!("kubectl wib {}", arguments.join(" "))),
+        text: told.out,
     })
 }
 

@@ -86,11 +86,10 @@ async fn what_the_plugin_foretells_is_what_the_operator_does(world: Arc<World>) 
     let status = namespace.binding("orders").await?.status.unwrap_or_default();
     let credential = status.federated_credentials.first().context("no credential")?;
     let trusted = format!("federated credential {} for {}", credential.name, credential.subject);
+    let identity = format!("managed identity {}", namespace.identity("orders").await?.name);
+    let made = format!("{identity} in westeurope");
     let annotated = "annotations of service account orders";
-    ensure!(
-        before == foretold(2, &[], &["identity in westeurope", &trusted, annotated]),
-        "{before:?}"
-    );
+    ensure!(before == foretold(2, &[], &[&made, &trusted, annotated]), "{before:?}");
     let still = plan(&namespace, &["orders"], None).await?;
     ensure!(still == foretold(0, &[], &[]), "{still:?}");
 
@@ -111,7 +110,7 @@ async fn what_the_plugin_foretells_is_what_the_operator_does(world: Arc<World>) 
 
     let end = plan(&namespace, &["orders", "--delete"], None).await?;
     let credential = format!("federated credential {}", now.name);
-    let expected = foretold(2, &[&credential, "service account mails", "identity"], &[]);
+    let expected = foretold(2, &[&credential, "service account mails", &identity], &[]);
     ensure!(end == expected, "{end:?}");
     let login = world.operator.lock().await.sign_in();
     let login: Vec<(&str, &OsStr)> = login.iter().map(|(name, value)| (*name, value.as_os_str())).collect();

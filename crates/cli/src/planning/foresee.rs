@@ -175,8 +175,8 @@ impl Forecast {
         let gives = plan.grants.iter().filter(|_| writes);
         Self {
             identity: Some(identity.to_string()),
-            takes_away: takes.map(taken).collect(),
-            gives: gives.map(given).collect(),
+            takes_away: takes.map(|step| taken(step, identity)).collect(),
+            gives: gives.map(|step| given(step, identity)).collect(),
             blocked: plan
                 .blocked
                 .iter()
@@ -192,16 +192,23 @@ impl Forecast {
     }
 }
 
-fn taken(step: &Revocation) -> String {
+fn taken(step: &Revocation, identity: &IdentityId) -> String {
     match step {
+        Revocation::DeleteIdentity => format!("managed identity {}", identity.name),
         Revocation::ReleaseServiceAccount { name, delete: true, .. } => format!("service account {name}"),
         Revocation::DeleteCredential(_)
         | Revocation::DeleteRoleAssignment { .. }
-        | Revocation::ReleaseServiceAccount { .. }
-        | Revocation::DeleteIdentity => step.to_string(),
+        | Revocation::ReleaseServiceAccount { .. } => step.to_string(),
     }
 }
 
-fn given(step: &GrantStep) -> String {
-    step.to_string()
+fn given(step: &GrantStep, identity: &IdentityId) -> String {
+    match step {
+        GrantStep::CreateIdentity { location, .. } => format!("managed identity {} in {location}", identity.name),
+        GrantStep::TagIdentity { .. } => format!("tags of managed identity {}", identity.name),
+        GrantStep::PutCredential(_)
+        | GrantStep::ReplaceCredential { .. }
+        | GrantStep::PutRoleAssignment(_)
+        | GrantStep::ApplyServiceAccount(_) => step.to_string(),
+    }
 }

@@ -129,8 +129,15 @@ fn sum(forecasts: &Forecasts) -> String {
     if forecasts.is_still() {
         return "Plan: nothing to do.".to_owned();
     }
-    format!(
-        "Plan: {gives} to give, {takes} to take away, {blocked} blocked, {} refused.",
-        forecasts.refused.len()
-    )
+    let unknown = all().filter(|one| one.azure == Basis::Unknown).count();
+    let counts = [
+        (gives, "to give"),
+        (takes, "to take away"),
+        (blocked, "blocked"),
+        (forecasts.refused.len(), "refused"),
+        (unknown, "not known"),
+    ];
+    let counts = counts.into_iter().filter(|(count, _)| *count > 0);
+    let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();
+    format!("Plan: {}.", counts.join(", "))
 }
