@@ -78,6 +78,12 @@ impl Snapshot {
     }
 
     fn candidate(&self, binding: &Binding, limits: &Limits) -> Candidate {
+        if limits.is_none() {
+            return Candidate {
+                used_before: Usage::default(),
+                binding: binding.clone(),
+            };
+        }
         let mut tally = Tally::default();
         for (other, usage) in self.of_namespace(&binding.owner.namespace) {
             tally.count(other.lifecycle.seniority.clone(), *usage);

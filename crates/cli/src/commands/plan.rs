@@ -40,17 +40,14 @@ pub(crate) async fn run(asked: &PlanArguments, session: &Session, out: &mut impl
     let keys: Vec<Key> = named.iter().cloned().chain(everyone).collect();
     let (before, after) = (Seen(&before, before.snapshot()), Seen(&after, after.snapshot()));
     for key in keys {
-        let Some(forecast) = of_one(&key, (&before, &after), azure.as_ref()).await? else {
+        // One that nobody named is shown when the change makes a difference to it; Azure is not asked for that.
+        if !named.contains(&key) && makes_no_difference(&key, (&before, &after)).await? {
             continue;
-        };
-        // One that nobody named is shown when the change makes a difference to it.
-        let differs = || async {
-            let without = of_one(&key, (&before, &before), azure.as_ref()).await?;
-            anyhow::Ok(without.as_ref() != Some(&forecast))
-        };
-        if named.contains(&key) || differs().await? {
-            forecasts.bindings.push(Named::new(&key, forecast));
         }
+        let forecast = of_one(&key, (&before, &after), azure.as_ref()).await?;
+        forecasts
+            .bindings
+            .extend(forecast.map(|forecast| Named::new(&key, forecast)));
     }
     tell(&forecasts, asked.output, out)?;
     Ok(if forecasts.is_still() {
@@ -81,6 +78,15 @@ fn meant(name: &str, delete: bool, session: &Session, world: &mut World) -> anyh
         world.delete(&key);
     }
     Ok(key)
+}
+
+async fn makes_no_difference(key: &Key, (before, after): (&Seen<'_>, &Seen<'_>)) -> anyhow::Result<bool> {
+    let without = of_one(key, (before, before), None).await?;
+    let with = of_one(key, (before, after), None).await?;
+    Ok(match (without, with) {
+        (Some(without), Some(with)) => without.comes_to(&with),
+        (without, with) => without == with,
+    })
 }
 
 /// The forecast for a binding; none for one whose namespace is not known.

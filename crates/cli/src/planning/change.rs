@@ -13,6 +13,12 @@ use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use super::world::{Key, World, key};
 use crate::session::{Session, told};
 
+/// How a refusal of our own admission names itself.
+const OUR_ADMISSION: &str = "ValidatingAdmissionPolicy 'workload-identity-operator";
+
+/// The UID of a binding that no API server gave one: names do not depend on it.
+const NOT_STORED: &str = "00000000-0000-4000-8000-000000000000";
+
 /// A change that somebody means to apply.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Change {
@@ -111,8 +117,13 @@ pub(crate) async fn rehearse(
     world: &mut World,
 ) -> anyhow::Result<(Vec<Key>, Vec<Refusal>)> {
     let (mut keys, mut refused) = (Vec::new(), Vec::new());
+    let brings_policies = changes.iter().any(|change| matches!(change, Change::Policy(_)));
     for change in changes {
         let object = change.place();
+        let as_written = match &change {
+            Change::Binding(binding) if brings_policies => Some(binding.clone()),
+            Change::Binding(_) | Change::Policy(_) => None,
+        };
         let rehearsed = match change {
             Change::Binding(binding) => of_binding(*binding, session, world).await.map(|key| keys.extend(key)),
             Change::Policy(policy) => of_policy(*policy, session, world).await,
@@ -120,16 +131,37 @@ pub(crate) async fn rehearse(
         match rehearsed.map_err(anyhow::Error::downcast::<kube::Error>) {
             Ok(()) => {}
             Err(Ok(kube::Error::Api(status))) if (400..500).contains(&status.code) => {
-                refused.push(Refusal {
-                    object,
-                    why: told(kube::Error::Api(status)).to_string(),
-                });
+                let mut why = told(kube::Error::Api(status)).to_string();
+                if let Some(binding) = as_written.filter(|_| why.contains(OUR_ADMISSION)) {
+                    why += ". For admission the policies of the same files count when they have been applied; for what follows they do";
+                    keys.extend(put(*binding, world));
+                }
+                refused.push(Refusal { object, why });
             }
             Err(Ok(error)) => return Err(told(error).context(object)),
             Err(Err(error)) => return Err(error.context(object)),
         }
     }
     Ok((keys, refused))
+}
+
+/// Puts a binding into the world as it is written, as it would be stored if admission knew the policies that come with it.
+fn put(mut wanted: WorkloadIdentityBinding, world: &mut World) -> Option<Key> {
+    let which = key(&wanted)?;
+    if let Some(live) = world.binding(&which) {
+        with_bookkeeping_of(&mut wanted, live);
+        let metadata = &mut wanted.metadata;
+        metadata
+            .creation_timestamp
+            .clone_from(&live.metadata.creation_timestamp);
+        metadata.generation = live.metadata.generation.map(|generation| generation + 1);
+        wanted.status.clone_from(&live.status);
+    } else {
+        wanted.metadata.uid = Some(NOT_STORED.to_owned());
+        wanted.metadata.generation = Some(1);
+    }
+    world.replace(wanted);
+    Some(which)
 }
 
 async fn of_binding(
@@ -139,32 +171,26 @@ async fn of_binding(
 ) -> anyhow::Result<Option<Key>> {
     let namespace = wanted.namespace().unwrap_or_default();
     let api: Api<WorkloadIdentityBinding> = Api::namespaced(session.client.clone(), &namespace);
-    let is_it =
-        |one: &WorkloadIdentityBinding| one.namespace() == wanted.namespace() && one.name_any() == wanted.name_any();
-    let live = world.bindings.iter().find(|one| is_it(one)).cloned();
-    world.bindings.retain(|one| !is_it(one));
-    if let Some(live) = &live {
+    let live = key(&wanted).and_then(|which| world.binding(&which));
+    if let Some(live) = live {
         with_bookkeeping_of(&mut wanted, live);
     }
     let mut stored = stored(&api, &wanted, live.is_some()).await?;
-    stored.status = live.and_then(|live| live.status);
-    let key = key(&stored);
-    world.bindings.push(stored);
-    Ok(key)
+    stored.status = live.and_then(|live| live.status.clone());
+    let which = key(&stored);
+    world.replace(stored);
+    Ok(which)
 }
 
 async fn of_policy(mut wanted: WorkloadIdentityPolicy, session: &Session, world: &mut World) -> anyhow::Result<()> {
     let api: Api<WorkloadIdentityPolicy> = Api::all(session.client.clone());
-    let live = world
-        .policies
-        .iter()
-        .find(|one| one.name_any() == wanted.name_any())
-        .cloned();
-    world.policies.retain(|one| one.name_any() != wanted.name_any());
-    if let Some(live) = &live {
+    let live = world.policies.iter().find(|one| one.name_any() == wanted.name_any());
+    if let Some(live) = live {
         with_bookkeeping_of(&mut wanted, live);
     }
-    world.policies.push(stored(&api, &wanted, live.is_some()).await?);
+    let stored = stored(&api, &wanted, live.is_some()).await?;
+    world.policies.retain(|one| one.name_any() != stored.name_any());
+    world.policies.push(stored);
     Ok(())
 }
 

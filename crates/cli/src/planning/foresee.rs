@@ -186,6 +186,13 @@ impl Forecast {
         }
     }
 
+    /// Whether the same comes of both, whatever the words.
+    pub(crate) fn comes_to(&self, other: &Self) -> bool {
+        self.verdict == other.verdict
+            && (&self.takes_away, &self.gives) == (&other.takes_away, &other.gives)
+            && self.blocked.len() == other.blocked.len()
+    }
+
     /// Whether anything would be written, or be refused.
     pub(crate) const fn changes_something(&self) -> bool {
         !self.takes_away.is_empty() || !self.gives.is_empty() || !self.blocked.is_empty()

@@ -4,6 +4,8 @@ mod change;
 mod foresee;
 mod read;
 mod show;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub(crate) use change::{Change, rehearse};

@@ -66,6 +66,20 @@ impl World {
         self.bindings.iter().filter_map(key)
     }
 
+    /// A binding.
+    pub(crate) fn binding(&self, which: &Key) -> Option<&WorkloadIdentityBinding> {
+        self.bindings
+            .iter()
+            .find(|binding| key(binding).as_ref() == Some(which))
+    }
+
+    /// Has a binding be as this one is.
+    pub(crate) fn replace(&mut self, binding: WorkloadIdentityBinding) {
+        let which = key(&binding);
+        self.bindings.retain(|one| key(one) != which);
+        self.bindings.push(binding);
+    }
+
     /// Has somebody delete a binding.
     pub(crate) fn delete(&mut self, which: &Key) {
         let now = Time(self.now);
@@ -106,11 +120,7 @@ impl World {
     }
 
     fn named(&self, namespace: &Namespace, name: &str, account: &ServiceAccountName) -> Option<NamedBinding> {
-        let mut all = self.bindings.iter();
-        let found = all.find(|binding| {
-            let metadata = &binding.metadata;
-            metadata.namespace.as_deref() == Some(namespace.as_str()) && metadata.name.as_deref() == Some(name)
-        });
+        let found = self.binding(&(namespace.clone(), name.parse().ok()?));
         NamedBinding::of(found?, account)
     }
 }

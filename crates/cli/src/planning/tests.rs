@@ -1,0 +1,181 @@
+//! Forecasts against a fake API server.
+
+use clap::Parser;
+use serde_json::{Value, json};
+use wio_testkit::fixtures::{binding, policy};
+use wio_testkit::{Effect, FakeApiServer, Matcher, Verb};
+
+use crate::arguments::Arguments;
+use crate::ending::Ending;
+use crate::session::Session;
+
+const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shared";
+
+fn identity(name: &str) -> String {
+    format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+}
+
+fn server() -> FakeApiServer {
+    let server = FakeApiServer::new();
+    server.create_namespace("shop");
+    server.create_namespace("mail");
+    server.seed(json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityEffectivePolicy",
+        "metadata": { "name": "cluster" },
+        "spec": {
+            "subscriptionId": "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11", "resourceGroup": "shared", "location": "westeurope",
+            "requirePolicy": false, "protected": [], "lockedRoles": [], "rolesLockedAtIdentities": [], "identityScopes": [],
+            "policies": [], "problems": [],
+            "accepted": { "resourceGroupId": GROUP, "location": "westeurope" },
+        },
+    }));
+    server
+}
+
+/// How `kubectl wib plan` ends about these objects, and what it says.
+async fn plan(server: &FakeApiServer, objects: &[Value], arguments: &str) -> anyhow::Result<(Ending, String)> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("plan.yaml");
+    let documents: Vec<String> = objects.iter().map(Value::to_string).collect();
+    std::fs::write(&file, documents.join("\n---\n"))?;
+    let line = match objects {
+        [] => format!("kubectl-wib plan {arguments}"),
+        _ => format!("kubectl-wib plan -f {} {arguments}", file.display()),
+    };
+    let arguments = Arguments::try_parse_from(line.split_whitespace())?;
+    let session = Session {
+        client: server.client(),
+        namespace: "shop".to_owned(),
+    };
+    let mut out = anstream::StripStream::new(Vec::new());
+    let ending = crate::carry_out(&arguments.command, &session, &mut out).await;
+    assert!(server.writes().is_empty(), "a question changes nothing");
+    Ok((ending?, String::from_utf8(out.into_inner())?))
+}
+
+fn of_existing(name: &str, account: &str, id: &str) -> Value {
+    json!(binding("shop", name).existing(id).service_account(account).build())
+}
+
+fn allowing(name: &str, id: &str) -> Value {
+    json!(policy(name).namespace("shop").existing(id).build())
+}
+
+#[tokio::test]
+async fn what_a_new_binding_will_get_is_foretold_and_nothing_is_written() {
+    let wanted = json!(binding("shop", "orders").managed().service_account("orders").build());
+    let (ending, told) = plan(&server(), &[wanted], "").await.unwrap();
+    assert_eq!(ending, Ending::NotSo);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        lines[0],
+        "WorkloadIdentityBinding shop/orders: may have what it asks for"
+    );
+    assert!(lines[1].starts_with("  + managed identity wib-shop-orders-"), "{told}");
+    assert!(lines[2].ends_with(" for system:serviceaccount:shop:orders"), "{told}");
+    assert_eq!(lines[3], "  + annotations of service account orders");
+    assert_eq!(lines.last(), Some(&"Plan: 3 to give."));
+}
+
+/// A policy and the bindings that need it come in one folder more often than not.
+#[tokio::test]
+async fn a_binding_that_admission_refuses_for_the_policy_beside_it_is_foretold_with_it() {
+    let server = server();
+    let refusal =
+        "ValidatingAdmissionPolicy 'workload-identity-operator' with binding 'x' denied request: no policy allows it";
+    let bindings = Matcher::any().verb(Verb::Create).resource("workloadidentitybindings");
+    server.inject(bindings, Effect::status(422, "Invalid", refusal));
+    let id = identity("orders");
+    let wanted = of_existing("orders", "orders", &id);
+    let (_, told) = plan(&server, &[wanted.clone(), allowing("orders", &id)], "")
+        .await
+        .unwrap();
+    assert!(
+        told.starts_with(&format!(
+            "✗ WorkloadIdentityBinding shop/orders: {refusal}. For admission"
+        )),
+        "{told}"
+    );
+    assert!(
+        told.contains("WorkloadIdentityBinding shop/orders: may have what it asks for"),
+        "{told}"
+    );
+    let (ending, told) = plan(&server, &[wanted], "").await.unwrap();
+    assert_eq!(
+        (ending, told.as_str()),
+        (
+            Ending::NotSo,
+            &*format!("✗ WorkloadIdentityBinding shop/orders: {refusal}\nPlan: 1 refused.\n")
+        )
+    );
+}
+
+/// The binding that is there was taken out of the world when its change was refused, and its neighbours were foretold as if it were gone.
+#[tokio::test]
+async fn a_change_that_is_refused_leaves_the_binding_as_it_is() {
+    let server = server();
+    server.seed(of_existing("orders", "orders", &identity("orders")));
+    let refused = Matcher::any().verb(Verb::Update).resource("workloadidentitybindings");
+    server.inject(
+        refused,
+        Effect::status(422, "Invalid", "spec.identity cannot be changed"),
+    );
+    let (_, told) = plan(
+        &server,
+        &[of_existing("orders", "mails", &identity("mails"))],
+        "-o json",
+    )
+    .await
+    .unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["refused"][0]["object"], "WorkloadIdentityBinding shop/orders");
+    assert_eq!(
+        told["bindings"],
+        json!([]),
+        "what is refused makes no difference to anybody"
+    );
+}
+
+#[tokio::test]
+async fn a_policy_is_foretold_by_the_bindings_to_which_it_makes_a_difference() {
+    let server = server();
+    server.seed(of_existing("orders", "orders", &identity("orders")));
+    server.seed(of_existing("mails", "mails", &identity("mails")));
+    let (_, told) = plan(&server, &[allowing("orders", &identity("orders"))], "-o name")
+        .await
+        .unwrap();
+    assert_eq!(told, "workloadidentitybinding.workloadidentity.dev/orders\n");
+    let (ending, told) = plan(&server, &[allowing("nobody", &identity("nobody"))], "")
+        .await
+        .unwrap();
+    assert_eq!((ending, told.as_str()), (Ending::Well, "Plan: nothing to do.\n"));
+}
+
+#[tokio::test]
+async fn what_the_caller_may_not_read_is_named() {
+    let server = server();
+    let everywhere = Matcher::any()
+        .verb(Verb::List)
+        .path("/apis/workloadidentity.dev/v1alpha1/workloadidentitybindings");
+    server.inject(everywhere, Effect::forbidden());
+    let wanted = json!(binding("shop", "orders").managed().service_account("orders").build());
+    let (_, told) = plan(&server, &[wanted], "").await.unwrap();
+    assert!(told.contains("not read: bindings of other namespaces: "), "{told}");
+    server.inject(
+        Matcher::any().verb(Verb::List).resource("workloadidentitypolicies"),
+        Effect::forbidden(),
+    );
+    let error = plan(&server, &[], "orders").await.unwrap_err();
+    assert!(format!("{error:#}").starts_with("the policies: "), "{error:#}");
+}
+
+#[tokio::test]
+async fn a_file_without_anything_for_it_is_said_to_be_one() {
+    let error = plan(&server(), &[json!({ "apiVersion": "v1", "kind": "Namespace" })], "")
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("there is no WorkloadIdentityBinding"),
+        "{error}"
+    );
+}
