@@ -61,7 +61,7 @@ impl<'f> Kustomization<'f> {
                 "path": ".",
                 "prune": true,
                 "wait": true,
-                "sourceRef": { "kind": "GitRepository", "name": repository.name(), "namespace": NAMESPACE },
+                "sourceRef": { "kind": repository.kind(), "name": repository.name(), "namespace": NAMESPACE },
             },
         });
         if let (Some(Value::Object(common)), Value::Object(own)) = (object.get_mut("spec"), spec) {

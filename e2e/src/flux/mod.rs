@@ -21,7 +21,7 @@ use crate::wait::until;
 
 use artifacts::Artifacts;
 pub use kustomization::{Kustomization, Outcome};
-pub use repository::Repository;
+pub use repository::{Repository, Source};
 
 /// Flux's namespace.
 pub const NAMESPACE: &str = "flux-system";
@@ -93,7 +93,13 @@ impl Flux {
     /// A repository without a revision yet.
     #[must_use]
     pub fn repository(&self, name: &str) -> Repository<'_> {
-        Repository::new(self, name)
+        self.source(Source::Git, name)
+    }
+
+    /// A source of either kind without a revision yet.
+    #[must_use]
+    pub fn source(&self, source: Source, name: &str) -> Repository<'_> {
+        Repository::new(self, source, name)
     }
 
     /// Applies a Kustomization: of a folder of a repository, `spec` over what the tests have in common.

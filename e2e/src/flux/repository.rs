@@ -14,9 +14,19 @@ use crate::paths::repository;
 
 const FIELD_MANAGER: &str = "e2e-source-controller";
 
-/// What a Git repository is to Flux: files, and a revision that changes with them.
+/// Where Flux has manifests from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source {
+    /// A Git repository.
+    Git,
+    /// An artifact of a registry, whose tag moves.
+    Oci,
+}
+
+/// What a Git repository or an artifact of a registry is to Flux: files, and a revision that changes with them.
 pub struct Repository<'f> {
     flux: &'f Flux,
+    source: Source,
     name: String,
     files: BTreeMap<String, String>,
     commits: u32,
@@ -25,9 +35,10 @@ pub struct Repository<'f> {
 // === impl Repository ===
 
 impl<'f> Repository<'f> {
-    pub(super) fn new(flux: &'f Flux, name: &str) -> Self {
+    pub(super) fn new(flux: &'f Flux, source: Source, name: &str) -> Self {
         Self {
             flux,
+            source,
             name: name.to_owned(),
             files: BTreeMap::new(),
             commits: 0,
@@ -38,6 +49,15 @@ impl<'f> Repository<'f> {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What Flux calls such a source.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self.source {
+            Source::Git => "GitRepository",
+            Source::Oci => "OCIRepository",
+        }
     }
 
     /// Writes a manifest: JSON is YAML.
@@ -92,27 +112,33 @@ impl<'f> Repository<'f> {
             .flux
             .artifacts
             .add(&format!("{name}/{commits}.tar.gz"), &self.files)?;
-        let revision = format!("main@sha1:{commits:040}");
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(
-            "source.toolkit.fluxcd.io",
-            "v1",
-            "GitRepository",
-        ));
+        let (revision, url) = match self.source {
+            Source::Git => (
+                format!("main@sha1:{commits:040}"),
+                format!("https://git.example/{name}"),
+            ),
+            // The registry's own digest is another one than the archive's.
+            Source::Oci => (
+                format!("latest@sha256:{commits:064}"),
+                format!("oci://registry.example/{name}"),
+            ),
+        };
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("source.toolkit.fluxcd.io", "v1", self.kind()));
         let sources: Api<DynamicObject> = Api::namespaced_with(self.flux.client.clone(), NAMESPACE, &resource);
         let by = PatchParams::apply(FIELD_MANAGER).force();
         let object = |part: &str, content: Value| {
             Patch::Apply(json!({
                 "apiVersion": "source.toolkit.fluxcd.io/v1",
-                "kind": "GitRepository",
+                "kind": self.kind(),
                 "metadata": { "name": name },
                 part: content,
             }))
         };
-        let spec = json!({ "interval": "1h", "url": format!("https://git.example/{name}") });
+        let spec = json!({ "interval": "1h", "url": url });
         let source = sources
             .patch(name, &by, &object("spec", spec))
             .await
-            .context("writing a GitRepository")?;
+            .with_context(|| format!("writing a {}", self.kind()))?;
         let now = Timestamp::now().to_string();
         let status = json!({
             "observedGeneration": source.metadata.generation,
@@ -128,7 +154,7 @@ impl<'f> Repository<'f> {
         sources
             .patch_status(name, &by, &object("status", status))
             .await
-            .context("writing the status of a GitRepository")?;
+            .with_context(|| format!("writing the status of a {}", self.kind()))?;
         Ok(revision)
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wio_api::ConditionType;
 use wio_e2e::audit::{AuditLog, Mark};
-use wio_e2e::flux::{self, Flux, Kustomization, Repository};
+use wio_e2e::flux::{self, Flux, Kustomization, Repository, Source};
 use wio_e2e::namespace::Namespace;
 use wio_e2e::operator::USER;
 use wio_e2e::world::World;
@@ -58,8 +58,12 @@ struct Writes {
 
 impl<'w> Site<'w> {
     async fn new(world: &'w Arc<World>, name: &str) -> Result<Self> {
+        Self::from(Source::Git, world, name).await
+    }
+
+    async fn from(source: Source, world: &'w Arc<World>, name: &str) -> Result<Self> {
         let flux = world.flux().await?;
-        let mut repository = flux.repository(name);
+        let mut repository = flux.source(source, name);
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         repository.put(NAMESPACE, &namespace);
         Ok(Self {

@@ -10,6 +10,7 @@ mod admission;
 mod argocd;
 mod control_plane;
 mod crash;
+mod definitions;
 mod deletion;
 mod disappearing;
 mod drift;
@@ -58,6 +59,7 @@ fn main() -> Result<ExitCode> {
         ("crash", crash::cases()),
         ("replicas", replicas::cases()),
         ("memory", memory::cases()),
+        ("definitions", definitions::cases()),
         ("disappearing", disappearing::cases()),
     ])
 }

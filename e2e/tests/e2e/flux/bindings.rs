@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, ensure};
 use serde_json::json;
 use wio_api::{ConditionType, Reason};
+use wio_e2e::flux::Source;
 use wio_e2e::namespace::DEADLINE;
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
@@ -23,6 +24,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(a_namespace_that_is_deleted_by_hand_is_made_anew),
         case!(a_binding_may_be_suspended_when_it_works_and_not_before),
         case!(a_tenants_service_account_in_flux_needs_only_the_role_admin),
+        case!(an_artifact_of_a_registry_brings_a_binding_as_git_does),
     ]
 }
 
@@ -196,5 +198,20 @@ async fn a_tenants_service_account_in_flux_needs_only_the_role_admin(world: Arc<
         message.contains("WorkloadIdentityPolicy/flux-tenant") && message.contains("forbidden"),
         "{message}"
     );
+    Ok(())
+}
+
+/// Flux's source-controller would pull it; what the other controller gets from it is the same for both.
+async fn an_artifact_of_a_registry_brings_a_binding_as_git_does(world: Arc<World>) -> Result<()> {
+    let mut site = Site::from(Source::Oci, &world, "flux-oci").await?;
+    site.put_binding(&managed());
+    site.begin_well().await?;
+    site.must_be_ready().await?;
+    let id = site.namespace.identity("app").await?.resource_id;
+
+    site.repository.remove(BINDING)?;
+    site.commit_well().await?;
+    site.namespace.gone("app").await?;
+    ensure!(world.simulator.identity(&id).await?.is_none(), "{id} still exists");
     Ok(())
 }

@@ -2,19 +2,26 @@
 
 use std::sync::Arc;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use wio_api::{ConditionType, Reason};
+use wio_e2e::namespace::DEADLINE;
 use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, group_id, identity_id};
+use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
 use super::{Site, existing};
 use crate::harness::{Case, case};
+use crate::install::in_repository;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(a_policy_in_the_bindings_kustomization_never_comes_to_be),
         case!(a_policy_with_a_part_that_grants_nothing_fails_its_kustomization),
         case!(a_policy_that_moves_to_another_kustomization_costs_nobody_trust),
+        // Others change policies all the time, and the end of one is acted upon when the set was quiet.
+        case!(a_policy_that_leaves_with_its_kustomization_takes_the_trust_with_it).alone(),
+        case!(where_admission_is_off_a_denied_binding_fails_its_kustomization_until_a_policy_comes).alone(),
     ]
 }
 
@@ -131,4 +138,103 @@ async fn a_policy_that_moves_to_another_kustomization_costs_nobody_trust(world: 
         .map(|identity| identity.credentials);
     ensure!(now == trust, "{now:?} instead of {trust:?}");
     Ok(())
+}
+
+async fn a_policy_that_leaves_with_its_kustomization_takes_the_trust_with_it(world: Arc<World>) -> Result<()> {
+    let mut site = Site::new(&world, "flux-left").await?;
+    let id = identity_id(OTHER_GROUP, "flux-left");
+    world.simulator.put_identity(&id).await?;
+    let mut repository = site.flux.repository("flux-left-policies");
+    repository.put("policy.yaml", &policy("flux-left"));
+    let revision = repository.commit().await?;
+    let applied = async || -> Result<_> {
+        let name = "flux-left-policies";
+        let policies = site.flux.kustomization(&repository, name, json!({})).await?;
+        policies.applied(&revision).await?;
+        Ok(policies)
+    };
+    let policies = applied().await?;
+    site.put_binding(&existing(&id));
+    site.begin_well().await?;
+    let pod = site.namespace.pod("app", "app").await?;
+    site.namespace.sign_in(&pod).await?.claims()?;
+
+    policies.delete().await?;
+    until("the trust to be gone", DEADLINE, async || {
+        // Other tests delete policies as well, and what goes together needs a word.
+        let status = site.namespace.binding("app").await?.status.unwrap_or_default();
+        let mut messages = status.conditions.iter().map(|condition| condition.message.as_str());
+        let asked = messages.find_map(|message| message.split_once("confirm-loss=")?.1.split('.').next());
+        if let Some(asked) = asked {
+            let said = format!("workloadidentity.dev/confirm-loss={asked}");
+            let kubectl = &world.cluster.kubectl;
+            kubectl.run(&["annotate", "wiep/cluster", "--overwrite", &said]).await?;
+        }
+        let identity = world.simulator.identity(&id).await?.context("the identity is gone")?;
+        Ok(identity.credentials.is_empty().then_some(()))
+    })
+    .await?;
+    let denied = (ConditionType::Stalled, "True", Reason::NotPermitted);
+    site.namespace.condition("app", denied.0, denied.1, denied.2).await?;
+    site.namespace.event("app", denied.2).await?;
+    // Flux sees it when it looks again.
+    let outcome = site.kustomization.reconcile().await?;
+    ensure!(!outcome.ready, "{outcome}");
+
+    applied().await?;
+    site.namespace.ready("app").await?;
+    site.kustomization.reconcile_well().await?;
+    site.kustomization.delete().await
+}
+
+async fn where_admission_is_off_a_denied_binding_fails_its_kustomization_until_a_policy_comes(
+    world: Arc<World>,
+) -> Result<()> {
+    let kubectl = &world.cluster.kubectl;
+    let rules = [
+        "delete",
+        "validatingadmissionpolicybinding",
+        "workload-identity-operator",
+    ];
+    kubectl.run(&rules).await?;
+    let told = denied_by_the_operator_alone(&world).await;
+    // The tests after this one stand on it.
+    kubectl
+        .run(&[
+            "apply",
+            "--server-side",
+            "--kustomize",
+            &in_repository("config/admission")?,
+        ])
+        .await?;
+    told
+}
+
+async fn denied_by_the_operator_alone(world: &Arc<World>) -> Result<()> {
+    let mut site = Site::new(world, "flux-admitted").await?;
+    let id = identity_id(OTHER_GROUP, "flux-admitted");
+    world.simulator.put_identity(&id).await?;
+    site.put_binding(&existing(&id));
+    world.namespace("flux-admitted").await?;
+    until("admission to forget its rules", DEADLINE, async || {
+        let tried = site.namespace.try_to_bind("app", &existing(&id)).await?;
+        Ok(tried.is_ok().then_some(()))
+    })
+    .await?;
+    let revision = site.begin(json!({})).await?;
+    let (reason, message) = site.kustomization.failed(&revision).await?;
+    ensure!(reason == "HealthCheckFailed", "{reason}: {message}");
+    let told = "failed early due to stalled resources: [WorkloadIdentityBinding/flux-admitted/app status: 'Failed']";
+    ensure!(message.contains(told), "{message}");
+    let says = site.says().await?;
+    ensure!(says.1 == Reason::NotPermitted.as_str(), "{says:?}");
+
+    world
+        .cluster
+        .kubectl
+        .apply(&policy("flux-admitted").to_string())
+        .await?;
+    site.namespace.ready("app").await?;
+    // As at the next retryInterval.
+    site.kustomization.reconcile_well().await
 }
