@@ -6,10 +6,12 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use wio_core::names::ResourceGroupId;
 use wio_kubeconfig::Choice;
 
 use crate::azure::AzureArguments;
 use crate::ending::Ending;
+use crate::importing::Only;
 use crate::output::Format;
 
 const AFTER_HELP: &str = "\
@@ -39,6 +41,15 @@ Examples:
   kubectl wib plan orders --delete        what would go with it
   kubectl wib plan -f policy.yaml         which bindings would gain or lose what
   kustomize build . | kubectl wib plan -f -";
+
+const IMPORT_EXAMPLES: &str = "\
+It changes nothing, in the cluster and elsewhere. What it cannot carry on it names in comments, and ends with 2.
+A credential that another tool made stays as it is, and the binding rests on it (docs/migration.md).
+
+Examples:
+  kubectl wib import -A --only policies | kubectl apply --server-side -f -
+  kubectl wib import -A | kubectl wib plan -f -
+  terraform state pull > state.json; kubectl wib import -n shop --terraform-state state.json";
 
 const RECONCILE_EXAMPLES: &str = "\
 With --wait it ends with 0 when the binding is ready, and with 2 when it is not.
@@ -118,6 +129,10 @@ pub enum Command {
     Suspend(Named),
     /// Has the operator go on with a binding that was suspended.
     Resume(Named),
+    /// Writes bindings, and the policies that they need, for what other tools made: annotated service accounts, pod-managed identity, Azure Service
+    /// Operator, Crossplane, Terraform.
+    #[command(after_help = IMPORT_EXAMPLES)]
+    Import(ImportArguments),
     /// Writes the completion script of a shell, for the program kubectl-wib.
     Completion {
         /// The shell.
@@ -191,6 +206,30 @@ pub struct ReconcileArguments {
     /// How long to wait, such as 90s or 5m.
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub(crate) timeout: Duration,
+}
+
+/// Where to look for what other tools made.
+#[derive(Clone, Debug, Args)]
+pub struct ImportArguments {
+    /// In all namespaces.
+    #[arg(long, short = 'A')]
+    pub(crate) all_namespaces: bool,
+
+    /// A state of Terraform, as `terraform state pull` writes it. May be given several times.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub(crate) terraform_state: Vec<PathBuf>,
+
+    /// A resource group, as /subscriptions/GUID/resourceGroups/NAME, in which managed identities are looked up by their client ids with your own
+    /// login: an annotated service account names no more. May be given several times.
+    #[arg(long = "group", value_name = "ID")]
+    pub(crate) groups: Vec<ResourceGroupId>,
+
+    /// The policies alone, which have to stand before the bindings, or the bindings alone.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) only: Option<Only>,
+
+    #[command(flatten)]
+    pub(crate) login: AzureArguments,
 }
 
 /// A binding by name.

@@ -4,6 +4,7 @@ mod arguments;
 mod azure;
 mod commands;
 mod ending;
+mod importing;
 mod manual;
 mod output;
 mod planning;
@@ -25,7 +26,8 @@ pub async fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<E
     if let Some(ending) = manual::answer(&arguments.command, out)? {
         return Ok(ending);
     }
-    let session = Session::open(&arguments.connection).await?;
+    let connection = &arguments.connection;
+    let session = Session::open(&connection.choice(), connection.namespace.as_deref()).await?;
     carry_out(&arguments.command, &session, out).await
 }
 
@@ -36,6 +38,7 @@ pub async fn run(arguments: Arguments, out: &mut impl Write) -> anyhow::Result<E
 pub async fn carry_out(command: &Command, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
     match command {
         Command::Status(asked) => commands::status::run(asked, session, out).await,
+        Command::Import(asked) => commands::import::run(asked, session, out).await,
         Command::Plan(asked) => commands::plan::run(asked, session, out).await,
         Command::Reconcile(asked) => commands::reconcile::run(asked, session, out).await,
         Command::Suspend(asked) => commands::suspend::suspend(asked, session, out).await,

@@ -54,7 +54,12 @@ pub(crate) fn answer(command: &Command, out: &mut impl Write) -> anyhow::Result<
                 folder.display()
             )?;
         }
-        Command::Status(_) | Command::Plan(_) | Command::Reconcile(_) | Command::Suspend(_) | Command::Resume(_) => {
+        Command::Status(_)
+        | Command::Plan(_)
+        | Command::Import(_)
+        | Command::Reconcile(_)
+        | Command::Suspend(_)
+        | Command::Resume(_) => {
             return Ok(None);
         }
     }

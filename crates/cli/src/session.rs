@@ -3,13 +3,18 @@
 use anyhow::Context;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
+use serde::Deserialize;
 use serde_json::Value;
 use wio_api::WorkloadIdentityBinding;
-
-use crate::arguments::Connection;
+use wio_kubeconfig::Choice;
 
 /// The field manager of what the plugin writes.
 const FIELD_MANAGER: &str = "kubectl-wib";
+
+#[derive(Deserialize)]
+struct Discovery {
+    issuer: String,
+}
 
 /// A session with a cluster.
 #[derive(Clone)]
@@ -23,13 +28,10 @@ pub struct Session {
 // === impl Session ===
 
 impl Session {
-    /// Opens one as the flags say.
-    pub(crate) async fn open(connection: &Connection) -> anyhow::Result<Self> {
-        let config = wio_kubeconfig::config(&connection.choice()).await?;
-        let namespace = connection
-            .namespace
-            .clone()
-            .unwrap_or_else(|| config.default_namespace.clone());
+    /// Opens one with the cluster that is chosen, in a namespace or in that of the kubeconfig's context.
+    pub(crate) async fn open(choice: &Choice, namespace: Option<&str>) -> anyhow::Result<Self> {
+        let config = wio_kubeconfig::config(choice).await?;
+        let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
         Ok(Self {
             client: Client::try_from(config)?,
             namespace,
@@ -39,6 +41,16 @@ impl Session {
     /// The bindings of the namespace.
     pub(crate) fn bindings(&self) -> Api<WorkloadIdentityBinding> {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The issuer of the cluster's service account tokens, from its discovery document.
+    pub(crate) async fn issuer(&self) -> anyhow::Result<String> {
+        let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new())?;
+        let discovery: Result<Discovery, kube::Error> = self.client.request(request).await;
+        let discovery = discovery.map_err(told);
+        Ok(discovery
+            .context("the cluster's issuer, from its discovery document")?
+            .issuer)
     }
 
     /// A binding of the namespace.

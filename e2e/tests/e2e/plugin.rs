@@ -6,8 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use wio_e2e::namespace::Namespace;
-use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, group_id, identity_id};
+use wio_api::keys::CLIENT_ID_ANNOTATION;
+use wio_e2e::namespace::{DEADLINE, Namespace};
+use wio_e2e::operator::AUDIENCE;
+use wio_e2e::process::Ended;
+use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, Trusted, group_id, identity_id};
+use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
@@ -16,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case!(what_the_plugin_foretells_is_what_the_operator_does),
         case!(a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom),
+        case!(what_others_trusted_is_imported_and_a_mere_claim_is_not),
         case!(a_pod_without_its_token_is_found_and_a_suspended_binding_is_resumed),
     ]
 }
@@ -60,6 +65,14 @@ async fn plan(namespace: &Namespace<'_>, arguments: &[&str], input: Option<&Valu
         gives: lines("  + "),
         said: told.out.clone() + &told.err,
     })
+}
+
+/// Runs the plugin with a login to Azure: the operator's own.
+async fn with_azure(world: &World, arguments: &[&str]) -> Result<Ended> {
+    let login = world.operator.lock().await.sign_in();
+    let login: Vec<(&str, &OsStr)> = login.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
+    let arguments = [arguments, &["--arm-endpoint", world.simulator.url()]].concat();
+    world.cluster.kubectl.wib(&arguments, None, &login).await
 }
 
 fn binding(name: &str, spec: &Value) -> Value {
@@ -112,11 +125,11 @@ async fn what_the_plugin_foretells_is_what_the_operator_does(world: Arc<World>) 
     let credential = format!("federated credential {}", now.name);
     let expected = foretold(2, &[&credential, "service account mails", &identity], &[]);
     ensure!(end == expected, "{end:?}");
-    let login = world.operator.lock().await.sign_in();
-    let login: Vec<(&str, &OsStr)> = login.iter().map(|(name, value)| (*name, value.as_os_str())).collect();
-    let arguments = ["plan", "orders", "--delete", "--azure", "--namespace=foretold"];
-    let arguments = [&arguments[..], &["--arm-endpoint", world.simulator.url()]].concat();
-    let told = world.cluster.kubectl.wib(&arguments, None, &login).await?;
+    let told = with_azure(
+        &world,
+        &["plan", "orders", "--delete", "--azure", "--namespace=foretold"],
+    )
+    .await?;
     let takes = end.takes.iter().all(|step| {
         told.out.contains(&format!(
             "  - {step}
@@ -175,6 +188,64 @@ async fn a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom(worl
         told.out,
         told.err
     );
+    Ok(())
+}
+
+/// Whoever may write service accounts may write any client id on them: that alone must not become a policy.
+async fn what_others_trusted_is_imported_and_a_mere_claim_is_not(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("imported").await?;
+    let id = identity_id(OTHER_GROUP, "imported");
+    let client = world.simulator.put_identity(&id).await?.client_id;
+    let issuer = world.cluster.issuer().await?;
+    let subject = "system:serviceaccount:imported:orders";
+    let trusted = Trusted {
+        issuer: &issuer,
+        subject,
+        audience: AUDIENCE,
+    };
+    world.simulator.put_credential(&id, "by-hand", trusted).await?;
+    for account in ["orders", "thief"] {
+        namespace.kubectl(&["create", "serviceaccount", account]).await?;
+        let claim = format!("{CLIENT_ID_ANNOTATION}={client}");
+        namespace.annotate(account, &[&claim]).await?;
+    }
+    let group = group_id(OTHER_GROUP);
+    let told = with_azure(&world, &["import", "--namespace=imported", "--group", &group]).await?;
+    ensure!(told.code == 2, "{}{}", told.out, told.err);
+    ensure!(
+        told.out
+            .contains("NOT CARRIED ON: ServiceAccount imported/thief: no federated credential"),
+        "{}",
+        told.out
+    );
+    ensure!(
+        told.out.matches("thief").count() == 1 && told.out.contains(&id),
+        "{}",
+        told.out
+    );
+    let (policies, bindings) = told
+        .out
+        .split_once("kind: WorkloadIdentityBinding")
+        .context("no binding")?;
+    let policies = policies.rsplit_once("---\n").context("no policy")?.0;
+    world.cluster.kubectl.apply(policies).await?;
+    let bindings = format!("apiVersion: workloadidentity.dev/v1alpha1\nkind: WorkloadIdentityBinding{bindings}");
+    until("the binding to be admitted", DEADLINE, async || {
+        Ok(world.cluster.kubectl.apply(&bindings).await.ok())
+    })
+    .await?;
+    namespace.ready("orders").await?;
+    let status = namespace.binding("orders").await?.status.unwrap_or_default();
+    let rests_on = status
+        .service_accounts
+        .first()
+        .and_then(|one| one.foreign_credential.as_deref());
+    ensure!(
+        rests_on == Some("by-hand"),
+        "what stood before is left alone: {status:?}"
+    );
+    let again = with_azure(&world, &["import", "--namespace=imported", "--group", &group]).await?;
+    ensure!(!again.out.contains("kind: "), "{}", again.out);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The commands, a module each.
 
+pub(crate) mod import;
 pub(crate) mod plan;
 pub(crate) mod reconcile;
 pub(crate) mod status;

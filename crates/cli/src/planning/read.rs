@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace as NamespaceObject, ServiceAccount};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use serde::Deserialize;
 use wio_api::{
     ConditionType, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy,
     WorkloadIdentityPolicy,
@@ -21,11 +20,6 @@ use wio_core::settings_change::in_force;
 
 use super::world::World;
 use crate::session::{Session, told};
-
-#[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
-}
 
 /// Reads everything that a forecast rests on. What only narrows it is noted when it cannot be read.
 ///
@@ -77,12 +71,7 @@ async fn cluster_id(session: &Session) -> anyhow::Result<ClusterId> {
 }
 
 async fn issuer(session: &Session) -> anyhow::Result<Issuer> {
-    let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new())?;
-    let discovery: Result<Discovery, kube::Error> = session.client.request(request).await;
-    let discovery = discovery
-        .map_err(told)
-        .context("the cluster's issuer, from its discovery document")?;
-    Ok(discovery.issuer.parse()?)
+    Ok(session.issuer().await?.parse()?)
 }
 
 async fn bindings(session: &Session, not_read: &mut Vec<String>) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {

@@ -1,0 +1,183 @@
+//! Looking for what other tools made, with the caller's own rights.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use wio_azure::Azure;
+use wio_core::fault::AzureFault;
+use wio_core::names::{IdentityId, ResourceGroupId};
+
+use super::found::Found;
+use super::resources::Operator;
+use super::{accounts, pod_identity, resources, terraform};
+use crate::report::PodGlance;
+use crate::session::{Session, told};
+
+/// Where to look.
+pub(crate) struct Asked<'a> {
+    /// Everywhere, or in the session's namespace.
+    pub(crate) everywhere: bool,
+    /// States of Terraform.
+    pub(crate) states: &'a [PathBuf],
+    /// Resource groups whose identities are looked up, and how.
+    pub(crate) groups: &'a [ResourceGroupId],
+    pub(crate) azure: Option<&'a Azure>,
+    /// The cluster's issuer, where it is known.
+    pub(crate) issuer: Option<&'a str>,
+}
+
+/// The versions in which a kind was served, the newest first.
+struct Kind {
+    group: &'static str,
+    versions: &'static [&'static str],
+    name: &'static str,
+    plural: &'static str,
+}
+
+const fn pod_identity(kind: &'static str, plural: &'static str) -> Kind {
+    Kind {
+        group: "aadpodidentity.k8s.io",
+        versions: &["v1"],
+        name: kind,
+        plural,
+    }
+}
+
+const fn of(operator: Operator, kind: &'static str, plural: &'static str) -> Kind {
+    let (group, versions): (_, &'static [&'static str]) = match operator {
+        Operator::AzureServiceOperator => (
+            "managedidentity.azure.com",
+            &["v1api20230131", "v1api20220131preview", "v1api20181130"],
+        ),
+        Operator::Crossplane => ("managedidentity.azure.upbound.io", &["v1beta1"]),
+    };
+    Kind {
+        group,
+        versions,
+        name: kind,
+        plural,
+    }
+}
+
+/// Looks for it.
+///
+/// # Errors
+/// What could not be read.
+pub(crate) async fn find(asked: &Asked<'_>, session: &Session) -> anyhow::Result<Found> {
+    let mut found = Found::default();
+    let everywhere = asked.everywhere;
+    let api: Api<ServiceAccount> = if everywhere {
+        Api::all(session.client.clone())
+    } else {
+        Api::namespaced(session.client.clone(), &session.namespace)
+    };
+    let listed = api.list_metadata(&ListParams::default()).await;
+    let listed = listed.map_err(told).context("the service accounts")?;
+    let metadata: Vec<_> = listed.items.into_iter().map(|account| account.metadata).collect();
+    accounts::take_in(&metadata, &mut found);
+
+    let identities = list(&pod_identity("AzureIdentity", "azureidentities"), everywhere, session).await?;
+    let bindings = list(
+        &pod_identity("AzureIdentityBinding", "azureidentitybindings"),
+        everywhere,
+        session,
+    )
+    .await?;
+    let pods = if bindings.is_empty() {
+        None
+    } else {
+        pods(everywhere, session).await
+    };
+    pod_identity::take_in(&identities, &bindings, pods.as_deref(), &mut found);
+
+    for operator in [Operator::AzureServiceOperator, Operator::Crossplane] {
+        // Crossplane's are in no namespace.
+        let everywhere = everywhere || operator == Operator::Crossplane;
+        let identities = list(
+            &of(operator, "UserAssignedIdentity", "userassignedidentities"),
+            everywhere,
+            session,
+        )
+        .await?;
+        let credentials = of(operator, "FederatedIdentityCredential", "federatedidentitycredentials");
+        let credentials = list(&credentials, everywhere, session).await?;
+        resources::take_in(operator, &identities, &credentials, asked.issuer, &mut found);
+    }
+    for path in asked.states {
+        let state = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+        terraform::take_in(&state, asked.issuer, &mut found).with_context(|| path.display().to_string())?;
+    }
+    if let Some(azure) = asked.azure {
+        look_up(azure, asked, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// Looks up identities by their client ids, and whether they trust the service accounts that name them.
+async fn look_up(azure: &Azure, asked: &Asked<'_>, found: &mut Found) -> anyhow::Result<()> {
+    let told = |fault: AzureFault| anyhow::anyhow!("{fault}");
+    for group in asked.groups {
+        for identity in azure.list_identities(group).await.map_err(told)?.entries {
+            if let Some(facts) = identity.facts {
+                found.identities.insert(facts.client_id, identity.id);
+            }
+        }
+    }
+    let claimed: BTreeSet<IdentityId> = found
+        .trusts
+        .iter()
+        .filter(|one| !one.stands)
+        .filter_map(|one| found.id(one))
+        .collect();
+    for id in claimed {
+        let credentials = azure.list_credentials(&id).await.map_err(told)?;
+        let known = found.identities.clone();
+        for trust in found
+            .trusts
+            .iter_mut()
+            .filter(|one| one.id(&known).as_ref() == Some(&id))
+        {
+            let subject = format!("system:serviceaccount:{}:{}", trust.namespace, trust.account);
+            let issuer = asked.issuer.unwrap_or_default();
+            if let Some(credential) = credentials.iter().find(|one| one.trusts(issuer, &subject)) {
+                trust.stands = true;
+                trust.audience = trust.audience.take().or(credential.audiences.first().cloned());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The objects of a kind; none where the cluster does not know it.
+async fn list(kind: &Kind, everywhere: bool, session: &Session) -> anyhow::Result<Vec<DynamicObject>> {
+    for version in kind.versions {
+        let which = GroupVersionKind::gvk(kind.group, version, kind.name);
+        let resource = ApiResource::from_gvk_with_plural(&which, kind.plural);
+        let api: Api<DynamicObject> = if everywhere {
+            Api::all_with(session.client.clone(), &resource)
+        } else {
+            Api::namespaced_with(session.client.clone(), &session.namespace, &resource)
+        };
+        match api.list(&ListParams::default()).await {
+            Ok(list) => return Ok(list.items),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(told(error).context(format!("{} of {}", kind.plural, kind.group))),
+        }
+    }
+    Ok(Vec::new())
+}
+
+async fn pods(everywhere: bool, session: &Session) -> Option<Vec<PodGlance>> {
+    let resource = ApiResource::erase::<Pod>(&());
+    let api: Api<PodGlance> = if everywhere {
+        Api::all_with(session.client.clone(), &resource)
+    } else {
+        Api::namespaced_with(session.client.clone(), &session.namespace, &resource)
+    };
+    let labelled = ListParams::default().labels("aadpodidbinding");
+    api.list(&labelled).await.ok().map(|list| list.items)
+}
