@@ -10,6 +10,9 @@ use crate::runtime::backoff::Backoff;
 /// to be one.
 const LASTED: Duration = Duration::from_mins(2);
 
+/// The longest pause after a write that failed.
+const FAILURES: Duration = Duration::from_secs(30);
+
 /// How many writes of the same in a row are a fight: one may be undone by an edit that did not mean it.
 const A_FIGHT: u32 = 2;
 
@@ -18,6 +21,8 @@ const A_FIGHT: u32 = 2;
 #[derive(Clone, Debug)]
 pub(crate) struct Patience<T> {
     backoff: Backoff,
+    /// The pauses after writes that failed: they have nothing to do with somebody who undoes them, and end with what made them fail.
+    failures: Backoff,
     last: Option<T>,
     not_before: Instant,
     repeated: u32,
@@ -31,6 +36,7 @@ impl<T: PartialEq> Patience<T> {
     pub(crate) fn new(first: Duration, most: Duration) -> Self {
         Self {
             backoff: Backoff::new(first, most),
+            failures: Backoff::new(first, most.min(FAILURES)),
             last: None,
             not_before: Instant::now(),
             repeated: 0,
@@ -58,6 +64,7 @@ impl<T: PartialEq> Patience<T> {
     /// Takes in that this was written.
     pub(crate) fn wrote(&mut self, what: T) {
         let again = self.last.as_ref() == Some(&what) && !self.has_lasted();
+        self.failures.start_over();
         let now = Instant::now();
         if again {
             self.repeated = self.repeated.saturating_add(1);
@@ -72,7 +79,7 @@ impl<T: PartialEq> Patience<T> {
 
     /// Takes in that it could not be written.
     pub(crate) fn failed(&mut self) {
-        self.not_before = Instant::now() + self.backoff.pause();
+        self.not_before = Instant::now() + self.failures.pause();
     }
 
     /// Whether the last write was one of the same again.
@@ -153,5 +160,23 @@ mod tests {
         let mut patience = patience();
         patience.failed();
         assert!(!patience.is_due());
+    }
+
+    /// With an API server away for minutes the pauses grew to ten, and a policy's status came that late.
+    #[tokio::test(start_paused = true)]
+    async fn failures_never_put_a_write_off_for_longer_than_half_a_minute() {
+        let mut patience = patience();
+        for _ in 0..20 {
+            patience.failed();
+            let pause = patience.not_before() - Instant::now();
+            assert!(pause <= FAILURES * 2, "{pause:?}");
+            tokio::time::sleep_until(patience.not_before()).await;
+        }
+        patience.wrote(1);
+        patience.failed();
+        assert!(
+            patience.not_before() - Instant::now() < Duration::from_secs(3),
+            "an outage that is over is forgotten"
+        );
     }
 }
