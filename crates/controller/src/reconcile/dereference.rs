@@ -404,13 +404,13 @@ mod tests {
         for object in &objects {
             let parsed = parse(object, &cluster(), &slots).unwrap();
             let listed = snapshot.case(&parsed).unwrap();
-            let cached = dereference(&caches, &cluster(), parsed).unwrap();
+            let indexed = dereference(&caches, &cluster(), parsed).unwrap();
             assert_eq!(
                 Case {
-                    now: cached.now,
+                    now: indexed.now,
                     ..listed
                 },
-                cached,
+                indexed,
                 "{:?}",
                 object.metadata.name
             );
