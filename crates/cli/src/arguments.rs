@@ -7,12 +7,13 @@ use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wio_core::names::ResourceGroupId;
+use wio_core::names::{CredentialName, ResourceGroupName, SubscriptionId};
 use wio_kubeconfig::Choice;
 
 use crate::azure::AzureArguments;
 use crate::ending::Ending;
 use crate::importing::Only;
-use crate::output::Format;
+use crate::output::{DataFormat, Format};
 
 const AFTER_HELP: &str = "\
 It asks with your own rights. What you may not read is named, and the rest is shown.
@@ -32,6 +33,23 @@ Examples:
   kubectl wib status                      those of the namespace
   kubectl wib status orders -n shop       one of them
   kubectl wib status -A -o json | jq '.items[] | select(.well | not) | .nextStep'";
+
+const DOCTOR_EXAMPLES: &str = "\
+It ends with 0 when nothing is red, and with 2 when something is. docs/doctor.md explains each line.
+
+Examples:
+  kubectl wib doctor                      everything, with what mends what is wrong
+  kubectl wib doctor --fix                the commands alone, to read and to run yourself
+  kubectl wib doctor -o json | jq '.checks[] | select(.level == \"red\") | .id'";
+
+const BOOTSTRAP_EXAMPLES: &str = "\
+The commands are those of docs/quickstart.md and run in a clone of the repository. With --check it ends with 0 when nothing is missing, and with
+2 when something is.
+
+Examples:
+  kubectl wib bootstrap --cluster-name shop --registry myregistry > bootstrap.sh
+  kubectl wib bootstrap --cluster-name shop --terraform > operator.tf
+  kubectl wib bootstrap --subscription 00000000-0000-0000-0000-000000000000 --check";
 
 const PLAN_EXAMPLES: &str = "\
 It ends with 0 when nothing would change, and with 2 when something would.
@@ -119,9 +137,15 @@ pub enum Command {
     /// Shows identity, credentials, roles, service accounts and pods of bindings, what is wrong, and the next step.
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArguments),
+    /// Examines the whole installation and the identities around it, and says by which commands to mend what is wrong.
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArguments),
     /// Shows what the operator would do: for a binding, or before a file with bindings and policies is applied.
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArguments),
+    /// Prints the commands that make the operator's own identity and install it, filled in from the cluster.
+    #[command(after_help = BOOTSTRAP_EXAMPLES)]
+    Bootstrap(Box<BootstrapArguments>),
     /// Has the operator look at Azure now.
     #[command(after_help = RECONCILE_EXAMPLES)]
     Reconcile(ReconcileArguments),
@@ -145,6 +169,57 @@ pub enum Command {
         #[arg(value_name = "FOLDER", value_hint = clap::ValueHint::DirPath)]
         folder: PathBuf,
     },
+}
+
+/// How to show what was found.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArguments {
+    /// Print only the commands that mend what is red or yellow. None is run.
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) fix: bool,
+
+    /// For programs: json or yaml.
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) output: Option<DataFormat>,
+}
+
+/// What to fill in, and in which form.
+#[derive(Clone, Debug, Args)]
+pub struct BootstrapArguments {
+    /// The subscription; the one that the Azure CLI has chosen when it is left out.
+    #[arg(long, value_name = "GUID")]
+    pub(crate) subscription: Option<SubscriptionId>,
+
+    /// The region, such as westeurope; that of the nodes when it is left out.
+    #[arg(long, value_name = "REGION")]
+    pub(crate) location: Option<String>,
+
+    /// The resource group that is made for the identities of bindings.
+    #[arg(long, value_name = "NAME", default_value = "workload-identities")]
+    pub(crate) resource_group: ResourceGroupName,
+
+    /// The resource group that is made for the operator's own identity.
+    #[arg(long, value_name = "NAME", default_value = "workload-identity-operator")]
+    pub(crate) operator_resource_group: ResourceGroupName,
+
+    /// What the operator's federated credential is called: a name for the cluster.
+    #[arg(long, value_name = "NAME", default_value = "cluster")]
+    pub(crate) cluster_name: CredentialName,
+
+    /// The Azure Container Registry with the operator's image: its name, without .azurecr.io.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) registry: Option<String>,
+
+    /// Print a module of Terraform for what is in Azure, instead of commands.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) terraform: bool,
+
+    /// Say what of it is done, by reads with your own login, and print no commands. It takes --subscription.
+    #[arg(long, requires = "subscription")]
+    pub(crate) check: bool,
+
+    #[command(flatten)]
+    pub(crate) login: AzureArguments,
 }
 
 /// Which bindings to show, and how.

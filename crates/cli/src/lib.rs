@@ -2,7 +2,9 @@
 
 mod arguments;
 mod azure;
+mod bootstrap;
 mod commands;
+mod doctor;
 mod ending;
 mod importing;
 mod manual;
@@ -39,7 +41,9 @@ pub async fn carry_out(command: &Command, session: &Session, out: &mut impl Writ
     match command {
         Command::Status(asked) => commands::status::run(asked, session, out).await,
         Command::Import(asked) => commands::import::run(asked, session, out).await,
+        Command::Doctor(asked) => commands::doctor::run(asked, session, out).await,
         Command::Plan(asked) => commands::plan::run(asked, session, out).await,
+        Command::Bootstrap(asked) => commands::bootstrap::run(asked, session, out).await,
         Command::Reconcile(asked) => commands::reconcile::run(asked, session, out).await,
         Command::Suspend(asked) => commands::suspend::suspend(asked, session, out).await,
         Command::Resume(asked) => commands::suspend::resume(asked, session, out).await,

@@ -55,13 +55,13 @@ pub(crate) fn answer(command: &Command, out: &mut impl Write) -> anyhow::Result<
             )?;
         }
         Command::Status(_)
-        | Command::Plan(_)
         | Command::Import(_)
+        | Command::Doctor(_)
+        | Command::Plan(_)
+        | Command::Bootstrap(_)
         | Command::Reconcile(_)
         | Command::Suspend(_)
-        | Command::Resume(_) => {
-            return Ok(None);
-        }
+        | Command::Resume(_) => return Ok(None),
     }
     Ok(Some(Ending::Well))
 }

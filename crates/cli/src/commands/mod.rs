@@ -1,5 +1,7 @@
 //! The commands, a module each.
 
+pub(crate) mod bootstrap;
+pub(crate) mod doctor;
 pub(crate) mod import;
 pub(crate) mod plan;
 pub(crate) mod reconcile;

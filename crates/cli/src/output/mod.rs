@@ -1,9 +1,11 @@
 //! How answers are written: trees for people, JSON and YAML for programs.
 
+pub(crate) mod shell;
 pub(crate) mod tree;
 
 use std::io::Write;
 
+use clap::ValueEnum;
 use serde::Serialize;
 
 /// The form of an answer for programs.
@@ -25,6 +27,15 @@ pub(crate) fn plain(text: &str) -> String {
 /// Writes the name of a binding as kubectl takes it.
 pub(crate) fn write_name(name: &str, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(writeln!(out, "workloadidentitybinding.workloadidentity.dev/{name}")?)
+}
+
+/// The form of an answer for programs that has no name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DataFormat {
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
 }
 
 /// Writes an answer as JSON or YAML.

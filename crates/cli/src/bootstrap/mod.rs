@@ -1,0 +1,9 @@
+//! The commands that make the operator's own identity and install it, filled in from the cluster, and what of it is done.
+
+mod progress;
+mod script;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use progress::{Step, progress, tree};
+pub(crate) use script::{Plan, shell_script, terraform};

@@ -1,0 +1,23 @@
+//! `kubectl wib doctor`.
+
+use std::io::Write;
+
+use crate::arguments::DoctorArguments;
+use crate::doctor::{commands, examine, gather, trees};
+use crate::ending::Ending;
+use crate::output::{DataFormat, write_data};
+use crate::session::Session;
+
+pub(crate) async fn run(asked: &DoctorArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
+    let found = examine(&gather(session).await);
+    match (asked.output, asked.fix) {
+        (Some(format), _) => write_data(&found, format == DataFormat::Yaml, out)?,
+        (None, true) => commands(&found, out)?,
+        (None, false) => {
+            for tree in trees(&found) {
+                tree.write(out)?;
+            }
+        }
+    }
+    Ok(if found.well { Ending::Well } else { Ending::NotSo })
+}

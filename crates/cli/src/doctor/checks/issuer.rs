@@ -1,0 +1,128 @@
+//! E: the issuer, clocks, and what went before.
+
+use std::collections::BTreeMap;
+
+use jiff::SignedDuration;
+use wio_core::names::Issuer;
+
+use crate::report::Looked;
+
+use super::super::facts::{Facts, seen};
+use super::super::finding::Verdict;
+use super::super::words::{ago, counted, some};
+
+/// Entra lets a token be this much too young or too old.
+const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
+const NOTICED: SignedDuration = SignedDuration::from_secs(30);
+const PRIVATE_IS_MEANT: &str = "WIO_ALLOW_PRIVATE_ISSUER";
+const SHOW: &str = "kubectl get --raw /.well-known/openid-configuration";
+const ENABLE: &str = "az aks update --resource-group RESOURCE_GROUP --name CLUSTER --enable-oidc-issuer";
+
+pub(super) fn issuer(facts: &Facts) -> Looked<Verdict> {
+    let discovery = seen(&facts.discovery)?;
+    let issuer: Issuer = match discovery.issuer.parse() {
+        Ok(issuer) => issuer,
+        Err(_) => return Ok(Verdict::red(format!("{} is none that Entra takes", discovery.issuer)).fix(SHOW)),
+    };
+    if !discovery.algorithms.iter().any(|one| one == "RS256") {
+        let signed = discovery.algorithms.join(", ");
+        return Ok(
+            Verdict::red(format!("tokens are signed with {signed}, and Entra takes RS256 alone"))
+                .detail(discovery.issuer.clone())
+                .fix(SHOW),
+        );
+    }
+    let meant = facts
+        .operator
+        .settings
+        .as_ref()
+        .ok()
+        .and_then(|settings| settings.get(PRIVATE_IS_MEANT));
+    Ok(match issuer.unreachable() {
+        None => Verdict::green(format!("{issuer}, with RS256")),
+        Some(why) if meant.is_some_and(|meant| meant == "true") => {
+            Verdict::yellow(format!("{issuer}: {why}; the operator's settings say that it is meant")).fix(SHOW)
+        }
+        Some(why) => Verdict::red(format!(
+            "{issuer}: {why}, so no token of this cluster is good for Entra"
+        ))
+        .detail("on AKS:")
+        .fix(ENABLE),
+    })
+}
+
+/// Entra compares byte for byte: a binding of another issuer gets no token.
+pub(super) fn of_bindings(facts: &Facts) -> Looked<Verdict> {
+    let issuer = &seen(&facts.discovery)?.issuer;
+    let bindings = seen(&facts.bindings)?;
+    let mut others: BTreeMap<&str, usize> = BTreeMap::new();
+    let recorded = bindings
+        .iter()
+        .filter_map(|binding| binding.status.as_ref()?.issuer.as_deref());
+    let mut same = 0;
+    for recorded in recorded {
+        if recorded == issuer {
+            same += 1;
+        } else {
+            *others.entry(recorded).or_default() += 1;
+        }
+    }
+    Ok(if others.is_empty() {
+        Verdict::green(if same == 0 {
+            "none has one yet".to_owned()
+        } else {
+            format!("that of the cluster, {}", counted(same, "binding"))
+        })
+    } else {
+        let many: usize = others.values().sum();
+        Verdict::red(format!(
+            "{} another issuer than the cluster's, and Entra refuses their pods",
+            have(many)
+        ))
+        .with_details(some(others.iter().map(|(issuer, count)| format!("{count}: {issuer}"))))
+        .detail(format!("the cluster's: {issuer}"))
+        .fix(SHOW)
+        .fix("kubectl wib status --all-namespaces")
+    })
+}
+
+fn have(bindings: usize) -> String {
+    if bindings == 1 {
+        "1 binding has".to_owned()
+    } else {
+        format!("{bindings} bindings have")
+    }
+}
+
+pub(super) fn clock(facts: &Facts) -> Looked<Verdict> {
+    let there = *seen(&facts.time_there)?;
+    let apart = facts.now.duration_since(there).abs();
+    let says = format!("the API server's and the one here are {} apart", ago(apart));
+    Ok(if apart >= TOLERATED {
+        Verdict::red(format!(
+            "{says}: Entra tolerates 5 min between a token and its own clock"
+        ))
+        .detail(format!("here {}, there {there}", facts.now))
+        .fix("timedatectl status")
+    } else if apart >= NOTICED {
+        Verdict::yellow(says)
+            .detail(format!("here {}, there {there}", facts.now))
+            .fix("timedatectl status")
+    } else {
+        Verdict::green(says)
+    })
+}
+
+pub(super) fn pod_identity(facts: &Facts) -> Looked<Verdict> {
+    let found = seen(&facts.pod_identity)?;
+    Ok(if found.is_empty() {
+        Verdict::green("not there")
+    } else {
+        Verdict::yellow(
+            "it is still there: Microsoft retired it, and its node agent answers for the instance metadata service",
+        )
+        .with_details(found.iter().cloned())
+        .fix("kubectl get azureidentities,azureidentitybindings --all-namespaces")
+        .fix("az aks update --resource-group RESOURCE_GROUP --name CLUSTER --disable-pod-identity")
+    })
+}

@@ -1,0 +1,136 @@
+//! What the checks rest on. Each thing was looked at, or it is said why not.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhook, MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
+
+use crate::report::Looked;
+
+use super::access::Access;
+
+/// The name of the operator's Deployment, service account, Lease and rules of admission, and the label of all its objects.
+pub(super) const OPERATOR: &str = "workload-identity-operator";
+/// The namespace in which it is installed unless somebody says otherwise.
+pub(super) const NAMESPACE: &str = "workload-identity-system";
+/// The ConfigMap of its settings.
+pub(super) const SETTINGS: &str = "workload-identity-operator-settings";
+/// The webhook that puts tokens into pods, in whatever configuration it stands.
+const MUTATION: &str = "mutation.azure-workload-identity.io";
+
+/// Everything.
+pub(crate) struct Facts {
+    /// The time here.
+    pub(super) now: Timestamp,
+    /// The time that the API server says.
+    pub(super) time_there: Looked<Timestamp>,
+    pub(super) caller: Looked<Caller>,
+    /// Our custom resource definitions, as far as they are there.
+    pub(super) definitions: Looked<Vec<CustomResourceDefinition>>,
+    /// The names of those of pod identity that are there.
+    pub(super) pod_identity: Looked<Vec<String>>,
+    pub(super) operator: Operator,
+    pub(super) effective: Looked<Option<WorkloadIdentityEffectivePolicy>>,
+    pub(super) policies: Looked<Vec<WorkloadIdentityPolicy>>,
+    pub(super) bindings: Looked<Vec<WorkloadIdentityBinding>>,
+    pub(super) admission: Admission,
+    pub(super) webhook: Webhook,
+    pub(super) discovery: Looked<Discovery>,
+    pub(super) access: Looked<Access>,
+    /// The resource groups of nodes, as their provider ids say.
+    pub(super) node_groups: Looked<Vec<String>>,
+}
+
+/// Who asks.
+pub(super) struct Caller {
+    pub(super) name: String,
+    pub(super) groups: Vec<String>,
+}
+
+/// The operator, as it is installed.
+pub(super) struct Operator {
+    /// The namespace in which it was found, or in which it would be.
+    pub(super) namespace: String,
+    pub(super) deployments: Looked<Vec<Deployment>>,
+    pub(super) pods: Looked<Vec<Pod>>,
+    pub(super) budgets: Looked<Vec<PodDisruptionBudget>>,
+    pub(super) settings: Looked<BTreeMap<String, String>>,
+    pub(super) lease: Looked<Option<Lease>>,
+    /// What it needs in the cluster and may not do.
+    pub(super) lacks: Looked<Vec<String>>,
+}
+
+/// Our rules of admission.
+pub(super) struct Admission {
+    pub(super) policies: Looked<Vec<ValidatingAdmissionPolicy>>,
+    pub(super) bindings: Looked<Vec<ValidatingAdmissionPolicyBinding>>,
+}
+
+/// The pod webhook.
+pub(super) struct Webhook {
+    pub(super) configurations: Looked<Vec<MutatingWebhookConfiguration>>,
+    /// How many of its endpoints are ready.
+    pub(super) ready: Looked<usize>,
+    /// The images of its pods.
+    pub(super) images: Looked<Vec<String>>,
+}
+
+/// What the API server says of the tokens that it issues.
+pub(super) struct Discovery {
+    pub(super) issuer: String,
+    pub(super) algorithms: Vec<String>,
+}
+
+/// What was looked at, for a check that rests on it.
+pub(super) fn seen<T>(looked: &Looked<T>) -> Looked<&T> {
+    looked.as_ref().map_err(Clone::clone)
+}
+
+/// The version in an image's name: its tag, without a digest.
+pub(super) fn version_of(image: &str) -> Option<&str> {
+    let name = image.split('@').next()?;
+    let (_, last) = name.rsplit_once('/').unwrap_or(("", name));
+    last.split_once(':').map(|(_, tag)| tag)
+}
+
+// === impl Facts ===
+
+impl Facts {
+    /// The operator's Deployment.
+    pub(super) fn deployment(&self) -> Looked<Option<&Deployment>> {
+        Ok(seen(&self.operator.deployments)?.first())
+    }
+
+    /// The same, for a check that says nothing where there is none.
+    pub(super) fn found_deployment(&self) -> Looked<&Deployment> {
+        self.deployment()?
+            .ok_or_else(|| "there is no Deployment of the operator".to_owned())
+    }
+
+    /// The name of the operator's service account.
+    pub(super) fn account(&self) -> String {
+        let deployment = self.deployment().ok().flatten();
+        account_of(deployment)
+    }
+}
+
+/// The name of the service account as which a Deployment of the operator runs.
+pub(super) fn account_of(deployment: Option<&Deployment>) -> String {
+    let spec = deployment.and_then(|one| one.spec.as_ref()?.template.spec.as_ref());
+    spec.and_then(|spec| spec.service_account_name.clone())
+        .unwrap_or_else(|| OPERATOR.to_owned())
+}
+
+/// The webhook in a configuration that puts tokens into pods.
+pub(super) fn mutation(configuration: &MutatingWebhookConfiguration) -> Option<&MutatingWebhook> {
+    let mut webhooks = configuration.webhooks.iter().flatten();
+    webhooks.find(|webhook| webhook.name == MUTATION)
+}

