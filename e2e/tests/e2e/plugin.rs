@@ -142,14 +142,14 @@ async fn what_the_plugin_foretells_is_what_the_operator_does(world: Arc<World>) 
 }
 
 async fn a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom(world: Arc<World>) -> Result<()> {
-    let namespace = world.namespace("narrowed").await?;
+    let namespace = world.namespace("foretold-narrowed").await?;
     let [one, other] = ["narrowed-1", "narrowed-2"].map(|name| identity_id(OTHER_GROUP, name));
     world.simulator.put_identity(&one).await?;
     let policy = |identity: &str| {
         json!({
             "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityPolicy",
-            "metadata": { "name": "narrowed" },
-            "spec": { "namespaces": { "names": ["narrowed"] }, "existingIdentities": [identity] },
+            "metadata": { "name": "foretold-narrowed" },
+            "spec": { "namespaces": { "names": ["foretold-narrowed"] }, "existingIdentities": [identity] },
         })
     };
     world.cluster.kubectl.apply(&policy(&one).to_string()).await?;
@@ -159,7 +159,7 @@ async fn a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom(worl
     let told = namespace.wib(&["plan", "-f", "-"], Some(&policy(&other))).await?;
     let named = told
         .out
-        .contains("WorkloadIdentityBinding narrowed/orders: may not have what it asks for");
+        .contains("WorkloadIdentityBinding foretold-narrowed/orders: may not have what it asks for");
     let bindings = told.out.matches("WorkloadIdentityBinding ").count();
     ensure!(told.code == 2 && named && bindings == 1, "{}{}", told.out, told.err);
     for takes in ["  - federated credential ", "  - annotations of service account orders"] {
@@ -181,7 +181,7 @@ async fn a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom(worl
         }),
     );
     let told = namespace.wib(&["plan", "-f", "-"], Some(&refused)).await?;
-    let refusal = "✗ WorkloadIdentityBinding narrowed/too-much: ";
+    let refusal = "✗ WorkloadIdentityBinding foretold-narrowed/too-much: ";
     ensure!(
         told.code == 2 && told.out.starts_with(refusal),
         "{}{}",
