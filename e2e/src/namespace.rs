@@ -78,6 +78,17 @@ impl<'w> Namespace<'w> {
             .await
     }
 
+    /// The world that it is in.
+    #[must_use]
+    pub const fn world(&self) -> &'w World {
+        self.world
+    }
+
+    /// Applies an object.
+    pub async fn apply(&self, object: &Value) -> Result<()> {
+        self.world.cluster.kubectl.apply(&object.to_string()).await.map(drop)
+    }
+
     /// Runs `kubectl wib` in it, with a manifest as its input.
     pub async fn wib(&self, arguments: &[&str], input: Option<&Value>) -> Result<Ended> {
         let namespace = format!("--namespace={}", self.name);

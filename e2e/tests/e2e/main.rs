@@ -29,6 +29,7 @@ mod quiet;
 mod replicas;
 mod rollout;
 mod sdk;
+mod staged;
 mod tokens;
 
 use std::process::ExitCode;
@@ -54,6 +55,7 @@ fn main() -> Result<ExitCode> {
         ("permissions", permissions::cases()),
         ("policies", policies::cases()),
         ("plugin", plugin::cases()),
+        ("staged", staged::cases()),
         ("admission", admission::cases()),
         ("abuse", abuse::cases()),
         ("crash", crash::cases()),
