@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e gitops az quickstart bench bench-large generate verify image setup clean
+.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e gitops az quickstart bench bench-large generate verify image reproduce setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,8 +79,11 @@ generate: ## Write the CRDs, RBAC and the API reference anew
 verify: ## Fail when a generated file differs from what would be generated
 	cargo xtask verify
 
-image: ## Build the image from scratch, without Docker
-	@image/build
+image: ## Build the image from scratch, without Docker (ARCHITECTURES="amd64 arm64" for both)
+	@image/build $(ARCHITECTURES)
+
+reproduce: ## Build the image twice, in two folders and from nothing, and compare byte for byte (ten minutes)
+	@ARCHITECTURES="$(ARCHITECTURES)" hack/reproduce
 
 clean: ## Remove everything that was built or fetched
 	cargo clean

@@ -1,4 +1,4 @@
-//! `cargo xtask`: writes what is generated, and verifies what is committed.
+//! `cargo xtask`: writes what is generated, verifies what is committed, and packs the image.
 #![allow(
     clippy::indexing_slicing,
     reason = "of JSON by keys only, where what is missing is null"
@@ -12,6 +12,7 @@ mod cli;
 mod deployment;
 mod files;
 mod functions;
+mod image;
 mod layers;
 mod map;
 mod mentions;
@@ -62,6 +63,8 @@ enum Task {
         #[arg(long, value_name = "PATH", default_value = "helm")]
         helm: PathBuf,
     },
+    /// Write the operator's image, an OCI layout, from binaries that were built; `make image` builds them.
+    Image(image::Request),
 }
 
 fn main() -> ExitCode {
@@ -92,6 +95,14 @@ fn run(task: &Task) -> anyhow::Result<Vec<String>> {
             let mut problems = rendered::differences(root, kubectl, helm)?;
             problems.extend(renders::differences(root, helm, *renew)?);
             Ok(problems)
+        }
+        Task::Image(request) => {
+            let written = image::write(request)?;
+            println!("{}", written.digest);
+            for line in written.lines {
+                println!("  {line}");
+            }
+            Ok(written.problems)
         }
     }
 }
