@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 
 use crate::control_plane::{ControlPlane, client};
 use crate::kubeconfig::{self, Credential, Server};
+use crate::operator;
 use crate::paths::repository;
 use crate::scratch::Scratch;
 use crate::token::TokenRequest;
 use crate::tools::{Helm, Kubectl};
 use crate::wait::until;
+use crate::webhook;
 
 /// Names the kubeconfig of an existing cluster. `KUBECONFIG` itself is not taken: who has it set means another cluster with
 /// it than one for tests, and these tests install custom resources and an admission webhook.
@@ -61,6 +63,9 @@ impl Cluster {
         };
         let kubectl = Kubectl::new(scratch, &kubeconfig)?;
         let server = server(scratch, &kubectl).await?;
+        if own.is_none() {
+            must_be_nobodys(&kubectl).await?;
+        }
         let cluster = Self {
             client: client(&kubeconfig).await?,
             helm: Helm::new(scratch, &kubeconfig)?,
@@ -69,12 +74,10 @@ impl Cluster {
             server,
             own,
         };
-        if cluster.own.is_some() {
-            cluster
-                .kubectl
-                .apply(include_str!("manifests/issuer-discovery.yaml"))
-                .await?;
-        }
+        cluster
+            .kubectl
+            .apply(include_str!("manifests/issuer-discovery.yaml"))
+            .await?;
         Ok(cluster)
     }
 
@@ -116,17 +119,6 @@ impl Cluster {
 
     /// Installs the custom resources, the operator's roles and the rules of admission from `config`, as a person would.
     pub(crate) async fn install(&self) -> Result<()> {
-        // What an interrupted run left carries the label.
-        let theirs = self
-            .kubectl
-            .run(&["get", "crd", &format!("--selector=!{MADE_HERE}"), "--output=name"])
-            .await?;
-        for crd in [CRD, POLICIES_CRD, EFFECTIVE_CRD] {
-            ensure!(
-                !theirs.contains(crd),
-                "the cluster has {crd} already, which these tests would take away at their end; use another cluster"
-            );
-        }
         for folder in ["crd", "rbac", "admission"] {
             let path = repository().join("config").join(folder);
             let path = path.to_str().context("the repository's path is not Unicode")?;
@@ -157,16 +149,24 @@ impl Cluster {
         if self.own.is_some() {
             return Ok(());
         }
-        self.kubectl
-            .run(&["delete", CRD, "--all", "--all-namespaces", "--timeout=120s"])
-            .await?;
-        let label = format!("--selector={MADE_HERE}=true");
-        let kinds = "mutatingwebhookconfigurations,validatingadmissionpolicybindings,validatingadmissionpolicies,namespaces,\
-                     clusterrolebindings,clusterroles,customresourcedefinitions";
-        self.kubectl
-            .run(&["delete", kinds, &label, "--timeout=120s"])
-            .await
-            .map(drop)
+        clean(&self.kubectl).await
+    }
+
+    /// Does the same in the cluster that [`EXISTING`] names, for a run that was interrupted before it had anything to keep.
+    pub async fn clean_named() -> Result<()> {
+        let Some(kubeconfig) = std::env::var_os(EXISTING) else {
+            return Ok(());
+        };
+        let scratch = Scratch::new()?;
+        clean(&Kubectl::new(&scratch, Path::new(&kubeconfig))?).await
+    }
+
+    /// Makes a namespace as a person does, who labels it afterwards: whoever applies it later without the label leaves it on. It is
+    /// removed at the end.
+    pub async fn create_namespace(&self, name: &str) -> Result<()> {
+        self.kubectl.run(&["create", "namespace", name]).await?;
+        let label = format!("{MADE_HERE}=true");
+        self.kubectl.run(&["label", "namespace", name, &label]).await.map(drop)
     }
 
     /// Writes a kubeconfig with which a program is this service account, and may do what its roles allow and nothing else.
@@ -179,6 +179,41 @@ impl Cluster {
         let file = scratch.write(&format!("tokens/{namespace}-{name}"), token)?;
         kubeconfig::write(scratch, &self.server, name, &Credential::TokenFile(&file))
     }
+}
+
+/// Fails when somebody else's things are in the cluster that a person named and would be taken away at the end. What an interrupted run
+/// left carries the label.
+async fn must_be_nobodys(kubectl: &Kubectl) -> Result<()> {
+    let others = format!("--selector=!{MADE_HERE}");
+    let theirs = kubectl.run(&["get", "crd,namespace", &others, "--output=name"]).await?;
+    for name in [
+        CRD,
+        POLICIES_CRD,
+        EFFECTIVE_CRD,
+        operator::NAMESPACE,
+        webhook::NAMESPACE,
+    ] {
+        ensure!(
+            !theirs.lines().any(|line| line.ends_with(&format!("/{name}"))),
+            "the cluster of {EXISTING} has {name} already, which would be taken away at the end; name one to throw away"
+        );
+    }
+    Ok(())
+}
+
+/// Removes what carries the label, and bindings first.
+async fn clean(kubectl: &Kubectl) -> Result<()> {
+    const TIMEOUT: &str = "--timeout=120s";
+    let ours = format!("--selector={MADE_HERE}=true");
+    let definition = ["get", "crd", &ours, "--output=name"];
+    if kubectl.run(&definition).await?.contains(CRD) {
+        kubectl
+            .run(&["delete", CRD, "--all", "--all-namespaces", TIMEOUT])
+            .await?;
+    }
+    let kinds = "mutatingwebhookconfigurations,validatingadmissionpolicybindings,validatingadmissionpolicies,namespaces,\
+                 clusterrolebindings,clusterroles,customresourcedefinitions";
+    kubectl.run(&["delete", kinds, &ours, TIMEOUT]).await.map(drop)
 }
 
 /// What the kubeconfig says of the server, with the authority in a file of ours.

@@ -37,7 +37,8 @@ fn tool(name: &str, scratch: &Scratch, kubeconfig: &Path) -> Result<Program> {
 // === impl Kubectl ===
 
 impl Kubectl {
-    pub(crate) fn new(scratch: &Scratch, kubeconfig: &Path) -> Result<Self> {
+    /// kubectl with this kubeconfig's access.
+    pub fn new(scratch: &Scratch, kubeconfig: &Path) -> Result<Self> {
         Ok(Self {
             program: tool("kubectl", scratch, kubeconfig)?,
         })

@@ -25,7 +25,8 @@ const TURN_DEADLINE: Duration = Duration::from_mins(15);
 const PORT_DEADLINE: Duration = Duration::from_secs(10);
 const START_DEADLINE: Duration = Duration::from_mins(1);
 
-const NAMESPACE: &str = "azure-workload-identity-system";
+/// The webhook's namespace, as in `manifests/webhook.yaml`.
+pub(crate) const NAMESPACE: &str = "azure-workload-identity-system";
 const SERVICE_ACCOUNT: &str = "azure-wi-webhook-admin";
 const KIND: &str = "mutatingwebhookconfiguration";
 const REGISTRATION: &str = "azure-wi-webhook-mutating-webhook-configuration";

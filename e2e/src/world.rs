@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow};
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, EXISTING};
 use crate::flux::Flux;
 use crate::namespace::Namespace;
 use crate::operator::Operator;
@@ -51,21 +51,38 @@ impl World {
     }
 
     async fn start_in(scratch: &Scratch, say: impl Fn(&str)) -> Result<(Operator, Webhook, Simulator, Cluster)> {
-        say("the control plane: etcd, kube-apiserver, kube-controller-manager");
+        say(match std::env::var_os(EXISTING) {
+            Some(_) => "nothing in the place of the cluster that is named",
+            None => "the control plane: etcd, kube-apiserver, kube-controller-manager",
+        });
         let cluster = Cluster::start(scratch).await.context("starting the control plane")?;
+        match Self::start_on(scratch, &cluster, say).await {
+            Ok((operator, webhook, simulator)) => Ok((operator, webhook, simulator, cluster)),
+            Err(error) => match cluster.clean().await {
+                Ok(()) => Err(error),
+                Err(left) => Err(error.context(format!("what was installed could not be removed: {left:#}"))),
+            },
+        }
+    }
+
+    async fn start_on(
+        scratch: &Scratch,
+        cluster: &Cluster,
+        say: impl Fn(&str),
+    ) -> Result<(Operator, Webhook, Simulator)> {
         say("the simulator in the place of Azure");
         let simulator = Simulator::start(scratch, cluster.authority())
             .await
             .context("starting the simulator")?;
         say("the pod webhook of azure-workload-identity");
-        let webhook = Webhook::start(scratch, &cluster, simulator.url(), TENANT)
+        let webhook = Webhook::start(scratch, cluster, simulator.url(), TENANT)
             .await
             .context("starting the webhook")?;
         say("the operator, with the access that config/rbac and config/azure grant");
-        let operator = Operator::start(scratch, &cluster, &simulator)
+        let operator = Operator::start(scratch, cluster, &simulator)
             .await
             .context("starting the operator")?;
-        Ok((operator, webhook, simulator, cluster))
+        Ok((operator, webhook, simulator))
     }
 
     /// Makes a namespace for one test.

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Map, Value};
 use tokio::signal::unix::{SignalKind, signal};
 use wio_api::keys::{CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION};
-use wio_e2e::cluster::EXISTING;
+use wio_e2e::cluster::{Cluster, EXISTING};
 use wio_e2e::namespace::Namespace;
 use wio_e2e::paths::repository;
 use wio_e2e::pods;
@@ -59,19 +59,31 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<ExitCode> {
-    ensure!(
-        std::env::var_os(EXISTING).is_none(),
-        "the demo starts a control plane of its own: unset {EXISTING}"
-    );
     let style = Style::of_stdout();
     let progress = Progress::new(arguments.took);
-    let shown = tokio::select! {
-        shown = show(&progress, style) => Some(shown?),
+    introduce(style);
+    let started = tokio::select! {
+        world = World::start(|part| progress.step(&format!("starting {part}"))) => Some(world?),
         () = asked_to_end()? => None,
     };
-    let Some((world, all_good)) = shown else {
-        println!("\ninterrupted; everything was stopped");
-        return Ok(ExitCode::from(INTERRUPTED));
+    let Some(world) = started else {
+        Cluster::clean_named().await?;
+        return Ok(interrupted());
+    };
+    let shown = tokio::select! {
+        shown = show(&world, &progress, style) => Some(shown),
+        () = asked_to_end()? => None,
+    };
+    let all_good = match shown {
+        Some(Ok(all_good)) => all_good,
+        Some(Err(error)) => {
+            world.stop().await?;
+            return Err(error);
+        }
+        None => {
+            world.stop().await?;
+            return Ok(interrupted());
+        }
     };
     if arguments.keep {
         print!("{}", how_to_use(&world, style).await);
@@ -86,6 +98,28 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn interrupted() -> ExitCode {
+    println!("\ninterrupted; everything was stopped");
+    ExitCode::from(INTERRUPTED)
+}
+
+/// Says what will be seen, and in whose cluster.
+fn introduce(style: Style) {
+    println!("{}", style.heading("One binding gives a pod its token"));
+    let (api_server, cluster) = match std::env::var_os(EXISTING) {
+        None => ("kube-apiserver", String::new()),
+        Some(file) => (
+            "the API server of your cluster",
+            format!(
+                "Your cluster is that of {EXISTING}, {}. It must be one to throw away: the operator, its rules of admission, the pod\n\
+                 webhook and two namespaces are installed there, and removed at the end.\n",
+                file.display()
+            ),
+        ),
+    };
+    println!("Real: {api_server}, the pod webhook, kubectl, Microsoft's Python library. Simulated: Azure.\n{cluster}");
+}
+
 /// Completes at Ctrl-C, or when it is asked to end otherwise.
 fn asked_to_end() -> Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for Ctrl-C")?;
@@ -98,12 +132,9 @@ fn asked_to_end() -> Result<impl Future<Output = ()>> {
     })
 }
 
-/// Starts everything, does the main job and prints what there is to see. Returns what runs, and whether all is as it should be.
-async fn show(progress: &Progress, style: Style) -> Result<(World, bool)> {
-    println!("{}", style.heading("One binding gives a pod its token"));
-    println!("Real: kube-apiserver, the pod webhook, kubectl, Microsoft's Python library. Simulated: Azure.\n");
-    let world = World::start(|part| progress.step(&format!("starting {part}"))).await?;
-    match Box::pin(tour(&world, progress)).await {
+/// Does the main job and prints what there is to see. Returns whether all is as it should be.
+async fn show(world: &World, progress: &Progress, style: Style) -> Result<bool> {
+    match Box::pin(tour(world, progress)).await {
         Ok((sections, verdicts)) => {
             println!();
             for section in sections {
@@ -114,8 +145,7 @@ async fn show(progress: &Progress, style: Style) -> Result<(World, bool)> {
                 println!("{:<6}  {}", if verdict.good { "ok" } else { "FAILED" }, verdict.text);
             }
             println!();
-            let all_good = verdicts.iter().all(|verdict| verdict.good);
-            Ok((world, all_good))
+            Ok(verdicts.iter().all(|verdict| verdict.good))
         }
         Err(error) => {
             eprintln!("\n{}", world.report());
@@ -156,8 +186,10 @@ async fn tour(world: &World, progress: &Progress) -> Result<(Vec<Section>, Vec<V
 async fn furnish(world: &World) -> Result<()> {
     let payments = identity_id(PLATFORM_GROUP, "payments");
     world.simulator.put_identity(&payments).await?;
+    for namespace in ["shop", "bank"] {
+        world.cluster.create_namespace(namespace).await?;
+    }
     let kubectl = &world.cluster.kubectl;
-    kubectl.run(&["create", "namespace", "bank"]).await?;
     kubectl
         .run(&["create", "serviceaccount", "payments", "--namespace=bank"])
         .await
