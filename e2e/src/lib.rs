@@ -21,6 +21,7 @@ pub mod pods;
 pub mod ports;
 pub mod process;
 pub mod progress;
+pub mod registry;
 pub mod scratch;
 pub mod simulator;
 pub mod token;

@@ -232,6 +232,7 @@ def parts() -> list[Part]:
         go("webhook", "the pod webhook of azure-workload-identity 1.6.0", "about 75 seconds", stripped,
            {"webhook": "azure-workload-identity-webhook"}),
         go("etcd", "etcd 3.7.3", "about 30 seconds", stripped, {"server": "etcd"}),
+        go("crane", "crane 0.22.1, which is also a registry", "about 20 seconds", stripped, {"crane": "crane"}),
         Part("kubectl", "kubectl 1.37.1 and Helm 4.3.1", "about 10 seconds", (BIN / "kubectl", BIN / "helm"),
              (TOOLS / "kubectl",), (), unpack_kubectl),
         Part("python", "Azure's Python clients", "about 30 seconds", (VENV / "bin" / "python",),

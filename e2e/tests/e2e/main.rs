@@ -26,6 +26,7 @@ mod permissions;
 mod plugin;
 mod policies;
 mod quiet;
+mod release;
 mod replicas;
 mod rollout;
 mod sdk;
@@ -49,6 +50,7 @@ fn main() -> Result<ExitCode> {
         ("install", install::cases()),
         ("helm", helm::cases()),
         ("argocd", argocd::cases()),
+        ("release", release::cases()),
         ("quiet", quiet::cases()),
         ("kubectl", kubectl::cases()),
         ("sdk", sdk::cases()),
