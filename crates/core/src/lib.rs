@@ -16,6 +16,7 @@ pub mod crd_guard;
 pub mod desired;
 pub mod drift;
 pub mod election;
+pub mod entra;
 pub mod fault;
 pub mod known_state;
 pub mod landing;

@@ -343,34 +343,43 @@ fn azure(cause: &AzureCause) -> Disposition {
     Disposition::of(reason, None)
 }
 
+/// The codes of Azure Resource Manager that tell more than the status beside them.
+pub const AZURE_CODES: &[(&str, Reason)] = &[
+    ("ParentResourceNotFound", Reason::ReplicationPending),
+    (
+        "MsGraphResourceNotFoundOnFederatedIdentityCredentialCreation",
+        Reason::ReplicationPending,
+    ),
+    // As some regions answered it: "MS Graph resource not found during …" right after the identity was made.
+    ("NotFound", Reason::ReplicationPending),
+    ("PrincipalNotFound", Reason::PrincipalNotFound),
+    // An equal one is there, and a list does not show it yet.
+    ("RoleAssignmentExists", Reason::RoleAssignmentExists),
+    (
+        "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
+        Reason::ConcurrentWrites,
+    ),
+    ("ScopeLocked", Reason::ScopeLocked),
+    ("RequestDisallowedByPolicy", Reason::DisallowedByPolicy),
+    ("RoleAssignmentLimitExceeded", Reason::RoleAssignmentLimitExceeded),
+    ("RoleAssignmentUpdateNotPermitted", Reason::RoleAssignmentConflict),
+    ("ResourceGroupNotFound", Reason::ResourceGroupNotFound),
+    ("ResourceGroupBeingDeleted", Reason::ResourceGroupBeingDeleted),
+    ("SubscriptionNotFound", Reason::SubscriptionNotFound),
+    ("ReadOnlyDisabledSubscription", Reason::SubscriptionDisabled),
+    ("MissingSubscriptionRegistration", Reason::ProviderNotRegistered),
+    // A resource of this name stands in another region, in Azure's words.
+    ("InvalidResourceLocation", Reason::AzureRejected),
+    ("InvalidAuthenticationTokenTenant", Reason::ForeignTenant),
+    ("InvalidAuthenticationTokenAudience", Reason::WrongCloud),
+    ("DenyAssignmentAuthorizationFailed", Reason::DeniedByAssignment),
+    ("UnsupportedMediaType", Reason::RequestAltered),
+];
+
 /// Codes come first: Azure gives one code with different statuses over regions and api versions.
 fn azure_answer(answer: &AzureAnswer) -> Reason {
-    match answer.code.as_str() {
-        "ParentResourceNotFound"
-        | "MsGraphResourceNotFoundOnFederatedIdentityCredentialCreation"
-        // As some regions answered it: "MS Graph resource not found during …" right after the identity was made.
-        | "NotFound" => Reason::ReplicationPending,
-        "PrincipalNotFound" => Reason::PrincipalNotFound,
-        // An equal one is there, and a list does not show it yet.
-        "RoleAssignmentExists" => Reason::RoleAssignmentExists,
-        "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity" => Reason::ConcurrentWrites,
-        "ScopeLocked" => Reason::ScopeLocked,
-        "RequestDisallowedByPolicy" => Reason::DisallowedByPolicy,
-        "RoleAssignmentLimitExceeded" => Reason::RoleAssignmentLimitExceeded,
-        "RoleAssignmentUpdateNotPermitted" => Reason::RoleAssignmentConflict,
-        "ResourceGroupNotFound" => Reason::ResourceGroupNotFound,
-        "ResourceGroupBeingDeleted" => Reason::ResourceGroupBeingDeleted,
-        "SubscriptionNotFound" => Reason::SubscriptionNotFound,
-        "ReadOnlyDisabledSubscription" => Reason::SubscriptionDisabled,
-        "MissingSubscriptionRegistration" => Reason::ProviderNotRegistered,
-        // A resource of this name stands in another region, in Azure's words.
-        "InvalidResourceLocation" => Reason::AzureRejected,
-        "InvalidAuthenticationTokenTenant" => Reason::ForeignTenant,
-        "InvalidAuthenticationTokenAudience" => Reason::WrongCloud,
-        "DenyAssignmentAuthorizationFailed" => Reason::DeniedByAssignment,
-        "UnsupportedMediaType" => Reason::RequestAltered,
-        _ => azure_status(answer.status),
-    }
+    let known = AZURE_CODES.iter().find(|(code, _)| *code == answer.code);
+    known.map_or_else(|| azure_status(answer.status), |(_, reason)| *reason)
 }
 
 /// Whether an answer says that the operator's token is of no use: then it is replaced. One that is refused for the tenant or the

@@ -22,6 +22,7 @@ mod crd_guard;
 mod denial;
 mod drift;
 mod election;
+mod entra;
 mod given;
 mod known_state;
 mod lua;
