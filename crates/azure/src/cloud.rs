@@ -138,23 +138,7 @@ impl Endpoints {
     /// # Errors
     /// When `arm` is anything but `https://host[:port]`: tokens are sent there and nowhere else.
     pub fn new(cloud: Cloud, arm: Option<&str>, api_version: ApiVersion) -> Result<Self, InvalidEndpoint> {
-        let text = arm.unwrap_or(cloud.arm());
-        let invalid = || InvalidEndpoint {
-            what: "endpoint of Azure Resource Manager",
-            value: text.to_owned(),
-            rule: "it must be https://<host>, perhaps with a port, and nothing after that",
-        };
-        let arm = Url::parse(text).map_err(|_| invalid())?;
-        let bare = arm.scheme() == "https"
-            && arm.has_host()
-            && arm.username().is_empty()
-            && arm.password().is_none()
-            && arm.path() == "/"
-            && arm.query().is_none()
-            && arm.fragment().is_none();
-        if !bare {
-            return Err(invalid());
-        }
+        let arm = InvalidEndpoint::unless_bare("endpoint of Azure Resource Manager", arm.unwrap_or(cloud.arm()))?;
         Ok(Self {
             cloud,
             arm,
@@ -209,6 +193,26 @@ impl fmt::Display for ApiVersion {
 }
 
 // === impl InvalidEndpoint ===
+
+impl InvalidEndpoint {
+    /// A URL that is `https://host[:port]` and nothing else.
+    pub(crate) fn unless_bare(what: &'static str, text: &str) -> Result<Url, Self> {
+        let invalid = || Self {
+            what,
+            value: text.to_owned(),
+            rule: "it must be https://<host>, perhaps with a port, and nothing after that",
+        };
+        let url = Url::parse(text).map_err(|_| invalid())?;
+        let bare = url.scheme() == "https"
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none();
+        bare.then_some(url).ok_or_else(invalid)
+    }
+}
 
 impl fmt::Display for InvalidEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,30 +1,64 @@
-//! Access tokens as JSON Web Tokens: which application one was issued to, and taking them out of messages.
+//! JSON Web Tokens: what one says of itself, and taking them out of messages.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
 use wio_core::names::ClientId;
 
-/// The claims that name the application:
+/// What a token says of itself, as far as it is shown:
 /// <https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference>.
-#[derive(Deserialize)]
-struct Claims {
-    /// In tokens of version 1.0, which Azure Resource Manager asks for.
-    appid: Option<String>,
-    /// In tokens of version 2.0.
-    azp: Option<String>,
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claims {
+    /// `iss`: who issued it.
+    pub issuer: Option<String>,
+    /// `sub`: whom it is about.
+    pub subject: Option<String>,
+    /// `aud`: for whom it is.
+    pub audiences: Vec<String>,
+    /// `exp`: when it ends.
+    pub expires: Option<Timestamp>,
+    /// `oid`: the object id of the principal that has it.
+    pub object: Option<String>,
+    /// `appid` in tokens of version 1.0, which Azure Resource Manager asks for, or `azp` in those of version 2.0: the client id of the
+    /// application that it was issued to.
+    pub application: Option<String>,
+    /// `tid`: the tenant.
+    pub tenant: Option<String>,
 }
 
-/// The application (client) id that an access token was issued to; none where it is no JSON Web Token or names none. The
-/// signature is not verified: Azure Resource Manager does that, and refuses a forged one.
-pub(crate) fn application(token: &str) -> Option<ClientId> {
+/// The claims of a token; none where it is no JSON Web Token. The signature is not verified: whoever the token is for does that,
+/// and refuses a forged one.
+pub(crate) fn claims(token: &str) -> Option<Claims> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return None;
     };
     let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
-    let Claims { appid, azp } = serde_json::from_slice(&payload).ok()?;
-    appid.or(azp)?.parse().ok()
+    let claims: Map<String, Value> = serde_json::from_slice(&payload).ok()?;
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    let audiences = match claims.get("aud") {
+        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::String(one)) => vec![one.clone()],
+        _ => Vec::new(),
+    };
+    Some(Claims {
+        issuer: text("iss"),
+        subject: text("sub"),
+        audiences,
+        expires: claims
+            .get("exp")
+            .and_then(Value::as_i64)
+            .and_then(|second| Timestamp::from_second(second).ok()),
+        object: text("oid"),
+        application: text("appid").or_else(|| text("azp")),
+        tenant: text("tid"),
+    })
+}
+
+/// The application (client) id that an access token was issued to; none where it is no JSON Web Token or names none.
+pub(crate) fn application(token: &str) -> Option<ClientId> {
+    claims(token)?.application?.parse().ok()
 }
 
 /// A text without what looks like a JSON Web Token in it. Parsers quote what they did not expect.
@@ -37,7 +71,7 @@ pub(crate) fn without_tokens(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 

@@ -16,7 +16,7 @@ use crate::answer::Answer;
 use crate::fence::Fence;
 use crate::tokens::Tokens;
 
-const PRODUCT: &str = concat!("workload-identity-operator/", env!("CARGO_PKG_VERSION"));
+pub(crate) const PRODUCT: &str = concat!("workload-identity-operator/", env!("CARGO_PKG_VERSION"));
 
 /// The policy that lets no request out but to the one host that may see the token.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod identities;
 mod locks;
 mod paging;
 mod pipeline;
+mod proof;
 mod roles;
 mod secrets;
 mod sign_in;
