@@ -14,6 +14,7 @@ mod schema;
 mod selector;
 mod serve;
 mod store;
+mod token;
 mod user;
 mod watch;
 mod write;
@@ -75,6 +76,7 @@ struct State {
     /// Resources whose changes watches do not hear of for now.
     held: BTreeSet<ResourceId>,
     discovery: Value,
+    signer: Option<token::Signer>,
     deadline: Duration,
 }
 
@@ -130,6 +132,7 @@ impl FakeApiServer {
             endings: Endings::default(),
             held: BTreeSet::new(),
             discovery: Value::Null,
+            signer: None,
             deadline: DEFAULT_DEADLINE,
         };
         let shared = Shared {
@@ -200,6 +203,11 @@ impl FakeApiServer {
     /// The whole discovery document.
     pub fn set_discovery(&self, document: Value) {
         self.shared.lock().discovery = document;
+    }
+
+    /// Lets it issue tokens of service accounts: `sign` makes a token of claims. Before that a `TokenRequest` fails.
+    pub fn sign_tokens_with(&self, sign: impl Fn(&Value) -> String + Send + Sync + 'static) {
+        self.shared.lock().signer = Some(Arc::new(sign));
     }
 
     /// Makes requests that match meet the effect. Of several faults the one that was injected first counts.

@@ -76,7 +76,7 @@ pub(crate) fn verb(method: &Method, address: &Address, query: &Query, content_ty
         Method::GET if query.is_true("watch") => Verb::Watch,
         Method::GET if many && !address.plural.is_empty() => Verb::List,
         Method::GET => Verb::Get,
-        Method::POST if many => Verb::Create,
+        Method::POST if many || address.subresource == "token" => Verb::Create,
         Method::PUT if !many => Verb::Update,
         Method::PATCH if !many && content_type.starts_with("application/apply-patch") => Verb::Apply,
         Method::PATCH if !many => Verb::Patch,

@@ -27,6 +27,7 @@ use super::resource::ResourceType;
 use super::route::{self, Address, Query};
 use super::selector::Filter;
 use super::store::{ObjectKey, Store};
+use super::token::{self, Issuer};
 use super::watch::Watch;
 use super::write::{Configuration, DeleteOptions, Deletion, Part, WriteOptions};
 use super::{Shared, State};
@@ -263,6 +264,9 @@ impl Call {
         let Some(resource) = state.store.by_path(group, version, plural) else {
             return Err(answer::path_not_found());
         };
+        if (plural.as_str(), subresource.as_str()) == ("serviceaccounts", "token") {
+            return self.token(state, &resource);
+        }
         let part = match subresource.as_str() {
             "" => Part::Main,
             "status" if resource.status => Part::Status,
@@ -293,6 +297,23 @@ impl Call {
             Verb::Delete => self.delete(&mut state.store, &resource),
             Verb::DeleteCollection => self.delete_collection(&mut state.store, &resource),
         }
+    }
+
+    fn token(&self, state: &State, resource: &ResourceType) -> Answer<Served> {
+        if self.verb != Some(Verb::Create) {
+            return Err(answer::path_not_found());
+        }
+        let body = self.body.clone()?;
+        let issuer = Issuer {
+            url: state
+                .discovery
+                .get("issuer")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+            sign: state.signer.as_ref(),
+        };
+        let answer = token::request(&state.store, resource, &self.key(), &body, &issuer)?;
+        Ok(Served::Object(StatusCode::CREATED, answer))
     }
 
     fn serve_path(&self, state: &State) -> Answer<Served> {

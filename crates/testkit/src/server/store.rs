@@ -102,8 +102,18 @@ impl Store {
     }
 
     pub(crate) fn now(&self) -> String {
-        let now = (self.clock)();
-        Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+        self.stamp(self.time().as_second())
+    }
+
+    pub(crate) fn time(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// A second as objects have it.
+    pub(crate) fn stamp(&self, second: i64) -> String {
+        Timestamp::from_second(second)
+            .unwrap_or_else(|_| self.time())
+            .to_string()
     }
 
     /// A number that was never given out before.

@@ -5,6 +5,7 @@ mod applying;
 mod faults;
 mod following;
 mod runtime;
+mod tokens;
 mod writing;
 
 use k8s_openapi::api::core::v1::ServiceAccount;
