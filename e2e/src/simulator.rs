@@ -1,5 +1,6 @@
 //! The simulator in the place of Azure, furnished as a platform team would have it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -127,6 +128,16 @@ impl Simulator {
     #[must_use]
     pub fn authority(&self) -> &Path {
         &self.authority
+    }
+
+    /// The variables by which `kubectl wib` finds it.
+    #[must_use]
+    pub fn variables(&self) -> [(&'static str, &OsStr); 3] {
+        [
+            ("AZURE_AUTHORITY_HOST", OsStr::new(&self.url)),
+            ("WIO_ARM_ENDPOINT", OsStr::new(&self.url)),
+            ("SSL_CERT_FILE", self.authority.as_os_str()),
+        ]
     }
 
     /// The platform team, its resource groups and its rights.

@@ -69,6 +69,21 @@ Examples:
   kubectl wib import -A | kubectl wib plan -f -
   terraform state pull > state.json; kubectl wib import -n shop --terraform-state state.json";
 
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  kubectl wib explain AADSTS700213        what Entra means, and what to do
+  kubectl wib explain NotPermitted        who has to act, and what the runbook says
+  kubectl wib explain RequestDisallowedByPolicy";
+
+const VERIFY_EXAMPLES: &str = "\
+It ends with 0 when Entra gave a token for each service account, with 2 when it refused one, and with 1 when it could not be tried.
+One success is no proof for all: for some minutes after a change another region of Entra can still refuse.
+
+Examples:
+  kubectl wib verify orders
+  kubectl wib verify orders --service-account mails
+  kubectl wib verify orders --scope https://vault.azure.net/.default";
+
 const RECONCILE_EXAMPLES: &str = "\
 With --wait it ends with 0 when the binding is ready, and with 2 when it is not.
 
@@ -146,6 +161,13 @@ pub enum Command {
     /// Prints the commands that make the operator's own identity and install it, filled in from the cluster.
     #[command(after_help = BOOTSTRAP_EXAMPLES)]
     Bootstrap(Box<BootstrapArguments>),
+    /// Explains a code of Entra's or Azure's, a reason or a condition, and says what to do. Asks nothing: it works without a cluster.
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain(ExplainArguments),
+    /// Asks Entra for a token as the pods of the service accounts would, and says why there is none. Your own rights have to allow
+    /// create on serviceaccounts/token. Neither token is shown or kept.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArguments),
     /// Has the operator look at Azure now.
     #[command(after_help = RECONCILE_EXAMPLES)]
     Reconcile(ReconcileArguments),
@@ -266,6 +288,40 @@ pub struct PlanArguments {
 
     #[command(flatten)]
     pub(crate) login: AzureArguments,
+}
+
+/// What to explain.
+#[derive(Clone, Debug, Args)]
+pub struct ExplainArguments {
+    /// AADSTS700213, NotPermitted or ScopeLocked, for example; or a message with an AADSTS code in it.
+    #[arg(value_name = "CODE|REASON", required = true)]
+    pub(crate) what: Vec<String>,
+
+    /// For programs: json or yaml.
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) output: Option<DataFormat>,
+}
+
+/// Whose tokens to ask for.
+#[derive(Clone, Debug, Args)]
+pub struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) named: Named,
+
+    /// One service account, also one that the binding does not name; all that it names when it is left out.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) service_account: Option<String>,
+
+    /// What the access token is for, for example https://vault.azure.net/.default, instead of Azure Resource Manager.
+    #[arg(long, value_name = "SCOPE", help_heading = "Azure")]
+    pub(crate) scope: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) azure: AzureArguments,
+
+    /// For programs: json or yaml.
+    #[arg(long, short, value_name = "FORMAT")]
+    pub(crate) output: Option<DataFormat>,
 }
 
 /// Which binding the operator is to look for, and whether to wait.

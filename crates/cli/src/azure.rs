@@ -1,10 +1,10 @@
-//! The caller's own way to Azure, for reads alone.
+//! The caller's own way to Azure, for reads alone, and the way of proofs.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints, Prover};
 
 /// How Azure is asked.
 #[derive(Clone, Debug, Default, Args)]
@@ -36,6 +36,18 @@ impl AzureArguments {
     /// # Errors
     /// What cannot be used.
     pub(crate) fn open(&self) -> anyhow::Result<Azure> {
+        Ok(Azure::from_environment(self.endpoints()?, None)?.writing_while(Duration::ZERO, || false))
+    }
+
+    /// Who asks Entra for a token of a binding's identity: nothing of the caller's own login is in it.
+    ///
+    /// # Errors
+    /// What cannot be used.
+    pub(crate) fn prover(&self) -> anyhow::Result<Prover> {
+        Ok(Prover::from_environment(self.endpoints()?)?)
+    }
+
+    fn endpoints(&self) -> anyhow::Result<Endpoints> {
         let asked = self.cloud.map(|cloud| match cloud {
             CloudName::Public => Cloud::Public,
             CloudName::Usgov => Cloud::UsGovernment,
@@ -43,8 +55,6 @@ impl AzureArguments {
         });
         let authority = std::env::var("AZURE_AUTHORITY_HOST").ok();
         let cloud = Cloud::choose(asked, authority.as_deref()).context("--cloud")?;
-        let version: ApiVersion = ApiVersion::DEFAULT.parse().context("the version of the API")?;
-        let endpoints = Endpoints::new(cloud, self.arm_endpoint.as_deref(), version).context("--arm-endpoint")?;
-        Ok(Azure::from_environment(endpoints, None)?.writing_while(Duration::ZERO, || false))
+        Endpoints::new(cloud, self.arm_endpoint.as_deref(), ApiVersion::default()).context("--arm-endpoint")
     }
 }

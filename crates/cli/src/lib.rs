@@ -6,12 +6,14 @@ mod bootstrap;
 mod commands;
 mod doctor;
 mod ending;
+mod explain;
 mod importing;
 mod manual;
 mod output;
 mod planning;
 mod report;
 mod session;
+mod verify;
 
 use std::io::Write;
 
@@ -20,7 +22,7 @@ pub use ending::Ending;
 pub use manual::{Page, pages};
 pub use session::Session;
 
-/// Carries a command out against the cluster that the arguments choose.
+/// Carries a command out, against the cluster that the arguments choose where it needs one.
 ///
 /// # Errors
 /// Why it could not be carried out.
@@ -44,10 +46,11 @@ pub async fn carry_out(command: &Command, session: &Session, out: &mut impl Writ
         Command::Doctor(asked) => commands::doctor::run(asked, session, out).await,
         Command::Plan(asked) => commands::plan::run(asked, session, out).await,
         Command::Bootstrap(asked) => commands::bootstrap::run(asked, session, out).await,
+        Command::Verify(asked) => commands::verify::run(asked, session, out).await,
         Command::Reconcile(asked) => commands::reconcile::run(asked, session, out).await,
         Command::Suspend(asked) => commands::suspend::suspend(asked, session, out).await,
         Command::Resume(asked) => commands::suspend::resume(asked, session, out).await,
         // What asks no cluster was answered before.
-        Command::Completion { .. } | Command::Man { .. } => Ok(Ending::Well),
+        Command::Explain(_) | Command::Completion { .. } | Command::Man { .. } => Ok(Ending::Well),
     }
 }

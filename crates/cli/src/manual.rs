@@ -1,4 +1,4 @@
-//! What the plugin says of itself: help, manual pages, completion. It asks no cluster.
+//! What the plugin says without a cluster: help, manual pages, completion, explanations.
 
 use std::io::Write;
 
@@ -6,6 +6,7 @@ use anyhow::Context;
 use clap::CommandFactory;
 
 use crate::arguments::{Arguments, Command};
+use crate::commands::explain;
 use crate::ending::Ending;
 
 /// The width of help on a page.
@@ -54,11 +55,13 @@ pub(crate) fn answer(command: &Command, out: &mut impl Write) -> anyhow::Result<
                 folder.display()
             )?;
         }
+        Command::Explain(asked) => return explain::run(asked, out).map(Some),
         Command::Status(_)
         | Command::Import(_)
         | Command::Doctor(_)
         | Command::Plan(_)
         | Command::Bootstrap(_)
+        | Command::Verify(_)
         | Command::Reconcile(_)
         | Command::Suspend(_)
         | Command::Resume(_) => return Ok(None),

@@ -239,6 +239,12 @@ async fn sections(world: &World, pod: &Pod, orders: &SignIn) -> Result<Vec<Secti
         .await?,
         wib(
             world,
+            "Whether Entra gives its pods a token, and neither is shown",
+            &["verify", "orders", "--namespace=shop"],
+        )
+        .await?,
+        wib(
+            world,
             "What would become of it",
             &["plan", "orders", "--delete", "--namespace=shop"],
         )
@@ -290,7 +296,11 @@ async fn command(world: &World, heading: &str, arguments: &[&str]) -> Result<Sec
 }
 
 async fn wib(world: &World, heading: &str, arguments: &[&str]) -> Result<Section> {
-    let told = world.cluster.kubectl.wib(arguments, None, &[]).await?;
+    let told = world
+        .cluster
+        .kubectl
+        .wib(arguments, None, &world.simulator.variables())
+        .await?;
     ensure!(told.code != 1, "{}{}", told.out, told.err);
     Ok(Section {
         heading: heading.to_owned(),

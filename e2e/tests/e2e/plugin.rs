@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(a_policy_that_is_narrowed_is_foretold_with_what_it_takes_from_whom),
         case!(what_others_trusted_is_imported_and_a_mere_claim_is_not),
         case!(a_pod_without_its_token_is_found_and_a_suspended_binding_is_resumed),
+        case!(a_token_is_proven_and_what_keeps_it_away_is_explained),
     ]
 }
 
@@ -276,6 +277,79 @@ async fn a_pod_without_its_token_is_found_and_a_suspended_binding_is_resumed(wor
     let told = namespace.wib(&["reconcile", "orders", "--wait"], None).await?;
     ensure!(
         told.code == 0 && told.out.contains("Ready=True"),
+        "{}{}",
+        told.out,
+        told.err
+    );
+    Ok(())
+}
+
+/// The next step that `verify` names is taken, and then it proves.
+async fn a_token_is_proven_and_what_keeps_it_away_is_explained(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("proven").await?;
+    let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": "orders" }] });
+    namespace.bind("orders", &spec).await?;
+    namespace.ready("orders").await?;
+    let identity = namespace.identity("orders").await?;
+    let status = namespace.binding("orders").await?.status.unwrap_or_default();
+    let credential = status.federated_credentials.first().context("no credential")?;
+    let verify = async |more: &[&str]| {
+        let arguments = [&["verify", "orders", "--namespace=proven"], more].concat();
+        let azure = world.simulator.variables();
+        world.cluster.kubectl.wib(&arguments, None, &azure).await
+    };
+
+    let told = verify(&["-o", "json"]).await?;
+    ensure!(told.code == 0, "{}{}", told.out, told.err);
+    let proof: Value = serde_json::from_str(&told.out).context("reading the proof")?;
+    let claim = |path: &str| {
+        proof
+            .pointer(&format!("/serviceAccounts/0/{path}"))
+            .and_then(Value::as_str)
+    };
+    for (path, value) in [
+        ("presented/iss", status.issuer.as_deref()),
+        ("presented/sub", Some(credential.subject.as_str())),
+        ("given/oid", Some(identity.principal_id.as_str())),
+        ("given/appid", Some(identity.client_id.as_str())),
+        ("given/tid", Some(identity.tenant_id.as_str())),
+    ] {
+        ensure!(claim(path) == value, "{path} should be {value:?}: {}", told.out);
+    }
+    ensure!(!told.out.contains("eyJ"), "a token is shown: {}", told.out);
+
+    // The operator is kept from putting it back before anybody asked.
+    namespace.wib(&["suspend", "orders"], None).await?;
+    world
+        .simulator
+        .delete_credential(&identity.resource_id, &credential.name)
+        .await?;
+    let told = verify(&[]).await?;
+    let refused = "✗ Service account orders: AADSTS70025: no federated credential matches";
+    let step = "kubectl wib reconcile orders -n proven --wait has it put back";
+    for part in [refused, step] {
+        ensure!(told.code == 2 && told.out.contains(part), "{}{}", told.out, told.err);
+    }
+    namespace.wib(&["resume", "orders"], None).await?;
+    let told = namespace.wib(&["reconcile", "orders", "--wait"], None).await?;
+    ensure!(told.code == 0, "{}{}", told.out, told.err);
+    let told = verify(&[]).await?;
+    ensure!(told.code == 0, "{}{}", told.out, told.err);
+
+    namespace.kubectl(&["create", "serviceaccount", "mails"]).await?;
+    let told = verify(&["--service-account", "mails"]).await?;
+    for part in [
+        "✗ Service account mails: AADSTS700213: the subject differs",
+        "token      system:serviceaccount:proven:mails",
+        "credential system:serviceaccount:proven:orders",
+    ] {
+        ensure!(told.code == 2 && told.out.contains(part), "{}{}", told.out, told.err);
+    }
+    let told = verify(&["--service-account", "nobody"]).await?;
+    ensure!(told.code == 1, "{}{}", told.out, told.err);
+    let told = namespace.wib(&["explain", "AADSTS700213"], None).await?;
+    ensure!(
+        told.code == 0 && told.out.contains("the subject differs"),
         "{}{}",
         told.out,
         told.err
