@@ -15,12 +15,13 @@ pub const LOCKED_ROLES: [RoleDefinitionGuid; 3] = [
 /// The roles with which one gets the tokens of identities, or assigns roles, where these hold: they write federated credentials, give
 /// identities to virtual machines, or assign roles on data. No policy allows them at a scope that holds the operator's own resource group, a
 /// protected one, or that of a protected identity.
-pub const ROLES_LOCKED_AT_IDENTITIES: [RoleDefinitionGuid; 5] = [
+pub const ROLES_LOCKED_AT_IDENTITIES: [RoleDefinitionGuid; 6] = [
     RoleDefinitionGuid::CONTRIBUTOR,
     RoleDefinitionGuid::MANAGED_IDENTITY_CONTRIBUTOR,
     RoleDefinitionGuid::MANAGED_IDENTITY_OPERATOR,
     RoleDefinitionGuid::KEY_VAULT_DATA_ACCESS_ADMINISTRATOR,
     RoleDefinitionGuid::VIRTUAL_MACHINE_DATA_ACCESS_ADMINISTRATOR,
+    RoleDefinitionGuid::OPENSHIFT_FEDERATED_CREDENTIAL,
 ];
 
 /// The operator's configuration: defaults of bindings, and what no policy can allow.

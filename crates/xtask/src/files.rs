@@ -9,7 +9,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use serde_json::Value;
 use similar::TextDiff;
 
-use crate::{argocd, azure, chart, cli, deployment, rbac, reference, values};
+use crate::{argocd, azure, built_in_roles, chart, cli, deployment, rbac, reference, values};
 
 /// A file that is generated.
 #[derive(Debug)]
@@ -63,6 +63,10 @@ pub(crate) fn generated() -> anyhow::Result<Vec<GeneratedFile>> {
         GeneratedFile {
             path: "docs/cli.md",
             text: cli::markdown(),
+        },
+        GeneratedFile {
+            path: "crates/core/src/names/built_in_roles_table.rs",
+            text: built_in_roles::table()?,
         },
     ];
     files.extend(of_the_chart([&binding, &policy, &effective])?);

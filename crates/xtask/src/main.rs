@@ -6,6 +6,7 @@
 
 mod argocd;
 mod azure;
+mod built_in_roles;
 mod chart;
 mod circles;
 mod cli;

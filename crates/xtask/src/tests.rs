@@ -10,7 +10,7 @@ use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_core::config::LOCKED_ROLES;
 use wio_core::policy::Policies;
 
-use crate::azure;
+use crate::{azure, built_in_roles};
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
@@ -205,5 +205,30 @@ fn the_page_on_compatibility_names_what_the_tests_run_on() {
         format!("| Helm {helm},"),
     ] {
         assert!(page.contains(&tested), "{tested}");
+    }
+}
+
+#[test]
+fn a_list_of_roles_that_means_two_things_makes_no_table() {
+    let role = |guid: &str, name: &str| format!("{guid}\t{name}\n");
+    let date = "# date: 2026-04-09\n";
+    let [one, other] = [
+        "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+        "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    ];
+    let table = built_in_roles::table_of(&format!("{date}{}", role(one, "Reader\tViewer"))).unwrap();
+    assert!(
+        table.contains("(\"Reader\", uuid!(\"acdd72a7-3385-48ef-bd42-f606fba81ae7\"))"),
+        "{table}"
+    );
+    assert!(table.contains("\"Viewer\"") && table.contains("2026-04-09"), "{table}");
+    for wrong in [
+        role(one, "Reader"),
+        format!("{date}{}{}", role(one, "Reader"), role(other, "READER")),
+        format!("{date}{}{}", role(one, "Reader"), role(one, "Viewer")),
+        format!("{date}{}", role("acdd72a7", "Reader")),
+        format!("{date}{}", role(one, " Reader")),
+    ] {
+        assert!(built_in_roles::table_of(&wrong).is_err(), "{wrong}");
     }
 }

@@ -1,150 +1,9 @@
-//! The built-in roles that can be written by their names.
+//! The built-in roles that can be written by their names: every one of Microsoft's list ([`super::built_in_roles_table`]).
 //! <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles>
 
-use uuid::{Uuid, uuid};
+use uuid::Uuid;
 
-/// From Microsoft's list of 2026-04-09, those that workloads and the operators in a cluster use. A GUID never changes; a
-/// name can, and then both stand here, the present one first.
-#[rustfmt::skip]
-const BUILT_IN: &[(&str, Uuid)] = &[
-    ("Owner", uuid!("8e3af657-a8ff-443c-a75c-2fe8c4bcb635")),
-    ("Contributor", uuid!("b24988ac-6180-42a0-ab88-20f7382dd24c")),
-    ("Reader", uuid!("acdd72a7-3385-48ef-bd42-f606fba81ae7")),
-    ("User Access Administrator", uuid!("18d7d88d-d35e-4fb5-a5c3-7773c20a72d9")),
-    ("Role Based Access Control Administrator", uuid!("f58310d9-a9f6-439a-9e8d-f62e7b41a168")),
-    ("Managed Identity Contributor", uuid!("e40ec5ca-96e0-45a2-b4ff-59039f2c2b59")),
-    ("Managed Identity Operator", uuid!("f1a07417-d97a-45cb-824c-7a7467783830")),
-    ("Key Vault Data Access Administrator", uuid!("8b54135c-b56d-4d72-a534-26097cfdc8d8")),
-    ("Virtual Machine Data Access Administrator", uuid!("66f75aeb-eabe-4b70-9f1e-c350c4c9ad04")),
-    ("Virtual Machine Data Access Administrator (preview)", uuid!("66f75aeb-eabe-4b70-9f1e-c350c4c9ad04")),
-    ("Key Vault Administrator", uuid!("00482a5a-887f-4fb3-b363-3b7fe8e74483")),
-    ("Key Vault Certificate User", uuid!("db79e9a7-68ee-4b58-9aeb-b90e7c24fcba")),
-    ("Key Vault Certificates Officer", uuid!("a4417e6f-fecd-4de8-b567-7b0420556985")),
-    ("Key Vault Contributor", uuid!("f25e0fa2-a7c8-4377-a976-54943a77a395")),
-    ("Key Vault Crypto Officer", uuid!("14b46e9e-c2b7-41b4-b07b-48a6ebf60603")),
-    ("Key Vault Crypto Service Encryption User", uuid!("e147488a-f6f5-4113-8e2d-b22465e65bf6")),
-    ("Key Vault Crypto Service Release User", uuid!("08bbd89e-9f13-488c-ac41-acfcb10c90ab")),
-    ("Key Vault Crypto User", uuid!("12338af0-0e69-4776-bea7-57ae8d297424")),
-    ("Key Vault Reader", uuid!("21090545-7ca7-4776-b22c-e363652d74d2")),
-    ("Key Vault Secrets Officer", uuid!("b86a8fe4-44ce-4948-aee5-eccb2c155cd7")),
-    ("Key Vault Secrets User", uuid!("4633458b-17de-408a-b874-0445c86b69e6")),
-    ("Reader and Data Access", uuid!("c12c1c16-33a1-487b-954d-41c89c60f349")),
-    ("Storage Account Contributor", uuid!("17d1049b-9a84-46fb-8f53-869881c3d3ab")),
-    ("Storage Account Key Operator Service Role", uuid!("81a9662b-bebf-436f-a333-f67b29880f12")),
-    ("Storage Blob Data Contributor", uuid!("ba92f5b4-2d11-453d-a403-e96b0029c9fe")),
-    ("Storage Blob Data Owner", uuid!("b7e6dc6d-f1e8-4753-8033-0f276bb0955b")),
-    ("Storage Blob Data Reader", uuid!("2a2b9908-6ea1-4ae2-8e65-a410df84e7d1")),
-    ("Storage Blob Delegator", uuid!("db58b8e5-c6ad-4a2a-8342-4190687cbf4a")),
-    ("Storage File Data Privileged Contributor", uuid!("69566ab7-960f-475b-8e7c-b3118f30c6bd")),
-    ("Storage File Data Privileged Reader", uuid!("b8eda974-7b85-4f76-af95-65846b26df6d")),
-    ("Storage File Data SMB MI Admin", uuid!("a235d3ee-5935-4cfb-8cc5-a3303ad5995e")),
-    ("Storage File Data SMB Share Contributor", uuid!("0c867c2a-1d8c-454a-a3db-ab2ea1bdc8bb")),
-    ("Storage File Data SMB Share Elevated Contributor", uuid!("a7264617-510b-434b-a828-9731dc254ea7")),
-    ("Storage File Data SMB Share Reader", uuid!("aba4ae5f-2193-4029-9191-0cb91df5e314")),
-    ("Storage File Delegator", uuid!("765a04e0-5de8-4bb2-9bf6-b2a30bc03e91")),
-    ("Storage Queue Data Contributor", uuid!("974c5e8b-45b9-4653-ba55-5f855dd0fb88")),
-    ("Storage Queue Data Message Processor", uuid!("8a0f0c08-91a1-4084-bc3d-661d67233fed")),
-    ("Storage Queue Data Message Sender", uuid!("c6a89b2d-59bc-44d0-9896-0f6e12d7b80a")),
-    ("Storage Queue Data Reader", uuid!("19e7f393-937e-4f77-808e-94535e297925")),
-    ("Storage Queue Delegator", uuid!("7ee386e9-84f0-448e-80a6-f185f6533131")),
-    ("Storage Table Data Contributor", uuid!("0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3")),
-    ("Storage Table Data Reader", uuid!("76199698-9eea-4c19-bc75-cec21354c6b6")),
-    ("Storage Table Delegator", uuid!("965033a5-c8eb-4f35-b82f-fef460a3606d")),
-    ("Azure Event Hubs Data Owner", uuid!("f526a384-b230-433a-b45c-95f59c4a2dec")),
-    ("Azure Event Hubs Data Receiver", uuid!("a638d3c7-ab3a-418d-83e6-5f17a39d4fde")),
-    ("Azure Event Hubs Data Sender", uuid!("2b629674-e913-4c01-ae53-ef4638d8f975")),
-    ("Azure Relay Listener", uuid!("26e0b698-aa6d-4085-9386-aadae190014d")),
-    ("Azure Relay Owner", uuid!("2787bf04-f1f5-4bfe-8383-c8a24483ee38")),
-    ("Azure Relay Sender", uuid!("26baccc8-eea7-41f1-98f4-1762cc7f685d")),
-    ("Azure Service Bus Data Owner", uuid!("090c5cfd-751d-490a-894a-3ce6f1109419")),
-    ("Azure Service Bus Data Receiver", uuid!("4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0")),
-    ("Azure Service Bus Data Sender", uuid!("69a216fc-b8fb-44d8-bc22-1f3c2cd27a39")),
-    ("EventGrid Contributor", uuid!("1e241071-0855-49ea-94dc-649edcd759de")),
-    ("EventGrid Data Sender", uuid!("d5a91429-5739-47e2-a06b-3470a27159e7")),
-    ("EventGrid EventSubscription Contributor", uuid!("428e0ff0-5e57-4d9c-a221-2c70d0e0a443")),
-    ("EventGrid EventSubscription Reader", uuid!("2414bbcf-6497-4faf-8c65-045460748405")),
-    ("EventGrid TopicSpaces Publisher", uuid!("a12b0b94-b317-4dcd-84a8-502ce99884c6")),
-    ("EventGrid TopicSpaces Subscriber", uuid!("4b0f2fd7-60b4-4eca-896f-4435034f8bf5")),
-    ("Schema Registry Contributor", uuid!("5dffeca3-4936-4216-b2bc-10343a5abb25")),
-    ("Schema Registry Reader", uuid!("2c56ea50-c6b3-40a6-83c0-9d98858bc7d2")),
-    ("AcrDelete", uuid!("c2f4ef07-c644-48eb-af81-4b1b4947fb11")),
-    ("AcrPull", uuid!("7f951dda-4ed3-4680-a7ca-43fe172d538d")),
-    ("AcrPush", uuid!("8311e382-0749-4cb8-b61a-304f252e45ec")),
-    ("Container Registry Repository Catalog Lister", uuid!("bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7")),
-    ("Container Registry Repository Contributor", uuid!("2efddaa5-3f1f-4df3-97df-af3f13818f4c")),
-    ("Container Registry Repository Reader", uuid!("b93aa761-3e63-49ed-ac28-beffa264f7ac")),
-    ("Container Registry Repository Writer", uuid!("2a1e307c-b015-4ebd-883e-5b7698a07328")),
-    ("Azure Kubernetes Service Cluster User Role", uuid!("4abbcc35-e782-43d8-92c5-2d3f1bd2253f")),
-    ("Azure Kubernetes Service Contributor Role", uuid!("ed7f3fbd-7b88-4dd4-9017-9adb7ce333f8")),
-    ("Azure Kubernetes Service RBAC Reader", uuid!("7f6c6a51-bcf8-42ba-9220-52d62157d7db")),
-    ("Azure Kubernetes Service RBAC Writer", uuid!("a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb")),
-    ("Cosmos DB Account Reader Role", uuid!("fbdf93bf-df7d-467e-a4d2-9458aa1360c8")),
-    ("Cosmos DB Operator", uuid!("230815da-be43-4aae-9cb4-875f7bd000aa")),
-    ("DocumentDB Account Contributor", uuid!("5bd9cd88-fe45-4216-938b-f97437e15450")),
-    ("Redis Cache Contributor", uuid!("e0f68234-74aa-48ed-b826-c38b57376e17")),
-    ("SQL DB Contributor", uuid!("9b7fa17d-e63e-47b0-bb0a-15c516ac86ec")),
-    ("SQL Server Contributor", uuid!("6d8ee4ec-f05a-4a1d-8b00-a9b17e38b437")),
-    ("App Configuration Contributor", uuid!("fe86443c-f201-4fc4-9d2a-ac61149fbda0")),
-    ("App Configuration Data Owner", uuid!("5ae67dd6-50cb-40e7-96ff-dc2bfa4b606b")),
-    ("App Configuration Data Reader", uuid!("516239f1-63e1-4d78-a4de-a74fb236a071")),
-    ("App Configuration Reader", uuid!("175b81b9-6e0d-490a-85e4-0d422273c10c")),
-    ("Cognitive Services Contributor", uuid!("25fbc0a9-bd7c-42a3-aa1a-3b75d497ee68")),
-    ("Cognitive Services Data Reader", uuid!("b59867f0-fa02-499b-be73-45a86b5b3e1c")),
-    ("Cognitive Services Language Reader", uuid!("7628b7b8-a8b2-4cdc-b46f-e9b35248918e")),
-    ("Cognitive Services OpenAI Contributor", uuid!("a001fd3d-188f-4b5d-821b-7da978bf7442")),
-    ("Cognitive Services OpenAI User", uuid!("5e0bd9bd-7b93-4f28-af87-19fc36ad61bd")),
-    ("Cognitive Services Speech User", uuid!("f2dc8367-1007-4938-bd23-fe263f013447")),
-    ("Cognitive Services Usages Reader", uuid!("bba48692-92b0-4667-a9ad-c31c7b334ac2")),
-    ("Cognitive Services User", uuid!("a97b65f3-24c7-4388-baec-2e87135dc908")),
-    ("Azure AI Developer", uuid!("64702f94-c441-49e6-a78b-ef80e0188fee")),
-    ("Foundry User", uuid!("53ca6127-db72-4b80-b1b0-d745d6d5456d")),
-    ("Azure AI User", uuid!("53ca6127-db72-4b80-b1b0-d745d6d5456d")),
-    ("AzureML Data Scientist", uuid!("f6c7c914-8db3-469d-8ca1-694a8f32e121")),
-    ("AzureML Registry User", uuid!("1823dd4f-9b8c-4ab6-ab4e-7397a3684615")),
-    ("Search Index Data Contributor", uuid!("8ebe5a00-799e-43f5-93ac-243d3dce84a7")),
-    ("Search Index Data Reader", uuid!("1407120a-92aa-4202-b7e9-c0e197c71c8f")),
-    ("Search Service Contributor", uuid!("7ca78c08-252a-4471-8644-bb5ff32d4ba0")),
-    ("Data Factory Contributor", uuid!("673868aa-7521-48a0-acc6-0f60742d39f5")),
-    ("Azure Batch Data Contributor", uuid!("6aaa78f1-f7de-44ca-8722-c64a23943cae")),
-    ("Azure Batch Job Submitter", uuid!("48e5e92e-a480-4e71-aa9c-2778f4c13781")),
-    ("Azure Maps Data Contributor", uuid!("8f5e0ce6-4f7b-4dcf-bddf-e6f48634a204")),
-    ("Azure Maps Data Reader", uuid!("423170ca-a8f6-4b0f-8487-9e4eb8f49bfa")),
-    ("Azure Maps Search and Render Data Reader", uuid!("6be48352-4f82-47c9-ad5e-0acacefdb005")),
-    ("SignalR App Server", uuid!("420fcaa2-552c-430f-98ca-3264be4806c7")),
-    ("SignalR REST API Owner", uuid!("fd53cd77-2268-407a-8f46-7e7863d0f521")),
-    ("SignalR REST API Reader", uuid!("ddde6b66-c0df-4114-a159-3618637b3035")),
-    ("SignalR Service Owner", uuid!("7e4f1700-ea5a-4f59-8f37-079cfe29dce3")),
-    ("Web PubSub Service Owner", uuid!("12cf5a90-567b-43ae-8102-96cf46c7d9b4")),
-    ("Web PubSub Service Reader", uuid!("bfb1c7d2-fb1a-466b-b2ba-aee63b92deaf")),
-    ("Azure Digital Twins Data Owner", uuid!("bcd981a7-7f74-457b-83e1-cceb9e632ffe")),
-    ("Azure Digital Twins Data Reader", uuid!("d57506d4-4c8d-48b1-8587-93c323f6a5a3")),
-    ("IoT Hub Data Contributor", uuid!("4fc6c259-987e-4a07-842e-c321cc9d413f")),
-    ("IoT Hub Data Reader", uuid!("b447c946-2db7-41ec-983d-d8bf3b1c77e3")),
-    ("Durable Task Data Contributor", uuid!("0ad04412-c4d5-4796-b79c-f76d14c8d402")),
-    ("Durable Task Worker", uuid!("80d0d6b0-f522-40a4-8886-a5a11720c375")),
-    ("Monitoring Contributor", uuid!("749f88d5-cbae-40b8-bcfc-e573ddc772fa")),
-    ("Monitoring Metrics Publisher", uuid!("3913510d-42f4-4e42-8a64-420c390055eb")),
-    ("Monitoring Reader", uuid!("43d0d8ad-25c7-4714-9337-8ba259a9fe05")),
-    ("Log Analytics Contributor", uuid!("92aaf0da-9dab-42b6-94a3-d43ce8d16293")),
-    ("Log Analytics Data Reader", uuid!("3b03c2da-16b3-4a49-8834-0f8130efdd3b")),
-    ("Log Analytics Reader", uuid!("73c42c96-874c-492b-b04d-ab87d138a893")),
-    ("Cost Management Reader", uuid!("72fafb9e-0641-4937-9268-a91bfd8191a3")),
-    ("DNS Zone Contributor", uuid!("befefa01-2a29-4197-83a8-272ff33ce314")),
-    ("Network Contributor", uuid!("4d97b98b-1d4f-4787-a291-c67834d212e7")),
-    ("Private DNS Zone Contributor", uuid!("b12aa53e-6015-4669-85d0-8515ebb3ae7f")),
-    ("Traffic Manager Contributor", uuid!("a4b10055-b0c7-44c2-b00f-c7b5b3550cf7")),
-    ("CDN Endpoint Contributor", uuid!("426e0c7f-0c7e-4658-b36f-ff54d6c29b45")),
-    ("CDN Profile Contributor", uuid!("ec156ff8-a8d1-4d15-830c-5b80698ca432")),
-    ("Virtual Machine Contributor", uuid!("9980e02c-c2be-4d73-94e8-173b1dc7cf3c")),
-    ("Logic App Contributor", uuid!("87a39d53-fc1b-424a-814c-f7e04687dc9e")),
-    ("Logic App Operator", uuid!("515c2055-d9d4-4321-b1b9-bd0c9a0f79fe")),
-    ("Website Contributor", uuid!("de139f84-1756-47ae-9be6-808fbbe84772")),
-    ("Backup Contributor", uuid!("5e467623-bb1f-42f4-a55d-6e525e11384b")),
-    ("Backup Operator", uuid!("00c29273-979b-4161-815c-10b084fb9324")),
-    ("Backup Reader", uuid!("a795c7a0-d4a2-40c1-ae25-d81f01202912")),
-    ("Disk Snapshot Contributor", uuid!("7efff54f-a5b4-42b5-a1c5-5411624893ce")),
-    ("Data Operator for Managed Disks", uuid!("959f8984-c045-4866-89c7-12bf9737be2e")),
-];
+use super::built_in_roles_table::BUILT_IN;
 
 /// The GUID of the built-in role of this name, in whatever case.
 pub(super) fn guid_of(name: &str) -> Option<Uuid> {
@@ -160,4 +19,41 @@ pub(super) fn names_of(guid: Uuid) -> impl Iterator<Item = &'static str> {
         .iter()
         .filter(move |(_, known)| *known == guid)
         .map(|(name, _)| *name)
+}
+
+/// How many letters may be wrong in a name for it to be taken for another one: a slip, and not another role.
+const SLIPS_MAX: usize = 3;
+
+/// The name that was probably meant by one that no role has. Only names of about that length are compared, so that a long text costs no more
+/// than a short one.
+pub(super) fn meant_by(name: &str) -> Option<&'static str> {
+    let text: Vec<char> = name.to_lowercase().chars().collect();
+    let near = |known: &str| known.len().abs_diff(text.len()) <= SLIPS_MAX;
+    let all = BUILT_IN.iter().map(|(known, _)| *known);
+    let slips = all
+        .filter(|known| near(known))
+        .map(|known| (slips(&text, known), known));
+    let (fewest, known) = slips.min_by_key(|(slips, _)| *slips)?;
+    // Of a short name a few letters are most of it.
+    (fewest <= SLIPS_MAX && fewest * SLIPS_MAX < text.len()).then_some(known)
+}
+
+/// How many letters must be put in, taken out or replaced to make one of the other (Levenshtein's distance).
+fn slips(text: &[char], known: &str) -> usize {
+    let mut row: Vec<usize> = (0..=text.len()).collect();
+    for (at, letter) in known.chars().enumerate() {
+        let letter = letter.to_ascii_lowercase();
+        let mut left = at + 1;
+        let mut diagonal = at;
+        for (above, own) in row.iter_mut().skip(1).zip(text) {
+            let replaced = diagonal + usize::from(*own != letter);
+            diagonal = *above;
+            left = replaced.min(left + 1).min(*above + 1);
+            *above = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = at + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 mod azure;
 mod built_in_roles;
+mod built_in_roles_table;
 mod derive;
 mod identity_id;
 mod kubernetes;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use wio_api::limits::SCOPE_CHARS_MAX;
 
 use super::azure::{SubscriptionId, guid_newtype};
-use super::built_in_roles::{guid_of, names_of};
+use super::built_in_roles::{guid_of, meant_by, names_of};
 use super::text::{InvalidName, caseless_newtype};
 
 guid_newtype!(
@@ -55,6 +55,8 @@ impl RoleDefinitionGuid {
     /// Assigns roles to sign in to virtual machines.
     pub const VIRTUAL_MACHINE_DATA_ACCESS_ADMINISTRATOR: Self =
         Self(uuid::uuid!("66f75aeb-eabe-4b70-9f1e-c350c4c9ad04"));
+    /// Writes federated credentials on managed identities.
+    pub const OPENSHIFT_FEDERATED_CREDENTIAL: Self = Self(uuid::uuid!("ef318e2a-8334-4a05-9e4a-295a196c6a6e"));
 
     /// The GUID itself.
     #[must_use]
@@ -81,15 +83,13 @@ impl FromStr for RoleDefinitionGuid {
         const WHAT: &str = "role definition";
         const BAD_ID: &str = "it must be a GUID, a built-in role's name, or \
             [/subscriptions/<GUID>]/providers/Microsoft.Authorization/roleDefinitions/<GUID>, exactly";
-        const UNKNOWN_NAME: &str = "no built-in role that the operator knows has this name, so it must be the role definition's \
-            GUID (az role definition list --name <name> --query [].name)";
         if let Some(guid) = hyphenated(text) {
             return Ok(Self(guid));
         }
         if !text.contains('/') {
             return guid_of(text)
                 .map(Self)
-                .ok_or_else(|| InvalidName::new(WHAT, text, UNKNOWN_NAME));
+                .ok_or_else(|| InvalidName::new(WHAT, text, unknown_name(text)));
         }
         let invalid = || InvalidName::new(WHAT, text, BAD_ID);
         let segments: Vec<&str> = text.split('/').collect();
@@ -120,6 +120,14 @@ impl fmt::Display for RoleDefinitionGuid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0.hyphenated())
     }
+}
+
+fn unknown_name(text: &str) -> String {
+    let meant = meant_by(text).map_or_else(String::new, |name| format!("did you mean {name:?}? Otherwise "));
+    format!(
+        "{meant}no built-in role that the operator knows has this name, so it must be the role definition's GUID (az role definition list \
+         --name <name> --query [].name)"
+    )
 }
 
 fn hyphenated(text: &str) -> Option<Uuid> {

@@ -1,5 +1,6 @@
 //! What all names have in common: a text, a rule, and an error that tells both.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A text that breaks the rule of the name it was meant to be.
@@ -10,11 +11,11 @@ pub struct InvalidName {
     /// The text, shortened to what fits in a message.
     pub value: String,
     /// The rule it breaks.
-    pub rule: &'static str,
+    pub rule: Cow<'static, str>,
 }
 
 impl InvalidName {
-    pub(crate) fn new(what: &'static str, value: &str, rule: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, value: &str, rule: impl Into<Cow<'static, str>>) -> Self {
         const SHOWN_CHARS: usize = 80;
         let mut shown: String = value.chars().take(SHOWN_CHARS).collect();
         if shown.len() < value.len() {
@@ -23,7 +24,7 @@ impl InvalidName {
         Self {
             what,
             value: shown,
-            rule,
+            rule: rule.into(),
         }
     }
 }

@@ -71,6 +71,46 @@ fn what_means_no_role_is_refused_with_what_would() {
     );
 }
 
+#[test]
+fn every_built_in_role_has_one_guid_and_is_known_by_its_name_in_any_case() {
+    const LIST: &str = include_str!("../../src/names/built_in_roles.tsv");
+    let mut known = 0;
+    for line in LIST.lines().filter(|line| !line.starts_with('#')) {
+        let (guid, names) = line.split_once('\t').unwrap();
+        let role: RoleDefinitionGuid = name(guid);
+        for text in names.split('\t').filter(|text| !text.contains('/')) {
+            assert_eq!(name::<RoleDefinitionGuid>(text), role, "{text}");
+            assert_eq!(name::<RoleDefinitionGuid>(&text.to_uppercase()), role, "{text}");
+            assert!(role.built_in_names().any(|own| own == text), "{text}");
+            known += 1;
+        }
+        assert_eq!(
+            role.built_in_name(),
+            names.split('\t').find(|text| !text.contains('/')),
+            "{guid}"
+        );
+    }
+    assert!(known > 490, "{known}");
+}
+
+#[test]
+fn a_slip_in_a_name_is_told_with_the_name_that_was_meant() {
+    for (slip, meant) in [
+        ("Key Vault Secret User", "Key Vault Secrets User"),
+        ("key vault secrets users", "Key Vault Secrets User"),
+        ("KeyVault Secrets User", "Key Vault Secrets User"),
+        ("Storage Blob Data Raeder", "Storage Blob Data Reader"),
+        ("ArcPull", "AcrPull"),
+    ] {
+        let refused = slip.parse::<RoleDefinitionGuid>().unwrap_err().to_string();
+        assert!(refused.contains(&format!("did you mean \"{meant}\"?")), "{refused}");
+    }
+    for nothing in ["Orders Reader", "Rdr", "", "Own", &"x".repeat(512)] {
+        let refused = nothing.parse::<RoleDefinitionGuid>().unwrap_err().to_string();
+        assert!(!refused.contains("did you mean"), "{refused}");
+    }
+}
+
 /// The three that nobody is given unless the operator's configuration unlocks them must be the ones that the names mean.
 #[test]
 fn the_roles_over_everybodys_access_are_known_by_name() {
