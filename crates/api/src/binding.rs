@@ -89,6 +89,10 @@ pub struct WorkloadIdentityBindingSpec {
     #[x_kube(validation = rules::audience())]
     pub audience: Option<String>,
 
+    /// Where else the identity's ids are written, for tools that read them there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub export: Option<Export>,
+
     /// What becomes of the Azure objects when this binding is deleted. Delete removes the federated credentials, the role
     /// assignments, the service accounts' annotations and a managed identity. RetainIdentity does the same but keeps a
     /// managed identity in Azure. Orphan leaves everything as it is.
@@ -116,6 +120,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingSpec {
             service_accounts: fields.list("serviceAccounts", BoundServiceAccount::named),
             role_assignments: fields.list("roleAssignments", |_| None),
             audience: fields.take("audience"),
+            export: fields.take("export"),
             // What was to become of it is not known: its trust ends with it, and nothing else is destroyed.
             deletion_policy: fields.take_or("deletionPolicy", || DeletionPolicy::RetainIdentity),
             suspend: fields.take("suspend"),
@@ -259,6 +264,26 @@ pub struct AssignedRole {
     #[schemars(length(max = limits::SCOPE_CHARS_MAX))]
     #[x_kube(validation = rules::scope())]
     pub scope: String,
+}
+
+/// Where else the identity's ids are written.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Export {
+    /// A ConfigMap of this namespace that the operator makes, with the keys clientId, tenantId and principalId, once Azure has the identity.
+    /// It is deleted with the binding, whatever deletionPolicy says, and when it is not asked for any more. One of this name that somebody
+    /// else made is never touched: the binding stalls with reason ExportConflict.
+    pub config_map: ExportedConfigMap,
+}
+
+/// The ConfigMap that holds the identity's ids.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExportedConfigMap {
+    /// The ConfigMap's name. Names that Kubernetes, OpenShift and service meshes give their own in every namespace are not possible.
+    #[schemars(length(max = limits::SUBDOMAIN_CHARS_MAX))]
+    #[x_kube(validation = rules::config_map_name(), validation = rules::config_map_not_reserved())]
+    pub name: String,
 }
 
 /// What becomes of the Azure objects when the binding is deleted.

@@ -110,6 +110,8 @@ names! {
     ServiceAccountNotFound,
     /// Another field manager holds a different value of one of our annotations.
     ServiceAccountConflict,
+    /// The ConfigMap that the ids are to be exported into is somebody else's.
+    ExportConflict,
     /// The namespace is being deleted, so a service account cannot be created in it.
     NamespaceTerminating,
     /// The identity cannot be deleted: others still use it.

@@ -33,6 +33,23 @@ pub const BINDING_ANNOTATION: &str = "workloadidentity.dev/binding";
 /// The label on service accounts that the operator created, so that they go with the binding. Its value is `true`.
 pub const CREATED_LABEL: &str = "workloadidentity.dev/created";
 
+/// The ConfigMaps that clusters make in every namespace and that pods find certificates and settings in, besides all that begin with `kube-`:
+/// a binding may not take their names.
+pub const RESERVED_CONFIG_MAPS: [&str; 6] = [
+    "extension-apiserver-authentication",
+    "istio-ca-root-cert",
+    "istio-ca-crl",
+    "linkerd-identity-trust-roots",
+    "openshift-service-ca.crt",
+    "openshift-trusted-ca",
+];
+/// The keys of an exported ConfigMap.
+pub const EXPORTED_CLIENT_ID: &str = "clientId";
+/// See [`EXPORTED_CLIENT_ID`].
+pub const EXPORTED_TENANT_ID: &str = "tenantId";
+/// See [`EXPORTED_CLIENT_ID`].
+pub const EXPORTED_PRINCIPAL_ID: &str = "principalId";
+
 /// The annotation from which the pod webhook takes the client id.
 pub const CLIENT_ID_ANNOTATION: &str = "azure.workload.identity/client-id";
 /// The annotation from which the pod webhook takes the tenant.

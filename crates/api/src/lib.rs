@@ -18,8 +18,8 @@ mod status;
 mod tests;
 
 pub use binding::{
-    AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, IdentitySource,
-    ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
+    AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, Export, ExportedConfigMap,
+    IdentitySource, ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
 };
 pub use condition::{ConditionType, Reason};
 pub use crd::{crd, effective_policy_crd, policy_crd};

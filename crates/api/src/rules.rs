@@ -5,7 +5,7 @@
 
 use kube::core::{Reason, Rule};
 
-use crate::keys::{DERIVED_NAME_PREFIX, GROUP};
+use crate::keys::{DERIVED_NAME_PREFIX, GROUP, RESERVED_CONFIG_MAPS};
 use crate::limits::LABEL_KEY_CHARS_MAX;
 
 const GUID: &str = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}";
@@ -128,6 +128,22 @@ pub(crate) fn service_account_name() -> Rule {
         SUBDOMAIN,
         "must be a service account's name: lower-case letters, digits, '-' or '.', and a letter or digit at both ends",
     )
+}
+
+/// A DNS subdomain, as every ConfigMap's name is one.
+pub(crate) fn config_map_name() -> Rule {
+    matches(
+        SUBDOMAIN,
+        "must be a ConfigMap's name: lower-case letters, digits, '-' or '.', and a letter or digit at both ends",
+    )
+}
+
+/// A name that is chosen is none by which every pod of a namespace finds whom to trust.
+pub(crate) fn config_map_not_reserved() -> Rule {
+    let names = RESERVED_CONFIG_MAPS.map(|name| format!("'{name}'")).join(", ");
+    Rule::new(format!("!self.startsWith('kube-') && !(self in [{names}])"))
+        .message("is the name of a ConfigMap that the cluster itself makes in namespaces: choose another one")
+        .reason(Reason::FieldValueForbidden)
 }
 
 /// A text that Entra compares with the token's audience, byte for byte.

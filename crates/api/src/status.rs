@@ -62,6 +62,11 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub service_accounts: Vec<ServiceAccountStatus>,
 
+    /// The ConfigMaps that hold the identity's ids, or are about to: the one of spec.export, and one that is still to be deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub exported_config_maps: Vec<String>,
+
     /// The role assignments that exist for this binding.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
@@ -105,6 +110,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
             retiring_federated_credentials: fields.take("retiringFederatedCredentials"),
             federated_credential_usage: fields.take("federatedCredentialUsage"),
             service_accounts: fields.take("serviceAccounts"),
+            exported_config_maps: fields.take("exportedConfigMaps"),
             role_assignments: fields.take("roleAssignments"),
             former_principal_ids: fields.take("formerPrincipalIds"),
             written: fields.take("written"),

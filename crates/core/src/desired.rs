@@ -10,8 +10,8 @@ use crate::authorize::{Granted, NotPermitted, PermittedRole, Revocable};
 use crate::binding::Binding;
 use crate::config::OperatorConfig;
 use crate::names::{
-    Audience, CredentialName, IdentityId, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope, ServiceAccountName,
-    Subject, credential_name,
+    Audience, ConfigMapName, CredentialName, IdentityId, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope,
+    ServiceAccountName, Subject, credential_name,
 };
 use crate::observed::{ObservedRoleAssignment, Tags, tag};
 use crate::owner::{Owner, deletion_policy_tag};
@@ -53,6 +53,8 @@ pub struct DesiredBinding {
     /// The service accounts.
     pub service_accounts: Vec<DesiredServiceAccount>,
     /// Whether nothing may be written: the spec says so.
+    /// The ConfigMap that the identity's ids are exported into; none when it is not asked for.
+    pub export: Option<ConfigMapName>,
     pub suspended: bool,
     /// What it shares with other bindings.
     pub(crate) sharing: Sharing,
@@ -307,6 +309,7 @@ impl DesiredBinding {
             roles: spec.role_assignments.iter().filter_map(permitted).collect(),
             service_accounts: spec.service_accounts.iter().map(DesiredServiceAccount::from).collect(),
             suspended: binding.lifecycle.suspended,
+            export: spec.export.clone(),
             owner: owner.clone(),
             granted,
             sharing,

@@ -133,7 +133,7 @@ pub fn is_enough_for(plan: &Plan, state: &AzureState, signed_in: bool) -> bool {
     let takes = |step: &Revocation| match step {
         Revocation::DeleteCredential(_) | Revocation::DeleteRoleAssignment { .. } | Revocation::DeleteIdentity => true,
         // It is read again by whoever releases it.
-        Revocation::ReleaseServiceAccount { .. } => false,
+        Revocation::ReleaseServiceAccount { .. } | Revocation::DeleteExport { .. } => false,
     };
     let present = state.identity.present();
     let may_be_own = !signed_in && present.is_some();
@@ -142,7 +142,7 @@ pub fn is_enough_for(plan: &Plan, state: &AzureState, signed_in: bool) -> bool {
     let overwrites = |step: &GrantStep| match step {
         GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } | GrantStep::ReplaceCredential { .. } => true,
         GrantStep::PutCredential(_) => may_be_own || unnamed,
-        GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) => may_be_own,
+        GrantStep::PutRoleAssignment(_) | GrantStep::ApplyServiceAccount(_) | GrantStep::ApplyExport(_) => may_be_own,
     };
     !plan.revocations.iter().any(takes) && !plan.grants.iter().any(overwrites)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::names::{
-    Audience, BindingUid, ClientId, CredentialName, PrincipalId, RoleAssignmentName, ServiceAccountName,
-    ServiceAccountUid, TenantId,
+    Audience, BindingUid, ClientId, ConfigMapName, ConfigMapUid, CredentialName, PrincipalId, RoleAssignmentName,
+    ServiceAccountName, ServiceAccountUid, TenantId,
 };
 pub use crate::observed_roles::{ObservedRoleAssignment, ObservedRoleAssignments, Unread};
 
@@ -15,6 +15,9 @@ pub struct Observed {
     pub azure: AzureState,
     /// The service accounts of the binding's namespace that it has, had or asks for, or that carry its label.
     pub service_accounts: BTreeMap<ServiceAccountName, ObservedServiceAccount>,
+    /// The ConfigMaps that it exports into, or did, as far as there are any. Of a binding that is denied they are not looked at: nothing rests on
+    /// them.
+    pub exports: BTreeMap<ConfigMapName, ObservedExport>,
     /// The client id by which the operator itself is signed in to Azure; none before its first token.
     pub signed_in_as: Option<ClientId>,
 }
@@ -126,6 +129,19 @@ pub struct ObservedServiceAccount {
     /// What other field managers hold of the labels and annotations that the operator writes, by key. Known only of a service account
     /// that does not carry the label of a binding that exists: it is read for that.
     pub held: BTreeMap<&'static str, Held>,
+}
+
+/// A ConfigMap of a name that a binding exports into, as the API server showed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedExport {
+    /// Its UID.
+    pub uid: ConfigMapUid,
+    /// Whether it carries the binding's label: the operator made it for this binding.
+    pub ours: bool,
+    /// Whether the binding owns it, so that it goes with the binding whoever deletes that.
+    pub owned: bool,
+    /// The ids that it holds; none when it does not hold all of them.
+    pub holds: Option<IdentityFacts>,
 }
 
 /// A label or annotation that another field manager holds.
@@ -255,6 +271,16 @@ impl Observed {
     /// A service account was released or deleted.
     pub fn account_released(&mut self, name: &ServiceAccountName) {
         self.service_accounts.remove(name);
+    }
+
+    /// A ConfigMap was written.
+    pub fn exported(&mut self, name: ConfigMapName, export: ObservedExport) {
+        self.exports.insert(name, export);
+    }
+
+    /// A ConfigMap was deleted.
+    pub fn export_deleted(&mut self, name: &ConfigMapName) {
+        self.exports.remove(name);
     }
 
     /// The identity was deleted.

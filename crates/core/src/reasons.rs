@@ -231,6 +231,8 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
 
         Reason::ServiceAccountNotFound | Reason::NamespaceTerminating => WAIT.part(ServiceAccountsReady),
         Reason::ServiceAccountConflict => STALLED.part(ServiceAccountsReady),
+        // Of no part: tokens work all the same.
+        Reason::ExportConflict => STALLED.part(ConditionType::Ready),
         Reason::KubernetesUnavailable => RETRY.part(ServiceAccountsReady).next(next::BY_ITSELF),
         Reason::KubernetesRejected => STALLED
             .part(ServiceAccountsReady)

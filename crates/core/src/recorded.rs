@@ -17,7 +17,7 @@ use wio_api::{
 };
 
 use crate::names::{
-    Audience, ClientId, CredentialName, IdentityId, Issuer, PolicyName, PrincipalId, RoleAssignmentName,
+    Audience, ClientId, ConfigMapName, CredentialName, IdentityId, Issuer, PolicyName, PrincipalId, RoleAssignmentName,
     RoleDefinitionGuid, Scope, ServiceAccountName, ServiceAccountUid, Subject, TenantId,
 };
 use crate::observed::IdentityFacts;
@@ -37,6 +37,8 @@ pub struct Recorded {
     pub credential_usage: Option<CredentialUsage>,
     /// The service accounts.
     pub service_accounts: Vec<RecordedServiceAccount>,
+    /// The ConfigMaps that the ids were exported into, or were about to be.
+    pub exports: BTreeSet<ConfigMapName>,
     /// The role assignments.
     pub role_assignments: Vec<RecordedRoleAssignment>,
     /// Where roles were assigned or were about to be.
@@ -166,6 +168,7 @@ mod field {
     pub(super) const CREDENTIALS: &str = "federatedCredentials";
     pub(super) const RETIRING: &str = "retiringFederatedCredentials";
     pub(super) const SERVICE_ACCOUNTS: &str = "serviceAccounts";
+    pub(super) const EXPORTS: &str = "exportedConfigMaps";
     pub(super) const ROLE_ASSIGNMENTS: &str = "roleAssignments";
     pub(super) const SCOPES: &str = "roleAssignmentScopes";
     pub(super) const FORMER_PRINCIPALS: &str = "formerPrincipalIds";
@@ -175,11 +178,12 @@ mod field {
     pub(super) const USAGE: &str = "federatedCredentialUsage";
     pub(super) const GENERATION: &str = "observedGeneration";
 
-    pub(super) const ALL: [&str; 12] = [
+    pub(super) const ALL: [&str; 13] = [
         IDENTITY,
         ISSUER,
         CREDENTIALS,
         SERVICE_ACCOUNTS,
+        EXPORTS,
         ROLE_ASSIGNMENTS,
         SCOPES,
         FORMER_PRINCIPALS,
@@ -219,6 +223,7 @@ impl From<&WorkloadIdentityBindingStatus> for Recorded {
                 foreign: usage.foreign,
             }),
             service_accounts: note.all(field::SERVICE_ACCOUNTS, &status.service_accounts, service_account),
+            exports: note.all(field::EXPORTS, &status.exported_config_maps, |name| parsed(name)),
             role_assignments: note.all(field::ROLE_ASSIGNMENTS, &status.role_assignments, role_assignment),
             role_assignment_scopes: note.all(field::SCOPES, &status.role_assignment_scopes, |scope| parsed(scope)),
             former_principals: note.all(field::FORMER_PRINCIPALS, &status.former_principal_ids, |id| parsed(id)),
@@ -283,6 +288,7 @@ impl Recorded {
             && self.identity.as_ref().is_none_or(only_seen)
             && self.credentials.is_empty()
             && self.service_accounts.is_empty()
+            && self.exports.is_empty()
             && !self.may_have_roles()
             && self.unreadable.is_empty()
     }
@@ -312,6 +318,8 @@ impl Recorded {
             retiring,
         );
         keep(&previous.role_assignments, &mut next.role_assignments, role_assignment);
+        let export = |name: &String| parsed::<ConfigMapName>(name);
+        keep(&previous.exported_config_maps, &mut next.exported_config_maps, export);
         let scope = |scope: &String| parsed::<Scope>(scope);
         keep(
             &previous.role_assignment_scopes,
@@ -337,6 +345,7 @@ impl Recorded {
             limit: u32::try_from(FEDERATED_CREDENTIALS_MAX).unwrap_or(u32::MAX),
         });
         status.service_accounts = self.service_accounts.iter().map(service_account_status).collect();
+        status.exported_config_maps = self.exports.iter().map(ToString::to_string).collect();
         status.role_assignments = self.role_assignments.iter().map(role_assignment_status).collect();
         status.role_assignment_scopes = self.role_assignment_scopes.iter().map(ToString::to_string).collect();
         status.former_principal_ids = self.former_principals.iter().map(ToString::to_string).collect();

@@ -280,6 +280,7 @@ impl Cast {
         Ok(Observed {
             azure: self.azure(view.identity),
             service_accounts: self.accounts(whose, view.accounts, kube)?,
+            exports: BTreeMap::new(),
             signed_in_as: Some(Uuid::from_u128(0x0b).into()),
         })
     }

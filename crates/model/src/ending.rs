@@ -157,8 +157,10 @@ fn fold(cast: &Cast, pass: &Pass, step: &GrantStep, observed: &mut Observed) -> 
             let facts = observed.azure.identity.present()?.facts;
             observed.account_applied(account.name.clone(), cast.marked(&account.name, facts)?);
         }
-        // Neither another issuer nor a role is in this world.
-        GrantStep::ReplaceCredential { .. } | GrantStep::PutRoleAssignment(_) => return None,
+        // Neither another issuer, nor a role, nor an export is in this world.
+        GrantStep::ReplaceCredential { .. } | GrantStep::PutRoleAssignment(_) | GrantStep::ApplyExport(_) => {
+            return None;
+        }
     }
     Some(())
 }

@@ -322,8 +322,8 @@ impl Shell<'_> {
                 pass.done.0 = with(pass.done.0, n);
                 return self.after_step(&next, pass, planned, luck);
             }
-            // No role is in this world.
-            Revocation::DeleteRoleAssignment { .. } => return Some(untold(&next)),
+            // Neither a role nor an export is in this world.
+            Revocation::DeleteRoleAssignment { .. } | Revocation::DeleteExport { .. } => return Some(untold(&next)),
         };
         let broken = rules::of_revocation(self.mind, (&next, &planned.question.kube), self.who, write);
         match self.send(&mut next, (write, broken | unread(&pass)), luck)? {
@@ -350,8 +350,10 @@ impl Shell<'_> {
                 let account = self.mind.cast.account_named(&account.name)?;
                 return self.mark(&next, (pass, planned), (n, account), luck);
             }
-            // Neither another issuer nor a role is in this world.
-            GrantStep::ReplaceCredential { .. } | GrantStep::PutRoleAssignment(_) => return Some(untold(&next)),
+            // Neither another issuer, nor a role, nor an export is in this world.
+            GrantStep::ReplaceCredential { .. } | GrantStep::PutRoleAssignment(_) | GrantStep::ApplyExport(_) => {
+                return Some(untold(&next));
+            }
         };
         let shown = next.operators.of(self.op).cache;
         let mut broken = rules::of_grant(&next, &shown, self.who, born, write);
@@ -557,7 +559,7 @@ fn out_of_order(step: &Revocation, later: &[Revocation]) -> u16 {
     let rank = |step: &Revocation| match step {
         Revocation::DeleteCredential(_) => 0,
         Revocation::DeleteRoleAssignment { .. } => 1,
-        Revocation::ReleaseServiceAccount { .. } => 2,
+        Revocation::ReleaseServiceAccount { .. } | Revocation::DeleteExport { .. } => 2,
         Revocation::DeleteIdentity => 3,
     };
     let early = later.iter().any(|other| rank(other) < rank(step));

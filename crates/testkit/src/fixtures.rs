@@ -10,9 +10,10 @@
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wio_api::{
-    AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, IdentitySource,
-    ManagedIdentity, ManagedIdentityPermission, NamespaceSelector, RolePermission, WorkloadIdentityBinding,
-    WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
+    AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, Export, ExportedConfigMap,
+    IdentitySource, ManagedIdentity, ManagedIdentityPermission, NamespaceSelector, RolePermission,
+    WorkloadIdentityBinding, WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy,
+    WorkloadIdentityPolicySpec,
 };
 
 fn metadata(namespace: &str, name: &str) -> ObjectMeta {
@@ -112,6 +113,13 @@ impl BindingBuilder {
     /// The audience of the tokens.
     pub fn audience(mut self, audience: &str) -> Self {
         self.0.spec.audience = Some(audience.to_owned());
+        self
+    }
+
+    /// The ids are exported into this ConfigMap.
+    pub fn exported(mut self, name: &str) -> Self {
+        let config_map = ExportedConfigMap { name: name.to_owned() };
+        self.0.spec.export = Some(Export { config_map });
         self
     }
 

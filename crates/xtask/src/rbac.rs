@@ -102,6 +102,13 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["get", "list", "watch", "create", "patch", "delete"],
             },
             Permission {
+                reason: "It writes the ids of an identity into the ConfigMap that its binding names, reads that one for it, and deletes it.",
+                group: "",
+                resource: "configmaps",
+                names: &[],
+                verbs: &["get", "create", "patch", "delete"],
+            },
+            Permission {
                 reason: "The UID of this namespace is the cluster's id, which names in Azure carry.",
                 group: "",
                 resource: "namespaces",

@@ -15,6 +15,7 @@ mod deletion;
 mod disappearing;
 mod drift;
 mod existing;
+mod exporting;
 mod faults;
 mod flux;
 mod harness;
@@ -44,6 +45,7 @@ fn main() -> Result<ExitCode> {
         ("control_plane", control_plane::cases()),
         ("tokens", tokens::cases()),
         ("existing", existing::cases()),
+        ("exporting", exporting::cases()),
         ("drift", drift::cases()),
         ("deletion", deletion::cases()),
         ("faults", faults::cases()),

@@ -19,6 +19,7 @@ use wio_e2e::simulator::{PLATFORM_GROUP, ROLE_OF_WORKLOADS, group_id, identity_i
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
+use crate::exporting;
 use crate::harness::{Case, case};
 
 /// The action by which the activity log is read.
@@ -57,9 +58,14 @@ async fn the_operator_uses_each_permission_that_config_rbac_grants_and_no_other(
 async fn each_permission_is_used(world: &World) -> Result<()> {
     let namespace = world.namespace("permissions").await?;
     let audit = world.cluster.own().context("it needs the audit log")?.audit();
-    let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": "orders" }] });
+    let spec = json!({
+        "identity": { "managed": {} },
+        "serviceAccounts": [{ "name": "orders" }],
+        "export": { "configMap": { "name": "ids" } },
+    });
     namespace.bind("shop", &spec).await?;
     namespace.ready("shop").await?;
+    exporting::is_put_back(&namespace, "ids").await?;
     // The same Event a second time is told by a patch of the first.
     namespace
         .annotate("orders", &[&format!("{CLIENT_ID_ANNOTATION}=by-hand")])

@@ -238,6 +238,26 @@ fn a_service_account_has_a_name_that_kubernetes_takes() {
 }
 
 #[test]
+fn ids_are_exported_into_no_config_map_that_the_cluster_itself_makes() {
+    let export = |name: &str| with("export", &json!({"configMap": {"name": name}}));
+    for good in ["orders-identity", "a", "istio", "my-kube-root-ca.crt"] {
+        accepted(&export(good));
+    }
+    let field = "spec.export.configMap.name";
+    for bad in ["", "Orders", "a_b", "../x", "shop/orders"] {
+        refused(&export(bad), None, field, "a ConfigMap's name");
+    }
+    for reserved in [
+        "kube-root-ca.crt",
+        "kube-anything",
+        "istio-ca-root-cert",
+        "openshift-service-ca.crt",
+    ] {
+        refused(&export(reserved), None, field, "choose another one");
+    }
+}
+
+#[test]
 fn an_audience_has_no_white_space_and_no_wildcard() {
     for good in ["api://AzureADTokenExchange", "api://AzureADTokenExchangeUSGov", "x"] {
         accepted(&with("audience", &json!(good)));

@@ -9,7 +9,7 @@ use wio_core::authorize::Revocable;
 use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
 use wio_core::fault::Fault;
 use wio_core::landing::Sight;
-use wio_core::names::{CredentialName, Namespace, ServiceAccountName};
+use wio_core::names::{ConfigMapName, CredentialName, Namespace, ServiceAccountName};
 use wio_core::observed::{Observed, PresentIdentity};
 use wio_core::orphaned::{EndMark, Orphaned};
 use wio_core::orphans::Removal;
@@ -17,6 +17,7 @@ use wio_core::plan::{GrantStep, Obstacles, Plan, Revocation};
 
 use super::audit;
 use super::context::{Clients, Context};
+use super::exports;
 use super::footing::Footing;
 use super::knowledge::WrittenAccount;
 use super::service_accounts::{apply, release};
@@ -241,6 +242,10 @@ async fn revoke(
             // The API server answers at once and by what is.
             Ok(Deletion::SeenGoing)
         }
+        Revocation::DeleteExport { name, uid, label } => {
+            exports::delete(&clients.api.client, namespace, (name, uid, label)).await?;
+            Ok(Deletion::SeenGoing)
+        }
         Revocation::DeleteCredential(name) => azure.delete_credential(revocable, name).await.map_err(Fault::Azure),
         Revocation::DeleteRoleAssignment { scope, name } => azure
             .delete_role_assignment(revocable, scope, *name)
@@ -351,6 +356,7 @@ async fn grant(
         GrantStep::ApplyServiceAccount(account) => {
             return apply_account(&api.client, desired, &account, executed).await;
         }
+        GrantStep::ApplyExport(name) => return apply_export(&api.client, desired, name, executed).await,
     }
     Ok(Progress::Done)
 }
@@ -373,6 +379,21 @@ async fn had(azure: &Azure, desired: &DesiredBinding, executed: &mut Executed) -
 fn tell_no_room(former: &CredentialName, wanted: &DesiredCredential) {
     let account = &wanted.account;
     tracing::warn!(%former, %account, "no room for the credential of the cluster's issuer beside one of a former issuer; it is replaced at once");
+}
+
+async fn apply_export(
+    client: &Client,
+    desired: &DesiredBinding,
+    name: ConfigMapName,
+    executed: &mut Executed,
+) -> Result<Progress, Fault> {
+    let Some(present) = executed.identity() else {
+        return Ok(Progress::PlanIsStale);
+    };
+    let seen = executed.observed.exports.get(&name);
+    let written = exports::apply(client, &desired.owner, (&name, seen), &present.facts).await?;
+    executed.observed.exported(name, written);
+    Ok(Progress::Done)
 }
 
 async fn apply_account(

@@ -15,6 +15,7 @@ use super::clean::Clean;
 use super::doubt::Doubt;
 use super::edits::Edits;
 use super::errand::NotBefore;
+use super::exports::Seen;
 use super::looks::{Looks, Requests};
 use super::service_accounts::contested::Contested;
 use super::shown::LastShown;
@@ -95,6 +96,8 @@ pub(crate) struct Memory {
     pub(crate) written: Option<OwnWrite>,
     /// The service accounts that were last written, until the cache shows it.
     pub(crate) accounts: BTreeMap<ServiceAccountName, WrittenAccount>,
+    /// The ConfigMaps that it exports into, as they were last seen or written.
+    pub(crate) exports: Seen,
     /// The tags that Azure keeps at other values than were written.
     pub(crate) overruled: Overruled,
     /// The service accounts that somebody else may change back.

@@ -12,6 +12,7 @@ mod edits;
 mod ending;
 mod errand;
 pub(crate) mod execute;
+mod exports;
 mod finalizer;
 mod footing;
 pub(crate) mod knowledge;

@@ -35,7 +35,7 @@ pub(super) fn of_grants(identity: &IdentityId, steps: &[GrantStep]) -> Need {
                 need.write(subscription());
             }
             GrantStep::PutRoleAssignment(role) => need.write_role(role.scope().subscription()),
-            GrantStep::ApplyServiceAccount(_) => {}
+            GrantStep::ApplyServiceAccount(_) | GrantStep::ApplyExport(_) => {}
         }
     }
     need
@@ -50,7 +50,7 @@ pub(super) fn of_revocations(identity: &IdentityId, steps: &[Revocation]) -> Nee
                 need.delete(identity.group.subscription);
             }
             Revocation::DeleteRoleAssignment { scope, .. } => need.delete_role(scope.subscription()),
-            Revocation::ReleaseServiceAccount { .. } => {}
+            Revocation::ReleaseServiceAccount { .. } | Revocation::DeleteExport { .. } => {}
         }
     }
     need

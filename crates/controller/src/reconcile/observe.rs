@@ -1,16 +1,19 @@
 //! Observing the world: Azure as seldom as possible, and service accounts through the cache.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kube::Client;
 use tokio::time::Instant;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity};
 use wio_core::fault::Fault;
 use wio_core::known_state;
-use wio_core::names::IdentityId;
-use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments};
+use wio_core::names::{ConfigMapName, IdentityId};
+use wio_core::observed::{AzureState, Observed, ObservedExport, ObservedIdentity, ObservedRoleAssignments};
+use wio_core::owner::Owner;
 use wio_core::plan::plan;
 use wio_core::reasons::{Disposition, disposition, facts};
 use wio_core::role_assignment_scopes::{self, Last};
@@ -18,6 +21,7 @@ use wio_core::status::FailedLooks;
 
 use super::clean::Clean;
 use super::context::Context;
+use super::exports::{self, Seen as SeenExports};
 use super::knowledge::{Knowledge, Memory, Read};
 use super::service_accounts::observe::{Known, Seen, forget_shown, observe as observe_accounts};
 
@@ -45,9 +49,12 @@ pub(crate) async fn observe(
         written: &written,
         shown: &shown,
     };
-    // Neither waits for the other: what the API server shows is there long before Azure answers.
-    let (seen, source) = tokio::join!(
+    let to_export = exports::names(binding, desired);
+    let exports = known_exports(desired, &to_export, memory);
+    // None waits for another: what the API server shows is there long before Azure answers.
+    let (seen, exports, source) = tokio::join!(
         observe_accounts(client, &ctx.caches, case, known),
+        observe_exports(client, &binding.owner, to_export, exports),
         source(ctx, binding, desired, memory)
     );
     (memory.accounts, memory.shown) = (written, shown);
@@ -57,10 +64,13 @@ pub(crate) async fn observe(
         read,
     } = seen?;
     memory.shown.see_accounts(read);
+    memory.exports = exports?;
+    let exported = memory.exports.clone();
     let source = source?;
     let observed = |state| Observed {
         azure: state,
         service_accounts: service_accounts.clone(),
+        exports: there(&exported),
         signed_in_as: azure.signed_in_as(),
     };
     if let Desired::Denied(denial) = desired {
@@ -78,6 +88,35 @@ pub(crate) async fn observe(
         }
         (Source::Known(state) | Source::Read(state), _) => Ok(observed(state)),
     }
+}
+
+/// What is remembered of the ConfigMaps; none when they are to be read: whenever Azure is, which is when somebody asks for a look as well, and
+/// before anything is deleted.
+fn known_exports(desired: &Desired, names: &BTreeSet<ConfigMapName>, memory: &Memory) -> Option<SeenExports> {
+    let look = memory.azure.to_read(Instant::now()) == Read::Now;
+    let bound = matches!(desired, Desired::Bound(_));
+    let known = bound && !look && exports::suffices(&memory.exports, names);
+    known.then(|| memory.exports.clone())
+}
+
+async fn observe_exports(
+    client: &Client,
+    owner: &Owner,
+    names: BTreeSet<ConfigMapName>,
+    known: Option<SeenExports>,
+) -> Result<SeenExports, Fault> {
+    match known {
+        Some(known) => Ok(known),
+        None => exports::read_all(client, owner, names).await,
+    }
+}
+
+/// Those that there are.
+fn there(seen: &SeenExports) -> BTreeMap<ConfigMapName, ObservedExport> {
+    let there = seen
+        .iter()
+        .filter_map(|(name, seen)| Some((name.clone(), seen.clone()?)));
+    there.collect()
 }
 
 /// The state of Azure, read where it has to be.

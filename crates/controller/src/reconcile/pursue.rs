@@ -1,6 +1,7 @@
 //! The steps between the verdict and the status: observe, plan, execute.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use wio_api::WorkloadIdentityBinding;
@@ -353,6 +354,7 @@ fn unobserved(desired: Desired, fault: Fault) -> Outcome {
 /// Remembers what was written, and doubts what may be wrong with it.
 fn remember(executed: &Executed, generation: i64, memory: &mut Memory) {
     memory.azure.written(&executed.observed.azure);
+    remember_exports(executed, memory);
     memory.accounts.extend(executed.written.iter().cloned());
     if !executed.written.is_empty() {
         memory.shown.forget_accounts();
@@ -366,6 +368,18 @@ fn remember(executed: &Executed, generation: i64, memory: &mut Memory) {
     for time in executed.look_again.into_iter().chain(faults) {
         memory.azure.suspect(time);
     }
+}
+
+/// After a fault nobody knows which of them were written.
+fn remember_exports(executed: &Executed, memory: &mut Memory) {
+    memory.exports = if executed.faults.is_empty() {
+        let there = executed.observed.exports.iter();
+        there
+            .map(|(name, export)| (name.clone(), Some(export.clone())))
+            .collect()
+    } else {
+        BTreeMap::new()
+    };
 }
 
 /// How long after a fault what is remembered of Azure is still believed; none when the fault says nothing about it.

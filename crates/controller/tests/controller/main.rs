@@ -23,6 +23,7 @@ mod drift;
 mod electing;
 mod ending;
 mod existing;
+mod exporting;
 mod feeds;
 mod health;
 mod issuer;

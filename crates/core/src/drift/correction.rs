@@ -60,7 +60,8 @@ impl Corrections {
                 | GrantStep::PutCredential(_)
                 | GrantStep::ReplaceCredential { .. }
                 | GrantStep::PutRoleAssignment(_)
-                | GrantStep::ApplyServiceAccount(_) => return None,
+                | GrantStep::ApplyServiceAccount(_)
+                | GrantStep::ApplyExport(_) => return None,
             };
             Some((kind, step.to_string()))
         });
@@ -119,7 +120,8 @@ pub fn changed_back<'a>(binding: &Binding, observed: &Observed, plan: &'a Plan) 
         | GrantStep::TagIdentity { .. }
         | GrantStep::PutCredential(_)
         | GrantStep::ReplaceCredential { .. }
-        | GrantStep::PutRoleAssignment(_) => None,
+        | GrantStep::PutRoleAssignment(_)
+        | GrantStep::ApplyExport(_) => None,
     });
     applied.filter(|name| was_marked(name)).collect()
 }

@@ -3,6 +3,7 @@
 use wio_api::limits::{LABEL_CHARS_MAX, LABEL_VALUE_CHARS_MAX, SUBDOMAIN_CHARS_MAX};
 
 use super::text::text_newtype;
+use wio_api::keys::RESERVED_CONFIG_MAPS;
 
 const LABEL_RULE: &str = "it must be a DNS label: 1 to 63 lower-case letters, digits or '-'";
 const SUBDOMAIN_RULE: &str = "it must be a DNS subdomain: 1 to 253 lower-case letters, digits, '-' or '.'";
@@ -52,6 +53,21 @@ text_newtype!(
     "service account name",
     SUBDOMAIN_RULE,
     is_subdomain
+);
+text_newtype!(
+    /// The name of a ConfigMap that a binding exports into: none that the cluster itself makes in namespaces.
+    ConfigMapName,
+    "name of a ConfigMap to export into",
+    "it must be a DNS subdomain of 1 to 253 lower-case letters, digits, '-' or '.', and none of the names that the cluster itself gives \
+     ConfigMaps in namespaces, such as kube-root-ca.crt",
+    |text| is_subdomain(text) && !text.starts_with("kube-") && !RESERVED_CONFIG_MAPS.contains(&text)
+);
+text_newtype!(
+    /// A ConfigMap's UID: the same name with another UID is another ConfigMap.
+    ConfigMapUid,
+    "ConfigMap UID",
+    UID_RULE,
+    is_uid
 );
 text_newtype!(
     /// A binding's UID: the same name with another UID is another binding.

@@ -21,8 +21,8 @@ pub use derive::{
 };
 pub use identity_id::{IdentityId, ResourceGroupId};
 pub use kubernetes::{
-    BindingName, BindingUid, ClusterId, LabelKey, LabelValue, Namespace, PolicyName, ServiceAccountName,
-    ServiceAccountUid,
+    BindingName, BindingUid, ClusterId, ConfigMapName, ConfigMapUid, LabelKey, LabelValue, Namespace, PolicyName,
+    ServiceAccountName, ServiceAccountUid,
 };
 pub use role::{RoleAssignmentName, RoleDefinitionGuid, Scope};
 pub use text::InvalidName;

@@ -106,6 +106,7 @@ fn observed(tags: Tags, credentials: Vec<ObservedCredential>) -> Observed {
         service_accounts: BTreeMap::new(),
         signed_in_as: None,
     }
+        exports: BTreeMap::new(),
 }
 
 fn fate(tags: &Tags) -> Option<Fate> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::identity::{Identity, identity};
 use super::steps::{GrantStep, Plan, Revocation};
-use super::{credentials, removal, roles, service_accounts};
+use super::{credentials, export, removal, roles, service_accounts};
 use crate::desired::{DesiredBinding, DesiredRemoval, Ending};
 use crate::names::ServiceAccountName;
 use crate::observed::{BoundBy, IdentityFacts, Observed, PresentIdentity};
@@ -45,6 +45,8 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
             }
         }
     }
+    export::delete_unwanted(&desired.owner, desired.export.as_ref(), observed, &mut plan);
+    export::apply(desired, facts, observed, &mut plan);
     if observed.azure.role_assignments.may_hide_ours() {
         plan.grants.retain(|step| !trusts_anew(step, observed));
     }
@@ -59,6 +61,7 @@ fn unwanted(desired: &DesiredBinding, present: Option<&PresentIdentity>, observe
     let principal = present.map(|present| present.facts.principal_id);
     roles::assign(desired, principal, &observed.azure.role_assignments, &mut plan);
     service_accounts::release_unwanted(desired, observed, &mut plan);
+    export::delete_unwanted(&desired.owner, desired.export.as_ref(), observed, &mut plan);
     plan.revocations
 }
 
@@ -70,7 +73,10 @@ fn trusts_anew(step: &GrantStep, observed: &Observed) -> bool {
             let seen = observed.service_accounts.get(&account.name);
             !seen.is_some_and(|seen| seen.bound_by == BoundBy::Us)
         }
-        GrantStep::CreateIdentity { .. } | GrantStep::TagIdentity { .. } | GrantStep::PutRoleAssignment(_) => false,
+        GrantStep::CreateIdentity { .. }
+        | GrantStep::TagIdentity { .. }
+        | GrantStep::PutRoleAssignment(_)
+        | GrantStep::ApplyExport(_) => false,
     }
 }
 

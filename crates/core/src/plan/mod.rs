@@ -2,6 +2,7 @@
 
 mod binding;
 mod credentials;
+mod export;
 mod identity;
 mod obstacles;
 mod removal;

@@ -72,7 +72,7 @@ impl Place {
         match step {
             Revocation::DeleteCredential(_) | Revocation::DeleteIdentity => Self::Identity,
             Revocation::DeleteRoleAssignment { scope, .. } => Self::Scope(scope.root()),
-            Revocation::ReleaseServiceAccount { .. } => Self::Cluster,
+            Revocation::ReleaseServiceAccount { .. } | Revocation::DeleteExport { .. } => Self::Cluster,
         }
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use wio_api::{Reason, keys};
 
-use super::roles;
 use super::service_accounts::release;
 use super::steps::{Plan, Revocation};
+use super::{export, roles};
 use crate::desired::{DesiredRemoval, Ending};
 use crate::fault::Blocked;
 use crate::names::{BindingUid, ServiceAccountName};
@@ -41,6 +41,10 @@ pub(super) fn plan(desired: &DesiredRemoval, observed: &Observed) -> Plan {
         Some(release(name, seen, label, ending))
     });
     plan.revocations.extend(released);
+    // Ids are no trust: as long as the binding goes on they stay, as the identity does.
+    if desired.ending != Ending::Stay {
+        export::delete_unwanted(&desired.owner, None, observed, &mut plan);
+    }
     if let ObservedIdentity::Present(present) = &observed.azure.identity {
         delete_identity(desired, present, &observed.azure.role_assignments, &mut plan);
     }

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::desired::{DesiredCredential, DesiredRole, DesiredServiceAccount};
 use crate::fault::Blocked;
 use crate::names::{
-    BindingUid, CredentialName, Location, RoleAssignmentName, Scope, ServiceAccountName, ServiceAccountUid,
+    BindingUid, ConfigMapName, ConfigMapUid, CredentialName, Location, RoleAssignmentName, Scope, ServiceAccountName,
+    ServiceAccountUid,
 };
 use crate::observed::{Observed, Tags};
 
@@ -43,6 +44,15 @@ pub enum Revocation {
         /// Whether it is deleted, because we created it and the binding goes.
         delete: bool,
     },
+    /// Delete a ConfigMap that the identity's ids were exported into.
+    DeleteExport {
+        /// Its name.
+        name: ConfigMapName,
+        /// Its UID: another one under the same name is not meant.
+        uid: ConfigMapUid,
+        /// The label that it carries. With another one it is not meant any more.
+        label: BindingUid,
+    },
     /// Delete the identity.
     DeleteIdentity,
 }
@@ -75,6 +85,8 @@ pub enum GrantStep {
     PutRoleAssignment(DesiredRole),
     /// Create or annotate a service account with the client id of the identity, which is known when this step's turn comes.
     ApplyServiceAccount(DesiredServiceAccount),
+    /// Write the ids of the identity, which are known when this step's turn comes, into this ConfigMap.
+    ApplyExport(ConfigMapName),
 }
 
 impl fmt::Display for Revocation {
@@ -83,6 +95,7 @@ impl fmt::Display for Revocation {
             Self::DeleteCredential(name) => write!(f, "federated credential {name}"),
             Self::DeleteRoleAssignment { scope, name } => write!(f, "role assignment {name} at {scope}"),
             Self::ReleaseServiceAccount { name, .. } => write!(f, "annotations of service account {name}"),
+            Self::DeleteExport { name, .. } => write!(f, "ConfigMap {name}"),
             Self::DeleteIdentity => f.write_str("identity"),
         }
     }
@@ -105,6 +118,7 @@ impl fmt::Display for GrantStep {
             }
             Self::PutRoleAssignment(role) => write!(f, "role {} at {}", role.role, role.scope()),
             Self::ApplyServiceAccount(account) => write!(f, "annotations of service account {}", account.name),
+            Self::ApplyExport(name) => write!(f, "ConfigMap {name}"),
         }
     }
 }
@@ -133,7 +147,7 @@ impl GrantStep {
             | Self::PutCredential(_)
             | Self::ReplaceCredential { .. }
             | Self::PutRoleAssignment(_) => true,
-            Self::ApplyServiceAccount(_) => false,
+            Self::ApplyServiceAccount(_) | Self::ApplyExport(_) => false,
         }
     }
 
@@ -149,6 +163,7 @@ impl GrantStep {
             }
             Self::PutRoleAssignment(role) => format!("assign {role}"),
             Self::ApplyServiceAccount(account) => format!("annotate the service account {}", account.name),
+            Self::ApplyExport(name) => format!("write the ConfigMap {name}"),
         }
     }
 }
@@ -161,6 +176,7 @@ impl Revocation {
             Self::DeleteCredential(name) => format!("delete the federated credential {name}"),
             Self::DeleteRoleAssignment { scope, .. } => format!("take away a role at {scope}"),
             Self::ReleaseServiceAccount { name, .. } => format!("release the service account {name}"),
+            Self::DeleteExport { name, .. } => format!("delete the ConfigMap {name}"),
             Self::DeleteIdentity => "delete the identity".to_owned(),
         }
     }
@@ -171,6 +187,7 @@ impl Revocation {
             Self::DeleteCredential(name) => observed.credential_deleted(name),
             Self::DeleteRoleAssignment { name, .. } => observed.role_assignment_deleted(*name),
             Self::ReleaseServiceAccount { name, .. } => observed.account_released(name),
+            Self::DeleteExport { name, .. } => observed.export_deleted(name),
             Self::DeleteIdentity => observed.identity_deleted(),
         }
     }

@@ -25,12 +25,15 @@ pub fn parse(spec: &WorkloadIdentityBindingSpec) -> Result<Spec, Vec<InvalidFiel
     let service_accounts = service_accounts(&spec.service_accounts, &mut invalid);
     let role_assignments = role_assignments(&spec.role_assignments, &mut invalid);
     let audience = optional("spec.audience", spec.audience.as_deref(), &mut invalid);
+    let export = spec.export.as_ref().map(|export| export.config_map.name.as_str());
+    let export = optional("spec.export.configMap.name", export, &mut invalid);
     match identity {
         Some(identity) if invalid.is_empty() => Ok(Spec {
             identity,
             service_accounts,
             role_assignments,
             audience,
+            export,
         }),
         _ => Err(invalid),
     }

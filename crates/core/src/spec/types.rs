@@ -7,8 +7,8 @@ use wio_api::ConflictPolicy;
 
 use crate::config::OperatorConfig;
 use crate::names::{
-    Audience, ChosenIdentityName, IdentityId, Location, ResourceGroupId, ResourceGroupName, RoleDefinitionGuid, Scope,
-    ServiceAccountName, SubscriptionId,
+    Audience, ChosenIdentityName, ConfigMapName, IdentityId, Location, ResourceGroupId, ResourceGroupName,
+    RoleDefinitionGuid, Scope, ServiceAccountName, SubscriptionId,
 };
 use crate::owner::Owner;
 
@@ -24,6 +24,8 @@ pub struct Spec {
     pub role_assignments: Vec<RoleRef>,
     /// The audience, when it names one.
     pub audience: Option<Audience>,
+    /// The ConfigMap that the identity's ids are exported into, when it asks for that.
+    pub export: Option<ConfigMapName>,
 }
 
 /// The identity that a binding means.

@@ -7,7 +7,7 @@ use wio_api::{IdentityOrigin, ServiceAccountOrigin};
 
 use super::roles;
 use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredIdentity, DesiredRemoval};
-use crate::names::{CredentialName, ServiceAccountName};
+use crate::names::{ConfigMapName, CredentialName, ServiceAccountName};
 use crate::observed::{
     BoundBy, Observed, ObservedCredential, ObservedIdentity, ObservedServiceAccount, PresentIdentity,
 };
@@ -30,7 +30,10 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled, now: Timest
     let mut next = match reconciled.desired() {
         Desired::Bound(desired) => bound(previous, desired, reconciled, now),
         Desired::Denied(denial) => gone(previous, denial.removal(), seen),
-        Desired::Gone(removal) => gone(previous, removal, seen),
+        Desired::Gone(removal) => Recorded {
+            exports: exports(seen),
+            ..gone(previous, removal, seen)
+        },
     };
     let desired = reconciled.desired();
     next.role_assignments = roles::observed(previous, desired, seen);
@@ -82,8 +85,15 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled,
             ..account
         })
         .collect(),
+        exports: exports(observed),
         ..previous.clone()
     }
+}
+
+/// The ConfigMaps that stand and are ours.
+fn exports(observed: &Observed) -> BTreeSet<ConfigMapName> {
+    let ours = observed.exports.iter().filter(|(_, seen)| seen.ours);
+    ours.map(|(name, _)| name.clone()).collect()
 }
 
 /// Whether something of the binding may be left that is found by the identity that was recorded: it was announced and may have been

@@ -98,7 +98,7 @@ fn stays_ready(lifecycle: &Lifecycle, recorded: &Recorded, outcome: &Outcome) ->
 }
 
 /// The status that says that something is about to be written, and names the identity that is about to be created, every
-/// place where roles are about to be assigned, and credentials for another issuer than it knows; none when it does already. It is written before the first of them is: what is made and
+/// place where roles are about to be assigned, the ConfigMap that is about to be written, and credentials for another issuer than it knows; none when it does already. It is written before the first of them is: what is made and
 /// not written down, because the operator ended in between, would be lost to it as soon as the spec or the operator's defaults mean
 /// something else.
 #[must_use]
@@ -116,12 +116,15 @@ pub fn announcing(
             GrantStep::PutCredential(wanted) | GrantStep::ReplaceCredential { wanted, .. } => {
                 announce_issuer(&mut next, wanted);
             }
+            GrantStep::ApplyExport(name) => next.exported_config_maps.push(name.to_string()),
             GrantStep::TagIdentity { .. } | GrantStep::ApplyServiceAccount(_) => {}
         }
     }
     next.written |= !plan.grants.is_empty();
     next.role_assignment_scopes.sort();
     next.role_assignment_scopes.dedup();
+    next.exported_config_maps.sort();
+    next.exported_config_maps.dedup();
     (next != before).then_some(next)
 }
 

@@ -44,6 +44,7 @@ fn plan_from(azure: AzureState, bound: &DesiredBinding) -> Plan {
     let observed = Observed {
         azure,
         service_accounts: BTreeMap::new(),
+        exports: BTreeMap::new(),
         signed_in_as: None,
     };
     plan(&Desired::Bound(bound.clone()), &observed)

@@ -32,6 +32,7 @@ mod obstacles;
 mod ownership;
 mod plan;
 mod plan_differences;
+mod plan_export;
 mod plan_removal;
 mod plan_roles;
 mod policy;

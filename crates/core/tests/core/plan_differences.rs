@@ -348,6 +348,7 @@ fn more_credentials_than_azure_allows_break_nothing() {
             role_assignments: ObservedRoleAssignments::read(Vec::new()),
         },
         service_accounts: BTreeMap::new(),
+        exports: BTreeMap::new(),
         signed_in_as: None,
     };
     let planned = plan(&Desired::Bound(bound), &observed);

@@ -106,7 +106,11 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
         prop::collection::vec(any_service_account(), 0..4),
         prop::collection::vec(any_role_assignment(), 0..4),
         scopes,
-        (policies, prop::option::of(Just("2026-11-26T22:00:00Z"))),
+        (
+            policies,
+            prop::option::of(Just("2026-11-26T22:00:00Z")),
+            prop::collection::btree_set("[a-z]{1,9}", 0..3),
+        ),
     )
         .prop_map(
             |(
@@ -118,7 +122,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                 service_accounts,
                 role_assignments,
                 scopes,
-                (policies, heeded),
+                (policies, heeded, exports),
             )| {
                 Recorded {
                     identity,
@@ -127,6 +131,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                     retiring,
                     credential_usage,
                     service_accounts,
+                    exports: exports.iter().map(|export| name(export)).collect(),
                     role_assignments,
                     role_assignment_scopes: scopes.into_iter().map(|(_, scope)| name(scope)).collect(),
                     authorized_by: policies.iter().map(|policy| name(policy)).collect(),

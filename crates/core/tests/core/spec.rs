@@ -89,6 +89,16 @@ fn every_field_is_blamed_by_its_path_with_its_value_and_the_way_out() {
         &field("tags"),
         &["\"Team\"", "\"team\"", "keep one"],
     );
+    for reserved in ["kube-root-ca.crt", "kube-x", "istio-ca-root-cert", "A", ""] {
+        let config_map = wio_api::ExportedConfigMap {
+            name: reserved.to_owned(),
+        };
+        blamed(
+            |b| b.spec.export = Some(wio_api::Export { config_map }),
+            "spec.export.configMap.name",
+            &[&format!("{reserved:?}"), "kube-root-ca.crt"],
+        );
+    }
     blamed(
         |b| b.spec.audience = Some("a b".to_owned()),
         "spec.audience",

@@ -263,6 +263,7 @@ impl World {
                 .filter(|(name, account)| named.contains(name) || account.bound_by == BoundBy::Us)
                 .map(|(name, account)| (name.clone(), seen(account)))
                 .collect(),
+            exports: BTreeMap::new(),
             signed_in_as: None,
         }
     }

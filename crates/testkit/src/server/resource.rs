@@ -171,6 +171,7 @@ pub(crate) fn builtins() -> Vec<ResourceType> {
         ResourceType::builtin("", "v1", "ServiceAccount", "serviceaccounts")
             .list_map("secrets", &["name"])
             .list_map("imagePullSecrets", &["name"]),
+        ResourceType::builtin("", "v1", "ConfigMap", "configmaps"),
         ResourceType::builtin("", "v1", "Pod", "pods")
             .with_status()
             .selectable(&[

@@ -59,6 +59,7 @@ pub(super) async fn observe(ctx: &Context, orphan: &Orphan) -> Result<Observed, 
             role_assignments,
         },
         service_accounts: BTreeMap::new(),
+        exports: BTreeMap::new(),
         signed_in_as: azure.signed_in_as(),
     })
 }
