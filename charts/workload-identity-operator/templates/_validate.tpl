@@ -81,6 +81,19 @@ Lists of names in Azure and of issuers.
 {{- $wrong = append $wrong (printf "azure.unlockedRoles has %q: write each role as an item of its own" .) }}
 {{- end }}
 {{- end }}
+{{- range $name, $value := .Values.azure.defaultTags }}
+{{- if or (contains "," $name) (contains "=" $name) (contains "," (toString $value)) }}
+{{- $wrong = append $wrong (printf "azure.defaultTags has %q: a name without ',' and '=' and a value without ',' are possible here" $name) }}
+{{- end }}
+{{- if hasPrefix "workloadidentity.dev" (lower $name) }}
+{{- $wrong = append $wrong (printf "azure.defaultTags has %q: names that begin with workloadidentity.dev are the operator's own" $name) }}
+{{- end }}
+{{- end }}
+{{- range .Values.azure.ignoredTags }}
+{{- if or (contains "," .) (eq . "*") (hasPrefix "workloadidentity.dev" (lower .)) }}
+{{- $wrong = append $wrong (printf "azure.ignoredTags has %q: write a tag's name, or how names begin and '*', each as an item of its own; the operator's own tags, which begin with workloadidentity.dev, cannot be ignored" .) }}
+{{- end }}
+{{- end }}
 {{- range .Values.cluster.formerIssuers }}
 {{- if not (regexMatch "^https?://[^\\s,*]+$" .) }}
 {{- $wrong = append $wrong (printf "cluster.formerIssuers has %q: write the issuer's URL, as tokens have it in iss, with its slash at the end if it has one" .) }}
@@ -97,8 +110,8 @@ The operator's own settings.
 {{- with .Values.operator }}
 {{- range $name, $value := pick . "driftInterval" "sweepInterval" "leaseDuration" }}
 {{- $example := eq $name "leaseDuration" | ternary "30s" "30m" }}
-{{- if not (regexMatch "^[1-9][0-9]*[smh]$" (toString $value)) }}
-{{- $wrong = append $wrong (printf "operator.%s is %q: write a whole number and s, m or h, such as %s" $name (toString $value) $example) }}
+{{- if not (and (regexMatch "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$" (toString $value)) (regexMatch "[1-9]" (toString $value))) }}
+{{- $wrong = append $wrong (printf "operator.%s is %q: write whole numbers with d, h, m or s, such as %s or 1h30m" $name (toString $value) $example) }}
 {{- end }}
 {{- end }}
 {{- if or (lt (int .concurrency) 1) (gt (int .concurrency) 65535) }}

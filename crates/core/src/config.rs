@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::names::{Audience, IdentityId, Issuer, Location, ResourceGroupId, RoleDefinitionGuid};
+use crate::observed::Tags;
+use crate::tags::IgnoredTag;
 
 /// The roles with which one can give oneself any other: no policy allows them unless the operator's configuration unlocks
 /// them. A custom role can do the same under a name of its own, which is why a policy names those by GUID.
@@ -45,6 +47,10 @@ pub struct OperatorConfig {
     pub allow_private_issuer: bool,
     /// Of [`LOCKED_ROLES`] and [`ROLES_LOCKED_AT_IDENTITIES`], those that policies may allow all the same.
     pub unlocked_roles: BTreeSet<RoleDefinitionGuid>,
+    /// The tags of every managed identity whose binding does not give them other values.
+    pub default_tags: Tags,
+    /// The tags that are others': they are neither written nor compared.
+    pub ignored_tags: Vec<IgnoredTag>,
 }
 
 impl OperatorConfig {

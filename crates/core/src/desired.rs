@@ -19,6 +19,7 @@ use crate::recorded::{Recorded, RecordedIds, RetiringCredential};
 use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
+use crate::tags::wanted;
 use crate::traces::Traces;
 
 /// The desired state of the world for one binding.
@@ -52,9 +53,9 @@ pub struct DesiredBinding {
     pub roles: Vec<DesiredRole>,
     /// The service accounts.
     pub service_accounts: Vec<DesiredServiceAccount>,
-    /// Whether nothing may be written: the spec says so.
     /// The ConfigMap that the identity's ids are exported into; none when it is not asked for.
     pub export: Option<ConfigMapName>,
+    /// Whether nothing may be written: the spec says so.
     pub suspended: bool,
     /// What it shares with other bindings.
     pub(crate) sharing: Sharing,
@@ -308,8 +309,8 @@ impl DesiredBinding {
             retired: BTreeSet::new(),
             roles: spec.role_assignments.iter().filter_map(permitted).collect(),
             service_accounts: spec.service_accounts.iter().map(DesiredServiceAccount::from).collect(),
-            suspended: binding.lifecycle.suspended,
             export: spec.export.clone(),
+            suspended: binding.lifecycle.suspended,
             owner: owner.clone(),
             granted,
             sharing,
@@ -421,7 +422,10 @@ impl DesiredIdentity {
             IdentityRef::Managed(managed) => Self::Managed {
                 derived: spec.name_is_derived(),
                 location: managed.location.as_ref().unwrap_or(&config.location).clone(),
-                tags: managed.tags.clone().into_iter().chain(ours()).collect(),
+                tags: wanted(&config.default_tags, &managed.tags, &config.ignored_tags)
+                    .into_iter()
+                    .chain(ours())
+                    .collect(),
                 adopt: managed.adopt,
             },
         }

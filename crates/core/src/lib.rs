@@ -42,6 +42,7 @@ pub mod sharing;
 pub mod snapshot;
 pub mod spec;
 pub mod status;
+pub mod tags;
 pub mod traces;
 mod unseen;
 pub mod verdict;

@@ -220,6 +220,8 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
         former_issuers: now.former_issuers.clone(),
         allow_private_issuer: now.allow_private_issuer,
         unlocked_roles: roles?,
+        default_tags: now.default_tags.clone(),
+        ignored_tags: now.ignored_tags.clone(),
     })
 }
 

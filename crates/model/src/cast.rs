@@ -371,6 +371,8 @@ fn rules(which: Policy, cluster: &Cluster) -> Result<(Policy, Rules), String> {
         former_issuers: BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),
+        default_tags: std::collections::BTreeMap::new(),
+        ignored_tags: Vec::new(),
     };
     let start = policy("platform").namespace(NAMESPACE);
     let start = if which.allows(Who::Orders) {

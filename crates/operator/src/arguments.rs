@@ -16,8 +16,9 @@ use wio_core::names::{
     Audience, ClientId, IdentityId, Issuer, Location, Namespace, ResourceGroupId, ResourceGroupName,
     RoleDefinitionGuid, SubscriptionId,
 };
+use wio_core::tags::{DefaultTag, IgnoredTag, default_tags};
 
-use crate::listener;
+use crate::{durations, listener};
 
 const AFTER_HELP: &str = "\
 How it signs in to Azure is chosen by the environment, never by trying one after the other, and
@@ -128,6 +129,28 @@ pub(crate) struct Arguments {
         help_heading = "What no policy can allow"
     )]
     unlocked_roles: Vec<RoleDefinitionGuid>,
+
+    /// A tag that every managed identity gets whose binding does not give it another value, as name=value. May be given several times, or as a
+    /// list with commas.
+    #[arg(
+        long = "default-tag",
+        env = "WIO_DEFAULT_TAGS",
+        value_name = "NAME=VALUE",
+        value_delimiter = ',',
+        help_heading = "Tags"
+    )]
+    default_tags: Vec<DefaultTag>,
+
+    /// A tag that is others', such as one that an Azure Policy writes, by its name or by how names begin and '*': the operator neither writes nor
+    /// removes it, and no value of it is drift. May be given several times, or as a list with commas.
+    #[arg(
+        long = "ignored-tag",
+        env = "WIO_IGNORED_TAGS",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Tags"
+    )]
+    ignored_tags: Vec<IgnoredTag>,
 
     /// Accept a service account issuer that Microsoft Entra cannot reach: a private name or address, or no https. Without it bindings
     /// of such a cluster say IssuerUnreachable. For test set-ups with an Entra of their own.
@@ -313,6 +336,8 @@ impl Arguments {
                 former_issuers: self.former_issuers.into_iter().collect(),
                 allow_private_issuer: self.allow_private_issuer,
                 unlocked_roles: self.unlocked_roles.into_iter().collect(),
+                default_tags: default_tags(self.default_tags),
+                ignored_tags: self.ignored_tags,
             },
             drift_interval: self.drift_interval,
             sweep_interval: self.sweep_interval,
@@ -332,39 +357,22 @@ impl Arguments {
 /// The duration of a lease.
 fn lease_duration(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_mins(5);
-    let duration = whole(text).filter(|duration| (Terms::SHORTEST..=LONGEST).contains(duration));
-    duration.ok_or_else(|| "write a whole number and a unit, such as 30s, from 3s to 5m".to_owned())
+    let duration = durations::parse(text).filter(|duration| (Terms::SHORTEST..=LONGEST).contains(duration));
+    duration.ok_or_else(|| "write whole numbers with their units, such as 30s or 1m30s, from 3s to 5m".to_owned())
 }
 
-/// A duration such as 90s, 30m or 1h.
+/// A duration such as 90s, 30m, 1h30m or 1d.
 fn duration(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_hours(7 * 24);
-    const RULE: &str = "write a whole number and a unit, such as 90s, 30m or 1h, from 1m to 168h";
+    const RULE: &str = "write whole numbers with their units, such as 90s, 30m, 1h30m or 1d, from 1m to 7d";
     // Tests cannot wait for a minute. For anybody else a look a second at each binding uses Azure's budget up.
     let least = if std::env::var_os("WIO_TEST_PACE").is_some() {
         1
     } else {
         60
     };
-    let duration = whole(text).filter(|duration| (least..=LONGEST.as_secs()).contains(&duration.as_secs()));
+    let duration = durations::parse(text).filter(|duration| (least..=LONGEST.as_secs()).contains(&duration.as_secs()));
     duration.ok_or_else(|| RULE.to_owned())
-}
-
-/// A whole number and a unit: s, m or h.
-fn whole(text: &str) -> Option<Duration> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit: Option<u64> = match text.strip_prefix(digits) {
-        Some("s") => Some(1),
-        Some("m") => Some(60),
-        Some("h") => Some(3600),
-        _ => None,
-    };
-    let seconds = digits
-        .parse()
-        .ok()
-        .zip(unit)
-        .and_then(|(number, unit): (u64, u64)| number.checked_mul(unit));
-    seconds.map(Duration::from_secs)
 }
 
 /// Directives of a log filter, which are parsed again when logging starts.

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod ask;
+mod durations;
 mod listener;
 mod logs;
 mod signals;

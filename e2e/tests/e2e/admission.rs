@@ -280,6 +280,8 @@ pub(crate) fn effective_policy(policies: &[WorkloadIdentityPolicy]) -> Result<Va
         former_issuers: std::collections::BTreeSet::new(),
         allow_private_issuer: true,
         unlocked_roles: std::collections::BTreeSet::new(),
+        default_tags: std::collections::BTreeMap::new(),
+        ignored_tags: Vec::new(),
     };
     Ok(json!({
         "apiVersion": "workloadidentity.dev/v1alpha1",

@@ -51,6 +51,8 @@ fn config() -> OperatorConfig {
         former_issuers: BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),
+        default_tags: std::collections::BTreeMap::new(),
+        ignored_tags: Vec::new(),
     }
 }
 

@@ -230,6 +230,8 @@ mod tests {
             former_issuers: BTreeSet::new(),
             allow_private_issuer: false,
             unlocked_roles: BTreeSet::new(),
+            default_tags: std::collections::BTreeMap::new(),
+            ignored_tags: Vec::new(),
         }
     }
 

@@ -538,6 +538,7 @@ mod tests {
         let listed = Listed {
             facts: None,
             tags: &tags,
+            ignored: &[],
         };
         assert!(slots.doubt(&uid("a"), Shown::Identity(Some(listed))));
         let mut memory = slots.take(&uid("a"));

@@ -143,6 +143,8 @@ impl World {
                 former_issuers: BTreeSet::new(),
                 allow_private_issuer: false,
                 unlocked_roles: BTreeSet::new(),
+                default_tags: std::collections::BTreeMap::new(),
+                ignored_tags: Vec::new(),
             },
             wire: Wire::default(),
             lease: None,

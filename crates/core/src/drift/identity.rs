@@ -3,6 +3,7 @@
 use wio_api::GROUP;
 
 use crate::observed::{AzureState, IdentityFacts, Tags, tag, with_tags};
+use crate::tags::{IgnoredTag, is_ignored};
 
 /// An identity as the list of its resource group shows it.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,8 @@ pub struct Listed<'a> {
     pub facts: Option<&'a IdentityFacts>,
     /// Its tags.
     pub tags: &'a Tags,
+    /// The tags that say nothing.
+    pub ignored: &'a [IgnoredTag],
 }
 
 /// Whether a list of the whole resource group shows another identity than is known, or none, or one where none is known. Tags that
@@ -22,10 +25,16 @@ pub fn differs(known: &AzureState, listed: Option<Listed<'_>>) -> bool {
         (None, Some(_)) | (Some(_), None) => true,
         (Some(present), Some(listed)) => {
             listed.facts != Some(&present.facts)
-                || with_tags(listed.tags, &present.tags).is_some()
+                || with_tags(listed.tags, &said(&present.tags, listed.ignored)).is_some()
                 || has_other_words(listed.tags, &present.tags)
         }
     }
+}
+
+/// The tags that say something.
+fn said(tags: &Tags, ignored: &[IgnoredTag]) -> Tags {
+    let said = tags.iter().filter(|(name, _)| !is_ignored(ignored, name));
+    said.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// Whether there are tags by which the operator tells whose an identity is that were not there before.

@@ -40,6 +40,8 @@ fn config() -> OperatorConfig {
         former_issuers: std::collections::BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: std::collections::BTreeSet::new(),
+        default_tags: std::collections::BTreeMap::new(),
+        ignored_tags: Vec::new(),
     }
 }
 
@@ -104,9 +106,9 @@ fn observed(tags: Tags, credentials: Vec<ObservedCredential>) -> Observed {
             role_assignments: ObservedRoleAssignments::read(Vec::new()),
         },
         service_accounts: BTreeMap::new(),
+        exports: BTreeMap::new(),
         signed_in_as: None,
     }
-        exports: BTreeMap::new(),
 }
 
 fn fate(tags: &Tags) -> Option<Fate> {

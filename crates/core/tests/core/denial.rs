@@ -78,7 +78,8 @@ fn rank(step: &Revocation) -> u8 {
         Revocation::DeleteCredential(_) => 0,
         Revocation::DeleteRoleAssignment { .. } => 1,
         Revocation::ReleaseServiceAccount { .. } => 2,
-        Revocation::DeleteIdentity => 3,
+        Revocation::DeleteExport { .. } => 3,
+        Revocation::DeleteIdentity => 4,
     }
 }
 

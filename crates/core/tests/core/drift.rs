@@ -44,6 +44,7 @@ fn shows(known: &AzureState, (facts, tags): &(IdentityFacts, Tags)) -> bool {
         Some(Listed {
             facts: Some(facts),
             tags,
+            ignored: &[],
         }),
     )
 }
@@ -158,6 +159,7 @@ fn an_identity_that_is_in_no_list_or_unexpectedly_in_one_asks_for_a_look() {
     let without_ids = Listed {
         facts: None,
         tags: &shown.1,
+        ignored: &[],
     };
     assert!(differs(&known, Some(without_ids)), "one that cannot be compared");
     let absent = AzureState {
@@ -332,4 +334,26 @@ fn what_an_edit_of_the_spec_asks_for_is_nobody_elses_doing() {
     let object = managed_with(&[("Reader", VAULT)]);
     let edited = corrections(&object, 4, World::forget_credentials);
     assert_eq!(kinds(&edited), []);
+}
+
+#[test]
+fn a_tag_that_is_ignored_may_change_and_go_and_asks_for_no_look() {
+    let mut known = settled(&desired(&crate::given::managed(&["a"])));
+    if let ObservedIdentity::Present(present) = &mut known.identity {
+        present.tags.insert("policy-owner".to_owned(), "one".to_owned());
+    }
+    let ignored = ["policy-*".parse().unwrap()];
+    let shows = |(facts, tags): &(IdentityFacts, Tags), ignored| {
+        let facts = Some(facts);
+        differs(&known, Some(Listed { facts, tags, ignored }))
+    };
+    for value in [Some("two"), None] {
+        let mut shown = listed(&known);
+        shown.1.remove("policy-owner");
+        shown
+            .1
+            .extend(value.map(|value| ("policy-owner".to_owned(), value.to_owned())));
+        assert!(!shows(&shown, &ignored), "{value:?}");
+        assert!(shows(&shown, &[]), "{value:?}");
+    }
 }

@@ -243,6 +243,7 @@ proptest! {
                     prop_assert!(label(name) == Some(&BoundBy::Us) || left);
                     prop_assert_eq!(&observed.service_accounts[name].uid, uid);
                 }
+                Revocation::DeleteExport { .. } => panic!("none is in this world"),
                 Revocation::DeleteIdentity => {
                     let ObservedIdentity::Present(present) = &observed.azure.identity else { panic!("{planned:?}") };
                     prop_assert!(ends && managed && bound.owner.owns_exactly(&present.tags));
@@ -282,6 +283,7 @@ proptest! {
                     let given = observed.azure.role_assignments.known().iter().any(|seen| wanted.is_given_by(seen, principal));
                     prop_assert!(!given, "{} is given already", wanted);
                 }
+                GrantStep::ApplyExport(_) => prop_assert!(bound.export.is_some()),
                 GrantStep::ApplyServiceAccount(wanted) => {
                     let others = matches!(label(&wanted.name), Some(BoundBy::Other { .. }));
                     prop_assert!(!others, "{} is bound by another", wanted.name);
@@ -301,6 +303,7 @@ proptest! {
             // A pod that starts as soon as it can has its roles.
             GrantStep::PutRoleAssignment(_) => 2,
             GrantStep::ApplyServiceAccount(_) => 3,
+            GrantStep::ApplyExport(_) => 4,
         };
         prop_assert!(planned.grants.is_sorted_by_key(rank), "{planned:#?}");
         let mut end = observed.clone();

@@ -27,7 +27,8 @@ fn order(plan: &Plan) -> Vec<u8> {
         Revocation::DeleteCredential(_) => 0,
         Revocation::DeleteRoleAssignment { .. } => 1,
         Revocation::ReleaseServiceAccount { .. } => 2,
-        Revocation::DeleteIdentity => 3,
+        Revocation::DeleteExport { .. } => 3,
+        Revocation::DeleteIdentity => 4,
     };
     plan.revocations.iter().map(rank).collect()
 }

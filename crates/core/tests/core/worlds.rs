@@ -303,6 +303,7 @@ impl World {
                     .then_some(())
                     .ok_or(format!("{name} is not at {scope}"))
             }
+            Revocation::DeleteExport { name, .. } => Err(format!("{name} is not in this world")),
             Revocation::DeleteIdentity => {
                 let identity = self.identity.take().ok_or("an identity that is not there")?;
                 // Azure would take these along without a word, and leave those behind for ever.
@@ -351,6 +352,7 @@ impl World {
                 self.created += 1;
                 Ok(Ran::Done)
             }
+            GrantStep::ApplyExport(name) => Err(format!("{name} is not asked for in this world")),
             GrantStep::TagIdentity { tags } => {
                 let names: BTreeSet<String> = tags.keys().map(|name| name.to_lowercase()).collect();
                 if names.len() < tags.len() {

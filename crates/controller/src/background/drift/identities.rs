@@ -30,6 +30,7 @@ pub(crate) fn compare(
         let shown = listed.get(&id).map(|identity| Listed {
             facts: identity.facts.as_ref(),
             tags: &identity.tags,
+            ignored: &ctx.caches.learned.config.ignored_tags,
         });
         if doubt(&ctx.books, &binding, ("identities", Shown::Identity(shown))) {
             tracing::info!(identity = %id, "a list shows the identity otherwise than it is known; its binding looks");
