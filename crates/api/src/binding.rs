@@ -264,6 +264,19 @@ pub struct AssignedRole {
     #[schemars(length(max = limits::SCOPE_CHARS_MAX))]
     #[x_kube(validation = rules::scope())]
     pub scope: String,
+
+    /// A condition under which the role holds, in the language of Azure's role assignment conditions, version 2.0. It narrows what the role gives,
+    /// so it needs no more permission than the role has without one. It is changed in place, and one that somebody else changes is put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = limits::CONDITION_CHARS_MAX))]
+    #[x_kube(validation = rules::text_of_role("condition"))]
+    pub condition: Option<String>,
+
+    /// What stands beside the role assignment in Azure, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = limits::ROLE_DESCRIPTION_CHARS_MAX))]
+    #[x_kube(validation = rules::text_of_role("description"))]
+    pub description: Option<String>,
 }
 
 /// Where else the identity's ids are written.

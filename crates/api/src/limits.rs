@@ -51,3 +51,7 @@ pub const CREDENTIAL_NAME_CHARS_MAX: usize = 120;
 /// The longest value of a tag.
 /// <https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations>
 pub const TAG_VALUE_CHARS_MAX: usize = 256;
+/// The most characters of a role assignment's condition: <https://learn.microsoft.com/azure/role-based-access-control/conditions-format>.
+pub const CONDITION_CHARS_MAX: usize = 8192;
+/// The most characters of a role assignment's description.
+pub const ROLE_DESCRIPTION_CHARS_MAX: usize = 1024;

@@ -165,6 +165,12 @@ pub(crate) fn role() -> Rule {
     )
 }
 
+/// The condition or the description of a role assignment: some text, with no character that Azure would take away or refuse.
+pub(crate) fn text_of_role(what: &str) -> Rule {
+    Rule::new(r"self.matches(r'^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]+$') && self.trim() == self")
+        .message(format!("a role's {what} has no control characters and no white space at its ends").as_str())
+}
+
 /// A resource id below a subscription or a management group, of whole pairs of type and name.
 pub(crate) fn scope() -> Rule {
     Rule::new(format!(

@@ -16,6 +16,7 @@ use crate::names::{
 use crate::observed::{ObservedRoleAssignment, Tags, tag};
 use crate::owner::{Owner, deletion_policy_tag};
 use crate::recorded::{Recorded, RecordedIds, RetiringCredential};
+use crate::role_terms::RoleTerms;
 use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
@@ -104,6 +105,8 @@ pub struct DesiredRole {
     pub permitted: PermittedRole,
     /// The role as the spec names it.
     pub role: String,
+    /// On which terms.
+    pub terms: RoleTerms,
 }
 
 /// A service account that should carry the identity's client id.
@@ -460,6 +463,7 @@ impl DesiredRole {
         Some(Self {
             permitted: permitted.clone(),
             role: asked.role.clone(),
+            terms: asked.terms.clone(),
         })
     }
 
@@ -475,9 +479,24 @@ impl DesiredRole {
         self.permitted.scope()
     }
 
-    /// Whether an assignment gives this role to this principal, whatever the assignment's name.
+    /// Whether an assignment gives this role to this principal under the condition that is asked for, whatever the assignment's name. Of one that is only
+    /// recorded nobody knows better.
     #[must_use]
     pub fn is_given_by(&self, assignment: &ObservedRoleAssignment, principal: PrincipalId) -> bool {
+        let terms = assignment.terms.as_ref();
+        self.is_meant_by(assignment, principal) && terms.is_none_or(|terms| terms.condition == self.terms.condition)
+    }
+
+    /// Whether an assignment of ours says for people what is asked for.
+    #[must_use]
+    pub fn is_described_by(&self, assignment: &ObservedRoleAssignment) -> bool {
+        let terms = assignment.terms.as_ref();
+        terms.is_none_or(|terms| terms.description == self.terms.description)
+    }
+
+    /// Whether an assignment is about this role of this principal, whatever its name and its terms: Azure allows one.
+    #[must_use]
+    pub fn is_meant_by(&self, assignment: &ObservedRoleAssignment, principal: PrincipalId) -> bool {
         assignment.principal == principal
             && assignment.definition == self.definition()
             && assignment.scope.parse().as_ref() == Ok(self.scope())
@@ -486,6 +505,7 @@ impl DesiredRole {
 
 impl fmt::Display for DesiredRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.role, self.scope())
+        let condition = self.terms.condition.as_ref().map_or("", |_| " under a condition");
+        write!(f, "{} at {}{condition}", self.role, self.scope())
     }
 }

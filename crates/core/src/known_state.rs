@@ -118,6 +118,7 @@ fn roles_from_status(
             scope: recorded.scope.to_string(),
             definition: role.definition(),
             principal,
+            terms: Some(role.terms.clone()),
         })
     };
     let given: Vec<ObservedRoleAssignment> = desired.roles.iter().map(given).collect::<Option<_>>()?;

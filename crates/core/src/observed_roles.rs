@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::fault::AzureFault;
 use crate::names::{PrincipalId, RoleAssignmentName, RoleDefinitionGuid, Scope};
+use crate::role_terms::RoleTerms;
 
 /// The role assignments of a binding's principals, known place by place. **What is known is taken away though another place is not, and
 /// what may stand unseen keeps new trust from being given.** None without a look when none are asked for and none were before.
@@ -25,6 +26,8 @@ pub struct ObservedRoleAssignment {
     pub definition: RoleDefinitionGuid,
     /// Who has the role.
     pub principal: PrincipalId,
+    /// On which terms; none when that is not known: of one that is only recorded, or may stand unseen.
+    pub terms: Option<RoleTerms>,
 }
 
 /// A place that could not be read.

@@ -69,6 +69,7 @@ pub fn recorded_at(place: &Scope, binding: &Binding) -> Vec<ObservedRoleAssignme
         scope: one.scope.to_string(),
         definition: one.definition,
         principal,
+        terms: None,
     };
     let there = recorded
         .role_assignments

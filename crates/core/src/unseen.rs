@@ -50,6 +50,7 @@ impl DesiredRemoval {
                 scope: scope.to_string(),
                 definition: *definition,
                 principal,
+                terms: None,
             })
         };
         principals.into_iter().flat_map(of).collect()

@@ -106,7 +106,16 @@ impl BindingBuilder {
         self.0.spec.role_assignments.push(AssignedRole {
             role: role.to_owned(),
             scope: scope.to_owned(),
+            ..AssignedRole::default()
         });
+        self
+    }
+
+    /// The role that was added last holds under this condition.
+    pub fn under(mut self, condition: &str) -> Self {
+        if let Some(role) = self.0.spec.role_assignments.last_mut() {
+            role.condition = Some(condition.to_owned());
+        }
         self
     }
 

@@ -238,6 +238,30 @@ fn a_service_account_has_a_name_that_kubernetes_takes() {
 }
 
 #[test]
+fn a_condition_and_a_description_are_texts_without_control_characters() {
+    let scope = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
+    for field in ["condition", "description"] {
+        let role = |text: &str| {
+            with(
+                "roleAssignments",
+                &json!([{"role": "Reader", "scope": scope, field: text}]),
+            )
+        };
+        for good in ["x", "a\n  b\tc", "@Resource[a:name] StringEquals 'ä'"] {
+            accepted(&role(good));
+        }
+        for bad in [" x", "x\n", "a\u{0}b", "a\u{1b}b"] {
+            refused(
+                &role(bad),
+                None,
+                &format!("spec.roleAssignments[0].{field}"),
+                "control characters",
+            );
+        }
+    }
+}
+
+#[test]
 fn ids_are_exported_into_no_config_map_that_the_cluster_itself_makes() {
     let export = |name: &str| with("export", &json!({"configMap": {"name": name}}));
     for good in ["orders-identity", "a", "istio", "my-kube-root-ca.crt"] {

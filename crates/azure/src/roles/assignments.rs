@@ -109,6 +109,9 @@ impl Azure {
         let url = self.pipeline.urls.role_assignment(scope, name);
         match self.put_role(url, role, principal).await {
             Ok(written) if written.name == name && role.is_given_by(&written, principal) => Ok(written),
+            Ok(written) if written.name == name && role.is_meant_by(&written, principal) => Err(AzureCause::Malformed(
+                "it shows another condition than the one that was sent".to_owned(),
+            )),
             Ok(written) => Err(AzureCause::Malformed(format!("it speaks of {}", written.id()))),
             Err(AzureCause::Answer(answer)) if answer.code == EXISTS => {
                 let equal = |seen: &ObservedRoleAssignment| role.is_given_by(seen, principal);

@@ -284,3 +284,115 @@ async fn a_role_that_somebody_else_gave_is_enough_and_stays() {
     })
     .await;
 }
+
+const ONE_CONTAINER: &str =
+    "@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'orders'";
+const ANOTHER: &str =
+    "@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'invoices'";
+
+fn terms(world: &World) -> (Option<String>, Option<String>, Option<String>) {
+    let given = assignments(world).remove(0);
+    (given.condition, given.condition_version, given.description)
+}
+
+/// Azure lets condition and description of an assignment be changed, and nothing else of it.
+#[tokio::test(start_paused = true)]
+async fn a_condition_and_a_description_are_changed_in_place_and_never_by_a_second_assignment() {
+    story(async |world| {
+        allow(world);
+        world.create(orders().under(ONE_CONTAINER));
+        world.ready("orders").await;
+        let made = assignments(world).remove(0);
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(terms(world), (text(ONE_CONTAINER), text("2.0"), None));
+        for (change, expected) in [
+            (
+                json!({ "condition": ANOTHER, "description": "orders" }),
+                (text(ANOTHER), text("2.0"), text("orders")),
+            ),
+            (json!({ "condition": ANOTHER }), (text(ANOTHER), text("2.0"), None)),
+            (json!({}), (None, None, None)),
+        ] {
+            world.forget_requests();
+            world.edit("orders", |object| {
+                let role = object["spec"]["roleAssignments"][0].as_object_mut().unwrap();
+                role.remove("condition");
+                role.remove("description");
+                role.extend(change.as_object().unwrap().clone());
+            });
+            world.ready("orders").await;
+            assert_eq!(terms(world), expected);
+            let now = assignments(world);
+            assert_eq!((now.len(), now[0].name), (1, made.name));
+            let writes: Vec<String> = world
+                .asked()
+                .into_iter()
+                .filter(|asked| !asked.starts_with("GET"))
+                .collect();
+            assert_eq!(writes, ["PUT roleassignment: 200"]);
+        }
+    })
+    .await;
+}
+
+/// Whoever takes a condition out gives the identity more than its policy's namespace asked for.
+#[tokio::test(start_paused = true)]
+async fn a_condition_that_somebody_else_takes_out_or_changes_is_put_back() {
+    story(async |world| {
+        allow(world);
+        world.create(orders().under(ONE_CONTAINER));
+        world.ready("orders").await;
+        for by_hand in [None, Some(ANOTHER.to_owned())] {
+            world.change_azure(|azure| {
+                azure.role_assignments[0].condition_version = by_hand.as_ref().map(|_| "2.0".to_owned());
+                azure.role_assignments[0].condition = by_hand.clone();
+            });
+            let again = |world: &World| terms(world).0.as_deref() == Some(ONE_CONTAINER);
+            world.until("it is put back", again).await;
+        }
+        world.ready("orders").await;
+        assert!(!world.notes("DriftCorrected").is_empty());
+    })
+    .await;
+}
+
+/// It would be an assignment that gives more than was asked for, or less, and Azure takes no second one.
+#[tokio::test(start_paused = true)]
+async fn a_role_of_somebody_else_under_another_condition_is_told_of_and_left() {
+    story(async |world| {
+        allow(world);
+        world.create(orders());
+        world.ready("orders").await;
+        let theirs = "7b2d7f6c-6f0e-4d0c-9a55-0c3f5f8e1a01".parse().unwrap();
+        world.change_azure(|azure| azure.role_assignments[0].name = theirs);
+        world.edit("orders", |object| {
+            object["spec"]["roleAssignments"][0]["condition"] = json!(ONE_CONTAINER);
+        });
+        let told = world.says("orders", Reason::RoleAssignmentConflict).await;
+        assert!(message(&told).contains("7b2d7f6c") && message(&told).contains("without a condition"));
+        assert_eq!(condition(&told, "RoleAssignmentsReady").status, "False");
+        let kept = assignments(world);
+        assert_eq!((kept.len(), kept[0].name, kept[0].condition.clone()), (1, theirs, None));
+        world.change_azure(|azure| azure.role_assignments.clear());
+        world.ready("orders").await;
+        assert_eq!(terms(world).0.as_deref(), Some(ONE_CONTAINER));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_condition_makes_no_role_permitted_that_is_not() {
+    story(async |world| {
+        world.create(orders().under(ONE_CONTAINER));
+        world.says("orders", Reason::NotPermitted).await;
+        assert_eq!(world.asked(), Vec::<String>::new());
+        allow(world);
+        world.ready("orders").await;
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "secrets");
+        world.says("orders", Reason::NotPermitted).await;
+        world
+            .until("it is taken away", |world| assignments(world).is_empty())
+            .await;
+    })
+    .await;
+}

@@ -8,6 +8,7 @@ use crate::names::{IdentityId, Location, RoleDefinitionGuid, Scope, ServiceAccou
 use crate::owner::Owner;
 use crate::policy::{Policy, Usage};
 use crate::recorded::Recorded;
+use crate::role_terms::RoleTerms;
 use crate::spec::{IdentityRef, RoleRef, Spec};
 
 /// The permissions that are asked for.
@@ -118,6 +119,7 @@ impl Asked {
                     role: assignment.role.clone(),
                     definition: assignment.definition,
                     scope: assignment.scope.clone(),
+                    terms: RoleTerms::default(),
                 })
                 .collect(),
             used_before: None,
@@ -133,6 +135,7 @@ impl Asked {
             role: definition.to_string(),
             definition: *definition,
             scope: scope.clone(),
+            terms: RoleTerms::default(),
         };
         Some(Self {
             identity: meant.id(&binding.owner, config),

@@ -44,6 +44,7 @@ impl ListedRoles {
                 Some(listed.principal) == principal
                     && listed.definition == one.definition
                     && listed.scope.parse().as_ref() == Ok(&one.scope)
+                    && !has_other_terms(binding, listed)
             })
         });
         is_missing || recorded.principals().any(|principal| self.has_more(binding, principal))
@@ -58,4 +59,17 @@ impl ListedRoles {
             .filter_map(|name| self.assignments.get(name));
         more.any(|one| binding.owner.owns_assignment(one))
     }
+}
+
+/// Whether an assignment holds on other terms than the spec asks for, as far as it is the binding's to say.
+fn has_other_terms(binding: &Binding, listed: &ObservedRoleAssignment) -> bool {
+    let Ok(spec) = &binding.spec else { return false };
+    let mut asked = spec.role_assignments.iter();
+    let asked =
+        asked.find(|role| role.definition == listed.definition && listed.scope.parse().as_ref() == Ok(&role.scope));
+    let Some((asked, terms)) = asked.zip(listed.terms.as_ref()) else {
+        return false;
+    };
+    let described = terms.description == asked.terms.description || !binding.owner.owns_assignment(listed);
+    terms.condition != asked.terms.condition || !described
 }

@@ -116,7 +116,7 @@ impl fmt::Display for GrantStep {
                     wanted.name, wanted.subject
                 )
             }
-            Self::PutRoleAssignment(role) => write!(f, "role {} at {}", role.role, role.scope()),
+            Self::PutRoleAssignment(role) => write!(f, "role {role}"),
             Self::ApplyServiceAccount(account) => write!(f, "annotations of service account {}", account.name),
             Self::ApplyExport(name) => write!(f, "ConfigMap {name}"),
         }

@@ -10,6 +10,7 @@ use wio_api::{
 
 use super::types::{IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
 use crate::names::InvalidName;
+use crate::role_terms::RoleTerms;
 
 /// Parses a spec. The schema of the custom resource refuses the same things at admission; here they are parsed
 /// again, because a schema can be older than the operator.
@@ -194,19 +195,43 @@ fn role_assignments(roles: &[AssignedRole], invalid: &mut Vec<InvalidField>) -> 
         return Vec::new();
     }
     // A name and its GUID are one role, and a scope is the same in any case.
-    let mut seen = BTreeSet::new();
-    let parsed = roles.iter().enumerate().filter_map(|(index, asked)| {
-        let definition = required(&format!("{FIELD}[{index}].role"), &asked.role, invalid);
-        let scope = required(&format!("{FIELD}[{index}].scope"), &asked.scope, invalid);
-        Some(RoleRef {
-            role: asked.role.clone(),
-            definition: definition?,
-            scope: scope?,
-        })
-    });
+    let mut parsed: Vec<RoleRef> = Vec::new();
+    for (index, asked) in roles.iter().enumerate() {
+        let Some(role) = role_assignment(&format!("{FIELD}[{index}]"), asked, invalid) else {
+            continue;
+        };
+        let same = |other: &&RoleRef| other.definition == role.definition && other.scope == role.scope;
+        match parsed.iter().find(same) {
+            None => parsed.push(role),
+            Some(other) if other.terms == role.terms => {}
+            Some(other) => invalid.push(InvalidField {
+                field: format!("{FIELD}[{index}]"),
+                problem: format!(
+                    "it is the same role at the same scope as {:?} in the list, with another condition or description; Azure keeps one of them",
+                    other.role
+                ),
+            }),
+        }
+    }
     parsed
-        .filter(|role| seen.insert((role.definition, role.scope.clone())))
-        .collect()
+}
+
+fn role_assignment(field: &str, asked: &AssignedRole, invalid: &mut Vec<InvalidField>) -> Option<RoleRef> {
+    let definition = required(&format!("{field}.role"), &asked.role, invalid);
+    let scope = required(&format!("{field}.scope"), &asked.scope, invalid);
+    let tell = |part: &'static str, problem| {
+        invalid.push(InvalidField {
+            field: format!("{field}.{part}"),
+            problem,
+        });
+    };
+    let terms = RoleTerms::parse(asked.condition.as_deref(), asked.description.as_deref(), tell);
+    Some(RoleRef {
+        role: asked.role.clone(),
+        definition: definition?,
+        scope: scope?,
+        terms,
+    })
 }
 
 fn required<T: FromStr<Err = InvalidName>>(field: &str, text: &str, invalid: &mut Vec<InvalidField>) -> Option<T> {

@@ -11,6 +11,7 @@ use crate::names::{
     RoleDefinitionGuid, Scope, ServiceAccountName, SubscriptionId,
 };
 use crate::owner::Owner;
+use crate::role_terms::RoleTerms;
 
 /// The spec of a binding, every field parsed. Only [`super::parse`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct RoleRef {
     pub definition: RoleDefinitionGuid,
     /// Where it is to hold.
     pub scope: Scope,
+    /// On which terms.
+    pub terms: RoleTerms,
 }
 
 /// The lifetime of a projected token in seconds: 3600 to 86400, as the pod webhook demands.

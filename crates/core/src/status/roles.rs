@@ -177,7 +177,7 @@ fn leftovers<'a>(
 ) -> impl Iterator<Item = &'a ObservedRoleAssignment> {
     seen.iter().filter(move |assignment| {
         let asked =
-            principal.is_some_and(|principal| wanted.iter().any(|role| role.is_given_by(assignment, principal)));
+            principal.is_some_and(|principal| wanted.iter().any(|role| role.is_meant_by(assignment, principal)));
         !asked && owner.owns_assignment(assignment)
     })
 }

@@ -250,6 +250,7 @@ fn an_update_is_judged_only_when_it_asks_for_something_else() {
             new.spec.role_assignments = vec![wio_api::AssignedRole {
                 role: "Reader".to_owned(),
                 scope: VAULT.to_owned(),
+                ..wio_api::AssignedRole::default()
             }];
         },
         |new| {

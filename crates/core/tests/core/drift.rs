@@ -348,12 +348,12 @@ fn a_tag_that_is_ignored_may_change_and_go_and_asks_for_no_look() {
         differs(&known, Some(Listed { facts, tags, ignored }))
     };
     for value in [Some("two"), None] {
-        let mut shown = listed(&known);
-        shown.1.remove("policy-owner");
+        let mut list = listed(&known);
+        list.1.remove("policy-owner");
         shown
             .1
             .extend(value.map(|value| ("policy-owner".to_owned(), value.to_owned())));
-        assert!(!shows(&shown, &ignored), "{value:?}");
-        assert!(shows(&shown, &[]), "{value:?}");
+        assert!(!shows(&list, &ignored), "{value:?}");
+        assert!(shows(&list, &[]), "{value:?}");
     }
 }

@@ -464,3 +464,50 @@ fn the_principal_before_is_looked_at_as_well() {
     assert_eq!(principals(None, Some(&left)), [before]);
     assert_eq!(principals(Some(now), None), [now]);
 }
+
+/// Ours is changed in place; of somebody else's only the condition matters, and it is nobody's to change here.
+#[test]
+fn only_terms_that_differ_are_written_and_only_on_what_is_ours() {
+    let mut object = managed_with(&[READER]);
+    object.spec.role_assignments[0].condition = Some("a".to_owned());
+    object.spec.role_assignments[0].description = Some("d".to_owned());
+    let bound = desired(&object);
+    let ours = World::as_desired(&bound);
+    let target = Desired::Bound(bound.clone());
+    assert!(plan(&target, &observed(&bound, &ours)).is_empty());
+    let with = |condition: Option<&str>, description: Option<&str>, theirs: bool| {
+        let mut seen = observed(&bound, &ours);
+        let mut one = seen.azure.role_assignments.known()[0].clone();
+        one.terms = Some(wio_core::role_terms::RoleTerms {
+            condition: condition.map(str::to_owned),
+            description: description.map(str::to_owned),
+        });
+        if theirs {
+            one.name = uuid::Uuid::from_u128(7).into();
+        }
+        seen.azure.role_assignments = ObservedRoleAssignments::read(vec![one]);
+        plan(&target, &seen)
+    };
+    for (condition, description) in [
+        (None, Some("d")),
+        (Some("b"), Some("d")),
+        (Some("a"), None),
+        (Some("a"), Some("e")),
+    ] {
+        let planned = with(condition, description, false);
+        assert!(
+            matches!(planned.grants.as_slice(), [GrantStep::PutRoleAssignment(_)]),
+            "{planned:?}"
+        );
+        assert!(
+            planned.revocations.is_empty() && planned.blocked.is_empty(),
+            "{planned:?}"
+        );
+    }
+    assert!(with(Some("a"), Some("theirs"), true).is_empty());
+    for condition in [None, Some("b")] {
+        let planned = with(condition, Some("d"), true);
+        assert!(!planned.has_steps(), "{planned:?}");
+        assert_eq!(planned.blocked[0].reason, Reason::RoleAssignmentConflict);
+    }
+}

@@ -187,6 +187,7 @@ fn grow_role(seed: &RoleSeed, owner: &Owner) -> ObservedRoleAssignment {
     let made_by = |owner: &Owner, i: usize, principal| {
         let (role, scope) = ROLES[i];
         ObservedRoleAssignment {
+            terms: Some(wio_core::role_terms::RoleTerms::default()),
             name: owner.role_assignment_name(&name(scope), principal, name(role)),
             scope: scope.to_owned(),
             definition: name(role),

@@ -89,6 +89,37 @@ fn every_field_is_blamed_by_its_path_with_its_value_and_the_way_out() {
         &field("tags"),
         &["\"Team\"", "\"team\"", "keep one"],
     );
+    for (condition, part) in [
+        ("", "1 to"),
+        (" x", "white space"),
+        ("a\u{0}b", "control"),
+        (&"x".repeat(8193), "8193"),
+    ] {
+        let asked = wio_api::AssignedRole {
+            role: "Reader".to_owned(),
+            scope: VAULT.to_owned(),
+            condition: Some(condition.to_owned()),
+            description: None,
+        };
+        blamed(
+            |b| b.spec.role_assignments = vec![asked],
+            "spec.roleAssignments[0].condition",
+            &[part],
+        );
+    }
+    let twice = |condition: &str| wio_api::AssignedRole {
+        condition: Some(condition.to_owned()),
+        ..managed_with(&[("Reader", VAULT)]).spec.role_assignments.remove(0)
+    };
+    let by_guid = wio_api::AssignedRole {
+        role: "acdd72a7-3385-48ef-bd42-f606fba81ae7".to_owned(),
+        ..twice("b")
+    };
+    blamed(
+        |b| b.spec.role_assignments = vec![twice("a"), by_guid],
+        "spec.roleAssignments[1]",
+        &["same role", "\"Reader\""],
+    );
     for reserved in ["kube-root-ca.crt", "kube-x", "istio-ca-root-cert", "A", ""] {
         let config_map = wio_api::ExportedConfigMap {
             name: reserved.to_owned(),

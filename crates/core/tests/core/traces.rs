@@ -184,6 +184,7 @@ fn a_removal_needs_nothing_of_the_spec_but_the_identity_that_it_means() {
             object.spec.role_assignments = vec![wio_api::AssignedRole {
                 role: "No such role".to_owned(),
                 scope: "nowhere".to_owned(),
+                ..wio_api::AssignedRole::default()
             }];
         },
         |object| {

@@ -93,6 +93,7 @@ pub fn as_wanted(wanted: &DesiredCredential) -> ObservedCredential {
 /// The assignment that the operator would make.
 pub fn assignment(owner: &Owner, wanted: &DesiredRole, principal: PrincipalId) -> ObservedRoleAssignment {
     ObservedRoleAssignment {
+        terms: Some(wanted.terms.clone()),
         name: owner.role_assignment_name(wanted.scope(), principal, wanted.definition()),
         scope: wanted.scope().to_string(),
         definition: wanted.definition(),
@@ -103,6 +104,7 @@ pub fn assignment(owner: &Owner, wanted: &DesiredRole, principal: PrincipalId) -
 /// An assignment that somebody else made.
 pub fn foreign_assignment(n: u128, role: &str, scope: &str) -> ObservedRoleAssignment {
     ObservedRoleAssignment {
+        terms: Some(wio_core::role_terms::RoleTerms::default()),
         name: Uuid::from_u128(0xf0_0000 + n).into(),
         scope: scope.to_owned(),
         definition: name(role),
