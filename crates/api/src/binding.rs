@@ -209,16 +209,42 @@ pub struct ManagedIdentity {
     pub adopt: bool,
 }
 
-/// A user-assigned managed identity that someone else owns.
+/// A user-assigned managed identity that someone else owns: by its resource id, or by name and resource group.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = rules::id_or_name(),
+    validation = rules::same_way_to_name(),
+    validation = rules::immutable("name"),
+    validation = rules::immutable("resourceGroup"),
+    validation = rules::immutable("subscriptionId")
+)]
 pub struct ExistingIdentity {
     /// The identity's Azure resource id:
     /// /subscriptions/GUID/resourceGroups/NAME/providers/Microsoft.ManagedIdentity/userAssignedIdentities/NAME.
     /// Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = limits::IDENTITY_ID_CHARS_MAX))]
     #[x_kube(validation = rules::identity_id(), validation = rules::same_identity())]
-    pub resource_id: String,
+    pub resource_id: Option<String>,
+
+    /// The identity's name, in the place of its resource id. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::IDENTITY_NAME_CHARS_MAX))]
+    #[x_kube(validation = rules::identity_name())]
+    pub name: Option<String>,
+
+    /// The name of the resource group of the identity that name means. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::RESOURCE_GROUP_CHARS_MAX))]
+    #[x_kube(validation = rules::resource_group())]
+    pub resource_group: Option<String>,
+
+    /// The subscription of the identity that name means, a GUID. When it is left out, the operator's. Cannot be changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = limits::GUID_CHARS))]
+    #[x_kube(validation = rules::guid())]
+    pub subscription_id: Option<String>,
 }
 
 /// A service account of the binding's namespace whose pods may use the identity.

@@ -34,6 +34,22 @@ pub(crate) fn one_source() -> Rule {
         .field_path(".existing")
 }
 
+/// An existing identity is named in one of two ways.
+pub(crate) fn id_or_name() -> Rule {
+    Rule::new(
+        "has(self.resourceId) ? !(has(self.name) || has(self.resourceGroup) || has(self.subscriptionId)) : \
+         has(self.name) && has(self.resourceGroup)",
+    )
+    .message("name the identity by resourceId alone, or by name and resourceGroup (and subscriptionId where it is not the operator's)")
+}
+
+/// An existing identity is not named in the other way: nobody here knows whether both mean the same.
+pub(crate) fn same_way_to_name() -> Rule {
+    Rule::new("has(self.resourceId) == has(oldSelf.resourceId)")
+        .message("a binding cannot change between resourceId and name: delete it and create it anew")
+        .reason(Reason::FieldValueForbidden)
+}
+
 /// A managed identity does not become an existing one, or the other way round.
 pub(crate) fn same_source() -> Rule {
     Rule::new("has(self.managed) == has(oldSelf.managed)")

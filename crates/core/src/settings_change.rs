@@ -245,6 +245,9 @@ pub fn in_force(
         former_issuers: BTreeSet::new(),
         allow_private_issuer,
         unlocked_roles: BTreeSet::new(),
+        // What tags identities have is not known to whoever is not the operator.
+        default_tags: std::collections::BTreeMap::new(),
+        ignored_tags: Vec::new(),
         group,
     };
     read(kept, &unset)

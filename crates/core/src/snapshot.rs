@@ -112,7 +112,9 @@ impl Snapshot {
         let others = self.of_namespace(&binding.owner.namespace).map(|(other, _)| other);
         others.filter(move |other| {
             let meet = !other.claims.accounts.is_disjoint(&accounts)
-                || named(other).any(|identity| identities.contains(identity));
+                || named(other, &rules.config)
+                    .iter()
+                    .any(|identity| identities.contains(identity));
             other.owner.uid != binding.owner.uid && may_share(other) && meet
         })
     }
@@ -158,11 +160,11 @@ fn identities(binding: &Binding, config: &OperatorConfig) -> Vec<IdentityId> {
 }
 
 /// The identity that a binding has, and the one of somebody else that it names.
-fn named(binding: &Binding) -> impl Iterator<Item = &IdentityId> {
-    let recorded = binding.recorded.identity.as_ref().map(|identity| &identity.id);
+fn named(binding: &Binding, config: &OperatorConfig) -> Vec<IdentityId> {
+    let recorded = binding.recorded.identity.as_ref().map(|identity| identity.id.clone());
     let existing = match &binding.identity {
-        Some(IdentityRef::Existing(identity)) => Some(identity),
+        Some(existing @ IdentityRef::Existing(_)) => Some(existing.id(&binding.owner, config)),
         Some(IdentityRef::Managed(_)) | None => None,
     };
-    recorded.into_iter().chain(existing)
+    recorded.into_iter().chain(existing).collect()
 }

@@ -54,7 +54,22 @@ impl BindingBuilder {
     /// The identity is there already.
     pub fn existing(mut self, resource_id: &str) -> Self {
         let existing = ExistingIdentity {
-            resource_id: resource_id.to_owned(),
+            resource_id: Some(resource_id.to_owned()),
+            ..ExistingIdentity::default()
+        };
+        self.0.spec.identity = IdentitySource {
+            managed: None,
+            existing: Some(existing),
+        };
+        self
+    }
+
+    /// The identity is there already, in this resource group of the operator's subscription.
+    pub fn existing_named(mut self, resource_group: &str, name: &str) -> Self {
+        let existing = ExistingIdentity {
+            resource_group: Some(resource_group.to_owned()),
+            name: Some(name.to_owned()),
+            ..ExistingIdentity::default()
         };
         self.0.spec.identity = IdentitySource {
             managed: None,

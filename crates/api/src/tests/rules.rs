@@ -238,6 +238,44 @@ fn a_service_account_has_a_name_that_kubernetes_takes() {
 }
 
 #[test]
+fn an_existing_identity_is_named_by_its_id_or_by_group_and_name_and_stays_what_it_is() {
+    let existing = |value: Value| spec(&json!({ "existing": value }));
+    let subscription = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
+    let named = existing(json!({ "name": "billing", "resourceGroup": "shared" }));
+    accepted(&named);
+    accepted(&existing(
+        json!({ "name": "billing", "resourceGroup": "shared", "subscriptionId": subscription }),
+    ));
+    for half in [
+        json!({}),
+        json!({ "name": "billing" }),
+        json!({ "resourceGroup": "shared" }),
+        json!({ "subscriptionId": subscription }),
+        json!({ "resourceId": ID, "name": "billing", "resourceGroup": "shared" }),
+        json!({ "resourceId": ID, "subscriptionId": subscription }),
+    ] {
+        refused(
+            &existing(half),
+            None,
+            "spec.identity.existing",
+            "by resourceId alone, or by name and resourceGroup",
+        );
+    }
+    let other = existing(json!({ "name": "bank", "resourceGroup": "shared" }));
+    refused(&other, Some(&named), "spec.identity.existing.name", "cannot be changed");
+    let elsewhere = existing(json!({ "name": "billing", "resourceGroup": "shared", "subscriptionId": subscription }));
+    refused(
+        &elsewhere,
+        Some(&named),
+        "spec.identity.existing.subscriptionId",
+        "cannot be changed",
+    );
+    let by_id = existing(json!({ "resourceId": ID }));
+    assert!(!refusals(&by_id, Some(&named)).is_empty());
+    assert!(!refusals(&named, Some(&by_id)).is_empty());
+}
+
+#[test]
 fn a_condition_and_a_description_are_texts_without_control_characters() {
     let scope = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
     for field in ["condition", "description"] {

@@ -126,7 +126,7 @@ fn is_bound(trust: &Trust, id: &IdentityId, existing: &[WorkloadIdentityBinding]
             .identity
             .existing
             .as_ref()
-            .map(|one| one.resource_id.as_str());
+            .and_then(|one| one.resource_id.as_deref());
         let mut ids = asked
             .into_iter()
             .chain(status.map(|identity| identity.resource_id.as_str()));

@@ -7,8 +7,10 @@ use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::desired::Desired;
 use wio_core::known_state;
-use wio_core::names::{IdentityId, ServiceAccountName};
-use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments, ObservedServiceAccount};
+use wio_core::names::{ConfigMapName, IdentityId, ServiceAccountName};
+use wio_core::observed::{
+    AzureState, Observed, ObservedExport, ObservedIdentity, ObservedRoleAssignments, ObservedServiceAccount,
+};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::verdict::{Verdict, verdict};
 
@@ -106,6 +108,7 @@ pub(crate) fn foresee(asked: Asked<'_>) -> Forecast {
         }
     };
     let observed = Observed {
+        exports: exports(binding, &state),
         azure: state,
         service_accounts: asked.accounts,
         signed_in_as: None,
@@ -115,6 +118,21 @@ pub(crate) fn foresee(asked: Asked<'_>) -> Forecast {
         azure: basis,
         ..Forecast::of(word, &identity, &plan(&desired, &observed))
     }
+}
+
+/// The ConfigMaps that the status names, as they were written: they are not read.
+fn exports(binding: &Binding, azure: &AzureState) -> BTreeMap<ConfigMapName, ObservedExport> {
+    let holds = azure.identity.present().map(|present| present.facts);
+    let seen = |name: &ConfigMapName| {
+        let written = ObservedExport {
+            uid: "recorded".parse().ok()?,
+            ours: true,
+            owned: true,
+            holds,
+        };
+        Some((name.clone(), written))
+    };
+    binding.recorded.exports.iter().filter_map(seen).collect()
 }
 
 /// The identity whose state in Azure matters; none when none does.
@@ -205,7 +223,8 @@ fn taken(step: &Revocation, identity: &IdentityId) -> String {
         Revocation::ReleaseServiceAccount { name, delete: true, .. } => format!("service account {name}"),
         Revocation::DeleteCredential(_)
         | Revocation::DeleteRoleAssignment { .. }
-        | Revocation::ReleaseServiceAccount { .. } => step.to_string(),
+        | Revocation::ReleaseServiceAccount { .. }
+        | Revocation::DeleteExport { .. } => step.to_string(),
     }
 }
 
@@ -216,6 +235,7 @@ fn given(step: &GrantStep, identity: &IdentityId) -> String {
         GrantStep::PutCredential(_)
         | GrantStep::ReplaceCredential { .. }
         | GrantStep::PutRoleAssignment(_)
-        | GrantStep::ApplyServiceAccount(_) => step.to_string(),
+        | GrantStep::ApplyServiceAccount(_)
+        | GrantStep::ApplyExport(_) => step.to_string(),
     }
 }

@@ -89,8 +89,8 @@ fn sharers(binding: &WorkloadIdentityBinding, identity: Option<&IdentityStatus>,
     let shares = |other: &&WorkloadIdentityBinding| {
         let recorded = other.status.as_ref().and_then(|status| status.identity.as_ref());
         let asked = other.spec.identity.existing.as_ref();
-        other.uid() != binding.uid()
-            && (recorded.is_some_and(|one| same(&one.resource_id)) || asked.is_some_and(|one| same(&one.resource_id)))
+        let asked = asked.and_then(|one| one.resource_id.as_deref());
+        other.uid() != binding.uid() && (recorded.is_some_and(|one| same(&one.resource_id)) || asked.is_some_and(same))
     };
     let others = around.bindings.iter().filter(shares);
     others

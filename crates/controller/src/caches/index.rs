@@ -353,21 +353,30 @@ fn claims(binding: &WorkloadIdentityBinding) -> impl Iterator<Item = u64> {
     let accounts = asked
         .chain(trusted.map(|credential| credential.service_account.as_str()))
         .chain(annotated.map(|account| account.name.as_str()));
-    let existing = spec
-        .identity
-        .existing
-        .as_ref()
-        .map(|existing| existing.resource_id.as_str());
+    let existing = spec.identity.existing.as_ref();
+    let by_id = existing.and_then(|existing| existing.resource_id.as_deref());
+    let by_name = existing.and_then(|existing| existing.resource_group.as_deref().zip(existing.name.as_deref()));
     let recorded = status.and_then(|status| status.identity.as_ref());
-    let identities = existing
+    let ids = by_id
         .into_iter()
         .chain(recorded.map(|identity| identity.resource_id.as_str()));
-    accounts.map(hash).chain(identities.map(hash_of_identity))
+    let identities = ids
+        .map(hash_of_identity)
+        .chain(by_name.map(|(group, name)| hash_of_named(group, name)));
+    accounts.map(hash).chain(identities)
 }
 
-/// Azure disregards the case of ids.
+/// Of an identity's id only group and name count: the subscription may be left to the operator. Who shares an identity is decided by its whole
+/// id, of those that are found by this.
 fn hash_of_identity(id: &str) -> u64 {
-    hash(&id.to_ascii_lowercase())
+    const GROUP: usize = 4;
+    let group = id.split('/').nth(GROUP).unwrap_or_default();
+    hash_of_named(group, id.rsplit('/').next().unwrap_or_default())
+}
+
+/// Azure disregards the case of names.
+fn hash_of_named(group: &str, name: &str) -> u64 {
+    hash(&format!("{group}/{name}").to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -212,3 +212,25 @@ async fn what_was_refused_and_may_not_be_deleted_is_let_go_after_a_restart() {
     })
     .await;
 }
+
+/// Whoever shares it is found whichever way it is named: the one who goes must not take the other's trust away.
+#[tokio::test(start_paused = true)]
+async fn an_identity_by_group_and_name_is_the_same_as_by_its_id_and_is_shared_with_who_names_that() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        let by_name = binding(NAMESPACE, "also").existing_named(SHARED_GROUP, "Billing");
+        world.create(by_name.service_account("orders"));
+        let also = world.ready("also").await.status.unwrap().identity.unwrap();
+        assert_eq!(also.resource_id.to_lowercase(), id.to_lowercase());
+        world.delete("orders");
+        world.gone("orders").await;
+        world.ready("also").await;
+        assert_eq!(world.credentials(), 1);
+        world.delete("also");
+        world.gone("also").await;
+        assert_eq!(world.credentials(), 0);
+    })
+    .await;
+}

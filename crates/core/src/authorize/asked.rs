@@ -9,7 +9,7 @@ use crate::owner::Owner;
 use crate::policy::{Policy, Usage};
 use crate::recorded::Recorded;
 use crate::role_terms::RoleTerms;
-use crate::spec::{IdentityRef, RoleRef, Spec};
+use crate::spec::{ExistingRef, IdentityRef, RoleRef, Spec};
 
 /// The permissions that are asked for.
 pub(super) struct Asked {
@@ -28,7 +28,10 @@ pub(super) struct Asked {
 /// Whose the identity is.
 pub(super) enum Kind {
     /// Someone else's.
-    Existing,
+    Existing {
+        /// The field that says which one.
+        field: &'static str,
+    },
     /// The operator's.
     Managed {
         /// Whether nobody chose its name.
@@ -38,6 +41,18 @@ pub(super) enum Kind {
         /// Whether it is to be taken over, or was.
         adopt: Adopt,
     },
+}
+
+const BY_ID: &str = "spec.identity.existing.resourceId";
+
+impl Kind {
+    const fn existing(existing: &ExistingRef) -> Self {
+        let field = match existing {
+            ExistingRef::Id(_) => BY_ID,
+            ExistingRef::Named { .. } => "spec.identity.existing.name",
+        };
+        Self::Existing { field }
+    }
 }
 
 /// Whether an identity that stands there is taken over.
@@ -66,7 +81,7 @@ impl Asked {
             .as_ref()
             .is_some_and(|identity| identity.origin == IdentityOrigin::Adopted);
         let kind = match &spec.identity {
-            IdentityRef::Existing(_) => Kind::Existing,
+            IdentityRef::Existing(existing) => Kind::existing(existing),
             IdentityRef::Managed(managed) => Kind::Managed {
                 derived: spec.name_is_derived(),
                 location: Some(managed.location.as_ref().unwrap_or(&config.location).clone()),
@@ -102,7 +117,7 @@ impl Asked {
         };
         Some(Self {
             kind: match has.origin {
-                IdentityOrigin::Referenced => Kind::Existing,
+                IdentityOrigin::Referenced => Kind::Existing { field: BY_ID },
                 IdentityOrigin::Created => managed(Adopt::No),
                 IdentityOrigin::Adopted => managed(Adopt::Done),
             },
@@ -140,7 +155,7 @@ impl Asked {
         Some(Self {
             identity: meant.id(&binding.owner, config),
             kind: match meant {
-                IdentityRef::Existing(_) => Kind::Existing,
+                IdentityRef::Existing(existing) => Kind::existing(existing),
                 IdentityRef::Managed(managed) => Kind::Managed {
                     derived: managed.name.is_none(),
                     location: None,

@@ -167,7 +167,7 @@ fn identity<'a>(
 ) -> Result<Vec<&'a Policy>, NotPermitted> {
     let id = &asked.identity;
     let allowing = match &asked.kind {
-        Kind::Existing => all_meant(&asked.accounts, matching, |policy| policy.allows_existing(id)),
+        Kind::Existing { .. } => all_meant(&asked.accounts, matching, |policy| policy.allows_existing(id)),
         Kind::Managed { .. } if is_default(asked, &rules.namespace.name, &rules.config) => return Ok(Vec::new()),
         Kind::Managed { .. } => all_meant(&asked.accounts, matching, |policy| {
             places(policy, asked).next().is_some()
@@ -198,7 +198,7 @@ fn adopters<'a>(asked: &'a Asked, matching: &[&'a Policy]) -> Option<Vec<&'a Pol
 fn places<'a>(policy: &'a Policy, asked: &Asked) -> impl Iterator<Item = &'a Place> {
     let id = &asked.identity;
     policy.managed.iter().filter(move |place| match &asked.kind {
-        Kind::Existing => false,
+        Kind::Existing { .. } => false,
         Kind::Managed { derived, location, .. } => {
             place.group == id.group
                 && location.as_ref().is_none_or(|location| place.has(location))

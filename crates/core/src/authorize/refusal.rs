@@ -23,7 +23,7 @@ impl Refusal<'_> {
     pub(super) fn protected(&self) -> NotPermitted {
         refused(
             match self.asked.kind {
-                Kind::Existing => EXISTING,
+                Kind::Existing { field } => field,
                 Kind::Managed { .. } => "spec.identity.managed.resourceGroup",
             },
             format!(
@@ -38,7 +38,7 @@ impl Refusal<'_> {
     pub(super) fn reserved(&self) -> NotPermitted {
         refused(
             match self.asked.kind {
-                Kind::Existing => EXISTING,
+                Kind::Existing { field } => field,
                 Kind::Managed { .. } => "spec.identity.managed.name",
             },
             format!(
@@ -93,8 +93,8 @@ impl Refusal<'_> {
         let identity = self.asked.identity.to_string();
         match (unmet, &self.asked.kind) {
             (Unmet::NotTo(account, giving), _) => self.not_to(account, giving, &identity),
-            (Unmet::Nowhere, Kind::Existing) => ungiven(
-                EXISTING,
+            (Unmet::Nowhere, Kind::Existing { field }) => ungiven(
+                field,
                 format!(
                     "{} {identity}{}; {ASK} it to spec.existingIdentities of a WorkloadIdentityPolicy for namespace {}",
                     self.no_policy_allows(),
@@ -310,7 +310,6 @@ impl Refusal<'_> {
     }
 }
 
-const EXISTING: &str = "spec.identity.existing.resourceId";
 const ASK: &str = "ask the platform team to add";
 
 fn refused(field: &str, message: String) -> NotPermitted {

@@ -79,7 +79,7 @@ fn absent(desired: &DesiredBinding, plan: &mut Plan) -> Identity<'static> {
             plan.blocked.push(Blocked {
                 reason: Reason::IdentityNotFound,
                 message: format!(
-                    "{} does not exist; create it, or correct spec.identity.existing.resourceId",
+                    "{} does not exist; create it, or correct spec.identity.existing",
                     desired.granted.identity()
                 ),
             });

@@ -4,4 +4,6 @@ mod parse;
 mod types;
 
 pub use parse::{identity_meant, parse};
-pub use types::{IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
+pub use types::{
+    ExistingRef, IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration,
+};

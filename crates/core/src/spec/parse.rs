@@ -5,10 +5,13 @@ use std::str::FromStr;
 
 use wio_api::limits::{ROLE_ASSIGNMENTS_MAX, SERVICE_ACCOUNTS_MAX};
 use wio_api::{
-    AssignedRole, BoundServiceAccount, IdentitySource, ManagedIdentity, UnreadableField, WorkloadIdentityBindingSpec,
+    AssignedRole, BoundServiceAccount, ExistingIdentity, IdentitySource, ManagedIdentity, UnreadableField,
+    WorkloadIdentityBindingSpec,
 };
 
-use super::types::{IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
+use super::types::{
+    ExistingRef, IdentityRef, InvalidField, ManagedRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration,
+};
 use crate::names::InvalidName;
 use crate::role_terms::RoleTerms;
 
@@ -78,13 +81,42 @@ fn named_alone(managed: &ManagedIdentity) -> ManagedIdentity {
 fn identity(source: &IdentitySource, invalid: &mut Vec<InvalidField>) -> Option<IdentityRef> {
     match (&source.managed, &source.existing) {
         (Some(managed), None) => Some(IdentityRef::Managed(managed_identity(managed, invalid))),
-        (None, Some(existing)) => {
-            required("spec.identity.existing.resourceId", &existing.resource_id, invalid).map(IdentityRef::Existing)
-        }
+        (None, Some(existing)) => existing_identity(existing, invalid).map(IdentityRef::Existing),
         _ => {
             invalid.push(InvalidField {
                 field: "spec.identity".to_owned(),
                 problem: "exactly one of managed and existing must be set".to_owned(),
+            });
+            None
+        }
+    }
+}
+
+fn existing_identity(existing: &ExistingIdentity, invalid: &mut Vec<InvalidField>) -> Option<ExistingRef> {
+    const FIELD: &str = "spec.identity.existing";
+    let subscription = &existing.subscription_id;
+    match (&existing.resource_id, &existing.name, &existing.resource_group) {
+        (Some(id), None, None) if subscription.is_none() => {
+            required(&format!("{FIELD}.resourceId"), id, invalid).map(ExistingRef::Id)
+        }
+        (None, Some(name), Some(group)) => {
+            let before = invalid.len();
+            let name = required(&format!("{FIELD}.name"), name, invalid);
+            let resource_group = required(&format!("{FIELD}.resourceGroup"), group, invalid);
+            let subscription = optional(&format!("{FIELD}.subscriptionId"), subscription.as_deref(), invalid);
+            // Another subscription than the one that was meant must not be the operator's own.
+            let usable = invalid.len() == before;
+            Some(ExistingRef::Named {
+                subscription,
+                resource_group: resource_group?,
+                name: name?,
+            })
+            .filter(|_| usable)
+        }
+        _ => {
+            invalid.push(InvalidField {
+                field: FIELD.to_owned(),
+                problem: "it must be resourceId alone, or name and resourceGroup, with subscriptionId where it is not the operator's".to_owned(),
             });
             None
         }

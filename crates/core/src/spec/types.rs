@@ -7,8 +7,8 @@ use wio_api::ConflictPolicy;
 
 use crate::config::OperatorConfig;
 use crate::names::{
-    Audience, ChosenIdentityName, ConfigMapName, IdentityId, Location, ResourceGroupId, ResourceGroupName,
-    RoleDefinitionGuid, Scope, ServiceAccountName, SubscriptionId,
+    Audience, ChosenIdentityName, ConfigMapName, IdentityId, IdentityName, Location, ResourceGroupId,
+    ResourceGroupName, RoleDefinitionGuid, Scope, ServiceAccountName, SubscriptionId,
 };
 use crate::owner::Owner;
 use crate::role_terms::RoleTerms;
@@ -35,7 +35,23 @@ pub enum IdentityRef {
     /// One that we create and own.
     Managed(ManagedRef),
     /// One that someone else owns.
-    Existing(IdentityId),
+    Existing(ExistingRef),
+}
+
+/// An identity that someone else owns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExistingRef {
+    /// By its id.
+    Id(IdentityId),
+    /// By name and resource group, in the operator's own subscription unless another one is named.
+    Named {
+        /// The subscription.
+        subscription: Option<SubscriptionId>,
+        /// The resource group.
+        resource_group: ResourceGroupName,
+        /// The name.
+        name: IdentityName,
+    },
 }
 
 /// An identity that we create and own; what is not given comes from the operator's configuration.
@@ -129,7 +145,18 @@ impl IdentityRef {
     #[must_use]
     pub fn id(&self, owner: &Owner, config: &OperatorConfig) -> IdentityId {
         match self {
-            Self::Existing(id) => id.clone(),
+            Self::Existing(ExistingRef::Id(id)) => id.clone(),
+            Self::Existing(ExistingRef::Named {
+                subscription,
+                resource_group,
+                name,
+            }) => IdentityId {
+                group: ResourceGroupId {
+                    subscription: subscription.unwrap_or(config.group.subscription),
+                    name: resource_group.clone(),
+                },
+                name: name.clone(),
+            },
             Self::Managed(managed) => IdentityId {
                 group: ResourceGroupId {
                     subscription: managed.subscription.unwrap_or(config.group.subscription),

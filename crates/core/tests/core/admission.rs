@@ -210,7 +210,7 @@ fn any_binding() -> impl Strategy<Value = WorkloadIdentityBinding> {
             }
             if loud {
                 if let Some(existing) = &mut asked.spec.identity.existing {
-                    existing.resource_id = existing.resource_id.to_uppercase();
+                    existing.resource_id = existing.resource_id.as_ref().map(|id| id.to_uppercase());
                 }
                 if let Some(name) = asked.spec.identity.managed.as_mut().and_then(|it| it.name.as_mut()) {
                     *name = name.to_uppercase();

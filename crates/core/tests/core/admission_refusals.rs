@@ -388,3 +388,29 @@ fn the_merged_policy_says_what_the_policies_say_and_what_of_them_cannot_be_used(
         "{spec}"
     );
 }
+
+#[test]
+fn an_existing_identity_by_group_and_name_is_decided_about_as_by_its_id() {
+    let orders = |group: &str, name: &str| {
+        let binding = wio_testkit::fixtures::binding("shop", "orders").uid(crate::given::UID);
+        binding.existing_named(group, name).service_account("orders").build()
+    };
+    let by_name = orders("Shared", "Billing");
+    let given = [policy("one").namespace("shop").existing(EXISTING).build()];
+    assert_eq!(refusal(&by_name, None, &given), None);
+    assert!(crate::given::ask(&by_name, &crate::given::rules_by(crate::given::config(), &given), 0).is_ok());
+    for (asked, policies) in [
+        (by_name, &[][..]),
+        (orders("shared", "bank"), &given),
+        (orders("other", "billing"), &given),
+    ] {
+        let told = refusal(&asked, None, policies).unwrap();
+        assert!(
+            told.starts_with("spec.identity.existing.name is not permitted: no WorkloadIdentityPolicy"),
+            "{told}"
+        );
+        let rules = crate::given::rules_by(crate::given::config(), policies);
+        let why = crate::given::ask(&asked, &rules, 0).unwrap_err();
+        assert_eq!(why.field, "spec.identity.existing.name");
+    }
+}

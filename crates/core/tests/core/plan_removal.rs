@@ -161,7 +161,7 @@ proptest! {
 fn everything_of_a_managed_binding_goes_in_order() {
     let bound = desired(&managed(&["a", "b"]));
     let planned = planned(&bound, DeletionPolicy::Delete, &World::as_desired(&bound));
-    assert_eq!(order(&planned), [0, 0, 2, 2, 3]);
+    assert_eq!(order(&planned), [0, 0, 2, 2, 4]);
 }
 
 #[test]

@@ -380,7 +380,9 @@ fn whoever_reads_of_an_error_reads_what_to_do_unless_its_own_words_say_so() {
 #[test]
 fn a_reason_speaks_of_the_part_that_it_is_about() {
     use ConditionType::{FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady};
-    let parts: [(ConditionType, &[Reason]); 4] = [
+    let parts: [(ConditionType, &[Reason]); 5] = [
+        // Of no part: tokens work all the same.
+        (ConditionType::Ready, &[Reason::ExportConflict]),
         (
             IdentityReady,
             &[

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use wio_api::{ExistingIdentity, IdentitySource, ManagedIdentity, WorkloadIdentityBinding};
 use wio_core::binding::Binding;
-use wio_core::spec::{IdentityRef, InvalidField};
+use wio_core::spec::{ExistingRef, IdentityRef, InvalidField};
 use wio_core::verdict::Verdict;
 use wio_testkit::fixtures::binding;
 
 use crate::given::{
-    ACCOUNTS, CLUSTER, EXISTING, UID, VAULT, config, existing, managed, managed_with, name, parsed, rules, spec_of,
-    verdict_of,
+    ACCOUNTS, CLUSTER, EXISTING, SUBSCRIPTION, UID, VAULT, config, existing, managed, managed_with, name, parsed,
+    rules, spec_of, verdict_of,
 };
 
 /// The fields of the metadata that cannot be used, and when there are none, those of the spec.
@@ -165,7 +165,8 @@ fn every_field_is_blamed_by_its_path_with_its_value_and_the_way_out() {
     let both = IdentitySource {
         managed: Some(ManagedIdentity::default()),
         existing: Some(ExistingIdentity {
-            resource_id: EXISTING.to_owned(),
+            resource_id: Some(EXISTING.to_owned()),
+            ..ExistingIdentity::default()
         }),
     };
     for source in [both, IdentitySource::default()] {
@@ -185,7 +186,8 @@ fn every_field_is_blamed_by_its_path_with_its_value_and_the_way_out() {
 fn existing_at(id: &str) -> WorkloadIdentityBinding {
     let mut object = existing(&["orders"]);
     object.spec.identity.existing = Some(ExistingIdentity {
-        resource_id: id.to_owned(),
+        resource_id: Some(id.to_owned()),
+        ..ExistingIdentity::default()
     });
     object
 }
@@ -337,8 +339,59 @@ fn a_good_binding_keeps_what_it_says() {
 fn an_existing_identity_is_the_one_named_in_any_case() {
     let object = existing_at(&EXISTING.to_uppercase());
     let valid = spec_of(&object);
-    assert_eq!(valid.identity, IdentityRef::Existing(name(EXISTING)));
+    assert_eq!(valid.identity, IdentityRef::Existing(ExistingRef::Id(name(EXISTING))));
     assert_eq!(valid.identity_id(&parsed(&object).owner, &config()), name(EXISTING));
+}
+
+type Change<'a> = &'a dyn Fn(&mut ExistingIdentity);
+
+#[test]
+fn an_existing_identity_is_named_by_group_and_name_in_the_operators_subscription_or_another() {
+    let named = |change: Change<'_>| {
+        let mut object = existing(&["orders"]);
+        let mut by_name = ExistingIdentity {
+            name: Some("billing".to_owned()),
+            resource_group: Some("shared".to_owned()),
+            ..ExistingIdentity::default()
+        };
+        change(&mut by_name);
+        object.spec.identity.existing = Some(by_name);
+        object
+    };
+    let id = |object: &WorkloadIdentityBinding| spec_of(object).identity_id(&parsed(object).owner, &config());
+    assert_eq!(id(&named(&|_| {})), name(EXISTING));
+    let other = "11111111-2222-4333-8444-555555555555";
+    let elsewhere = id(&named(&|existing| existing.subscription_id = Some(other.to_owned())));
+    assert_eq!(elsewhere, name(&EXISTING.replace(SUBSCRIPTION, other)));
+    let wrong: [(Change<'_>, &str); 6] = [
+        (&|existing| existing.name = None, "spec.identity.existing"),
+        (&|existing| existing.resource_group = None, "spec.identity.existing"),
+        (
+            &|existing| existing.resource_id = Some(EXISTING.to_owned()),
+            "spec.identity.existing",
+        ),
+        (
+            &|existing| existing.name = Some("a/../b".to_owned()),
+            "spec.identity.existing.name",
+        ),
+        (
+            &|existing| existing.resource_group = Some("a.".to_owned()),
+            "spec.identity.existing.resourceGroup",
+        ),
+        (
+            &|existing| existing.subscription_id = Some("shop".to_owned()),
+            "spec.identity.existing.subscriptionId",
+        ),
+    ];
+    for (change, field) in wrong {
+        let object = named(change);
+        blamed(|b| *b = object.clone(), field, &[]);
+        assert_eq!(
+            parsed(&object).identity,
+            None,
+            "{field}: no other identity is meant instead"
+        );
+    }
 }
 
 #[test]

@@ -375,14 +375,8 @@ fn a_refused_spec_names_its_fields_as_they_are_written() {
     );
     let mut object = existing(&["a"]);
     let elsewhere = EXISTING.replace("shared", "prod");
-    object
-        .spec
-        .identity
-        .existing
-        .as_mut()
-        .unwrap()
-        .resource_id
-        .clone_from(&elsewhere);
+    let named = object.spec.identity.existing.as_mut().unwrap();
+    named.resource_id = Some(elsewhere.clone());
     let why = format!(
         "spec.identity.existing.resourceId is not permitted: no WorkloadIdentityPolicy allows {elsewhere} (generous allows \
          {EXISTING}); ask the platform team to add it to spec.existingIdentities of a WorkloadIdentityPolicy for namespace shop."
