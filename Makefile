@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e gitops az quickstart bench bench-large generate verify image reproduce setup clean
+.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e compat gitops az quickstart bench bench-large generate verify image reproduce setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ e2e: setup ## End-to-end tests on the real parts
 	@hack/progress "building operator, simulator and plugin" cargo build --package workload-identity-operator --package wio-azure-sim --package wio-cli
 	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e
+
+compat: setup ## End-to-end tests on each version of Kubernetes that is supported, and the table in docs/compatibility.md (VERSION=1.36 for one; the first time builds each, in 7 minutes)
+	@hack/compat
 
 gitops: setup ## End-to-end tests of Argo CD with what config/argocd tells it; the first time builds it, in a quarter of an hour
 	@e2e/setup argocd

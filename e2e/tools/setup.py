@@ -29,6 +29,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 TOOLS = REPOSITORY / "e2e" / "tools"
 BUILD = REPOSITORY / ".build" / "e2e"
 BIN = BUILD / "bin"
+#: A folder for each other version of Kubernetes.
+COMPAT = BUILD / "compat"
 FLUX_DEFINITIONS = BUILD / "flux"
 LOGS = BUILD / "log"
 WORK = BUILD / "work"
@@ -109,7 +111,7 @@ def go_environment(toolchain: str | None = None) -> dict[str, str]:
 
 
 def go_build(
-    flags: tuple[str, ...], renamed: dict[str, str], toolchain: str | None = None
+    flags: tuple[str, ...], renamed: dict[str, str], toolchain: str | None = None, to: pathlib.Path = BIN
 ) -> Callable[[Part, pathlib.Path], None]:
     """Builds the tool lines of a part's Go module."""
 
@@ -117,8 +119,9 @@ def go_build(
         environment = go_environment(toolchain)
         command = ["go", "build", "-p", "2", "-v", "-trimpath", "-buildvcs=false", *flags, "-o", f"{work}/", "tool"]
         run(part, command, cwd=TOOLS / part.name, env=environment)
+        to.mkdir(parents=True, exist_ok=True)
         for built in work.iterdir():
-            os.replace(built, BIN / renamed.get(built.name, built.name))
+            os.replace(built, to / renamed.get(built.name, built.name))
 
     return make
 
@@ -201,14 +204,36 @@ def make_venv(part: Part, _work: pathlib.Path) -> None:
     )
 
 
+def other_kubernetes() -> dict[str, str]:
+    """The other versions of Kubernetes that the tests can run on: the minor version, and the whole one as its module requires it."""
+    versions = {}
+    for module in TOOLS.glob("kubernetes-*/go.mod"):
+        (required,) = (words[1] for words in map(str.split, module.read_text().splitlines()) if words[:1] == ["k8s.io/kubernetes"])
+        versions[module.parent.name.removeprefix("kubernetes-")] = required.removeprefix("v")
+    return dict(sorted(versions.items(), key=lambda it: [int(number) for number in it[0].split(".")]))
+
+
+def kubernetes_flags(whole: str) -> str:
+    """The linker flags with which a release of Kubernetes knows its version."""
+    version = "k8s.io/component-base/version"
+    major, minor, _ = whole.split(".")
+    return f"-s -w -X {version}.gitVersion=v{whole} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
+
+
+def other_kubernetes_part(minor: str, whole: str) -> Part:
+    """Another version of the control plane, in a folder of its own. The controller manager, too: none may be newer than its API server."""
+    programs = ("kube-apiserver", "kube-controller-manager")
+    folder = COMPAT / minor
+    flags = ("-ldflags", kubernetes_flags(whole))
+    name = f"kubernetes-{minor}"
+    return Part(name, f"kube-apiserver and kube-controller-manager {whole}", "about 7 minutes",
+                tuple(folder / program for program in programs), (TOOLS / name,), flags,
+                go_build(flags, {}, to=folder), on_request=True)
+
+
 def parts() -> list[Part]:
     """All parts, the longest first: who waits learns at once how long."""
-    version = "k8s.io/component-base/version"
-    major, minor, _ = KUBERNETES_VERSION.split(".")
     stripped = "-s -w"
-    kubernetes = (
-        f"{stripped} -X {version}.gitVersion=v{KUBERNETES_VERSION} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
-    )
 
     def go(name: str, about: str, cold: str, ldflags: str, outputs: dict[str, str]) -> Part:
         flags = ("-ldflags", ldflags)
@@ -223,7 +248,7 @@ def parts() -> list[Part]:
         )
 
     return [
-        go("kubernetes", f"kube-apiserver and kube-controller-manager {KUBERNETES_VERSION}", "about 7 minutes", kubernetes,
+        go("kubernetes", f"kube-apiserver and kube-controller-manager {KUBERNETES_VERSION}", "about 7 minutes", kubernetes_flags(KUBERNETES_VERSION),
            {"kube-apiserver": "kube-apiserver", "kube-controller-manager": "kube-controller-manager"}),
         # After kubernetes, with which it shares half of its packages.
         Part("kustomize-controller", f"Flux's kustomize-controller {FLUX_VERSION}", "about 90 seconds after kubernetes, 5 minutes without",
@@ -240,6 +265,7 @@ def parts() -> list[Part]:
         Part("argocd", "Argo CD 3.6.1, and a Redis in memory", "about 13 minutes",
              (BIN / "argocd", BIN / "argocd-redis", ARGOCD / "git-verify-wrapper.sh"),
              (TOOLS / "argocd",), ("-ldflags", stripped, ARGOCD_GO), make_argocd, on_request=True),
+        *(other_kubernetes_part(minor, whole) for minor, whole in other_kubernetes().items()),
     ]
 
 
@@ -355,7 +381,7 @@ def main() -> int:
                 return 1
     say("\ne2e/setup: how long each part took")
     for name, text in [*took, ("in all", duration(time.monotonic() - begin))]:
-        say(f"  {name:<12} {text:>12}")
+        say(f"  {name:<15} {text:>12}")
     return 0
 
 

@@ -201,9 +201,6 @@ What of it is in the cluster already. `helm template` sees no cluster, and says 
 */}}
 {{- define "workload-identity-operator.wrong.installation" -}}
 {{- $wrong := list }}
-{{- if and .Values.admission.enabled (semverCompare "<1.30.0-0" .Capabilities.KubeVersion.Version) }}
-{{- $wrong = append $wrong (printf "admission.enabled needs Kubernetes 1.30 and this is %s: upgrade the cluster, or write admission.enabled: false and let the operator alone deny" .Capabilities.KubeVersion.Version) }}
-{{- end }}
 {{- $here := printf "%s/%s" .Release.Namespace .Release.Name }}
 {{- $theirs := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "workload-identity-operator" | include "workload-identity-operator.releaseOf" }}
 {{- if and $theirs (ne $theirs $here) }}

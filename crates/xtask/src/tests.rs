@@ -154,40 +154,53 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
 }
 
+/// The versions of Kubernetes that a text calls the oldest.
+fn floors(text: &str) -> impl Iterator<Item = &str> {
+    ["Kubernetes ", "Kubernetes | ", "the operator needs "]
+        .into_iter()
+        .flat_map(|before| text.split(before).skip(1))
+        .filter_map(|after| after.split_once(" or newer"))
+        .map(|(version, _)| version)
+        .filter(|version| version.starts_with("1.") && !version.contains(char::is_whitespace))
+}
+
 #[test]
-fn the_chart_and_the_documents_name_one_oldest_kubernetes() {
-    let chart = "charts/workload-identity-operator";
-    let refusal = read(&format!("{chart}/templates/_validate.tpl"));
-    let floor = between(&refusal, "semverCompare \"<", ".0-0\" .Capabilities.KubeVersion").unwrap();
-    for (path, sentence) in [
-        ("README.md", format!("**It needs** Kubernetes {floor} or newer")),
-        (
-            "README.md",
-            format!("It needs Kubernetes {floor} or newer, for ValidatingAdmissionPolicy"),
-        ),
-        ("docs/quickstart.md", format!("| Kubernetes | {floor} or newer")),
-        ("docs/compatibility.md", format!("| Kubernetes | {floor} or newer")),
-        (
-            "charts/workload-identity-operator/README.md",
-            format!("It needs Kubernetes {floor} and"),
-        ),
-        (
-            "charts/workload-identity-operator/values.yaml",
-            format!("It needs Kubernetes {floor}."),
-        ),
-        (
-            "charts/workload-identity-operator/templates/_validate.tpl",
-            format!("needs Kubernetes {floor} and"),
-        ),
-        ("hack/demo", format!("the operator needs {floor} or newer")),
+fn the_chart_the_tools_and_the_documents_name_one_oldest_kubernetes() {
+    let chart = read("charts/workload-identity-operator/Chart.yaml");
+    let floor = between(&chart, "kubeVersion: \">=", ".0-0\"").unwrap();
+    for path in [
+        "README.md",
+        "docs/quickstart.md",
+        "docs/compatibility.md",
+        "charts/workload-identity-operator/README.md",
+        "hack/demo",
     ] {
-        assert!(read(path).contains(&sentence), "{path} does not say: {sentence}");
+        let text = read(path);
+        let named: Vec<&str> = floors(&text).collect();
+        assert!(!named.is_empty(), "{path} names no oldest version of Kubernetes");
+        assert!(
+            named.iter().all(|version| *version == floor),
+            "{path}: {named:?}, and the chart {floor}"
+        );
     }
-    // Without admission it installs on an older one.
-    let without = read(&format!("{chart}/Chart.yaml"));
-    let without = between(&without, "kubeVersion: \">=", ".0-0\"").unwrap();
-    let sentence = format!("installs on {without} as well");
-    assert!(read("docs/compatibility.md").contains(&sentence), "{sentence}");
+    assert!(
+        read("hack/demo").contains(&format!("!= {floor} ]")),
+        "what hack/demo compares with"
+    );
+    // It is what the tests ran on, and the oldest that they can.
+    let tested = read("docs/compatibility.md");
+    let tested = between(
+        &tested,
+        "<!-- versions, by `make compat` -->",
+        "<!-- end of versions -->",
+    )
+    .unwrap();
+    let oldest = tested.lines().find(|line| line.starts_with("| 1.")).unwrap();
+    assert!(
+        oldest.starts_with(&format!("| {floor}.")),
+        "the oldest that was tested: {oldest}"
+    );
+    read(&format!("e2e/tools/kubernetes-{floor}/go.mod"));
 }
 
 #[test]
