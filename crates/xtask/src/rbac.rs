@@ -102,13 +102,6 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["get", "list", "watch", "create", "patch", "delete"],
             },
             Permission {
-                reason: "It writes the ids of an identity into the ConfigMap that its binding names, reads that one for it, and deletes it.",
-                group: "",
-                resource: "configmaps",
-                names: &[],
-                verbs: &["get", "create", "patch", "delete"],
-            },
-            Permission {
                 reason: "The UID of this namespace is the cluster's id, which names in Azure carry.",
                 group: "",
                 resource: "namespaces",
@@ -130,6 +123,20 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["create", "patch"],
             },
         ],
+    },
+    Role {
+        name: "workload-identity-operator-exports",
+        reach: Reach::Cluster,
+        purpose: "What the operator needs besides where bindings export ids into ConfigMaps (spec.export). Nobody has it before config/exports, or exports.enabled of \
+                  the chart, binds it: names of ConfigMaps are the users' to choose, so it holds for all of them.",
+        aggregated_to: &[],
+        permissions: &[Permission {
+            reason: "It writes the ids of an identity into the ConfigMap that its binding names, reads that one for it, and deletes it.",
+            group: "",
+            resource: "configmaps",
+            names: &[],
+            verbs: &["get", "create", "patch", "delete"],
+        }],
     },
     Role {
         name: "workload-identity-operator-election",

@@ -25,6 +25,9 @@ use crate::harness::{Case, case};
 /// The action by which the activity log is read.
 const ACTIVITY_LOG: &str = "Microsoft.Insights/eventtypes/values/read";
 
+/// Its role where bindings export, as in `config/rbac`, which `config/exports` binds.
+const EXPORTS: &str = "workload-identity-operator-exports";
+
 /// Its role in its own namespace, as in `config/rbac`.
 const ELECTION: &str = "workload-identity-operator-election";
 
@@ -89,6 +92,7 @@ async fn each_permission_is_used(world: &World) -> Result<()> {
 
     let roles: Api<ClusterRole> = Api::all(world.cluster.client.clone());
     let mut granted = permissions(&roles.get(NAME).await?.rules.unwrap_or_default());
+    granted.extend(permissions(&roles.get(EXPORTS).await?.rules.unwrap_or_default()));
     let own: Api<Role> = Api::namespaced(world.cluster.client.clone(), NAMESPACE);
     granted.extend(permissions(&own.get(ELECTION).await?.rules.unwrap_or_default()));
     let discovery = permissions(
@@ -136,7 +140,7 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
         .filter(|binding| is_operator(binding.subjects.clone()))
         .map(|binding| binding.role_ref.name)
         .collect();
-    let expected = [NAME, "system:service-account-issuer-discovery"].map(str::to_owned);
+    let expected = [NAME, EXPORTS, "system:service-account-issuer-discovery"].map(str::to_owned);
     ensure!(roles == BTreeSet::from(expected), "{roles:?}");
     let local = Api::<RoleBinding>::all(client.clone()).list(&everything).await?;
     let local: Vec<_> = local
