@@ -35,6 +35,8 @@ pub const LABEL_KEY_CHARS_MAX: usize = 317;
 pub const SELECTOR_TERMS_MAX: usize = 20;
 /// The most places of a policy where identities may be created.
 pub const MANAGED_PERMISSIONS_MAX: usize = 50;
+/// The most existing identities of a policy. A second policy can hold more.
+pub const EXISTING_IDENTITIES_MAX: usize = 100;
 /// The most roles of a policy. An API server reckons what a rule can cost at most before it takes the schema: more roles, more
 /// scopes or longer ones, and it would refuse the rule for scopes. A second policy can hold more.
 pub const ROLE_PERMISSIONS_MAX: usize = 32;

@@ -307,7 +307,12 @@ fn service_account_patterns(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn identity_patterns(_: &mut SchemaGenerator) -> Schema {
-    set_of(0, 100, limits::IDENTITY_ID_CHARS_MAX, &rules::identity_pattern())
+    set_of(
+        0,
+        limits::EXISTING_IDENTITIES_MAX,
+        limits::IDENTITY_ID_CHARS_MAX,
+        &rules::identity_pattern(),
+    )
 }
 
 fn locations(_: &mut SchemaGenerator) -> Schema {

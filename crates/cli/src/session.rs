@@ -30,7 +30,7 @@ pub struct Session {
 impl Session {
     /// Opens one with the cluster that is chosen, in a namespace or in that of the kubeconfig's context.
     pub(crate) async fn open(choice: &Choice, namespace: Option<&str>) -> anyhow::Result<Self> {
-        let config = wio_kubeconfig::config(choice).await?;
+        let config = wio_kubeconfig::config_or_in_cluster(choice).await?;
         let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
         Ok(Self {
             client: Client::try_from(config)?,

@@ -4,7 +4,7 @@ mod proxy;
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -27,14 +27,18 @@ pub struct Choice {
     pub impersonate_groups: Vec<String>,
 }
 
-/// The configuration of a client by the kubeconfig, or else by the service account in a cluster, where no proxy is between and nothing can be chosen.
+/// The configuration of a client by the kubeconfig, or where there is none by the service account in a cluster, where no proxy is between and nothing
+/// can be chosen but whom to impersonate.
 ///
 /// # Errors
 /// Why there is no way to a cluster.
-pub async fn config_or_in_cluster() -> anyhow::Result<Config> {
-    match config(&Choice::default()).await {
-        Ok(config) => Ok(config),
-        Err(in_kubeconfig) => Config::incluster().with_context(|| format!("{NO_WAY} ({in_kubeconfig:#})")),
+pub async fn config_or_in_cluster(choice: &Choice) -> anyhow::Result<Config> {
+    match config(choice).await {
+        Err(in_kubeconfig) if !choice.is_of_a_kubeconfig() && files().is_empty() => {
+            let config = Config::incluster().with_context(|| format!("{NO_WAY} ({in_kubeconfig:#})"));
+            Ok(choice.impersonating(config?))
+        }
+        found => found,
     }
 }
 
@@ -43,12 +47,15 @@ pub async fn config_or_in_cluster() -> anyhow::Result<Config> {
 /// # Errors
 /// What of the kubeconfig or of the choice cannot be used.
 pub async fn config(choice: &Choice) -> anyhow::Result<Config> {
-    let mut kubeconfig = match &choice.kubeconfig {
+    let kubeconfig = match &choice.kubeconfig {
         Some(path) => Kubeconfig::read_from(path).with_context(|| format!("--kubeconfig {}", path.display()))?,
-        None => Kubeconfig::read()?,
+        None => merged(files())?,
     };
+    // Without this the request would be nobody's.
+    if let Some(user) = choice.user.as_ref().filter(|user| !has_user(&kubeconfig, user)) {
+        bail!("the kubeconfig has no user {user}");
+    }
     let context = choice.context.clone().or_else(|| kubeconfig.current_context.clone());
-    impersonate(&mut kubeconfig, choice, context.as_deref());
     let named = named(&kubeconfig, choice, context.as_deref());
     let options = KubeConfigOptions {
         context: choice.context.clone(),
@@ -57,27 +64,57 @@ pub async fn config(choice: &Choice) -> anyhow::Result<Config> {
     };
     let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
     config.proxy_url = proxy::proxy(&config.cluster_url, named.as_deref(), |name| std::env::var(name).ok())?;
-    Ok(config)
+    Ok(choice.impersonating(config))
 }
 
-/// Writes whom to impersonate into the user that is taken.
-fn impersonate(kubeconfig: &mut Kubeconfig, choice: &Choice, context: Option<&str>) {
-    let of_context = kubeconfig
-        .contexts
-        .iter()
-        .find(|one| Some(one.name.as_str()) == context);
-    let of_context = of_context.and_then(|one| one.context.as_ref()?.user.clone());
-    let Some(user) = choice.user.clone().or(of_context) else {
-        return;
+/// The files of KUBECONFIG that are there, or else the usual one. kubectl passes over those that are not there.
+fn files() -> Vec<PathBuf> {
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let listed: Vec<PathBuf> = std::env::split_paths(&listed)
+        .filter(|path| !path.as_os_str().is_empty())
+        .collect();
+    let files = if listed.is_empty() {
+        std::env::home_dir()
+            .map(|home| home.join(".kube/config"))
+            .into_iter()
+            .collect()
+    } else {
+        listed
     };
-    let users = kubeconfig.auth_infos.iter_mut().filter(|one| one.name == user);
-    for info in users.filter_map(|one| one.auth_info.as_mut()) {
-        if let Some(other) = &choice.impersonate {
-            info.impersonate = Some(other.clone());
+    files.into_iter().filter(|path| path.exists()).collect()
+}
+
+fn merged(files: Vec<PathBuf>) -> anyhow::Result<Kubeconfig> {
+    if files.is_empty() {
+        bail!("no kubeconfig is there");
+    }
+    files.into_iter().try_fold(Kubeconfig::default(), |merged, path| {
+        let read = Kubeconfig::read_from(&path).with_context(|| path.display().to_string())?;
+        Ok(merged.merge(read)?)
+    })
+}
+
+fn has_user(kubeconfig: &Kubeconfig, user: &str) -> bool {
+    kubeconfig.auth_infos.iter().any(|one| one.name == user)
+}
+
+// === impl Choice ===
+
+impl Choice {
+    /// Whether it says something that only a kubeconfig can fulfil.
+    const fn is_of_a_kubeconfig(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some() || self.cluster.is_some() || self.user.is_some()
+    }
+
+    /// A configuration with whom to impersonate.
+    fn impersonating(&self, mut config: Config) -> Config {
+        if let Some(other) = &self.impersonate {
+            config.auth_info.impersonate = Some(other.clone());
         }
-        if !choice.impersonate_groups.is_empty() {
-            info.impersonate_groups = Some(choice.impersonate_groups.clone());
+        if !self.impersonate_groups.is_empty() {
+            config.auth_info.impersonate_groups = Some(self.impersonate_groups.clone());
         }
+        config
     }
 }
 
@@ -104,12 +141,15 @@ current-context: one
 contexts:
   - {name: one, context: {cluster: first, user: ada, namespace: shop}}
   - {name: two, context: {cluster: second, user: bob}}
+  - {name: three, context: {cluster: first}}
+  - {name: four, context: {cluster: first, user: nobody}}
 clusters:
   - {name: first, cluster: {server: 'https://first.example'}}
   - {name: second, cluster: {server: 'https://second.example', proxy-url: 'http://proxy.example:3128'}}
 users:
   - {name: ada, user: {token: a}}
   - {name: bob, user: {token: b}}
+  - {name: nobody}
 ";
 
     async fn chosen(choice: Choice) -> anyhow::Result<Config> {
@@ -154,10 +194,56 @@ users:
     #[tokio::test]
     async fn a_context_that_is_not_there_is_named() {
         let none = Choice {
-            context: Some("three".to_owned()),
+            context: Some("five".to_owned()),
             ..Choice::default()
         };
         let error = format!("{:#}", chosen(none).await.unwrap_err());
-        assert!(error.contains("three"), "{error}");
+        assert!(error.contains("five"), "{error}");
+    }
+
+    /// Requests went out with the caller's own rights, and the answer was taken for that of another user.
+    #[tokio::test]
+    async fn whoever_is_named_is_impersonated_also_where_the_context_has_no_user() {
+        for context in ["three", "four"] {
+            let as_carol = Choice {
+                context: Some(context.to_owned()),
+                impersonate: Some("carol".to_owned()),
+                ..Choice::default()
+            };
+            let config = chosen(as_carol).await.unwrap();
+            assert_eq!(config.auth_info.impersonate.as_deref(), Some("carol"), "{context}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_who_is_not_there_is_named() {
+        let none = Choice {
+            user: Some("dave".to_owned()),
+            ..Choice::default()
+        };
+        let error = format!("{:#}", chosen(none).await.unwrap_err());
+        assert!(error.contains("dave"), "{error}");
+    }
+
+    #[test]
+    fn several_files_are_one_kubeconfig_and_the_first_one_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let one = write(
+            "one",
+            "{kind: Config, current-context: a, users: [{name: ada, user: {token: a}}]}",
+        );
+        let two = write(
+            "two",
+            "{kind: Config, current-context: b, users: [{name: ada}, {name: bob}]}",
+        );
+        let both = merged(vec![one, two]).unwrap();
+        assert_eq!((both.current_context.as_deref(), both.auth_infos.len()), (Some("a"), 2));
+        assert!(both.auth_infos[0].auth_info.is_some());
+        assert!(merged(Vec::new()).is_err());
     }
 }

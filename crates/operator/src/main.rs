@@ -36,7 +36,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed before"))?;
     let azure = arguments.azure()?;
-    let client = kube::Client::try_from(wio_kubeconfig::config_or_in_cluster().await?)?;
+    let client =
+        kube::Client::try_from(wio_kubeconfig::config_or_in_cluster(&wio_kubeconfig::Choice::default()).await?)?;
     let listener = arguments.listener().await?;
     let (shutdown, second) = signals::listen()?;
     tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anyhow::Context;
 use kube::api::ListParams;
 use serde_json::Value;
 
@@ -30,7 +31,12 @@ pub(crate) async fn run(asked: &ImportArguments, session: &Session, out: &mut im
     } else {
         session.bindings()
     };
-    let existing = bindings.list(&ListParams::default()).await.map_err(told)?.items;
+    let existing = match bindings.list(&ListParams::default()).await {
+        Ok(list) => list.items,
+        // Policies and bindings may be written down before the operator is installed.
+        Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+        Err(error) => return Err(told(error).context("the bindings")),
+    };
     let within = (!asked.all_namespaces).then_some(session.namespace.as_str());
     let written = write(&found, &existing, within);
     print(&written, asked.only, out)?;

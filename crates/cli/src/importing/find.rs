@@ -75,18 +75,18 @@ pub(crate) async fn find(asked: &Asked<'_>, session: &Session) -> anyhow::Result
     } else {
         Api::namespaced(session.client.clone(), &session.namespace)
     };
-    let listed = api.list_metadata(&ListParams::default()).await;
-    let listed = listed.map_err(told).context("the service accounts")?;
-    let metadata: Vec<_> = listed.items.into_iter().map(|account| account.metadata).collect();
-    accounts::take_in(&metadata, &mut found);
+    match api.list_metadata(&ListParams::default()).await {
+        Ok(listed) => {
+            let metadata: Vec<_> = listed.items.into_iter().map(|account| account.metadata).collect();
+            accounts::take_in(&metadata, &mut found);
+        }
+        Err(error) => not_read("the service accounts", error, &mut found)?,
+    }
 
-    let identities = list(&pod_identity("AzureIdentity", "azureidentities"), everywhere, session).await?;
-    let bindings = list(
-        &pod_identity("AzureIdentityBinding", "azureidentitybindings"),
-        everywhere,
-        session,
-    )
-    .await?;
+    let here = (everywhere, session);
+    let identities = list(&pod_identity("AzureIdentity", "azureidentities"), here, &mut found).await?;
+    let bindings = pod_identity("AzureIdentityBinding", "azureidentitybindings");
+    let bindings = list(&bindings, here, &mut found).await?;
     let pods = if bindings.is_empty() {
         None
     } else {
@@ -96,15 +96,11 @@ pub(crate) async fn find(asked: &Asked<'_>, session: &Session) -> anyhow::Result
 
     for operator in [Operator::AzureServiceOperator, Operator::Crossplane] {
         // Crossplane's are in no namespace.
-        let everywhere = everywhere || operator == Operator::Crossplane;
-        let identities = list(
-            &of(operator, "UserAssignedIdentity", "userassignedidentities"),
-            everywhere,
-            session,
-        )
-        .await?;
+        let here = (everywhere || operator == Operator::Crossplane, session);
+        let identities = of(operator, "UserAssignedIdentity", "userassignedidentities");
+        let identities = list(&identities, here, &mut found).await?;
         let credentials = of(operator, "FederatedIdentityCredential", "federatedidentitycredentials");
-        let credentials = list(&credentials, everywhere, session).await?;
+        let credentials = list(&credentials, here, &mut found).await?;
         resources::take_in(operator, &identities, &credentials, asked.issuer, &mut found);
     }
     for path in asked.states {
@@ -152,8 +148,12 @@ async fn look_up(azure: &Azure, asked: &Asked<'_>, found: &mut Found) -> anyhow:
     Ok(())
 }
 
-/// The objects of a kind; none where the cluster does not know it.
-async fn list(kind: &Kind, everywhere: bool, session: &Session) -> anyhow::Result<Vec<DynamicObject>> {
+/// The objects of a kind; none where the cluster does not know it or the caller may not read them, which is said then.
+async fn list(
+    kind: &Kind,
+    (everywhere, session): (bool, &Session),
+    found: &mut Found,
+) -> anyhow::Result<Vec<DynamicObject>> {
     for version in kind.versions {
         let which = GroupVersionKind::gvk(kind.group, version, kind.name);
         let resource = ApiResource::from_gvk_with_plural(&which, kind.plural);
@@ -165,10 +165,35 @@ async fn list(kind: &Kind, everywhere: bool, session: &Session) -> anyhow::Resul
         match api.list(&ListParams::default()).await {
             Ok(list) => return Ok(list.items),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => return Err(told(error).context(format!("{} of {}", kind.plural, kind.group))),
+            // Whoever may not read a kind hears that also where there is none.
+            Err(_) if !is_served(kind.group, session).await => break,
+            Err(error) => {
+                not_read(&format!("{} of {}", kind.plural, kind.group), error, found)?;
+                break;
+            }
         }
     }
     Ok(Vec::new())
+}
+
+/// Whether the cluster has a group, as far as it tells.
+async fn is_served(group: &str, session: &Session) -> bool {
+    let groups = session.client.list_api_groups().await;
+    groups.map_or(true, |groups| groups.groups.iter().any(|one| one.name == group))
+}
+
+/// Names what the caller may not read.
+///
+/// # Errors
+/// What is wrong otherwise.
+fn not_read(what: &str, error: kube::Error, found: &mut Found) -> anyhow::Result<()> {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            found.leave(what, format!("they could not be read: {}", status.message));
+            Ok(())
+        }
+        error => Err(told(error).context(what.to_owned())),
+    }
 }
 
 async fn pods(everywhere: bool, session: &Session) -> Option<Vec<PodGlance>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wio_core::names::{ClientId, IdentityId};
+use wio_core::names::{ClientId, IdentityId, Namespace, ServiceAccountName};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,23 +81,29 @@ impl Found {
 
     /// Notes a federated credential of another tool: only one for a service account of this cluster is a trust here.
     pub(crate) fn credential(&mut self, by: String, of: &Credential<'_>, own_issuer: Option<&str>) {
-        let Some(id) = of.identity.and_then(|id| id.parse::<IdentityId>().ok()) else {
+        let named = || of.identity.and_then(|id| id.parse().ok());
+        let Some(id) = of.made.and_then(parent).or_else(named) else {
             return self.leave(by, "the managed identity that it belongs to cannot be told from it");
         };
         let Some((namespace, account)) = of.subject.and_then(service_account) else {
             let subject = of.subject.unwrap_or("none");
             return self.leave(by, format!("its subject, {subject}, is no service account"));
         };
-        if !of.made {
+        if of.made.is_none() {
             return self.leave(by, "it was never made in Azure: its status has no id");
         }
         match (of.issuer, own_issuer) {
-            (Some(issuer), Some(own)) if issuer != own => {
+            (_, None) => self.leave(
+                by,
+                "the issuer of this cluster's tokens could not be read, so whether it is for this cluster is not known",
+            ),
+            (issuer, Some(own)) if issuer != Some(own) => {
+                let issuer = issuer.unwrap_or("none");
                 self.leave(by, format!("it trusts another issuer than this cluster's: {issuer}"));
             }
             _ => self.trusts.push(Trust {
-                namespace: namespace.to_owned(),
-                account: account.to_owned(),
+                namespace: namespace.to_string(),
+                account: account.to_string(),
                 identity: Which::Id(id),
                 stands: true,
                 audience: of.audience.map(str::to_owned),
@@ -110,16 +116,22 @@ impl Found {
 /// A federated credential of another tool, as it is written there.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Credential<'a> {
-    /// Whether it was made in Azure.
-    pub(crate) made: bool,
+    /// Its id, once it was made in Azure.
+    pub(crate) made: Option<&'a str>,
     pub(crate) identity: Option<&'a str>,
     pub(crate) issuer: Option<&'a str>,
     pub(crate) subject: Option<&'a str>,
     pub(crate) audience: Option<&'a str>,
 }
 
+/// The identity in which a credential stands, by the id that Azure gave the credential: what is asked for may have changed since.
+fn parent(made: &str) -> Option<IdentityId> {
+    let end = made.to_ascii_lowercase().rfind("/federatedidentitycredentials/")?;
+    made.get(..end)?.parse().ok()
+}
+
 /// Namespace and name of the service account that a subject is.
-fn service_account(subject: &str) -> Option<(&str, &str)> {
+fn service_account(subject: &str) -> Option<(Namespace, ServiceAccountName)> {
     let (namespace, account) = subject.strip_prefix("system:serviceaccount:")?.split_once(':')?;
-    (!account.contains(':')).then_some((namespace, account))
+    Some((namespace.parse().ok()?, account.parse().ok()?))
 }

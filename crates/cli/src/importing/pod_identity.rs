@@ -74,7 +74,7 @@ fn pods_of(binding: &DynamicObject, by: &str, id: &IdentityId, pods: Option<&[Po
             identity: Which::Id(id.clone()),
             stands: true,
             audience: None,
-            by: by.to_owned(),
+            by: format!("{by} (whoever writes those may name any identity: see that this one is the namespace's)"),
         });
     }
 }

@@ -52,7 +52,7 @@ fn of_service_operator<'a>(object: &'a DynamicObject, ids: &'a BTreeMap<(String,
     let owner = text(object, "/spec/owner/name").map(|name| (object.namespace().unwrap_or_default(), name.to_owned()));
     let owner = owner.and_then(|owner| ids.get(&owner)).map(String::as_str);
     Credential {
-        made: text(object, "/status/id").is_some(),
+        made: text(object, "/status/id"),
         identity: text(object, "/spec/owner/armId").or(owner),
         // A value that comes from a ConfigMap is in the status as Azure has it.
         issuer: text(object, "/status/issuer").or(text(object, "/spec/issuer")),
@@ -71,7 +71,7 @@ fn of_crossplane<'a>(object: &'a DynamicObject, ids: &'a BTreeMap<(String, Strin
         observed.and_then(Value::as_str).or(asked.and_then(Value::as_str))
     };
     Credential {
-        made: text(object, "/status/atProvider/id").is_some(),
+        made: text(object, "/status/atProvider/id"),
         identity: field("parentId").or(named),
         issuer: field("issuer"),
         subject: field("subject"),

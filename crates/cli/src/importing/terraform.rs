@@ -10,7 +10,7 @@ use super::found::{Credential, Found};
 /// # Errors
 /// When it is none, or of another format.
 pub(super) fn take_in(state: &str, own_issuer: Option<&str>, found: &mut Found) -> anyhow::Result<()> {
-    let state: Value = serde_json::from_str(state).context("it is no JSON")?;
+    let state: Value = serde_json::from_str(state.trim_start_matches('\u{feff}')).context("it is no JSON")?;
     match state.get("version").and_then(Value::as_u64) {
         Some(4) => {}
         version => bail!("it is no state of format 4, which terraform state pull writes, but of {version:?}"),
@@ -38,7 +38,7 @@ pub(super) fn take_in(state: &str, own_issuer: Option<&str>, found: &mut Found) 
                 "azurerm_user_assigned_identity" => found.identity(attribute("client_id"), attribute("id")),
                 "azurerm_federated_identity_credential" => {
                     let credential = Credential {
-                        made: attribute("id").is_some(),
+                        made: attribute("id"),
                         // Since version 5 of the provider the identity has another name.
                         identity: attribute("parent_id").or(attribute("user_assigned_identity_id")),
                         issuer: attribute("issuer"),

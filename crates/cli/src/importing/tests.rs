@@ -2,8 +2,9 @@
 
 use clap::Parser;
 use serde_json::{Value, json};
+use wio_core::names::hash;
 use wio_testkit::fixtures::{binding, service_account};
-use wio_testkit::{DEFAULT_ISSUER, FakeApiServer, ResourceType};
+use wio_testkit::{DEFAULT_ISSUER, Effect, FakeApiServer, Matcher, ResourceType, Verb};
 
 use crate::arguments::Arguments;
 use crate::ending::Ending;
@@ -94,7 +95,7 @@ fn expected(account: &str, identity: &str) -> [Value; 2] {
     [
         json!({
             "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityPolicy",
-            "metadata": { "name": "shop-imported" },
+            "metadata": { "name": format!("shop-imported-{}", hash(&["shop", &id(identity)])) },
             "spec": { "namespaces": { "names": ["shop"] }, "existingIdentities": [id(identity)] },
         }),
         json!({
@@ -262,4 +263,128 @@ async fn what_a_binding_has_already_is_not_written_again_and_what_is_not_known_i
     let (ending, comments, objects) = import(&server, &[]).await;
     assert_eq!((ending, objects), (Ending::Well, Vec::new()));
     assert_eq!(comments, ["nothing was found that no binding has"]);
+}
+
+/// A credential that Crossplane made for a service account of `shop`.
+fn made_by_crossplane(account: &str, identity: &str) -> Value {
+    json!({
+        "apiVersion": "managedidentity.azure.upbound.io/v1beta1", "kind": "FederatedIdentityCredential", "metadata": { "name": account },
+        "spec": { "forProvider": {
+            "parentId": id(identity), "issuer": DEFAULT_ISSUER, "subject": format!("system:serviceaccount:shop:{account}"),
+        }},
+        "status": { "atProvider": { "id": "made" } },
+    })
+}
+
+/// kubectl took the object out of the comment, and created what the tenant wrote with the rights of whoever imports.
+#[tokio::test]
+async fn what_a_tenant_writes_cannot_leave_its_comment() {
+    let server = server();
+    let claim = "x\u{2028}apiVersion: v1\u{2028}kind: ConfigMap\u{2029}metadata: {name: evil}\u{85}# \u{202e}";
+    server.seed(
+        service_account("shop", "orders")
+            .annotation("azure.workload.identity/client-id", claim)
+            .build(),
+    );
+    let subject = format!("system:serviceaccount:shop:{claim}");
+    let mut credential = made_by_crossplane("mails", "mails");
+    credential["spec"]["forProvider"]["subject"] = json!(subject);
+    server.seed(credential);
+    let (ending, comments, objects) = import(&server, &[]).await;
+    assert_eq!((ending, objects), (Ending::NotSo, Vec::new()));
+    assert!(
+        comments[0].contains("metadata: {name: evil}") && comments.len() == 3,
+        "{comments:?}"
+    );
+    let ends = |c: char| matches!(c, '\u{2028}' | '\u{2029}' | '\u{85}' | '\u{202e}');
+    assert!(!comments.iter().any(|line| line.contains(ends)), "{comments:?}");
+}
+
+/// The policy of the second import had the name of the first one's, and without the identity that was bound by it.
+#[tokio::test]
+async fn a_second_import_replaces_no_policy_of_the_first_one() {
+    let server = server();
+    server.seed(made_by_crossplane("orders", "orders"));
+    let first = import(&server, &[]).await.2;
+    assert_eq!(first, expected("orders", "orders"));
+    server.seed(first[1].clone());
+    server.seed(made_by_crossplane("mails", "mails"));
+    let second = import(&server, &[]).await.2;
+    assert_eq!(second, expected("mails", "mails"));
+    assert_ne!(first[0]["metadata"]["name"], second[0]["metadata"]["name"]);
+}
+
+/// Clusters have service accounts of the same names, and only the issuer tells their credentials apart.
+#[tokio::test]
+async fn a_credential_is_no_trust_of_this_cluster_as_long_as_its_issuer_is_not_known() {
+    let server = server();
+    server.seed(made_by_crossplane("orders", "orders"));
+    server.inject(
+        Matcher::any().path("/.well-known/openid-configuration"),
+        Effect::forbidden(),
+    );
+    let (ending, comments, objects) = import(&server, &[]).await;
+    assert_eq!((ending, objects), (Ending::NotSo, Vec::new()));
+    assert!(
+        comments[0].contains("the issuer of this cluster's tokens could not be read"),
+        "{comments:?}"
+    );
+}
+
+/// Whoever may read a namespace alone could import nothing at all.
+#[tokio::test]
+async fn what_the_caller_may_not_read_is_named_and_the_rest_is_imported() {
+    for (resource, group) in [
+        ("serviceaccounts", "the service accounts"),
+        ("azureidentities", "azureidentities of aadpodidentity.k8s.io"),
+        (
+            "azureidentitybindings",
+            "azureidentitybindings of aadpodidentity.k8s.io",
+        ),
+    ] {
+        let server = server();
+        server.seed(made_by_crossplane("orders", "orders"));
+        server.inject(Matcher::any().verb(Verb::List).resource(resource), Effect::forbidden());
+        let (ending, comments, objects) = import(&server, &[]).await;
+        assert_eq!(
+            (ending, objects),
+            (Ending::NotSo, expected("orders", "orders").to_vec()),
+            "{resource}"
+        );
+        assert!(
+            comments[1].starts_with(&format!("NOT CARRIED ON: {group}: they could not be read")),
+            "{comments:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_import_needs_no_operator_in_the_cluster() {
+    let server = server();
+    server.seed(made_by_crossplane("orders", "orders"));
+    let missing = Effect::status(404, "NotFound", "the server could not find the requested resource");
+    server.inject(Matcher::any().resource("workloadidentitybindings"), missing);
+    assert_eq!(import(&server, &[]).await.2, expected("orders", "orders"));
+}
+
+/// The spec says what is asked for, and the id that Azure gave says what stands.
+#[tokio::test]
+async fn a_credential_belongs_to_the_identity_in_which_azure_has_it() {
+    let server = server();
+    let mut credential = made_by_crossplane("orders", "others");
+    let made = format!("{}/federatedIdentityCredentials/orders", id("orders"));
+    credential["status"]["atProvider"]["id"] = json!(made);
+    server.seed(credential);
+    assert_eq!(import(&server, &[]).await.2, expected("orders", "orders"));
+}
+
+#[tokio::test]
+async fn more_service_accounts_than_an_identity_can_trust_become_no_binding() {
+    let server = server();
+    for number in 0..21 {
+        server.seed(made_by_crossplane(&format!("a{number}"), "orders"));
+    }
+    let (ending, comments, objects) = import(&server, &[]).await;
+    assert_eq!((ending, objects), (Ending::NotSo, Vec::new()));
+    assert!(comments[0].contains("21 service accounts use it"), "{comments:?}");
 }

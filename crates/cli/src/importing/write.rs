@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 use wio_api::WorkloadIdentityBinding;
-use wio_core::names::{Audience, IdentityId};
+use wio_api::limits::{EXISTING_IDENTITIES_MAX, SERVICE_ACCOUNTS_MAX};
+use wio_core::names::{Audience, IdentityId, hash};
 
 use super::found::{Found, Left, Trust, Which};
 
@@ -48,20 +49,16 @@ pub(crate) fn write(found: &Found, existing: &[WorkloadIdentityBinding], within:
         .iter()
         .filter_map(|one| Some((one.metadata.namespace.clone()?, one.metadata.name.clone()?)))
         .collect();
-    let mut allowed: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut allowed: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for ((namespace, _), (id, group)) in &groups {
-        if group.audiences.len() > 1 {
-            let why = format!(
-                "its service accounts have different audiences, {:?}; bind each by itself",
-                group.audiences
-            );
+        if let Some(why) = group.cannot_be_bound() {
             written.left.insert(Left {
                 what: format!("{id} in namespace {namespace}"),
                 why,
             });
             continue;
         }
-        allowed.entry(namespace).or_default().insert(id.to_string());
+        allowed.entry(namespace).or_default().push(id.to_string());
         let name = free_name(namespace, id, group, &mut names);
         let by: Vec<&str> = group.by.iter().map(String::as_str).collect();
         written
@@ -69,8 +66,10 @@ pub(crate) fn write(found: &Found, existing: &[WorkloadIdentityBinding], within:
             .push(format!("binding {namespace}/{name}: {}", by.join(", ")));
         written.bindings.push(binding(namespace, &name, id, group));
     }
-    let policies = allowed.into_iter().map(|(namespace, ids)| policy(namespace, &ids));
-    written.policies = policies.collect();
+    for (namespace, ids) in allowed {
+        let policies = ids.chunks(EXISTING_IDENTITIES_MAX);
+        written.policies.extend(policies.map(|ids| policy(namespace, ids)));
+    }
     written
 }
 
@@ -184,11 +183,33 @@ fn binding(namespace: &str, name: &str, id: &IdentityId, group: &Group) -> Value
     })
 }
 
-fn policy(namespace: &str, ids: &BTreeSet<String>) -> Value {
+/// A policy that is called by what it allows: one of an earlier import must not be replaced by what was found since, or those who are bound by it lose
+/// what they have.
+fn policy(namespace: &str, ids: &[String]) -> Value {
+    let texts: Vec<&str> = std::iter::once(namespace)
+        .chain(ids.iter().map(String::as_str))
+        .collect();
     json!({
         "apiVersion": "workloadidentity.dev/v1alpha1",
         "kind": "WorkloadIdentityPolicy",
-        "metadata": { "name": format!("{namespace}-imported") },
+        "metadata": { "name": format!("{namespace}-imported-{}", hash(&texts)) },
         "spec": { "namespaces": { "names": [namespace] }, "existingIdentities": ids },
     })
+}
+
+// === impl Group ===
+
+impl Group {
+    /// Why one binding cannot have all of it; none when it can.
+    fn cannot_be_bound(&self) -> Option<String> {
+        if self.accounts.len() > SERVICE_ACCOUNTS_MAX {
+            let count = self.accounts.len();
+            return Some(format!(
+                "{count} service accounts use it, and an identity trusts at most {SERVICE_ACCOUNTS_MAX}"
+            ));
+        }
+        let audiences = &self.audiences;
+        (audiences.len() > 1)
+            .then(|| format!("its service accounts have different audiences, {audiences:?}; bind each by itself"))
+    }
 }

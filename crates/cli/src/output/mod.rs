@@ -19,9 +19,16 @@ pub enum Format {
     Name,
 }
 
-/// A text of the cluster as it may stand on a line: it cannot move the cursor.
+/// A text of the cluster as it may stand on a line: it cannot move the cursor, end a comment of YAML, or be read in another order than it is
+/// written.
 pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_plain(c) { c } else { ' ' }).collect()
+}
+
+/// Whether a character is seen where it stands. For YAML a line ends at U+2028 and U+2029 as well.
+fn is_plain(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}');
+    !c.is_control() && !turns
 }
 
 /// Writes the name of a binding as kubectl takes it.

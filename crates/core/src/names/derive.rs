@@ -174,7 +174,8 @@ fn is_hash(text: &str) -> bool {
 }
 
 /// A hash of parts that no other split of the same text has.
-pub(crate) fn hash(parts: &[&str]) -> String {
+#[must_use]
+pub fn hash(parts: &[&str]) -> String {
     let mut digest = Sha256::new();
     for part in parts {
         digest.update(framed(part).collect::<Vec<u8>>());

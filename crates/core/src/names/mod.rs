@@ -14,10 +14,9 @@ pub use azure::{
     ChosenIdentityName, ClientId, CredentialName, IdentityName, Location, PrincipalId, ResourceGroupName,
     SubscriptionId, TenantId,
 };
-pub(crate) use derive::hash;
 pub use derive::{
-    CredentialPrefix, binding_tag, credential_name, identity_name, is_credential_name, is_identity_name, is_named_for,
-    name_prefix, role_assignment_name,
+    CredentialPrefix, binding_tag, credential_name, hash, identity_name, is_credential_name, is_identity_name,
+    is_named_for, name_prefix, role_assignment_name,
 };
 pub use identity_id::{IdentityId, ResourceGroupId};
 pub use kubernetes::{
