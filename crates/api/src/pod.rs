@@ -39,9 +39,16 @@ pub struct Container {
 pub struct Variable {
     /// Its name.
     pub name: String,
-    /// Its value; none when it is taken from elsewhere, such as a ConfigMap.
+    /// Its value; none when it is empty, which the API server leaves out, or taken from elsewhere.
     pub value: Option<String>,
+    /// Where it is taken from, such as a ConfigMap.
+    pub value_from: Option<Elsewhere>,
 }
+
+/// The source of a variable's value, of which nothing is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Elsewhere {}
 
 /// The place of a volume in a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]

@@ -10,6 +10,7 @@ mod explain;
 mod importing;
 mod manual;
 mod output;
+mod pages;
 mod planning;
 mod report;
 mod session;

@@ -17,11 +17,19 @@ async fn main() -> ExitCode {
     }
     match wio_cli::run(arguments, &mut anstream::stdout()).await {
         Ok(ending) => ending.into(),
+        // Whoever reads no further, such as head, knows.
+        Err(error) if reads_no_further(&error) => Ending::Failed.into(),
         Err(error) => {
             anstream::eprintln!("error: {}", told(&error));
             Ending::Failed.into()
         }
     }
+}
+
+/// Whether nobody reads what is written any more. A connection that breaks is told of with what it was for.
+fn reads_no_further(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// An error with its causes, without those that it tells itself.

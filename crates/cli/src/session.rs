@@ -9,7 +9,7 @@ use wio_api::WorkloadIdentityBinding;
 use wio_kubeconfig::Choice;
 
 /// The field manager of what the plugin writes.
-const FIELD_MANAGER: &str = "kubectl-wib";
+pub(crate) const FIELD_MANAGER: &str = "kubectl-wib";
 
 #[derive(Deserialize)]
 struct Discovery {

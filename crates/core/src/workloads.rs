@@ -84,16 +84,17 @@ fn fault(container: &Container, client_id: ClientId) -> Option<NoToken> {
         return Some(NoToken::NotMutated);
     };
     let name = || container.name.clone();
-    match variable(CLIENT_ID_VARIABLE).map(|variable| variable.value.as_deref()) {
-        None | Some(Some("")) => return Some(NoToken::TooEarly),
-        Some(None) => return Some(NoToken::UnknownClientId { container: name() }),
-        Some(Some(has)) if !has.parse().is_ok_and(|has: ClientId| has == client_id) => {
+    let client = variable(CLIENT_ID_VARIABLE).map(|variable| (variable.value.as_deref(), variable.value_from));
+    match client {
+        Some((None, Some(_))) => return Some(NoToken::UnknownClientId { container: name() }),
+        None | Some((None | Some(""), _)) => return Some(NoToken::TooEarly),
+        Some((Some(has), _)) if !has.parse().is_ok_and(|has: ClientId| has == client_id) => {
             return Some(NoToken::OtherClientId {
                 container: name(),
                 has: has.to_owned(),
             });
         }
-        Some(Some(_)) => {}
+        Some((Some(_), _)) => {}
     }
     let path = file.value.as_deref()?;
     let mut mounts = container
@@ -192,6 +193,8 @@ mod tests {
         let file = format!("{MOUNT}/azure-identity-token");
         let container = || "app".to_owned();
         let early = json!([{ "name": "AZURE_FEDERATED_TOKEN_FILE", "value": file }]);
+        // What the API server makes of an empty value.
+        let as_stored = json!([{ "name": "AZURE_FEDERATED_TOKEN_FILE", "value": file }, { "name": "AZURE_CLIENT_ID" }]);
         let from_elsewhere = json!([
             { "name": "AZURE_FEDERATED_TOKEN_FILE", "value": file },
             { "name": "AZURE_CLIENT_ID", "valueFrom": { "configMapKeyRef": { "name": "a", "key": "b" } } },
@@ -203,6 +206,7 @@ mod tests {
             (true, json!([]), NoToken::NotMutated),
             (true, early, NoToken::TooEarly),
             (true, env("", &file), NoToken::TooEarly),
+            (true, as_stored, NoToken::TooEarly),
             (
                 true,
                 from_elsewhere,

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use anyhow::Context;
 use kube::api::ListParams;
 use serde_json::Value;
 
@@ -10,6 +9,7 @@ use crate::arguments::ImportArguments;
 use crate::ending::Ending;
 use crate::importing::{Asked, Only, Written, find, write};
 use crate::output::plain;
+use crate::pages::list;
 use crate::session::{Session, told};
 
 pub(crate) async fn run(asked: &ImportArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
@@ -31,8 +31,8 @@ pub(crate) async fn run(asked: &ImportArguments, session: &Session, out: &mut im
     } else {
         session.bindings()
     };
-    let existing = match bindings.list(&ListParams::default()).await {
-        Ok(list) => list.items,
+    let existing = match list(&bindings, &ListParams::default()).await {
+        Ok(listed) => listed,
         // Policies and bindings may be written down before the operator is installed.
         Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
         Err(error) => return Err(told(error).context("the bindings")),

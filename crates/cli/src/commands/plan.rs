@@ -1,5 +1,6 @@
 //! `kubectl wib plan`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use anyhow::{Context, bail};
@@ -22,32 +23,38 @@ struct Seen<'a>(&'a World, Snapshot);
 
 pub(crate) async fn run(asked: &PlanArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
     let azure = asked.azure.then(|| asked.login.open()).transpose()?;
-    let before = read(session).await?;
+    let changes = Change::read(&asked.files, &session.namespace)?;
+    let own = std::iter::once(session.namespace.clone()).filter(|_| asked.name.is_some());
+    let places = changes
+        .iter()
+        .filter_map(|change| change.namespace().map(str::to_owned));
+    let before = read(session, &own.chain(places).collect()).await?;
     let mut after = before.clone();
     let mut forecasts = Forecasts {
         not_read: before.not_read.clone(),
         ..Forecasts::default()
     };
     let named = if let Some(name) = &asked.name {
-        vec![meant(name, asked.delete, session, &mut after)?]
+        vec![there(name, asked.delete, session, &mut after)?]
     } else {
-        let changes = Change::read(&asked.files, &session.namespace)?;
         let (named, refused) = rehearse(changes, session, &mut after).await?;
         forecasts.refused = refused;
         named
     };
-    let everyone = after.keys().filter(|key| asked.name.is_none() && !named.contains(key));
+    let meant: BTreeSet<Key> = named.iter().cloned().collect();
+    let everyone = after.keys().filter(|key| asked.name.is_none() && !meant.contains(key));
     let keys: Vec<Key> = named.iter().cloned().chain(everyone).collect();
     let (before, after) = (Seen(&before, before.snapshot()), Seen(&after, after.snapshot()));
     for key in keys {
         // One that nobody named is shown when the change makes a difference to it; Azure is not asked for that.
-        if !named.contains(&key) && makes_no_difference(&key, (&before, &after)).await? {
+        if !meant.contains(&key) && makes_no_difference(&key, (&before, &after)).await? {
             continue;
         }
-        let forecast = of_one(&key, (&before, &after), azure.as_ref()).await?;
-        forecasts
-            .bindings
-            .extend(forecast.map(|forecast| Named::new(&key, forecast)));
+        match of_one(&key, (&before, &after), azure.as_ref()).await? {
+            Some(forecast) => forecasts.bindings.push(Named::new(&key, forecast)),
+            None if meant.contains(&key) => forecasts.without_ground.push(format!("{}/{}", key.0, key.1)),
+            None => {}
+        }
     }
     tell(&forecasts, asked.output, out)?;
     Ok(if forecasts.is_still() {
@@ -66,7 +73,7 @@ fn tell(forecasts: &Forecasts, output: Option<Format>, out: &mut impl Write) -> 
 }
 
 /// The binding that is there under a name, in the world deleted if that is asked for.
-fn meant(name: &str, delete: bool, session: &Session, world: &mut World) -> anyhow::Result<Key> {
+fn there(name: &str, delete: bool, session: &Session, world: &mut World) -> anyhow::Result<Key> {
     let key: Key = (
         session.namespace.parse().context("--namespace")?,
         name.parse().context("the binding's name")?,

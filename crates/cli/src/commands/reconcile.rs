@@ -9,6 +9,7 @@ use wio_api::{ConditionType, WorkloadIdentityBinding, keys};
 
 use crate::arguments::ReconcileArguments;
 use crate::ending::Ending;
+use crate::output::plain;
 use crate::session::Session;
 
 pub(crate) async fn run(asked: &ReconcileArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
@@ -20,6 +21,7 @@ pub(crate) async fn run(asked: &ReconcileArguments, session: &Session, out: &mut
             session.namespace
         );
     }
+    let before = asked_at(&binding).map(str::to_owned);
     let at = jiff::Timestamp::now().to_string();
     let patch = json!({ "metadata": { "annotations": { (keys::RECONCILE_AT_ANNOTATION): at } } });
     session.patch(name, &patch).await?;
@@ -28,9 +30,8 @@ pub(crate) async fn run(asked: &ReconcileArguments, session: &Session, out: &mut
         return Ok(Ending::Well);
     }
     let heeded = |binding: Option<&WorkloadIdentityBinding>| {
-        let status = binding.map(|binding| binding.status.as_ref());
         // One that is gone was looked at for the last time.
-        status.is_none_or(|status| status.is_some_and(|status| status.last_handled_reconcile_at.as_ref() == Some(&at)))
+        binding.is_none_or(|binding| is_heeded(binding, &at, before.as_deref()))
     };
     let waiting = await_condition(session.bindings(), name, heeded);
     let Ok(found) = tokio::time::timeout(asked.timeout, waiting).await else {
@@ -40,6 +41,20 @@ pub(crate) async fn run(asked: &ReconcileArguments, session: &Session, out: &mut
         );
     };
     ended(found?.as_ref(), session, name, out)
+}
+
+/// The look that is asked for.
+fn asked_at(binding: &WorkloadIdentityBinding) -> Option<&str> {
+    let annotations = binding.metadata.annotations.as_ref()?;
+    annotations.get(keys::RECONCILE_AT_ANNOTATION).map(String::as_str)
+}
+
+/// Whether the look that we asked for was taken, or a later one that somebody else asked for.
+fn is_heeded(binding: &WorkloadIdentityBinding, ours: &str, before: Option<&str>) -> bool {
+    let status = binding.status.as_ref();
+    let heeded = status.and_then(|status| status.last_handled_reconcile_at.as_deref());
+    let later = asked_at(binding).filter(|asked| Some(*asked) != before);
+    heeded.is_some() && (heeded == Some(ours) || heeded == later)
 }
 
 fn ended(
@@ -63,7 +78,9 @@ fn ended(
     writeln!(
         out,
         "{place} Ready={}: {}: {}",
-        ready.status, ready.reason, ready.message
+        ready.status,
+        ready.reason,
+        plain(&ready.message)
     )?;
     Ok(if ready.status == "True" {
         Ending::Well

@@ -75,6 +75,40 @@ async fn waiting_for_a_look_ends_when_the_operator_has_looked_and_says_what_it_f
     assert_eq!(told, "shop/orders Ready=False: ScopeLocked: there is a lock\n");
 }
 
+/// Two who ask at once: the operator heeds the later one alone, and the earlier one waited in vain.
+#[tokio::test]
+async fn waiting_for_a_look_ends_with_a_later_one_that_somebody_else_asked_for() {
+    let server = server(false);
+    let others = server.clone();
+    let looking = tokio::spawn(async move {
+        let asked = |one: &WorkloadIdentityBinding| one.annotations().contains_key(keys::RECONCILE_AT_ANNOTATION);
+        others.wait_for("shop", "orders", asked).await;
+        let later = kube::api::Patch::Merge(
+            json!({ "metadata": { "annotations": { (keys::RECONCILE_AT_ANNOTATION): "later" } } }),
+        );
+        let api: kube::Api<WorkloadIdentityBinding> = kube::Api::namespaced(others.client(), "shop");
+        api.patch("orders", &kube::api::PatchParams::default(), &later)
+            .await
+            .unwrap();
+        let ready = json!({
+            "type": "Ready", "status": "True", "reason": "Succeeded", "message": "a\u{202e}b",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let status = json!({
+            "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+            "metadata": { "namespace": "shop", "name": "orders" },
+            "status": { "lastHandledReconcileAt": "later", "conditions": [ready] },
+        });
+        others.apply_status_as("operator", status, false).unwrap();
+    });
+    let (ending, told) = told(&server, "reconcile orders --wait --timeout 30s").await.unwrap();
+    looking.await.unwrap();
+    assert_eq!(
+        (ending, told.as_str()),
+        (Ending::Well, "shop/orders Ready=True: Succeeded: a b\n")
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn waiting_for_a_look_ends_in_words_when_nobody_looks() {
     let error = told(&server(false), "reconcile orders --wait --timeout 5s")

@@ -14,6 +14,7 @@ use wio_core::names::{IdentityId, ResourceGroupId};
 use super::found::Found;
 use super::resources::Operator;
 use super::{accounts, pod_identity, resources, terraform};
+use crate::pages::{list, list_metadata};
 use crate::report::PodGlance;
 use crate::session::{Session, told};
 
@@ -75,18 +76,15 @@ pub(crate) async fn find(asked: &Asked<'_>, session: &Session) -> anyhow::Result
     } else {
         Api::namespaced(session.client.clone(), &session.namespace)
     };
-    match api.list_metadata(&ListParams::default()).await {
-        Ok(listed) => {
-            let metadata: Vec<_> = listed.items.into_iter().map(|account| account.metadata).collect();
-            accounts::take_in(&metadata, &mut found);
-        }
+    match list_metadata(&api, &ListParams::default()).await {
+        Ok(listed) => accounts::take_in(&listed, &mut found),
         Err(error) => not_read("the service accounts", error, &mut found)?,
     }
 
     let here = (everywhere, session);
-    let identities = list(&pod_identity("AzureIdentity", "azureidentities"), here, &mut found).await?;
+    let identities = of_kind(&pod_identity("AzureIdentity", "azureidentities"), here, &mut found).await?;
     let bindings = pod_identity("AzureIdentityBinding", "azureidentitybindings");
-    let bindings = list(&bindings, here, &mut found).await?;
+    let bindings = of_kind(&bindings, here, &mut found).await?;
     let pods = if bindings.is_empty() {
         None
     } else {
@@ -98,9 +96,9 @@ pub(crate) async fn find(asked: &Asked<'_>, session: &Session) -> anyhow::Result
         // Crossplane's are in no namespace.
         let here = (everywhere || operator == Operator::Crossplane, session);
         let identities = of(operator, "UserAssignedIdentity", "userassignedidentities");
-        let identities = list(&identities, here, &mut found).await?;
+        let identities = of_kind(&identities, here, &mut found).await?;
         let credentials = of(operator, "FederatedIdentityCredential", "federatedidentitycredentials");
-        let credentials = list(&credentials, here, &mut found).await?;
+        let credentials = of_kind(&credentials, here, &mut found).await?;
         resources::take_in(operator, &identities, &credentials, asked.issuer, &mut found);
     }
     for path in asked.states {
@@ -149,7 +147,7 @@ async fn look_up(azure: &Azure, asked: &Asked<'_>, found: &mut Found) -> anyhow:
 }
 
 /// The objects of a kind; none where the cluster does not know it or the caller may not read them, which is said then.
-async fn list(
+async fn of_kind(
     kind: &Kind,
     (everywhere, session): (bool, &Session),
     found: &mut Found,
@@ -162,8 +160,8 @@ async fn list(
         } else {
             Api::namespaced_with(session.client.clone(), &session.namespace, &resource)
         };
-        match api.list(&ListParams::default()).await {
-            Ok(list) => return Ok(list.items),
+        match list(&api, &ListParams::default()).await {
+            Ok(listed) => return Ok(listed),
             Err(kube::Error::Api(status)) if status.code == 404 => {}
             // Whoever may not read a kind hears that also where there is none.
             Err(_) if !is_served(kind.group, session).await => break,
@@ -204,5 +202,5 @@ async fn pods(everywhere: bool, session: &Session) -> Option<Vec<PodGlance>> {
         Api::namespaced_with(session.client.clone(), &session.namespace, &resource)
     };
     let labelled = ListParams::default().labels("aadpodidbinding");
-    api.list(&labelled).await.ok().map(|list| list.items)
+    list(&api, &labelled).await.ok()
 }

@@ -158,12 +158,10 @@ fn known(before: Option<&Case>, after: &Binding) -> Option<(AzureState, Basis)> 
         identity: ObservedIdentity::Absent,
         role_assignments: ObservedRoleAssignments::read(Vec::new()),
     };
-    let Some(before) = before else {
-        return Some((nothing(), Basis::Nothing));
-    };
     if !after.may_have_something() {
         return Some((nothing(), Basis::Nothing));
     }
+    let before = before?;
     let Verdict::Pursue(desired) = verdict(before) else {
         return None;
     };

@@ -7,25 +7,28 @@ use anyhow::Context;
 use futures::try_join;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace as NamespaceObject, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Api;
 use kube::api::ListParams;
-use kube::{Api, ResourceExt};
 use wio_api::{
-    ConditionType, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy,
-    WorkloadIdentityPolicy,
+    ConditionType, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
+    WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy,
 };
 use wio_core::cluster::{Belief, Cluster};
 use wio_core::config::OperatorConfig;
-use wio_core::names::{Audience, ClusterId, Issuer};
+use wio_core::names::{Audience, ClusterId, Issuer, Namespace};
 use wio_core::settings_change::in_force;
 
-use super::world::World;
+use super::world::{World, key};
+use crate::pages::{list, list_metadata};
 use crate::session::{Session, told};
 
-/// Reads everything that a forecast rests on. What only narrows it is noted when it cannot be read.
+/// Reads everything that a forecast rests on: of all namespaces, or else of those that are meant. What only narrows it is noted when it cannot be
+/// read.
 ///
 /// # Errors
 /// What nothing can be foretold without.
-pub(crate) async fn read(session: &Session) -> anyhow::Result<World> {
+pub(crate) async fn read(session: &Session, meant: &BTreeSet<String>) -> anyhow::Result<World> {
     let mut not_read = Vec::new();
     let all = ListParams::default();
     let policies: Api<WorkloadIdentityPolicy> = Api::all(session.client.clone());
@@ -33,7 +36,7 @@ pub(crate) async fn read(session: &Session) -> anyhow::Result<World> {
     let (id, issuer, policies, effective) = try_join!(
         cluster_id(session),
         issuer(session),
-        async { policies.list(&all).await.map_err(told).context("the policies") },
+        async { list(&policies, &all).await.map_err(told).context("the policies") },
         async {
             effective
                 .get(EFFECTIVE_POLICY_NAME)
@@ -42,8 +45,9 @@ pub(crate) async fn read(session: &Session) -> anyhow::Result<World> {
                 .context("the effective policy")
         },
     )?;
-    let bindings = bindings(session, &mut not_read).await?;
+    let bindings = bindings(session, meant, &mut not_read).await?;
     let config = config(&effective, &bindings)?;
+    let accounts = accounts(session, meant, &mut not_read).await?;
     Ok(World {
         cluster: Cluster {
             id,
@@ -52,11 +56,14 @@ pub(crate) async fn read(session: &Session) -> anyhow::Result<World> {
             issuer,
         },
         config: Arc::new(config),
-        namespaces: namespaces(session).await?,
-        accounts: accounts(session, &mut not_read).await?,
-        policies: policies.items,
+        namespaces: namespaces(session, meant).await?,
+        accounts: accounts
+            .into_iter()
+            .filter_map(|one| Some(((one.namespace.clone()?, one.name.clone()?), one)))
+            .collect(),
+        policies,
         now: Timestamp::now(),
-        bindings,
+        bindings: bindings.into_iter().filter_map(|one| Some((key(&one)?, one))).collect(),
         not_read,
     })
 }
@@ -74,56 +81,65 @@ async fn issuer(session: &Session) -> anyhow::Result<Issuer> {
     Ok(session.issuer().await?.parse()?)
 }
 
-async fn bindings(session: &Session, not_read: &mut Vec<String>) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {
-    let everywhere: Api<WorkloadIdentityBinding> = Api::all(session.client.clone());
-    match everywhere.list(&ListParams::default()).await {
-        Ok(list) => Ok(list.items),
-        Err(error) => {
-            not_read.push(format!("bindings of other namespaces: {}", told(error)));
-            Ok(session
-                .bindings()
-                .list(&ListParams::default())
-                .await
-                .map_err(told)?
-                .items)
-        }
+async fn bindings(
+    session: &Session,
+    meant: &BTreeSet<String>,
+    not_read: &mut Vec<String>,
+) -> anyhow::Result<Vec<WorkloadIdentityBinding>> {
+    let all = ListParams::default();
+    match list(&Api::all(session.client.clone()), &all).await {
+        Ok(found) => return Ok(found),
+        Err(error) => not_read.push(format!("bindings of other namespaces: {}", told(error))),
     }
+    let mut found = Vec::new();
+    for namespace in meant {
+        let own: Api<WorkloadIdentityBinding> = Api::namespaced(session.client.clone(), namespace);
+        let listed = list(&own, &all).await.map_err(told);
+        found.extend(listed.with_context(|| format!("the bindings of namespace {namespace}"))?);
+    }
+    Ok(found)
 }
 
 async fn accounts(
     session: &Session,
+    meant: &BTreeSet<String>,
     not_read: &mut Vec<String>,
-) -> anyhow::Result<Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta>> {
+) -> anyhow::Result<Vec<ObjectMeta>> {
+    let all = ListParams::default();
     let everywhere: Api<ServiceAccount> = Api::all(session.client.clone());
-    let found = match everywhere.list_metadata(&ListParams::default()).await {
-        Ok(found) => found,
-        Err(error) => {
-            not_read.push(format!("service accounts of other namespaces: {}", told(error)));
-            let own: Api<ServiceAccount> = Api::namespaced(session.client.clone(), &session.namespace);
-            let found = own.list_metadata(&ListParams::default()).await;
-            found.map_err(told).context("the service accounts")?
-        }
-    };
-    Ok(found.items.into_iter().map(|account| account.metadata).collect())
+    match list_metadata(&everywhere, &all).await {
+        Ok(found) => return Ok(found),
+        Err(error) => not_read.push(format!("service accounts of other namespaces: {}", told(error))),
+    }
+    let mut found = Vec::new();
+    for namespace in meant {
+        let own: Api<ServiceAccount> = Api::namespaced(session.client.clone(), namespace);
+        let listed = list_metadata(&own, &all).await.map_err(told);
+        found.extend(listed.with_context(|| format!("the service accounts of namespace {namespace}"))?);
+    }
+    Ok(found)
 }
 
 async fn namespaces(
     session: &Session,
-) -> anyhow::Result<BTreeMap<wio_core::names::Namespace, BTreeMap<String, String>>> {
+    meant: &BTreeSet<String>,
+) -> anyhow::Result<BTreeMap<Namespace, BTreeMap<String, String>>> {
     let api: Api<NamespaceObject> = Api::all(session.client.clone());
-    let found = match api.list_metadata(&ListParams::default()).await {
-        Ok(found) => found.items,
-        // Bindings of other namespaces cannot be read then either.
-        Err(_) => vec![
-            api.get_metadata(&session.namespace)
-                .await
-                .map_err(told)
-                .with_context(|| format!("the labels of namespace {}", session.namespace))?,
-        ],
+    // Where they cannot be listed, bindings of other namespaces cannot be read either.
+    let found = if let Ok(found) = list_metadata(&api, &ListParams::default()).await {
+        found
+    } else {
+        let mut found = Vec::new();
+        for namespace in meant {
+            let one = api.get_metadata_opt(namespace).await.map_err(told);
+            let one = one.with_context(|| format!("the labels of namespace {namespace}"))?;
+            found.extend(one.map(|one| one.metadata));
+        }
+        found
     };
     let labels = found
         .into_iter()
-        .filter_map(|one| Some((one.name_any().parse().ok()?, one.labels().clone())));
+        .filter_map(|one| Some((one.name?.parse().ok()?, one.labels.unwrap_or_default())));
     Ok(labels.collect())
 }
 
@@ -133,7 +149,12 @@ fn config(
     bindings: &[WorkloadIdentityBinding],
 ) -> anyhow::Result<OperatorConfig> {
     let trusting = || bindings.iter().filter_map(|one| Some((one, one.status.as_ref()?)));
-    let mut by_default = trusting().filter(|(binding, _)| binding.spec.audience.is_none());
+    // One whose spec was changed since may have the credentials of what it asked for before.
+    let is_settled = |(binding, status): &(&WorkloadIdentityBinding, &WorkloadIdentityBindingStatus)| {
+        let ready = status.condition(ConditionType::Ready);
+        status.observed_generation == binding.metadata.generation && ready.is_some_and(|ready| ready.status == "True")
+    };
+    let mut by_default = trusting().filter(|one| one.0.spec.audience.is_none() && is_settled(one));
     let audience =
         by_default.find_map(|(_, status)| status.federated_credentials.first()?.audience.parse::<Audience>().ok());
     let audience = match audience {

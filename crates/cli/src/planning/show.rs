@@ -18,6 +18,9 @@ pub(crate) struct Forecasts {
     /// What the API server would not take.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) refused: Vec<Refusal>,
+    /// The bindings of whose namespace nothing is known, so that nothing is foretold for them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) without_ground: Vec<String>,
     /// What could not be read, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) not_read: Vec<String>,
@@ -50,7 +53,7 @@ impl Forecasts {
     /// Whether nothing would change.
     pub(crate) fn is_still(&self) -> bool {
         let quiet = |one: &Named| !one.forecast.changes_something() && one.forecast.azure != Basis::Unknown;
-        self.refused.is_empty() && self.bindings.iter().all(quiet)
+        self.refused.is_empty() && self.without_ground.is_empty() && self.bindings.iter().all(quiet)
     }
 }
 
@@ -63,7 +66,13 @@ pub(crate) fn write(forecasts: &Forecasts, out: &mut impl Write) -> anyhow::Resu
         colour(AnsiColor::Yellow),
     );
     for refusal in &forecasts.refused {
-        writeln!(out, "{red}✗{red:#} {}: {}", refusal.object, plain(&refusal.why))?;
+        writeln!(out, "{red}✗{red:#} {}: {}", plain(&refusal.object), plain(&refusal.why))?;
+    }
+    for one in &forecasts.without_ground {
+        writeln!(
+            out,
+            "{yellow}!{yellow:#} WorkloadIdentityBinding {one}: nothing is foretold, because its namespace is not known"
+        )?;
     }
     for one in &forecasts.bindings {
         let forecast = &one.forecast;
@@ -135,7 +144,7 @@ fn sum(forecasts: &Forecasts) -> String {
         (takes, "to take away"),
         (blocked, "blocked"),
         (forecasts.refused.len(), "refused"),
-        (unknown, "not known"),
+        (unknown + forecasts.without_ground.len(), "not known"),
     ];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
     let counts: Vec<String> = counts.map(|(count, what)| format!("{count} {what}")).collect();

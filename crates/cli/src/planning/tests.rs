@@ -83,7 +83,7 @@ async fn a_binding_that_admission_refuses_for_the_policy_beside_it_is_foretold_w
     let server = server();
     let refusal =
         "ValidatingAdmissionPolicy 'workload-identity-operator' with binding 'x' denied request: no policy allows it";
-    let bindings = Matcher::any().verb(Verb::Create).resource("workloadidentitybindings");
+    let bindings = Matcher::any().verb(Verb::Apply).resource("workloadidentitybindings");
     server.inject(bindings, Effect::status(422, "Invalid", refusal));
     let id = identity("orders");
     let wanted = of_existing("orders", "orders", &id);
@@ -115,7 +115,7 @@ async fn a_binding_that_admission_refuses_for_the_policy_beside_it_is_foretold_w
 async fn a_change_that_is_refused_leaves_the_binding_as_it_is() {
     let server = server();
     server.seed(of_existing("orders", "orders", &identity("orders")));
-    let refused = Matcher::any().verb(Verb::Update).resource("workloadidentitybindings");
+    let refused = Matcher::any().verb(Verb::Patch).resource("workloadidentitybindings");
     server.inject(
         refused,
         Effect::status(422, "Invalid", "spec.identity cannot be changed"),
@@ -177,5 +177,138 @@ async fn a_file_without_anything_for_it_is_said_to_be_one() {
     assert!(
         error.to_string().contains("there is no WorkloadIdentityBinding"),
         "{error}"
+    );
+}
+
+/// How `kubectl wib plan` ends about a file of this text, and what it says.
+async fn plan_text(server: &FakeApiServer, text: &str) -> anyhow::Result<(Ending, String)> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("plan.yaml");
+    std::fs::write(&file, text)?;
+    plan(server, &[], &format!("-f {}", file.display())).await
+}
+
+/// The same binding three times, in the ways in which people have it in files.
+#[tokio::test]
+async fn a_file_is_read_as_kubectl_reads_it() {
+    let list = "kind: WorkloadIdentityBindingList\napiVersion: workloadidentity.dev/v1alpha1\nitems:\n- {apiVersion: workloadidentity.dev/v1alpha1, kind: WorkloadIdentityBinding, metadata: {name: orders, resourceVersion: '1'}, spec: {identity: {managed: {}}, serviceAccounts: [{name: orders}]}, status: {}}\n";
+    let merged = "apiVersion: workloadidentity.dev/v1alpha1\nkind: WorkloadIdentityBinding\nmetadata: {name: orders}\nspec: {identity: {managed: {}}, serviceAccounts: [&a {name: mails, create: true}, {<<: *a, name: orders}]}\n";
+    let plain = "# nothing\n---\n---\napiVersion: workloadidentity.dev/v1alpha1\nkind: WorkloadIdentityBinding\nmetadata:\n  name: orders\nspec:\n  identity: {managed: {}}\n  serviceAccounts: [{name: orders}]\n";
+    for text in [
+        list,
+        merged,
+        plain,
+        &plain.replace('\n', "\r\n"),
+        &format!("\u{feff}{plain}"),
+    ] {
+        let (_, told) = plan_text(&server(), text).await.unwrap();
+        assert!(
+            told.contains("+ annotations of service account orders"),
+            "{text}: {told}"
+        );
+    }
+    let nameless = plain.replace("name: orders\nspec", "generateName: orders-\nspec");
+    let error = plan_text(&server(), &nameless).await.unwrap_err();
+    assert!(format!("{error:#}").contains("has no metadata.name"), "{error:#}");
+}
+
+/// The API server was asked about what this version had read of the file, and a misspelt field was foretold to be nothing.
+#[tokio::test]
+async fn the_api_server_hears_of_fields_that_are_not_known_here() {
+    let mut wanted = json!(binding("shop", "orders").managed().service_account("orders").build());
+    wanted["spec"]["roleAssigments"] = json!([]);
+    let (ending, told) = plan(&server(), &[wanted], "").await.unwrap();
+    assert_eq!(ending, Ending::NotSo);
+    assert!(
+        told.contains("✗ WorkloadIdentityBinding shop/orders: ") && told.contains("roleAssigments"),
+        "{told}"
+    );
+}
+
+/// A binding that is suspended, as the last apply of a tool left it: what that said goes when the file does not say it any more.
+#[tokio::test]
+async fn what_others_wrote_stays_and_what_the_file_said_before_goes() {
+    let wanted = || json!(binding("shop", "orders").managed().service_account("orders").build());
+    let suspended = || {
+        json!(
+            binding("shop", "orders")
+                .managed()
+                .service_account("orders")
+                .suspended()
+                .build()
+        )
+    };
+    let by_hand = server();
+    by_hand.seed(suspended());
+    let by_flux = server();
+    by_flux.apply_as("kustomize-controller", suspended(), false).unwrap();
+    let by_kubectl = server();
+    let mut live = suspended();
+    live["metadata"]["annotations"] =
+        json!({ "kubectl.kubernetes.io/last-applied-configuration": suspended().to_string() });
+    by_kubectl.seed(live);
+    for (server, stays) in [(by_hand, true), (by_flux, false), (by_kubectl, false)] {
+        let before = server.requests().len();
+        let (_, told) = plan_changing(&server, wanted()).await;
+        assert_eq!(told.contains("is suspended: nothing is written"), stays, "{told}");
+        assert!(server.requests().len() > before);
+    }
+}
+
+/// What is said of a file with one object, on a server that somebody wrote to before.
+async fn plan_changing(server: &FakeApiServer, object: Value) -> (Ending, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("plan.json");
+    std::fs::write(&file, object.to_string()).unwrap();
+    let line = format!("kubectl-wib plan -f {}", file.display());
+    let arguments = Arguments::try_parse_from(line.split_whitespace()).unwrap();
+    let session = Session {
+        client: server.client(),
+        namespace: "shop".to_owned(),
+    };
+    let mut out = anstream::StripStream::new(Vec::new());
+    let ending = crate::carry_out(&arguments.command, &session, &mut out).await.unwrap();
+    (ending, String::from_utf8(out.into_inner()).unwrap())
+}
+
+/// "Nothing to do" was the answer for a binding of whose namespace nothing is known.
+#[tokio::test]
+async fn a_binding_whose_namespace_is_not_known_is_named() {
+    let server = server();
+    let refusal = "ValidatingAdmissionPolicy 'workload-identity-operator' denied request: no policy allows it";
+    let bindings = Matcher::any().verb(Verb::Apply).resource("workloadidentitybindings");
+    server.inject(bindings, Effect::status(422, "Invalid", refusal));
+    let id = identity("orders");
+    let mut wanted = of_existing("orders", "orders", &id);
+    wanted["metadata"]["namespace"] = json!("new");
+    let (ending, told) = plan(&server, &[wanted, allowing("orders", &id)], "").await.unwrap();
+    assert_eq!(ending, Ending::NotSo);
+    assert!(
+        told.contains("WorkloadIdentityBinding new/orders: nothing is foretold"),
+        "{told}"
+    );
+}
+
+/// Whoever may read some namespaces alone, and names one of them in the file, got a conflict with what stands there.
+#[tokio::test]
+async fn the_namespaces_of_the_file_are_read_where_all_cannot_be() {
+    let server = server();
+    let mut live = of_existing("orders", "orders", &identity("orders"));
+    live["metadata"]["namespace"] = json!("mail");
+    live["spec"]["suspend"] = json!(true);
+    server.seed(live.clone());
+    for path in [
+        "/apis/workloadidentity.dev/v1alpha1/workloadidentitybindings",
+        "/api/v1/serviceaccounts",
+        "/api/v1/namespaces",
+    ] {
+        server.inject(Matcher::any().verb(Verb::List).path(path), Effect::forbidden());
+    }
+    live["spec"]["suspend"] = json!(false);
+    let (_, told) = plan(&server, &[live], "").await.unwrap();
+    assert!(
+        told.contains("WorkloadIdentityBinding mail/orders: may not have what it asks for")
+            || told.contains("WorkloadIdentityBinding mail/orders: nothing is given"),
+        "{told}"
     );
 }

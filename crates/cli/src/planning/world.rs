@@ -26,8 +26,9 @@ pub(crate) struct World {
     pub(crate) config: Arc<OperatorConfig>,
     pub(crate) namespaces: BTreeMap<Namespace, BTreeMap<String, String>>,
     pub(crate) policies: Vec<WorkloadIdentityPolicy>,
-    pub(crate) bindings: Vec<WorkloadIdentityBinding>,
-    pub(crate) accounts: Vec<ObjectMeta>,
+    pub(crate) bindings: BTreeMap<Key, WorkloadIdentityBinding>,
+    /// By namespace and name.
+    pub(crate) accounts: BTreeMap<(String, String), ObjectMeta>,
     pub(crate) now: Timestamp,
     /// What could not be read, and why.
     pub(crate) not_read: Vec<String>,
@@ -40,7 +41,7 @@ impl World {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let parsed = |object| Some((Binding::parse(object, &self.cluster.id).ok()?, usage(object)));
         let mut labelled: BTreeMap<String, BTreeSet<ServiceAccountName>> = BTreeMap::new();
-        for account in &self.accounts {
+        for account in self.accounts.values() {
             let label = account
                 .labels
                 .as_ref()
@@ -55,7 +56,7 @@ impl World {
             config: Arc::clone(&self.config),
             policies: Arc::new(Policies::parse(&self.policies)),
             namespaces: self.namespaces.clone(),
-            bindings: self.bindings.iter().filter_map(parsed).collect(),
+            bindings: self.bindings.values().filter_map(parsed).collect(),
             labelled,
             now: self.now,
         }
@@ -63,32 +64,24 @@ impl World {
 
     /// The keys of all bindings.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
-        self.bindings.iter().filter_map(key)
+        self.bindings.keys().cloned()
     }
 
     /// A binding.
     pub(crate) fn binding(&self, which: &Key) -> Option<&WorkloadIdentityBinding> {
-        self.bindings
-            .iter()
-            .find(|binding| key(binding).as_ref() == Some(which))
+        self.bindings.get(which)
     }
 
     /// Has a binding be as this one is.
     pub(crate) fn replace(&mut self, binding: WorkloadIdentityBinding) {
-        let which = key(&binding);
-        self.bindings.retain(|one| key(one) != which);
-        self.bindings.push(binding);
+        self.bindings.extend(key(&binding).map(|which| (which, binding)));
     }
 
     /// Has somebody delete a binding.
     pub(crate) fn delete(&mut self, which: &Key) {
-        let now = Time(self.now);
-        let meant = self
-            .bindings
-            .iter_mut()
-            .filter(|binding| key(binding).as_ref() == Some(which));
-        for binding in meant {
-            binding.metadata.deletion_timestamp.get_or_insert_with(|| now.clone());
+        if let Some(binding) = self.bindings.get_mut(which) {
+            let now = Time(self.now);
+            binding.metadata.deletion_timestamp.get_or_insert(now);
         }
     }
 
@@ -97,11 +90,7 @@ impl World {
         let owner = &case.candidate.binding.owner;
         let claimed = case.candidate.binding.claims.accounts.union(&case.labelled);
         let observed = claimed.filter_map(|name| {
-            let is_meant = |account: &&ObjectMeta| {
-                account.namespace.as_deref() == Some(owner.namespace.as_str())
-                    && account.name.as_deref() == Some(name.as_str())
-            };
-            let found = self.accounts.iter().find(is_meant)?;
+            let found = self.accounts.get(&(owner.namespace.to_string(), name.to_string()))?;
             let of_us = is_annotated_by_us(found, keys::TOKEN_EXPIRATION_ANNOTATION);
             let texts = Texts::of(found, of_us);
             let named = texts

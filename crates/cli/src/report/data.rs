@@ -9,7 +9,7 @@ use wio_api::{Condition, FederatedCredentialUsage, IdentityStatus, RoleAssignmen
 pub(crate) struct Report {
     pub namespace: String,
     pub name: String,
-    /// Whether all is well: it is ready, and every pod that asks for a token has the right one.
+    /// Whether all is well: it is ready, its service accounts and pods could be looked at, and every pod that asks for a token has the right one.
     pub well: bool,
     /// What to do next; none when there is nothing.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,17 +1,24 @@
 //! What a report rests on, read with the caller's rights.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use futures::future;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::core::{ApiResource, Object};
 use kube::{Api, ResourceExt};
 use wio_api::WorkloadIdentityBinding;
 use wio_api::pod::{PodSpec, PodStatus};
 
+use crate::pages::{list, list_metadata};
 use crate::session::{Session, told};
 
 /// A pod as far as it is read.
 pub(crate) type PodGlance = Object<PodSpec, PodStatus>;
+
+/// A namespace, and a name in it.
+type Key = (String, String);
 
 /// What was looked at, or why not.
 pub(crate) type Looked<T> = Result<T, String>;
@@ -20,10 +27,12 @@ pub(crate) type Looked<T> = Result<T, String>;
 pub(crate) struct Surroundings {
     /// The bindings of all namespaces, or of as many as the caller may list.
     pub(crate) bindings: Vec<WorkloadIdentityBinding>,
-    /// The service accounts, of the same namespaces.
-    pub(crate) accounts: Looked<Vec<ServiceAccount>>,
-    /// The pods, of the same namespaces.
-    pub(crate) pods: Looked<Vec<PodGlance>>,
+    /// The annotations of the service accounts, of the same namespaces.
+    accounts: Looked<BTreeMap<Key, BTreeMap<String, String>>>,
+    /// The pods by their service accounts, of the same namespaces.
+    pods: Looked<BTreeMap<Key, Vec<PodGlance>>>,
+    /// The places of the bindings that have or name an identity, by its id in lower case.
+    by_identity: BTreeMap<String, BTreeSet<usize>>,
     /// What else could not be looked at.
     pub(crate) not_looked_at: Vec<String>,
 }
@@ -42,44 +51,100 @@ pub(crate) async fn gather(session: &Session, everywhere: bool) -> anyhow::Resul
     };
     let all = ListParams::default();
     let everywhere_bindings: Api<WorkloadIdentityBinding> = Api::all(client.clone());
-    let (accounts, pods, bindings) =
-        future::join3(accounts.list(&all), pods.list(&all), everywhere_bindings.list(&all)).await;
+    let (accounts, pods, bindings) = future::join3(
+        list_metadata(&accounts, &all),
+        list(&pods, &all),
+        list(&everywhere_bindings, &all),
+    )
+    .await;
     let mut not_looked_at = Vec::new();
     let bindings = match bindings {
-        Ok(list) => list.items,
+        Ok(bindings) => bindings,
         Err(error) if everywhere => return Err(told(error)),
         Err(error) => {
             not_looked_at.push(format!("bindings of other namespaces: {}", told(error)));
-            session.bindings().list(&all).await.map_err(told)?.items
+            list(&session.bindings(), &all).await.map_err(told)?
         }
     };
     Ok(Surroundings {
+        by_identity: by_identity(&bindings),
         bindings,
-        accounts: accounts.map(|list| list.items).map_err(|error| told(error).to_string()),
-        pods: pods.map(|list| list.items).map_err(|error| told(error).to_string()),
+        accounts: accounts.map(by_name).map_err(|error| told(error).to_string()),
+        pods: pods.map(by_account).map_err(|error| told(error).to_string()),
         not_looked_at,
     })
+}
+
+fn by_name(accounts: Vec<ObjectMeta>) -> BTreeMap<Key, BTreeMap<String, String>> {
+    let named = accounts.into_iter().map(|account| {
+        let key = (account.namespace.unwrap_or_default(), account.name.unwrap_or_default());
+        (key, account.annotations.unwrap_or_default())
+    });
+    named.collect()
+}
+
+fn by_account(pods: Vec<PodGlance>) -> BTreeMap<Key, Vec<PodGlance>> {
+    let mut by_account: BTreeMap<Key, Vec<PodGlance>> = BTreeMap::new();
+    for mut pod in pods {
+        // It is most of a pod's metadata, and nothing is asked of it.
+        pod.metadata.managed_fields = None;
+        let account = match pod.spec.service_account_name.as_str() {
+            "" => "default",
+            account => account,
+        };
+        let key = (pod.namespace().unwrap_or_default(), account.to_owned());
+        by_account.entry(key).or_default().push(pod);
+    }
+    by_account
+}
+
+fn by_identity(bindings: &[WorkloadIdentityBinding]) -> BTreeMap<String, BTreeSet<usize>> {
+    let mut by_identity: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for (place, binding) in bindings.iter().enumerate() {
+        let recorded = binding.status.as_ref().and_then(|status| status.identity.as_ref());
+        let recorded = recorded.map(|identity| &identity.resource_id);
+        let asked = binding.spec.identity.existing.as_ref();
+        let asked = asked.and_then(|existing| existing.resource_id.as_ref());
+        for id in recorded.into_iter().chain(asked) {
+            by_identity.entry(id.to_ascii_lowercase()).or_default().insert(place);
+        }
+    }
+    by_identity
 }
 
 // === impl Surroundings ===
 
 impl Surroundings {
-    /// A service account; none when it is not there.
-    pub(crate) fn account(&self, namespace: &str, name: &str) -> Looked<Option<&ServiceAccount>> {
+    /// The annotations of a service account; none when it is not there.
+    pub(crate) fn account(&self, namespace: &str, name: &str) -> Looked<Option<&BTreeMap<String, String>>> {
         let accounts = self.accounts.as_ref().map_err(Clone::clone)?;
-        Ok(accounts
-            .iter()
-            .find(|one| one.namespace().as_deref() == Some(namespace) && one.name_any() == name))
+        Ok(accounts.get(&(namespace.to_owned(), name.to_owned())))
     }
 
     /// The pods that run as a service account.
-    pub(crate) fn pods_of(&self, namespace: &str, account: &str) -> Looked<Vec<&PodGlance>> {
+    pub(crate) fn pods_of(&self, namespace: &str, account: &str) -> Looked<&[PodGlance]> {
         let pods = self.pods.as_ref().map_err(Clone::clone)?;
-        let runs_as = |pod: &&PodGlance| {
-            let name = pod.spec.service_account_name.as_str();
-            let name = if name.is_empty() { "default" } else { name };
-            pod.namespace().as_deref() == Some(namespace) && name == account
-        };
-        Ok(pods.iter().filter(runs_as).collect())
+        let pods = pods.get(&(namespace.to_owned(), account.to_owned()));
+        Ok(pods.map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// The bindings that have or ask for an identity.
+    pub(crate) fn users_of(&self, identity: &str) -> impl Iterator<Item = &WorkloadIdentityBinding> {
+        let places = self.by_identity.get(&identity.to_ascii_lowercase());
+        places
+            .into_iter()
+            .flatten()
+            .filter_map(|place| self.bindings.get(*place))
+    }
+
+    /// What of a report about pods could not be looked at, and why.
+    pub(crate) fn not_judged(&self) -> Vec<String> {
+        let accounts = self
+            .accounts
+            .as_ref()
+            .err()
+            .map(|why| format!("service accounts: {why}"));
+        let pods = self.pods.as_ref().err().map(|why| format!("pods: {why}"));
+        accounts.into_iter().chain(pods).collect()
     }
 }

@@ -1,6 +1,7 @@
 //! From what was gathered to the report. Pure.
 
-use k8s_openapi::api::core::v1::ServiceAccount;
+use std::collections::BTreeMap;
+
 use kube::ResourceExt;
 use wio_api::{
     BoundServiceAccount, Condition, ConditionType, IdentityStatus, WorkloadIdentityBinding,
@@ -27,13 +28,9 @@ pub(crate) fn report(binding: &WorkloadIdentityBinding, around: &Surroundings) -
     let nothing = WorkloadIdentityBindingStatus::default();
     let status = binding.status.as_ref().unwrap_or(&nothing);
     let namespace = binding.namespace().unwrap_or_default();
-    let mut not_looked_at = around.not_looked_at.clone();
-    if let Err(why) = &around.accounts {
-        not_looked_at.push(format!("service accounts: {why}"));
-    }
-    if let Err(why) = &around.pods {
-        not_looked_at.push(format!("pods: {why}"));
-    }
+    let not_judged = around.not_judged();
+    let judged = not_judged.is_empty();
+    let not_looked_at = around.not_looked_at.iter().cloned().chain(not_judged).collect();
     let asked = &binding.spec.service_accounts;
     let mut report = Report {
         phase: phase(binding, status),
@@ -56,7 +53,8 @@ pub(crate) fn report(binding: &WorkloadIdentityBinding, around: &Surroundings) -
         next_step: None,
     };
     report.next_step = next_step(&report);
-    report.well = report.next_step.is_none();
+    // Whoever may not see the pods must not be told that all of them have their token.
+    report.well = report.next_step.is_none() && judged;
     report
 }
 
@@ -85,14 +83,8 @@ fn sharers(binding: &WorkloadIdentityBinding, identity: Option<&IdentityStatus>,
     let Some(identity) = identity else {
         return Vec::new();
     };
-    let same = |id: &str| id.eq_ignore_ascii_case(&identity.resource_id);
-    let shares = |other: &&WorkloadIdentityBinding| {
-        let recorded = other.status.as_ref().and_then(|status| status.identity.as_ref());
-        let asked = other.spec.identity.existing.as_ref();
-        let asked = asked.and_then(|one| one.resource_id.as_deref());
-        other.uid() != binding.uid() && (recorded.is_some_and(|one| same(&one.resource_id)) || asked.is_some_and(same))
-    };
-    let others = around.bindings.iter().filter(shares);
+    let others = around.users_of(&identity.resource_id);
+    let others = others.filter(|other| other.uid() != binding.uid());
     others
         .map(|other| format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()))
         .collect()
@@ -134,8 +126,8 @@ fn account(
         Err(_) => AccountState::Unknown,
     };
     let pods = around.pods_of(namespace, &asked.name).ok();
-    let running = |pods: Vec<&PodGlance>| {
-        let pods = pods.into_iter().filter(|pod| !pod.status.as_ref().is_some_and(is_over));
+    let running = |pods: &[PodGlance]| {
+        let pods = pods.iter().filter(|pod| !pod.status.as_ref().is_some_and(is_over));
         pods.map(|pod| of_pod(pod, client_id)).collect()
     };
     Account {
@@ -150,8 +142,8 @@ fn account(
     }
 }
 
-fn annotated(found: &ServiceAccount, client_id: Option<ClientId>) -> AccountState {
-    let carries = found.annotations().get(keys::CLIENT_ID_ANNOTATION);
+fn annotated(found: &BTreeMap<String, String>, client_id: Option<ClientId>) -> AccountState {
+    let carries = found.get(keys::CLIENT_ID_ANNOTATION);
     match (carries, client_id) {
         (_, None) => AccountState::Unknown,
         (Some(carries), Some(ours)) if carries.parse().is_ok_and(|carries: ClientId| carries == ours) => {

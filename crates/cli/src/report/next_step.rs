@@ -48,7 +48,7 @@ fn of_account(account: &Account) -> Option<String> {
     match &account.state {
         AccountState::Missing => {
             return Some(format!(
-                "service account {name} is gone: wait some seconds until it is made again"
+                "service account {name} is gone: wait some seconds until the operator has seen that"
             ));
         }
         AccountState::OtherClientId(_) => {

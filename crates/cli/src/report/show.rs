@@ -20,7 +20,12 @@ pub(crate) fn tree(report: &Report) -> Node {
             .iter()
             .map(|what| Node::new(Mark::Waiting, format!("not looked at: {what}"))),
     );
-    let next = report.next_step.as_deref().unwrap_or("nothing to do");
+    let next = report.next_step.as_deref();
+    let next = next.unwrap_or(if report.well {
+        "nothing to do"
+    } else {
+        "nothing to do for what could be looked at"
+    });
     parts.push(Node::plain(format!("Next step: {next}")));
     Node::new(mark(report), title(report)).with(parts)
 }
@@ -29,6 +34,7 @@ fn mark(report: &Report) -> Mark {
     let stalled = report.ready.as_ref().is_some_and(|ready| ready.status == "False");
     match (report.well, report.phase) {
         (true, _) => Mark::Good,
+        (false, _) if report.next_step.is_none() => Mark::Waiting,
         (false, Phase::Observed) if stalled || report.ready.as_ref().is_some_and(|ready| ready.status == "True") => {
             Mark::Bad
         }

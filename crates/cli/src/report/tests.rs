@@ -2,8 +2,8 @@
 
 use kube::Client;
 use serde_json::{Value, json};
-use wio_testkit::FakeApiServer;
 use wio_testkit::fixtures::binding;
+use wio_testkit::{Effect, FakeApiServer, Matcher, Verb};
 
 use super::{gather, report, tree};
 use crate::Session;
@@ -59,7 +59,10 @@ fn pod(name: &str, label: &str, client_id: Option<&str>) -> Value {
 
 /// What a person reads of the binding `shop/orders`.
 async fn read(objects: &[Value], status: Option<Value>, suspended: bool) -> String {
-    let server = FakeApiServer::new();
+    read_of(&FakeApiServer::new(), objects, status, suspended).await
+}
+
+async fn read_of(server: &FakeApiServer, objects: &[Value], status: Option<Value>, suspended: bool) -> String {
     server.create_namespace("shop");
     let built = binding("shop", "orders")
         .managed()
@@ -176,4 +179,17 @@ async fn each_state_of_a_binding_has_its_own_next_step() {
     );
     let told = read(&[], Some(status("True", "Succeeded", "well")), false).await;
     assert!(next_step(&told).starts_with("service account orders is gone"), "{told}");
+}
+
+/// It said that all is well of pods that it had not seen.
+#[tokio::test]
+async fn what_could_not_be_looked_at_is_not_well() {
+    for resource in ["pods", "serviceaccounts"] {
+        let server = FakeApiServer::new();
+        server.inject(Matcher::any().verb(Verb::List).resource(resource), Effect::forbidden());
+        let ready = Some(status("True", "Succeeded", "all is well"));
+        let told = read_of(&server, &[account(CLIENT_ID)], ready, false).await;
+        assert!(told.starts_with('…'), "{told}");
+        assert_eq!(next_step(&told), "nothing to do for what could be looked at");
+    }
 }
