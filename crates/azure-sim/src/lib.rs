@@ -43,8 +43,8 @@ pub use entra::issuers::{IssuerDocuments, KnownIssuers, Unreachable};
 pub use faults::{Effect, Fault, Matcher};
 pub use log::LoggedRequest;
 pub use model::{
-    Credential, Identity, IdentityId, Lock, LockLevel, NotAnIdentityId, Permission, ResourceGroup, RoleAssignment,
-    RoleDefinition, Snapshot,
+    Credential, Identity, IdentityId, Lock, LockLevel, ManagedCluster, NotAnIdentityId, Permission, ResourceGroup,
+    RoleAssignment, RoleDefinition, Snapshot,
 };
 pub use simulator::{ConnectionDropped, Simulator};
 pub use target::ResourceKind;

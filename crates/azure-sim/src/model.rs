@@ -23,6 +23,8 @@ pub struct Snapshot {
     pub role_definitions: Vec<RoleDefinition>,
     /// Management locks.
     pub locks: Vec<Lock>,
+    /// Clusters of AKS.
+    pub managed_clusters: Vec<ManagedCluster>,
 }
 
 /// A resource group.
@@ -41,6 +43,26 @@ pub struct ResourceGroup {
     /// When the group goes, once its deletion was accepted.
     #[serde(default)]
     pub gone_at: Option<Timestamp>,
+}
+
+/// A cluster of AKS, which can be read and nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ManagedCluster {
+    /// The subscription's GUID.
+    pub subscription_id: String,
+    /// The resource group's name, as it was first written.
+    pub resource_group: String,
+    /// The name, as it was first written.
+    pub name: String,
+    /// The region, as `westeurope`.
+    pub location: String,
+    /// The identity of its control plane, as Azure shows it.
+    #[serde(default)]
+    pub identity: Value,
+    /// Its properties, as Azure shows them.
+    #[serde(default)]
+    pub properties: Value,
 }
 
 /// The id of a user-assigned managed identity. Compared as ARM compares: case does not matter.
@@ -317,6 +339,15 @@ impl IdentityId {
 /// The form under which a resource group is stored.
 pub(crate) fn group_key(subscription_id: &str, name: &str) -> String {
     format!("/subscriptions/{subscription_id}/resourcegroups/{name}").to_lowercase()
+}
+
+/// The form under which a cluster is stored.
+pub(crate) fn cluster_key(subscription_id: &str, group: &str, name: &str) -> String {
+    let group = group_key(subscription_id, group);
+    format!(
+        "{group}/providers/microsoft.containerservice/managedclusters/{}",
+        name.to_lowercase()
+    )
 }
 
 impl fmt::Display for IdentityId {

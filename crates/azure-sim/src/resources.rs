@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Outcome};
-use crate::model::{Identity, IdentityId, Lock, ResourceGroup, RoleAssignment, RoleDefinition, Snapshot, group_key};
+use crate::model::{
+    Identity, IdentityId, Lock, ManagedCluster, ResourceGroup, RoleAssignment, RoleDefinition, Snapshot, cluster_key,
+    group_key,
+};
 use crate::target::lies_within;
 
 /// The resources of the cloud. Each map is in the order of its ids.
@@ -17,6 +20,7 @@ pub(crate) struct Resources {
     pub(crate) assignments: BTreeMap<Uuid, RoleAssignment>,
     pub(crate) definitions: BTreeMap<Uuid, RoleDefinition>,
     pub(crate) locks: BTreeMap<String, Lock>,
+    pub(crate) clusters: BTreeMap<String, ManagedCluster>,
 }
 
 // === impl Resources ===
@@ -67,6 +71,7 @@ impl Resources {
         let lost = lost.map(|(_, identity)| identity).collect();
         self.assignments.retain(|_, assignment| !is_gone(&assignment.scope));
         self.locks.retain(|_, lock| !is_gone(&lock.scope));
+        self.clusters.retain(|id, _| !is_gone(id));
         lost
     }
 
@@ -79,6 +84,7 @@ impl Resources {
             role_assignments,
             role_definitions: self.definitions.values().cloned().collect(),
             locks: self.locks.values().cloned().collect(),
+            managed_clusters: self.clusters.values().cloned().collect(),
         }
     }
 }
@@ -91,7 +97,12 @@ impl From<Snapshot> for Resources {
             role_assignments,
             role_definitions,
             locks,
+            managed_clusters,
         } = snapshot;
+        let cluster = |cluster: ManagedCluster| {
+            let key = cluster_key(&cluster.subscription_id, &cluster.resource_group, &cluster.name);
+            (key, cluster)
+        };
         let group = |group: ResourceGroup| (group_key(&group.subscription_id, &group.name), group);
         Self {
             groups: resource_groups.into_iter().map(group).collect(),
@@ -108,6 +119,7 @@ impl From<Snapshot> for Resources {
                 .map(|definition| (definition.name, definition))
                 .collect(),
             locks: locks.into_iter().map(|lock| (lock.key(), lock)).collect(),
+            clusters: managed_clusters.into_iter().map(cluster).collect(),
         }
     }
 }

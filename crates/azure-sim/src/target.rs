@@ -32,6 +32,8 @@ pub enum ResourceKind {
     Resource,
     /// The activity log.
     ActivityLog,
+    /// Clusters of AKS.
+    ManagedCluster,
     /// The progress of a long-running operation.
     Operation,
     /// Entra's token endpoint.
@@ -100,6 +102,11 @@ pub(crate) enum Target {
         scope: String,
     },
     ActivityLog(String),
+    ManagedCluster {
+        subscription: String,
+        group: String,
+        name: String,
+    },
     Unknown,
 }
 
@@ -146,8 +153,24 @@ impl Target {
             ["providers", "microsoft.managedidentity", "userassignedidentities", ..] => {
                 Self::managed_identity(fixed.get(..split).unwrap_or_default(), scope, rest, rest_names)
             }
+            ["providers", "microsoft.containerservice", "managedclusters", _] => {
+                Self::managed_cluster(fixed.get(..split).unwrap_or_default(), scope, rest_names)
+            }
             ["providers", "microsoft.insights", "eventtypes", "management", "values"] => {
                 Self::activity_log(fixed.get(..split).unwrap_or_default(), scope)
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    fn managed_cluster(scope: &[&str], scope_names: &[&str], names: &[&str]) -> Self {
+        match (scope, scope_names, names) {
+            (["subscriptions", _, "resourcegroups", _], [_, subscription, _, group], [_, _, _, name]) => {
+                Self::ManagedCluster {
+                    subscription: (*subscription).to_owned(),
+                    group: (*group).to_owned(),
+                    name: (*name).to_owned(),
+                }
             }
             _ => Self::Unknown,
         }
@@ -245,6 +268,7 @@ impl Target {
             Self::Locks { .. } | Self::Lock { .. } => ResourceKind::Lock,
             Self::Tags { .. } => ResourceKind::Tags,
             Self::ActivityLog(_) => ResourceKind::ActivityLog,
+            Self::ManagedCluster { .. } => ResourceKind::ManagedCluster,
             Self::Groups(_) | Self::Group { .. } => ResourceKind::ResourceGroup,
             Self::Operation { .. } => ResourceKind::Operation,
             Self::Identities { .. } | Self::Identity(_) | Self::IdentityAction(..) => ResourceKind::Identity,
@@ -264,6 +288,7 @@ impl Target {
             | Self::Groups(subscription)
             | Self::Group { subscription, .. }
             | Self::Operation { subscription, .. }
+            | Self::ManagedCluster { subscription, .. }
             | Self::Provider { subscription, .. }
             | Self::Registration { subscription, .. }
             | Self::Identities { subscription, .. } => Some(subscription),
@@ -286,6 +311,7 @@ impl Target {
         matches!(
             self,
             Self::Identities { .. }
+                | Self::ManagedCluster { .. }
                 | Self::Identity(_)
                 | Self::IdentityAction(..)
                 | Self::Credentials(_)
@@ -326,6 +352,7 @@ impl Target {
             Self::RoleAssignments { .. } | Self::RoleAssignment { .. } => "Microsoft.Authorization/roleAssignments",
             Self::RoleDefinitions { .. } | Self::RoleDefinition { .. } => "Microsoft.Authorization/roleDefinitions",
             Self::Locks { .. } | Self::Lock { .. } => "Microsoft.Authorization/locks",
+            Self::ManagedCluster { .. } => "Microsoft.ContainerService/managedClusters",
             Self::Tags { .. } => "Microsoft.Resources/tags",
             Self::Resources(_) => "Microsoft.Resources/subscriptions/resources",
             Self::ActivityLog(_) => "Microsoft.Insights/eventtypes/values",

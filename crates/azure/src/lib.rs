@@ -8,6 +8,7 @@
 //! Nothing else opens a connection to Azure. Nothing here retries: what an error means, `wio_core::disposition` says.
 
 mod activity_log;
+mod aks;
 mod answer;
 mod budgets;
 mod client;
@@ -32,6 +33,10 @@ mod transport;
 mod urls;
 
 pub use activity_log::Followed;
+pub use aks::{
+    AadProfile, AddonProfile, ControlPlaneIdentity, InvalidClusterId, ManagedCluster, ManagedClusterId,
+    ManagedClusterProperties, NamedIdentity, OidcIssuerProfile, SecurityProfile, Switch,
+};
 pub use budgets::Budgets;
 pub use client::{Azure, StartError};
 pub use cloud::{ApiVersion, Cloud, Endpoints, InvalidEndpoint, OtherCloud};

@@ -40,6 +40,8 @@ pub enum Operation {
     DeleteRoleAssignment,
     /// Reading the activity log of a subscription; one request for each page.
     ListActivityLog,
+    /// Reading a cluster of AKS.
+    GetManagedCluster,
 }
 
 /// A request to Azure, and what came of it.
@@ -87,6 +89,7 @@ impl Operation {
             Self::PutRoleAssignment => "put_role_assignment",
             Self::DeleteRoleAssignment => "delete_role_assignment",
             Self::ListActivityLog => "list_activity_log",
+            Self::GetManagedCluster => "get_managed_cluster",
         }
     }
 }

@@ -13,6 +13,8 @@ const API_VERSION: &str = "api-version";
 const FEDERATED_CREDENTIALS: &str = "federatedIdentityCredentials";
 /// The API version of role assignments: the only one that is not a preview.
 const ROLE_ASSIGNMENTS_VERSION: &str = "2022-04-01";
+/// The API version of clusters.
+const MANAGED_CLUSTERS_VERSION: &str = "2025-08-01";
 /// The API version of the activity log: the only one there is.
 const ACTIVITY_LOG_VERSION: &str = "2015-04-01";
 /// What is asked of each entry of the activity log. Whose it is stands in its claims: `caller` cannot be selected.
@@ -112,6 +114,19 @@ impl Urls {
     /// The list of all role assignments at a scope, above it and below it.
     pub(crate) fn all_role_assignments(&self, scope: &Scope) -> ListUrl {
         self.list(self.role_assignments_at(scope, ""), ROLE_ASSIGNMENTS_VERSION)
+    }
+
+    /// The URL of a cluster of AKS.
+    pub(crate) fn managed_cluster(&self, group: &ResourceGroupId, name: &str) -> Url {
+        let mut url = self.arm.clone();
+        let subscription = group.subscription.to_string();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear()
+                .extend(["subscriptions", &subscription, "resourceGroups", group.name.as_str()])
+                .extend(["providers", "Microsoft.ContainerService", "managedClusters", name]);
+        }
+        url.set_query(Some(&format!("{API_VERSION}={MANAGED_CLUSTERS_VERSION}")));
+        url
     }
 
     /// What the activity log of a subscription says of a provider's resources since a moment.

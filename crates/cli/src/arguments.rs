@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, ColorChoice, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use wio_azure::ManagedClusterId;
 use wio_core::names::ResourceGroupId;
 use wio_core::names::{CredentialName, ResourceGroupName, SubscriptionId};
 use wio_kubeconfig::Choice;
@@ -39,6 +40,7 @@ It ends with 0 when nothing is red, and with 2 when something is. docs/doctor.md
 
 Examples:
   kubectl wib doctor                      everything, with what mends what is wrong
+  kubectl wib doctor --cluster-id \"$(az aks show --resource-group shop --name shop --query id --output tsv)\"
   kubectl wib doctor --fix                the commands alone, to read and to run yourself
   kubectl wib doctor -o json | jq '.checks[] | select(.level == \"red\") | .id'";
 
@@ -154,7 +156,7 @@ pub enum Command {
     Status(StatusArguments),
     /// Examines the whole installation and the identities around it, and says by which commands to mend what is wrong.
     #[command(after_help = DOCTOR_EXAMPLES)]
-    Doctor(DoctorArguments),
+    Doctor(Box<DoctorArguments>),
     /// Shows what the operator would do: for a binding, or before a file with bindings and policies is applied.
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArguments),
@@ -199,6 +201,17 @@ pub struct DoctorArguments {
     /// Print only the commands that mend what is red or yellow. None is run.
     #[arg(long, conflicts_with = "output")]
     pub(crate) fix: bool,
+
+    /// The cluster of AKS, as its resource id: `az aks show --query id`. Azure is read with your own login then.
+    #[arg(long, value_name = "ID")]
+    pub(crate) cluster_id: Option<ManagedClusterId>,
+
+    /// Read Azure with your own login (workload identity where the environment has it, else the Azure CLI's) also without a cluster's id.
+    #[arg(long)]
+    pub(crate) azure: bool,
+
+    #[command(flatten)]
+    pub(crate) login: AzureArguments,
 
     /// For programs: json or yaml.
     #[arg(long, short, value_name = "FORMAT")]

@@ -9,6 +9,7 @@ mod groups;
 pub(crate) mod headers;
 mod identities;
 mod locks;
+mod managed_clusters;
 mod paging;
 mod providers;
 mod resources;
@@ -164,6 +165,11 @@ impl Call<'_> {
                 namespace,
             } if *method == Method::GET => providers::get(self.config, subscription, namespace),
             Target::Resources(subscription) if *method == Method::GET => resources::list(self, state, subscription),
+            Target::ManagedCluster {
+                subscription,
+                group,
+                name,
+            } if *method == Method::GET => managed_clusters::get(self, state, (subscription, group), name),
             Target::Tags { scope } => match *method {
                 Method::GET => tags_of::get(state, scope),
                 Method::PUT | Method::PATCH => tags_of::write(self, state, scope),

@@ -36,6 +36,7 @@ const RESOURCES: [&str; 14] = [
     "2025-04-01",
 ];
 const ACTIVITY_LOG: [&str; 1] = ["2015-04-01"];
+const MANAGED_CLUSTERS: [&str; 3] = ["2024-09-01", "2025-03-01", "2025-08-01"];
 const LOCKS: [&str; 3] = ["2016-09-01", "2017-04-01", "2020-05-01"];
 const IDENTITIES: [&str; 11] = [
     "2015-08-31-preview",
@@ -77,6 +78,7 @@ const OF_MANAGED_IDENTITY: [(&str, &[&str]); 2] = [
     ("userAssignedIdentities", &IDENTITIES),
     ("userAssignedIdentities/federatedIdentityCredentials", &CREDENTIALS),
 ];
+const OF_CONTAINER_SERVICE: [(&str, &[&str]); 1] = [("managedClusters", &MANAGED_CLUSTERS)];
 const OF_AUTHORIZATION: [(&str, &[&str]); 3] = [
     ("roleAssignments", &AUTHORIZATION),
     ("roleDefinitions", &AUTHORIZATION),
@@ -95,6 +97,7 @@ pub(super) fn of_provider(namespace: &str) -> &'static [(&'static str, &'static 
         "Microsoft.ManagedIdentity" => &OF_MANAGED_IDENTITY,
         "Microsoft.Authorization" => &OF_AUTHORIZATION,
         "Microsoft.Resources" => &OF_RESOURCES,
+        "Microsoft.ContainerService" => &OF_CONTAINER_SERVICE,
         _ => &[],
     }
 }
@@ -132,6 +135,7 @@ pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a 
         Target::RoleDefinitions { .. } | Target::RoleDefinition { .. } => {
             ("Microsoft.Authorization/roleDefinitions", &AUTHORIZATION)
         }
+        Target::ManagedCluster { .. } => ("Microsoft.ContainerService/managedClusters", &MANAGED_CLUSTERS),
         Target::ActivityLog(_) => ("Microsoft.Insights/eventtypes", &ACTIVITY_LOG),
         Target::Unknown => return Err(unknown_type(incoming)),
     };
@@ -139,7 +143,7 @@ pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a 
         return Ok(version);
     }
     let all = supported.join(",");
-    let known = [&RESOURCES[..], &IDENTITIES, &AUTHORIZATION]
+    let known = [&RESOURCES[..], &IDENTITIES, &AUTHORIZATION, &MANAGED_CLUSTERS]
         .iter()
         .any(|others| others.contains(&version));
     match resource_type.split_once('/') {

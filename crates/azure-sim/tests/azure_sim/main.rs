@@ -17,6 +17,7 @@ mod faults;
 mod identities;
 mod lagging;
 mod limits;
+mod managed_clusters;
 mod meaning;
 mod quoted_errors;
 mod recordings;

@@ -3,13 +3,17 @@
 use std::io::Write;
 
 use crate::arguments::DoctorArguments;
-use crate::doctor::{commands, examine, gather, trees};
+use crate::doctor::{Way, commands, examine, gather, trees};
 use crate::ending::Ending;
 use crate::output::{DataFormat, write_data};
 use crate::session::Session;
 
 pub(crate) async fn run(asked: &DoctorArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
-    let found = examine(&gather(session).await);
+    let way = (asked.azure || asked.cluster_id.is_some()).then(|| Way {
+        azure: asked.login.open().map_err(|error| format!("{error:#}")),
+        id: asked.cluster_id.clone(),
+    });
+    let found = examine(&Box::pin(gather(session, way.as_ref())).await);
     match (asked.output, asked.fix) {
         (Some(format), _) => write_data(&found, format == DataFormat::Yaml, out)?,
         (None, true) => commands(&found, out)?,

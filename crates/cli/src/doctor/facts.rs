@@ -12,7 +12,10 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
+use wio_azure::{ManagedCluster, ManagedClusterId};
+use wio_core::observed::ObservedRoleAssignment;
 
+use crate::output::shell;
 use crate::report::Looked;
 
 use super::access::Access;
@@ -21,8 +24,6 @@ use super::access::Access;
 pub(super) const OPERATOR: &str = "workload-identity-operator";
 /// The namespace in which it is installed unless somebody says otherwise.
 pub(super) const NAMESPACE: &str = "workload-identity-system";
-/// The ConfigMap of its settings.
-pub(super) const SETTINGS: &str = "workload-identity-operator-settings";
 /// The webhook that puts tokens into pods, in whatever configuration it stands.
 const MUTATION: &str = "mutation.azure-workload-identity.io";
 
@@ -47,6 +48,18 @@ pub(crate) struct Facts {
     pub(super) access: Looked<Access>,
     /// The resource groups of nodes, as their provider ids say.
     pub(super) node_groups: Looked<Vec<String>>,
+    pub(super) azure: OnAzure,
+}
+
+/// What Azure shows to the caller's login.
+pub(super) struct OnAzure {
+    /// Which cluster of AKS it is, when that was said.
+    pub(super) id: Option<ManagedClusterId>,
+    pub(super) cluster: Looked<ManagedCluster>,
+    /// The role assignments that hold at the cluster.
+    pub(super) assignments: Looked<Vec<ObservedRoleAssignment>>,
+    /// The federated credentials on identities of bindings that trust this cluster, and belong to no binding.
+    pub(super) strangers: Looked<Vec<String>>,
 }
 
 /// Who asks.
@@ -113,6 +126,19 @@ impl Facts {
     pub(super) fn found_deployment(&self) -> Looked<&Deployment> {
         self.deployment()?
             .ok_or_else(|| "there is no Deployment of the operator".to_owned())
+    }
+
+    /// The command that changes the cluster of AKS, with its name where that is known.
+    pub(super) fn aks_update(&self, flags: &str) -> String {
+        let (group, name) = match &self.azure.id {
+            Some(id) => (id.group.name.to_string(), id.name.clone()),
+            None => ("RESOURCE_GROUP".to_owned(), "CLUSTER".to_owned()),
+        };
+        format!(
+            "az aks update --resource-group {} --name {} {flags}",
+            shell::word(&group),
+            shell::word(&name)
+        )
     }
 
     /// The name of the operator's service account.

@@ -12,5 +12,5 @@ mod tests;
 mod words;
 
 pub(crate) use checks::examine;
-pub(crate) use gather::{gather, issuer, region};
+pub(crate) use gather::{Way, gather, issuer, region};
 pub(crate) use show::{commands, trees};

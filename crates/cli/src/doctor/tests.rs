@@ -13,6 +13,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use wio_api::WorkloadIdentityEffectivePolicy;
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_azure_sim::{Config, Simulator};
+use wio_testkit::azure::{credential, transport};
 use wio_testkit::fixtures::binding;
 use wio_testkit::{Effect, FakeApiServer, Matcher, ResourceType};
 
@@ -21,10 +24,11 @@ use crate::output::tree::Node;
 
 use super::checks::{OURS, TABLE};
 use super::finding::{Examination, Finding, Level};
-use super::{commands, examine, gather, trees};
+use super::{Way, commands, examine, gather, trees};
 
 const NAMESPACE: &str = "workload-identity-system";
 const CLIENT_ID: &str = "4b65e8cb-da6f-4b8e-9399-17dfd09b7846";
+const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 const NODE_GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/MC_shop";
 
 /// The objects of a file of `config`.
@@ -204,7 +208,7 @@ async fn examined(server: &FakeApiServer) -> Examination {
         client: server.client(),
         namespace: "shop".to_owned(),
     };
-    examine(&gather(&session).await)
+    examine(&gather(&session, None).await)
 }
 
 fn told(trees: &[Node]) -> String {
@@ -233,14 +237,17 @@ async fn a_cluster_in_which_all_is_well_shows_neither_red_nor_yellow() {
     let server = healthy();
     let found = examined(&server).await;
     assert!(found.well && found.yellow == 0, "{}", told(&trees(&found)));
-    // The fake API server does not answer who somebody is or may do, and carries no date.
+    // The fake API server does not answer who somebody is or may do, and carries no date; Azure was not asked.
     let unseen: BTreeSet<&str> = found
         .checks
         .iter()
         .filter(|one| one.level == Level::NotLookedAt)
         .map(|one| one.id)
         .collect();
-    assert_eq!(unseen, BTreeSet::from(["caller", "operator-rights", "clock"]));
+    let of_azure = unseen.iter().filter(|id| of(&found, id).says.contains("--cluster-id"));
+    assert_eq!(of_azure.count(), OF_AZURE.len());
+    let rest: Vec<&str> = unseen.into_iter().filter(|id| !OF_AZURE.contains(id)).collect();
+    assert_eq!(rest, ["caller", "clock", "operator-rights"]);
     let asked = |request: &wio_testkit::ApiRequest| request.resource.ends_with("reviews");
     assert!(
         server.writes().iter().all(asked),
@@ -571,6 +578,196 @@ async fn what_a_cluster_says_stays_in_its_comment_and_its_word() {
     assert!(out.contains("curl evil"), "{out}");
     for line in out.lines() {
         assert!(line.starts_with("# ") || line.starts_with("kubectl "), "{line:?}");
+    }
+}
+
+/// What Azure alone tells.
+const OF_AZURE: [&str; 8] = [
+    "entra-integration",
+    "local-accounts",
+    "entra-authorization",
+    "kubeconfig",
+    "cluster-identities",
+    "issuer-in-azure",
+    "workload-identity-in-azure",
+    "credentials-of-nobody",
+];
+
+/// An AKS cluster in which all is as it should be.
+fn aks() -> Value {
+    json!({
+        "subscriptionId": SUBSCRIPTION, "resourceGroup": "clusters", "name": "shop", "location": "westeurope",
+        "identity": { "type": "UserAssigned", "userAssignedIdentities": { (identity_of_cluster("plane")): { "clientId": CLIENT_ID } } },
+        "properties": {
+            "nodeResourceGroup": "MC_shop",
+            "disableLocalAccounts": true,
+            "aadProfile": { "managed": true, "enableAzureRBAC": true, "adminGroupObjectIDs": null },
+            "oidcIssuerProfile": { "enabled": true, "issuerURL": "https://issuer.example/" },
+            "securityProfile": { "workloadIdentity": { "enabled": true } },
+            "identityProfile": { "kubeletidentity": {
+                "resourceId": format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/mc_shop/providers/Microsoft.ManagedIdentity/userAssignedIdentities/shop-agentpool"),
+            } },
+            "addonProfiles": { "azureKeyvaultSecretsProvider": { "enabled": true, "identity": {
+                "resourceId": format!("{NODE_GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/kv-shop"),
+            } } },
+        },
+    })
+}
+
+fn identity_of_cluster(name: &str) -> String {
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourcegroups/clusters/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+    )
+}
+
+/// What is found with a simulator in the place of Azure, which has this cluster, and these credentials on the binding's identity.
+async fn examined_with(aks: Value, credentials: Value) -> Examination {
+    let identity = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/workload-identities/providers/Microsoft.ManagedIdentity/userAssignedIdentities/wib-a"
+    );
+    let server = healthy();
+    effective(&server, |one| {
+        one.spec.accepted.protected_identities = vec![identity_of_cluster("plane").to_uppercase()];
+    });
+    let status = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+        "metadata": { "namespace": "shop", "name": "orders" },
+        "status": {
+            "issuer": "https://issuer.example/",
+            "identity": { "resourceId": identity, "name": "wib-a", "origin": "Created" },
+            "federatedCredentials": [{ "name": "ours", "serviceAccount": "orders", "subject": "system:serviceaccount:shop:orders", "audience": "api://AzureADTokenExchange" }],
+        },
+    });
+    server.apply_status_as("another", status, true).unwrap();
+    let group = |name| json!({ "subscriptionId": SUBSCRIPTION, "name": name, "location": "westeurope" });
+    let snapshot = json!({
+        "resourceGroups": [group("clusters"), group("workload-identities")],
+        "identities": [{
+            "id": identity, "location": "westeurope", "clientId": CLIENT_ID, "principalId": "1a2b3c4d-0000-4000-8000-0000000091c1",
+            "isolationScope": "None", "createdAt": "2026-01-01T00:00:00Z", "credentials": credentials,
+        }],
+        "managedClusters": [aks],
+        // A contributor fetches the administrator's kubeconfig while there is one.
+        "roleAssignments": [{
+            "name": "3b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e21", "scope": format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/clusters"),
+            "roleDefinitionId": "b24988ac-6180-42a0-ab88-20f7382dd24c", "principalId": "7cd27418-129c-4e88-a17c-750927b01989",
+            "principalType": "User",
+            "createdOn": "2026-01-01T00:00:00Z", "updatedOn": "2026-01-01T00:00:00Z", "createdBy": "",
+        }],
+    });
+    let simulator = Simulator::new(Config::default().with_static_token("a person's"));
+    simulator.restore(serde_json::from_value(snapshot).unwrap());
+    let transport = transport(move |request| {
+        let simulator = simulator.clone();
+        async move { simulator.handle(request).await }
+    });
+    let endpoints = Endpoints::new(Cloud::Public, None, ApiVersion::DEFAULT.parse().unwrap()).unwrap();
+    let id = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/Clusters/providers/Microsoft.ContainerService/managedClusters/SHOP"
+    );
+    let way = Way {
+        azure: Ok(Azure::new(transport, credential("a person's"), endpoints)),
+        id: Some(id.parse().unwrap()),
+    };
+    let session = Session {
+        client: server.client(),
+        namespace: "shop".to_owned(),
+    };
+    examine(&gather(&session, Some(&way)).await)
+}
+
+fn trusting(name: &str, issuer: &str) -> Value {
+    json!({ "name": name, "issuer": issuer, "subject": "system:serviceaccount:shop:orders", "audiences": ["api://AzureADTokenExchange"] })
+}
+
+#[tokio::test]
+async fn a_cluster_of_aks_in_which_all_is_well_is_green_in_azure_too() {
+    let others = json!([
+        trusting("ours", "https://issuer.example/"),
+        trusting("another-clusters", "https://other.example/")
+    ]);
+    let found = examined_with(aks(), others).await;
+    for id in OF_AZURE {
+        assert_eq!(of(&found, id).level, Level::Green, "{}", told(&trees(&found)));
+    }
+}
+
+#[tokio::test]
+#[allow(clippy::too_many_lines, reason = "it is a table")]
+async fn what_azure_shows_turns_its_own_lines() {
+    let none = || json!([]);
+    let change = |pointer: &str, value: Value| {
+        let mut changed = aks();
+        *changed.pointer_mut(pointer).unwrap() = value;
+        changed
+    };
+    let stranger = json!([trusting("stranger", "https://issuer.example/")]);
+    let open = json!({ (identity_of_cluster("open")): {} });
+    for (cluster, credentials, id, level, mends) in [
+        (
+            change("/properties/aadProfile", Value::Null),
+            none(),
+            "entra-integration",
+            Level::Yellow,
+            "--enable-aad",
+        ),
+        (
+            change("/properties/disableLocalAccounts", json!(false)),
+            none(),
+            "local-accounts",
+            Level::Yellow,
+            "--disable-local-accounts",
+        ),
+        (
+            change("/properties/nodeResourceGroup", json!("MC_other")),
+            none(),
+            "cluster-identities",
+            Level::Yellow,
+            "azure.protectedResourceGroups",
+        ),
+        (
+            change("/identity/userAssignedIdentities", open),
+            none(),
+            "cluster-identities",
+            Level::Yellow,
+            "azure.protectedIdentities",
+        ),
+        (
+            change("/properties/oidcIssuerProfile/enabled", json!(false)),
+            none(),
+            "issuer-in-azure",
+            Level::Red,
+            "--name SHOP --enable-oidc-issuer",
+        ),
+        (
+            change(
+                "/properties/oidcIssuerProfile/issuerURL",
+                json!("https://issuer.example"),
+            ),
+            none(),
+            "issuer-in-azure",
+            Level::Red,
+            "openid-configuration",
+        ),
+        (
+            aks(),
+            stranger,
+            "credentials-of-nobody",
+            Level::Yellow,
+            "az identity federated-credential delete",
+        ),
+    ] {
+        let found = examined_with(cluster, credentials).await;
+        let bad = found
+            .checks
+            .iter()
+            .filter(|one| OF_AZURE.contains(&one.id) && one.level != Level::Green);
+        let bad: Vec<(&str, Level)> = bad.map(|one| (one.id, one.level)).collect();
+        let with_it = (id == "local-accounts").then_some(("kubeconfig", Level::Yellow));
+        let expected: Vec<(&str, Level)> = std::iter::once((id, level)).chain(with_it).collect();
+        assert_eq!(bad, expected, "{}", told(&trees(&found)));
+        let fix = of(&found, id).fix.join("\n");
+        assert!(fix.contains(mends), "{mends} is not in {fix}");
     }
 }
 

@@ -8,6 +8,31 @@ use super::super::finding::Verdict;
 /// The group that no role limits.
 const MASTERS: &str = "system:masters";
 
+/// Without Entra everybody comes in by one certificate, or by what a file holds.
+pub(super) fn entra(facts: &Facts) -> Looked<Verdict> {
+    let cluster = seen(&facts.azure.cluster)?;
+    Ok(match &cluster.properties.aad_profile {
+        Some(profile) if profile.managed => Verdict::green("Entra integration is on"),
+        Some(_) => Verdict::yellow("Entra integration is of the kind that AKS no longer supports")
+            .fix(facts.aks_update("--enable-aad")),
+        None => Verdict::yellow("there is no Entra integration: who is called is not who is known to Azure")
+            .fix(facts.aks_update("--enable-aad")),
+    })
+}
+
+pub(super) fn local_accounts(facts: &Facts) -> Looked<Verdict> {
+    let cluster = seen(&facts.azure.cluster)?;
+    Ok(if cluster.properties.disable_local_accounts {
+        Verdict::green("they are off")
+    } else {
+        Verdict::yellow(
+            "they are on: whoever has the administrator's certificate may do everything, and no log tells who it was",
+        )
+        .detail("turn them off when everybody can sign in by Entra")
+        .fix(facts.aks_update("--disable-local-accounts"))
+    })
+}
+
 /// AKS gives its local administrator's certificate this group: it is one for all people, and no log tells who it was.
 pub(super) fn caller(facts: &Facts) -> Looked<Verdict> {
     let caller = seen(&facts.caller)?;

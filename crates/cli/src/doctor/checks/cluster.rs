@@ -1,11 +1,15 @@
 //! C and D: the AKS resource, and the identities by which the cluster itself acts on Azure.
 
+use std::collections::BTreeSet;
+
+use wio_core::names::IdentityId;
+
 use crate::output::shell;
 use crate::report::Looked;
 
 use super::super::facts::{Facts, seen};
 use super::super::finding::Verdict;
-use super::super::words::upgrade;
+use super::super::words::{counted, some, upgrade};
 
 /// Kubelets and add-ons have their identities in the node resource group: a binding with one of them would act as the cluster.
 pub(super) fn node_group(facts: &Facts) -> Looked<Verdict> {
@@ -32,6 +36,89 @@ pub(super) fn node_group(facts: &Facts) -> Looked<Verdict> {
         ))
         .fix(protect("protectedResourceGroups", &all, &facts.operator.namespace))
     })
+}
+
+/// By whichever of these roles somebody gets the administrator's certificate while local accounts are on.
+const FETCH_ADMINISTRATORS: [(&str, &str); 4] = [
+    ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner"),
+    ("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor"),
+    (
+        "0ab0b1a8-8aac-4efd-b8c2-3ee1fb270be8",
+        "Azure Kubernetes Service Cluster Admin Role",
+    ),
+    (
+        "ed7f3fbd-7b88-4dd4-9017-9adb7ce333f8",
+        "Azure Kubernetes Service Contributor Role",
+    ),
+];
+
+pub(super) fn kubeconfig(facts: &Facts) -> Looked<Verdict> {
+    let cluster = seen(&facts.azure.cluster)?;
+    let assignments = seen(&facts.azure.assignments)?;
+    if cluster.properties.disable_local_accounts {
+        return Ok(Verdict::green(
+            "a kubeconfig lets nobody in by itself: local accounts are off",
+        ));
+    }
+    let holders = assignments.iter().filter_map(|one| {
+        let definition = one.definition.to_string();
+        let (_, role) = FETCH_ADMINISTRATORS.iter().find(|(guid, _)| *guid == definition)?;
+        Some(format!("principal {} by {role} at {}", one.principal, one.scope))
+    });
+    let holders: BTreeSet<String> = holders.collect();
+    Ok(if holders.is_empty() {
+        Verdict::green("no built-in role at the cluster fetches the administrator's; custom roles are not looked at")
+    } else {
+        Verdict::yellow(format!(
+            "{} may fetch the administrator's, and with it do everything",
+            counted(holders.len(), "principal")
+        ))
+        .with_details(some(holders))
+        .fix(facts.aks_update("--disable-local-accounts"))
+    })
+}
+
+/// A binding with one of these would act as the cluster.
+pub(super) fn identities(facts: &Facts) -> Looked<Verdict> {
+    let cluster = seen(&facts.azure.cluster)?;
+    let id = facts.azure.id.as_ref().ok_or("it was not said which cluster it is")?;
+    let settings = seen(&facts.effective)?.as_ref().map(|found| &found.spec.accepted);
+    let settings = settings.ok_or("there is no merged policy")?;
+    let (groups, ids) = (&settings.protected_resource_groups, &settings.protected_identities);
+    let same = |list: &[String], one: &str| list.iter().any(|other| other.eq_ignore_ascii_case(one));
+    let nodes = format!(
+        "/subscriptions/{}/resourceGroups/{}",
+        id.group.subscription, cluster.properties.node_resource_group
+    );
+    let mut open = Vec::new();
+    let all = cluster.identities();
+    let mut wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+    for (what, identity) in &all {
+        let group = identity.parse::<IdentityId>().map(|id| id.group.to_string());
+        if !same(ids, identity) && !group.is_ok_and(|group| same(groups, &group)) {
+            open.push(format!("{what}: {identity}"));
+            wanted.push(identity);
+        }
+    }
+    let namespace = &facts.operator.namespace;
+    let mut verdict = Verdict::green(format!(
+        "{} and the nodes' resource group are protected",
+        counted(all.len(), "identity")
+    ));
+    if !open.is_empty() || !same(groups, &nodes) {
+        verdict = Verdict::yellow("a policy could give these to a binding, which would act as the cluster")
+            .with_details(open);
+    }
+    if wanted.len() > ids.len() {
+        verdict = verdict.fix(protect("protectedIdentities", &wanted, namespace));
+    }
+    if !same(groups, &nodes) {
+        let wanted: Vec<&str> = groups.iter().map(String::as_str).chain([nodes.as_str()]).collect();
+        verdict = verdict
+            .detail(format!("nodes: {nodes}"))
+            .fix(protect("protectedResourceGroups", &wanted, namespace));
+    }
+    Ok(verdict)
 }
 
 /// The command that protects all of these.

@@ -7,7 +7,7 @@ use wio_api::keys;
 use crate::output::shell;
 use crate::report::Looked;
 
-use super::super::facts::{Facts, SETTINGS, seen};
+use super::super::facts::{Facts, seen};
 use super::super::finding::Verdict;
 use super::super::words::{some, upgrade};
 
@@ -40,9 +40,7 @@ pub(super) fn identity(facts: &Facts) -> Looked<Verdict> {
         return Ok(match settings {
             Err(_) => Verdict::green(signs_in(living.len())),
             Ok(_) => Verdict::yellow("its settings name no client id, so nothing holds it to one identity")
-                .detail(format!(
-                    "{DEMANDED} is not in ConfigMap {SETTINGS}; the chart's value is azure.clientId"
-                ))
+                .detail(format!("{DEMANDED} is not set; the chart's value is azure.clientId"))
                 .fix(format!("{} --set azure.clientId=CLIENT_ID", upgrade(namespace))),
         });
     };

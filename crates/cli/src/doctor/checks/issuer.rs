@@ -16,7 +16,6 @@ const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
 const NOTICED: SignedDuration = SignedDuration::from_secs(30);
 const PRIVATE_IS_MEANT: &str = "WIO_ALLOW_PRIVATE_ISSUER";
 const SHOW: &str = "kubectl get --raw /.well-known/openid-configuration";
-const ENABLE: &str = "az aks update --resource-group RESOURCE_GROUP --name CLUSTER --enable-oidc-issuer";
 
 pub(super) fn issuer(facts: &Facts) -> Looked<Verdict> {
     let discovery = seen(&facts.discovery)?;
@@ -47,7 +46,7 @@ pub(super) fn issuer(facts: &Facts) -> Looked<Verdict> {
             "{issuer}: {why}, so no token of this cluster is good for Entra"
         ))
         .detail("on AKS:")
-        .fix(ENABLE),
+        .fix(facts.aks_update("--enable-oidc-issuer")),
     })
 }
 
@@ -123,6 +122,6 @@ pub(super) fn pod_identity(facts: &Facts) -> Looked<Verdict> {
         )
         .with_details(found.iter().cloned())
         .fix("kubectl get azureidentities,azureidentitybindings --all-namespaces")
-        .fix("az aks update --resource-group RESOURCE_GROUP --name CLUSTER --disable-pod-identity")
+        .fix(facts.aks_update("--disable-pod-identity"))
     })
 }

@@ -1,5 +1,6 @@
 //! The checks: one function each, and the table of them. Pure.
 
+mod azure;
 mod callers;
 mod cluster;
 mod definitions;
@@ -42,7 +43,7 @@ const fn check(
 
 /// All of them, in the order in which they are shown.
 pub(super) const TABLE: &[Check] = {
-    use Scenario::{Callers, ClusterIdentities, Installation, Rights, WorkloadIdentity};
+    use Scenario::{Callers, ClusterIdentities, Installation, Resource, Rights, WorkloadIdentity};
     &[
         check("definitions", Installation, "Custom resources", definitions::there),
         check(
@@ -101,6 +102,8 @@ pub(super) const TABLE: &[Check] = {
         check("policies", Installation, "Policies", policies::ready),
         check("bindings", Installation, "Bindings", policies::bindings),
         check("caller", Callers, "You", callers::caller),
+        check("entra-integration", Callers, "Entra", callers::entra),
+        check("local-accounts", Callers, "Local accounts", callers::local_accounts),
         check("binding-writers", Rights, "Bindings", rights::binding_writers),
         check("policy-writers", Rights, "Policies", rights::policy_writers),
         check(
@@ -115,11 +118,19 @@ pub(super) const TABLE: &[Check] = {
             "Pods, and by them every identity of a namespace",
             rights::pod_creators,
         ),
+        check("entra-authorization", Rights, "Entra authorization", rights::entra),
+        check("kubeconfig", Resource, "The cluster's kubeconfig", cluster::kubeconfig),
         check(
             "node-group",
             ClusterIdentities,
             "The resource group of the nodes",
             cluster::node_group,
+        ),
+        check(
+            "cluster-identities",
+            ClusterIdentities,
+            "The cluster's own identities",
+            cluster::identities,
         ),
         check("issuer", WorkloadIdentity, "The issuer", issuer::issuer),
         check(
@@ -128,10 +139,28 @@ pub(super) const TABLE: &[Check] = {
             "The issuer that bindings have",
             issuer::of_bindings,
         ),
+        check(
+            "issuer-in-azure",
+            WorkloadIdentity,
+            "The issuer in Azure",
+            azure::issuer,
+        ),
+        check(
+            "workload-identity-in-azure",
+            WorkloadIdentity,
+            "AKS's workload identity",
+            azure::workload_identity,
+        ),
         check("webhook", WorkloadIdentity, "The pod webhook", webhook::configuration),
         check("webhook-pods", WorkloadIdentity, "Its pods", webhook::pods),
         check("webhook-version", WorkloadIdentity, "Its version", webhook::version),
         check("clock", WorkloadIdentity, "Clocks", issuer::clock),
+        check(
+            "credentials-of-nobody",
+            WorkloadIdentity,
+            "Federated credentials of nobody",
+            azure::strangers,
+        ),
         check(
             "pod-identity",
             WorkloadIdentity,

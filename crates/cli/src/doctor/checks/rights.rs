@@ -12,6 +12,21 @@ use super::super::finding::Verdict;
 use super::super::words::{counted, some};
 use super::policies::record_is_kept;
 
+/// Entra authorization gives besides what Kubernetes' roles give. A condition there does not tell a status from its binding.
+pub(super) fn entra(facts: &Facts) -> Looked<Verdict> {
+    let profile = &seen(&facts.azure.cluster)?.properties.aad_profile;
+    Ok(match profile {
+        Some(profile) if profile.enable_azure_rbac && !record_is_kept(facts) => {
+            Verdict::yellow("Entra decides as well, and whoever may write bindings by it may write their status")
+                .fix("kubectl apply --server-side --kustomize config/admission")
+        }
+        Some(profile) if profile.enable_azure_rbac => {
+            Verdict::green("Entra decides as well, by role assignments in Azure")
+        }
+        _ => Verdict::green("Kubernetes' own roles alone decide"),
+    })
+}
+
 const fn writing(group: &'static str, resource: &'static str) -> Act {
     Act {
         group,

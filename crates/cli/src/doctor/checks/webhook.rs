@@ -8,8 +8,7 @@ use super::super::facts::{Facts, mutation, seen, version_of};
 use super::super::finding::Verdict;
 use super::super::words::some;
 
-const ENABLE: &str =
-    "az aks update --resource-group RESOURCE_GROUP --name CLUSTER --enable-oidc-issuer --enable-workload-identity";
+const ENABLE: &str = "--enable-oidc-issuer --enable-workload-identity";
 const RESTART: &str = "kubectl rollout restart deployment azure-wi-webhook-controller-manager --namespace";
 
 pub(super) fn configuration(facts: &Facts) -> Looked<Verdict> {
@@ -17,7 +16,7 @@ pub(super) fn configuration(facts: &Facts) -> Looked<Verdict> {
     let Some((configuration, webhook)) = found.first().and_then(|one| Some((one, mutation(one)?))) else {
         return Ok(Verdict::red("there is none: no pod gets a token, whatever bindings say")
             .detail("on AKS the first; elsewhere the second")
-            .fix(ENABLE)
+            .fix(facts.aks_update(ENABLE))
             .fix("helm install workload-identity-webhook workload-identity-webhook --repo https://azure.github.io/azure-workload-identity/charts --namespace azure-workload-identity-system --create-namespace --set azureTenantID=TENANT_ID"));
     };
     let name = configuration.name_any();
@@ -65,7 +64,7 @@ pub(super) fn version(facts: &Facts) -> Looked<Verdict> {
             "{}: before 1.0 it looks for the label on service accounts",
             versions.join(", ")
         ))
-        .fix(ENABLE),
+        .fix(facts.aks_update(ENABLE)),
         [one] => Verdict::green(*one),
         several => Verdict::yellow(format!("several at once: {}", several.join(", ")))
             .with_details(some(images.iter().cloned()))

@@ -1,5 +1,6 @@
 //! Reads all of it, with the caller's rights. Nothing is written: what is posted are questions about rights.
 
+mod azure;
 mod operator;
 mod reads;
 mod rights;
@@ -19,6 +20,7 @@ use crate::session::Session;
 
 use super::checks::OURS;
 use super::facts::{Admission, Facts};
+pub(crate) use azure::Way;
 use reads::Reads;
 
 /// The definitions of AAD Pod Identity, which is deprecated.
@@ -33,7 +35,7 @@ const REGION: &str = "topology.kubernetes.io/region";
 const NODES: u32 = 50;
 
 /// Reads everything at once, so that it takes as long as the slowest.
-pub(crate) async fn gather(session: &Session) -> Facts {
+pub(crate) async fn gather(session: &Session, way: Option<&Way>) -> Facts {
     let reads = Reads::new(session.client.clone());
     let ours: Vec<String> = OURS.iter().map(ResourceExt::name_any).collect();
     let theirs: Vec<String> = POD_IDENTITY.iter().map(|name| (*name).to_owned()).collect();
@@ -57,6 +59,7 @@ pub(crate) async fn gather(session: &Session) -> Facts {
     let (definitions, pod_identity, effective, policies, bindings) = cluster;
     let (time_there, discovery, caller, access, node_groups) = around;
     let (operator, webhook) = parts;
+    let azure = azure::on_azure(way, &bindings, &discovery).await;
     Facts {
         now: Timestamp::now(),
         time_there,
@@ -75,6 +78,7 @@ pub(crate) async fn gather(session: &Session) -> Facts {
         discovery,
         access,
         node_groups,
+        azure,
     }
 }
 

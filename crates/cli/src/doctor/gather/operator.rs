@@ -1,12 +1,16 @@
 //! The operator as it is installed.
 
+use std::collections::BTreeMap;
+
 use futures::future;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
-use super::super::facts::{NAMESPACE, OPERATOR, Operator, SETTINGS, account_of};
+use crate::report::Looked;
+
+use super::super::facts::{NAMESPACE, OPERATOR, Operator, account_of};
 use super::reads::Reads;
 use super::rights;
 
@@ -19,19 +23,14 @@ pub(super) async fn operator(reads: &Reads) -> Operator {
     let namespace = namespace.unwrap_or_else(|| NAMESPACE.to_owned());
     let account = account_of(deployment);
     let leases: Api<Lease> = reads.within(&namespace);
-    let settings: Api<ConfigMap> = reads.within(&namespace);
     let (pods, budgets, settings, lease, lacks) = future::join5(
         reads.labelled(&namespace, LABEL),
         reads.labelled(&namespace, LABEL),
-        settings.get_opt(SETTINGS),
+        settings(reads, &namespace, deployment),
         leases.get_opt(OPERATOR),
         rights::lacks(reads, &namespace, &account),
     )
     .await;
-    let settings = reads.told(settings).and_then(|found| {
-        let found = found.ok_or_else(|| format!("there is no ConfigMap {namespace}/{SETTINGS}"))?;
-        Ok(found.data.unwrap_or_default())
-    });
     Operator {
         deployments,
         pods,
@@ -41,4 +40,25 @@ pub(super) async fn operator(reads: &Reads) -> Operator {
         lacks,
         namespace,
     }
+}
+
+/// What its container is told: the ConfigMaps that it names, whose names carry a hash where kustomize makes them, and variables of its own.
+async fn settings(reads: &Reads, namespace: &str, deployment: Option<&Deployment>) -> Looked<BTreeMap<String, String>> {
+    let pod = deployment.and_then(|one| one.spec.as_ref()?.template.spec.as_ref());
+    let container = pod.and_then(|pod| pod.containers.first());
+    let container = container.ok_or("there is no Deployment of the operator")?;
+    let maps: Api<ConfigMap> = reads.within(namespace);
+    let mut settings = BTreeMap::new();
+    for source in container
+        .env_from
+        .iter()
+        .flatten()
+        .filter_map(|source| source.config_map_ref.as_ref())
+    {
+        let found = reads.told(maps.get(&source.name).await)?;
+        settings.extend(found.data.unwrap_or_default());
+    }
+    let own = container.env.iter().flatten();
+    settings.extend(own.filter_map(|variable| Some((variable.name.clone(), variable.value.clone()?))));
+    Ok(settings)
 }

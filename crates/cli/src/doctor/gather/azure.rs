@@ -1,0 +1,124 @@
+//! Azure, as the caller's login shows it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wio_api::WorkloadIdentityBinding;
+use wio_azure::{Azure, ManagedClusterId};
+use wio_core::fault::AzureFault;
+use wio_core::names::{IdentityId, Scope};
+use wio_core::observed::ObservedCredential;
+
+use crate::report::Looked;
+
+use super::super::facts::{Discovery, OnAzure, seen};
+
+const NOT_ASKED: &str = "Azure was not asked: give --cluster-id, or --azure, with an Azure login";
+const WHICH: &str = "give --cluster-id, the resource id of the cluster";
+/// That of AKS's own identity bindings, which it keeps itself.
+const OF_AKS: &str = "aks-identity-binding";
+/// The most identities that are looked at: each costs a read.
+const AT_MOST: usize = 100;
+
+/// The way to Azure, and which cluster it is there.
+pub(crate) struct Way {
+    pub(crate) azure: Looked<Azure>,
+    pub(crate) id: Option<ManagedClusterId>,
+}
+
+pub(super) async fn on_azure(
+    way: Option<&Way>,
+    bindings: &Looked<Vec<WorkloadIdentityBinding>>,
+    discovery: &Looked<Discovery>,
+) -> OnAzure {
+    let id = way.and_then(|way| way.id.clone());
+    let azure = match way.map(|way| seen(&way.azure)) {
+        Some(Ok(azure)) => azure,
+        Some(Err(why)) => return nothing(id, &why),
+        None => return nothing(id, NOT_ASKED),
+    };
+    let strangers = strangers(azure, bindings, discovery).await;
+    let Some(known) = &id else {
+        return OnAzure {
+            strangers,
+            ..nothing(id, WHICH)
+        };
+    };
+    let cluster = azure.get_managed_cluster(known).await.map_err(|fault| told(&fault));
+    let assignments = match known.to_string().parse::<Scope>() {
+        Ok(scope) => azure
+            .list_all_role_assignments(&scope)
+            .await
+            .map_err(|fault| told(&fault)),
+        Err(error) => Err(error.to_string()),
+    };
+    OnAzure {
+        cluster,
+        assignments: assignments.map(|listed| listed.entries),
+        strangers,
+        id,
+    }
+}
+
+fn nothing(id: Option<ManagedClusterId>, why: &str) -> OnAzure {
+    OnAzure {
+        id,
+        cluster: Err(why.to_owned()),
+        assignments: Err(why.to_owned()),
+        strangers: Err(why.to_owned()),
+    }
+}
+
+fn told(fault: &AzureFault) -> String {
+    fault.to_string()
+}
+
+/// The credentials that trust this cluster on identities of bindings, and that no binding records.
+async fn strangers(
+    azure: &Azure,
+    bindings: &Looked<Vec<WorkloadIdentityBinding>>,
+    discovery: &Looked<Discovery>,
+) -> Looked<Vec<String>> {
+    let issuer = &seen(discovery)?.issuer;
+    let recorded = recorded(seen(bindings)?);
+    if recorded.len() > AT_MOST {
+        return Err(format!(
+            "bindings have {} identities, and no more than {AT_MOST} are looked at",
+            recorded.len()
+        ));
+    }
+    let mut strangers = Vec::new();
+    for (identity, known) in &recorded {
+        let listed = azure.list_credentials(identity).await.map_err(|fault| told(&fault))?;
+        let is_stranger = |one: &&ObservedCredential| {
+            let name = one.name.to_string();
+            one.issuer == *issuer && !known.contains(&name) && !name.eq_ignore_ascii_case(OF_AKS)
+        };
+        strangers.extend(listed.iter().filter(is_stranger).map(|one| {
+            let subject = one.subject.as_deref().unwrap_or("an expression");
+            format!("{} of {identity} trusts {subject}", one.name)
+        }));
+    }
+    Ok(strangers)
+}
+
+/// The identities of bindings, with the names of the credentials that bindings know there.
+fn recorded(bindings: &[WorkloadIdentityBinding]) -> BTreeMap<IdentityId, BTreeSet<String>> {
+    let mut recorded: BTreeMap<IdentityId, BTreeSet<String>> = BTreeMap::new();
+    for status in bindings.iter().filter_map(|binding| binding.status.as_ref()) {
+        let identity = status
+            .identity
+            .as_ref()
+            .and_then(|identity| identity.resource_id.parse().ok());
+        let Some(identity) = identity else { continue };
+        let known = recorded.entry(identity).or_default();
+        known.extend(status.federated_credentials.iter().map(|one| one.name.clone()));
+        known.extend(status.retiring_federated_credentials.iter().map(|one| one.name.clone()));
+        known.extend(
+            status
+                .service_accounts
+                .iter()
+                .filter_map(|one| one.foreign_credential.clone()),
+        );
+    }
+    recorded
+}
