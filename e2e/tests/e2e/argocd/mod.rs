@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 use wio_api::keys::CLIENT_ID_ANNOTATION;
 use wio_api::{ConditionType, Reason};
-use wio_e2e::argocd::ArgoCd;
+use wio_e2e::argocd::{self, ArgoCd};
 use wio_e2e::audit::Mark;
 use wio_e2e::namespace::DEADLINE;
 use wio_e2e::operator;
@@ -25,7 +25,10 @@ use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
 use self::git::{binding, example, foreign, managed, policy_and_binding, silent, with};
-use self::platform::operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app;
+use self::platform::{
+    operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app,
+    the_operator_by_its_kustomization_is_in_sync_and_stays_so,
+};
 use self::writes::{nobody_writes_again, refusals, writes};
 use crate::harness::{Case, case};
 use crate::install::in_repository;
@@ -36,18 +39,22 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(an_app_is_as_healthy_as_its_binding),
         case!(what_the_api_server_and_the_operator_fill_in_is_no_difference),
         case!(another_client_id_in_git_is_reported_and_then_nobody_writes),
-        case!(after_force_nobody_writes_again_when_argo_cd_ignores_what_the_operator_manages),
+        case!(force_against_git_is_told_and_ends_when_argo_cd_ignores_what_the_operator_manages),
         case!(in_waves_a_binding_is_let_in_at_the_first_try),
         case!(without_waves_a_binding_is_let_in_when_the_sync_is_tried_again),
         case!(what_admission_refuses_is_told_by_the_app),
         case!(what_leaves_git_leaves_azure),
         case!(an_edit_by_hand_is_undone_where_git_says_something),
     ];
-    // It takes away what the others stand on.
-    let alone = case!(operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app).alone();
+    // They take away what the others stand on.
+    let alone = [
+        case!(without_the_lua_a_stalled_binding_is_called_healthy),
+        case!(the_operator_by_its_kustomization_is_in_sync_and_stays_so),
+        case!(operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app),
+    ];
     together
         .into_iter()
-        .chain([alone])
+        .chain(alone.map(Case::alone))
         .map(|case| case.on_own_cluster().on_request())
         .collect()
 }
@@ -176,6 +183,37 @@ async fn an_app_is_as_healthy_as_its_binding(world: Arc<World>) -> Result<()> {
     argo.synced(name, "Progressing").await.map(drop)
 }
 
+/// Which is why docs/gitops.md begins with it.
+async fn without_the_lua_a_stalled_binding_is_called_healthy(world: Arc<World>) -> Result<()> {
+    let argo = argo_cd(&world).await?;
+    let namespace = world.namespace("argo-no-lua").await?;
+    let name = namespace.name.as_str();
+    let both = [
+        ("account.yaml", foreign(name)),
+        ("binding.yaml", binding(name, &managed())),
+    ];
+    argo.commit(name, &both).await?;
+    let kubectl = &world.cluster.kubectl;
+    let lua = "/data/resource.customizations.health.workloadidentity.dev_WorkloadIdentityBinding";
+    let forget = json!([{ "op": "remove", "path": lua }]).to_string();
+    let map = ["configmap/argocd-cm", "--namespace", argocd::NAMESPACE];
+    let patch = ["patch", "--type=json", "--patch", &forget];
+    kubectl.run(&[&patch[..], &map].concat()).await?;
+    argo.apply(name, name, &json!({})).await?;
+    let conflict = (ConditionType::Stalled, "True", Reason::ServiceAccountConflict);
+    namespace
+        .condition("orders", conflict.0, conflict.1, conflict.2)
+        .await?;
+    let without = argo.synced(name, "Healthy").await;
+
+    let file = in_repository("config/argocd/argocd-cm.yaml")?;
+    let learn = ["apply", "--server-side", "--force-conflicts", "--filename", &file];
+    kubectl.run(&learn).await?;
+    without?;
+    argo.synced(name, "Degraded").await?;
+    argo.delete(name).await
+}
+
 // === Differences ===
 
 async fn what_the_api_server_and_the_operator_fill_in_is_no_difference(world: Arc<World>) -> Result<()> {
@@ -239,7 +277,7 @@ async fn another_client_id_in_git_is_reported_and_then_nobody_writes(world: Arc<
     argo.synced(name, "Healthy").await.map(drop)
 }
 
-async fn after_force_nobody_writes_again_when_argo_cd_ignores_what_the_operator_manages(
+async fn force_against_git_is_told_and_ends_when_argo_cd_ignores_what_the_operator_manages(
     world: Arc<World>,
 ) -> Result<()> {
     let argo = argo_cd(&world).await?;
@@ -255,6 +293,18 @@ async fn after_force_nobody_writes_again_when_argo_cd_ignores_what_the_operator_
         ],
     )
     .await?;
+    argo.apply(name, name, &json!({})).await?;
+    let told = "\"argocd-controller\" changes service account orders back again and again";
+    until("the operator to tell of it", DEADLINE, async || {
+        // Argo CD puts it back, with growing pauses.
+        argo.refresh(name).await?;
+        let status = namespace.binding("orders").await?.status.unwrap_or_default();
+        let mut messages = status.conditions.iter().map(|condition| &condition.message);
+        Ok(messages.any(|message| message.contains(told)).then_some(()))
+    })
+    .await?;
+    let note = namespace.event("orders", Reason::ServiceAccountConflict).await?;
+    ensure!(note.contains(told), "{note}");
     // As the Application of bindings has it.
     let shown = example("bindings")?;
     let ignoring = json!({

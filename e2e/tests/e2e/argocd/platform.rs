@@ -19,7 +19,8 @@ use wio_e2e::world::World;
 
 use super::argo_cd;
 use super::git::{example, policy_and_binding};
-use super::writes::refusals;
+use super::writes::{refusals, writes};
+use crate::install::in_repository;
 
 /// The same for the repository of this run.
 async fn example_here(argo: &ArgoCd, name: &str) -> Result<String> {
@@ -181,4 +182,43 @@ pub(super) async fn operator_policies_and_bindings_come_in_waves_and_bindings_ou
     argo.delete("workload-identity-bindings").await?;
     ensure!(namespace.find_binding("orders").await?.is_none(), "the binding is left");
     Ok(())
+}
+
+/// As kustomize renders it, because Argo CD's own kustomize is not here.
+pub(super) async fn the_operator_by_its_kustomization_is_in_sync_and_stays_so(world: Arc<World>) -> Result<()> {
+    let argo = argo_cd(&world).await?;
+    let kubectl = &world.cluster.kubectl;
+    let rendered = kubectl.run(&["kustomize", &in_repository("config/default")?]).await?;
+    let name = "argo-kustomization";
+    argo.commit(name, &[("all.yaml", rendered)]).await?;
+    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let quietly = async || -> Result<()> {
+        argo.synced(name, "Progressing").await?;
+        argo.refresh(name).await?;
+        let mark = audit.mark()?;
+        argo.synced(name, "Progressing").await?;
+        let written = writes(audit, mark, argocd::USER, operator::NAMESPACE)?;
+        ensure!(written.is_empty(), "{written:#?}");
+        Ok(())
+    };
+    argo.apply(name, name, &json!({})).await?;
+    // There is no node, so the operator's pods are never ready.
+    quietly().await?;
+    let server_side = json!({ "syncPolicy": { "syncOptions": ["ServerSideApply=true"] } });
+    argo.apply(name, name, &server_side).await?;
+    quietly().await?;
+
+    // The application goes, and of what it holds only what the other tests do not stand on.
+    let keep = r#"--patch={"metadata":{"finalizers":null}}"#;
+    let patch = ["patch", "application", name, "--type=merge", keep];
+    kubectl
+        .run(&[&patch[..], &["--namespace", argocd::NAMESPACE]].concat())
+        .await?;
+    argo.delete(name).await?;
+    let ours = format!("--selector=app.kubernetes.io/name={}", operator::NAME);
+    let kinds = "deployments,poddisruptionbudgets,services,configmaps";
+    kubectl
+        .run(&["delete", kinds, &ours, "--namespace", operator::NAMESPACE])
+        .await
+        .map(drop)
 }
