@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint workflows deny unit simulate model mutants e2e compat gitops az quickstart bench bench-large generate verify image reproduce setup clean
+.PHONY: help demo abuse test lint workflows deny alerts unit simulate model mutants e2e compat gitops az quickstart bench bench-large generate verify image reproduce setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ workflows: ## Check .github: actionlint and zizmor, which are fetched once; asks
 
 deny: ## Check licences, bans and sources of what is linked (deny.toml) with cargo-deny, which is fetched once
 	@hack/deny
+
+alerts: ## Try the alert rules, as the chart renders them, with promtool, which is built once (two minutes)
+	@e2e/setup kubectl prometheus
+	cargo xtask alerts --helm .build/e2e/bin/helm --promtool .build/e2e/bin/promtool
 
 unit: ## Everything that needs no server: core, azure, simulator, controller
 	cargo test --quiet

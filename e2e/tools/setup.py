@@ -235,8 +235,8 @@ def parts() -> list[Part]:
     """All parts, the longest first: who waits learns at once how long."""
     stripped = "-s -w"
 
-    def go(name: str, about: str, cold: str, ldflags: str, outputs: dict[str, str]) -> Part:
-        flags = ("-ldflags", ldflags)
+    def go(name: str, about: str, cold: str, ldflags: str, outputs: dict[str, str], *, tags: str = "", on_request: bool = False) -> Part:
+        flags = ("-ldflags", ldflags, *(("-tags", tags) if tags else ()))
         return Part(
             name=name,
             about=about,
@@ -245,6 +245,7 @@ def parts() -> list[Part]:
             pins=(TOOLS / name,),
             settings=flags,
             make=go_build(flags, outputs),
+            on_request=on_request,
         )
 
     return [
@@ -266,6 +267,9 @@ def parts() -> list[Part]:
              (BIN / "argocd", BIN / "argocd-redis", ARGOCD / "git-verify-wrapper.sh"),
              (TOOLS / "argocd",), ("-ldflags", stripped, ARGOCD_GO), make_argocd, on_request=True),
         *(other_kubernetes_part(minor, whole) for minor, whole in other_kubernetes().items()),
+        # Without what finds targets in clouds: that is most of it.
+        go("prometheus", "Prometheus 3.16.0 and promtool", "about 90 seconds of processor time", stripped,
+           {"promtool": "promtool", "prometheus": "prometheus"}, tags="remove_all_sd", on_request=True),
     ]
 
 

@@ -4,6 +4,7 @@
     reason = "of JSON by keys only, where what is missing is null"
 )]
 
+mod alerts;
 mod argocd;
 mod azure;
 mod built_in_roles;
@@ -66,6 +67,15 @@ enum Task {
     },
     /// Write the operator's image, an OCI layout, from binaries that were built; `make image` builds them.
     Image(image::Request),
+    /// Render the chart's alert rules with Helm and try them with promtool.
+    Alerts {
+        /// The Helm to render with.
+        #[arg(long, value_name = "PATH", default_value = "helm")]
+        helm: PathBuf,
+        /// The promtool to try them with.
+        #[arg(long, value_name = "PATH", default_value = "promtool")]
+        promtool: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -105,6 +115,7 @@ fn run(task: &Task) -> anyhow::Result<Vec<String>> {
             }
             Ok(written.problems)
         }
+        Task::Alerts { helm, promtool } => alerts::problems(root, helm, promtool),
     }
 }
 

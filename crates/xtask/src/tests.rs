@@ -9,6 +9,7 @@ use serde_json::Value;
 use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_core::config::LOCKED_ROLES;
 use wio_core::policy::Policies;
+use wio_core::reasons::{Kind, facts};
 
 use crate::{azure, built_in_roles};
 
@@ -147,6 +148,74 @@ fn the_runbook_has_every_reason() {
         .filter(|reason| !runbook.contains(&format!("`{reason}`")))
         .collect();
     assert_eq!(missing, Vec::<&str>::new());
+}
+
+/// The alerts, each with its rule.
+fn alerts() -> Vec<(String, Value)> {
+    let file: Value = serde_yaml_ng::from_str(&read("charts/workload-identity-operator/files/alerts.yaml")).unwrap();
+    let rules = file["groups"][0]["rules"].as_array().unwrap();
+    let name = |rule: &Value| rule["alert"].as_str().unwrap().to_owned();
+    rules.iter().map(|rule| (name(rule), rule.clone())).collect()
+}
+
+#[test]
+fn one_alert_tells_of_each_reason_and_none_of_what_is_well() {
+    let quiet = [
+        Reason::Succeeded,
+        Reason::Suspended,
+        // A quarter of a minute.
+        Reason::PolicyAwaited,
+        // By its age, with what is denied.
+        Reason::Deleting,
+        // Events alone have them.
+        Reason::IssuerChanged,
+        Reason::ClientIdChanged,
+        Reason::DriftCorrected,
+    ];
+    for reason in Reason::ALL {
+        let quoted = ['"', '|'].map(|before| ['"', '|'].map(|after| format!("{before}{}{after}", reason.as_str())));
+        let asks = |rule: &Value| {
+            let asked = rule["expr"].as_str().unwrap();
+            quoted.iter().flatten().any(|quoted| asked.contains(quoted))
+        };
+        let telling: Vec<String> = alerts()
+            .into_iter()
+            .filter(|(_, rule)| asks(rule))
+            .map(|(name, _)| name)
+            .collect();
+        assert_eq!(
+            telling.len(),
+            usize::from(!quiet.contains(reason)),
+            "{reason:?}: {telling:?}"
+        );
+        let passes = telling.iter().any(|name| name == "WorkloadIdentityNotReady");
+        assert!(
+            !passes || facts(*reason).kind != Kind::Stalled,
+            "{reason:?} does not pass by itself"
+        );
+    }
+}
+
+#[test]
+fn each_alert_links_to_a_section_of_the_runbook() {
+    let runbook = read("docs/runbook.md");
+    let kept = |c: &char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '-');
+    let anchor = |title: &str| {
+        title
+            .to_lowercase()
+            .chars()
+            .filter(kept)
+            .collect::<String>()
+            .replace(' ', "-")
+    };
+    let titles = runbook.lines().filter_map(|line| line.strip_prefix("## "));
+    let links: BTreeSet<String> = titles
+        .map(|title| format!("docs/runbook.md#{}", anchor(title)))
+        .collect();
+    for (name, rule) in alerts() {
+        let link = rule["annotations"]["runbook_url"].as_str().unwrap_or_default();
+        assert!(links.contains(link), "{name}: {link}");
+    }
 }
 
 /// What stands between two texts, the first time.
