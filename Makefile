@@ -17,7 +17,7 @@ test: ## Everything: lint, unit tests, end-to-end tests
 
 lint: ## Formatting, clippy, generated files, the direction of dependencies
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --quiet -- --deny warnings
+	cargo clippy --workspace --all-targets --features workload-identity-operator/otlp --quiet -- --deny warnings
 	cargo xtask verify
 
 workflows: ## Check .github: actionlint and zizmor, which are fetched once; asks nothing of GitHub
@@ -31,7 +31,7 @@ alerts: ## Try the alert rules, as the chart renders them, with promtool, which 
 	cargo xtask alerts --helm .build/e2e/bin/helm --promtool .build/e2e/bin/promtool
 
 unit: ## Everything that needs no server: core, azure, simulator, controller
-	cargo test --quiet
+	cargo test --quiet --features workload-identity-operator/otlp
 
 simulate: ## Play drawn plans of actions and faults for a minute (SEED=n repeats one and tells its story; PLANS=, SECONDS_AT_MOST=)
 	@hack/progress "building the simulation" cargo build --profile simulate --package wio-simulation

@@ -13,6 +13,7 @@ use azure_core::http::{
 };
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
+use tracing::{Instrument, Span};
 use uuid::Uuid;
 use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::fault::AzureCause;
@@ -24,6 +25,7 @@ use crate::fence::Fence;
 use crate::gate::{Budget, Gate};
 use crate::policies::{Authorize, Fenced, Guard, NotAdmitted, Refusal};
 use crate::send_error::{SendError, reasons};
+use crate::spans;
 use crate::telemetry::{Operation, Telemetry, label};
 use crate::tokens::Tokens;
 use crate::transport::Capped;
@@ -111,16 +113,31 @@ impl Pipeline {
         request: Request,
         region: Option<&Location>,
     ) -> Result<Answer, AzureCause> {
-        let budgets = Budget::of(&request, region);
-        let leave = self.gate.pass(&budgets).await.map_err(AzureCause::Budget)?;
-        let outcome = self.send(operation, request).await;
-        leave.ended(outcome.as_ref().ok());
-        let answer = outcome?;
+        let span = spans::begin(operation, &request);
+        // In a place of its own: what makes many requests would hold room for each of them.
+        let sent = Box::pin(self.send_admitted(operation, request, (region, &span)));
+        let answer = sent.instrument(span.clone()).await?;
         if answer.is_success() {
             Ok(answer)
         } else {
             Err(answer.error())
         }
+    }
+
+    /// Sends one request, once, when the gate lets it pass.
+    async fn send_admitted(
+        &self,
+        operation: Operation,
+        request: Request,
+        (region, span): (Option<&Location>, &Span),
+    ) -> Result<Answer, AzureCause> {
+        let budgets = Budget::of(&request, region);
+        let asked = Instant::now();
+        let leave = self.gate.pass(&budgets).await.map_err(AzureCause::Budget)?;
+        spans::admitted(span, asked.elapsed());
+        let outcome = self.send((operation, span), request).await;
+        leave.ended(outcome.as_ref().ok());
+        Ok(outcome?)
     }
 
     /// What a deletion came to, where it was forbidden by what a read says: what is not there needs no deletion.
@@ -141,7 +158,7 @@ impl Pipeline {
     }
 
     /// Sends one request, once. An answer with whatever status is an answer.
-    async fn send(&self, operation: Operation, mut request: Request) -> Result<Answer, SendError> {
+    async fn send(&self, (operation, span): (Operation, &Span), mut request: Request) -> Result<Answer, SendError> {
         let correlation_id = Uuid::new_v4().to_string();
         request.insert_header(CLIENT_REQUEST_ID, correlation_id.clone());
         request.insert_header(CORRELATION_ID, correlation_id.clone());
@@ -169,6 +186,7 @@ impl Pipeline {
             duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
             "request to Azure"
         );
+        spans::ended(span, &correlation_id, &outcome);
         self.telemetry.record((operation, correlation_id), &outcome, duration);
         outcome
     }

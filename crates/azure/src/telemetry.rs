@@ -92,6 +92,28 @@ impl Operation {
             Self::GetManagedCluster => "get_managed_cluster",
         }
     }
+
+    /// The route that it takes, from the provider on: the same for all objects of a kind.
+    #[must_use]
+    pub(crate) const fn route(self) -> &'static str {
+        match self {
+            Self::GetIdentity | Self::PutIdentity | Self::TagIdentity | Self::DeleteIdentity => {
+                "Microsoft.ManagedIdentity/userAssignedIdentities/{identity}"
+            }
+            Self::ListIdentities => "Microsoft.ManagedIdentity/userAssignedIdentities",
+            Self::ListCredentials => {
+                "Microsoft.ManagedIdentity/userAssignedIdentities/{identity}/federatedIdentityCredentials"
+            }
+            Self::GetCredential | Self::PutCredential | Self::DeleteCredential => {
+                "Microsoft.ManagedIdentity/userAssignedIdentities/{identity}/federatedIdentityCredentials/{credential}"
+            }
+            Self::ListRoleAssignments => "Microsoft.Authorization/roleAssignments",
+            Self::GetRoleAssignment | Self::PutRoleAssignment | Self::DeleteRoleAssignment => {
+                "Microsoft.Authorization/roleAssignments/{assignment}"
+            }
+            Self::ListActivityLog => "Microsoft.Insights/eventtypes/management/values",
+        }
+    }
 }
 
 // === impl Telemetry ===

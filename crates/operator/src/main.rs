@@ -6,12 +6,15 @@ mod durations;
 mod listener;
 mod logs;
 mod signals;
+#[cfg_attr(not(feature = "otlp"), path = "untraced.rs")]
+mod traces;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::arguments::Arguments;
+use crate::traces::Traces;
 
 // It waits for answers and computes little: one thread is enough, and threads of their own would each keep memory.
 #[tokio::main(flavor = "current_thread")]
@@ -20,8 +23,17 @@ async fn main() -> ExitCode {
         return ask::answered(&url).await;
     }
     let arguments = Arguments::parse();
-    logs::start(&arguments);
-    match run(arguments).await {
+    let traces = match set_out() {
+        Ok(traces) => traces,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    logs::start(&arguments, &traces);
+    let ended = run(arguments).await;
+    traces.flush().await;
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -30,11 +42,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    // kube and the Azure client share one TLS provider, chosen here and not by whichever comes first.
+/// What comes before there are logs.
+fn set_out() -> anyhow::Result<Traces> {
+    // kube, the Azure client and traces share one TLS provider, chosen here and not by whichever comes first.
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("another TLS provider was installed before"))?;
+    Traces::from_environment()
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let azure = arguments.azure()?;
     let client =
         kube::Client::try_from(wio_kubeconfig::config_or_in_cluster(&wio_kubeconfig::Choice::default()).await?)?;

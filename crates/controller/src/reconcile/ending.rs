@@ -11,6 +11,7 @@ use wio_core::status::farewell;
 
 use super::context::{Api, Context};
 use super::knowledge::Memory;
+use super::stages::in_stage;
 use super::{finalizer, status};
 
 /// The end of a pass.
@@ -34,7 +35,7 @@ pub(super) async fn told(
     outcome: Outcome,
     memory: &mut Memory,
 ) -> Result<Ended, Fault> {
-    let problems = status::write(api, target, &outcome, memory).await?;
+    let problems = in_stage("status", status::write(api, target, &outcome, memory)).await?;
     Ok(Ended::Told(Box::new(outcome), problems))
 }
 

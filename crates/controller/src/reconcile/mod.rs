@@ -26,6 +26,7 @@ mod schedule;
 mod service_accounts;
 pub(crate) mod settings_guard;
 mod shown;
+mod stages;
 mod status;
 mod turn;
 pub(crate) mod writes;
@@ -38,6 +39,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
+use tracing::field::Empty;
 use tracing::{Instrument, Span, info_span};
 use wio_api::{Reason, WorkloadIdentityBinding};
 use wio_core::case::Case;
@@ -57,6 +59,7 @@ use knowledge::Memory;
 use lanes::Lane;
 use pursue::{Pursued, pursue, withheld};
 use schedule::{must_wait, next, overtaken, takes_away_first, too_early, when_landed};
+use stages::{in_stage, stage};
 use turn::Turn;
 
 /// How long a binding that waits in a queue is not looked at, unless it is woken.
@@ -70,6 +73,7 @@ const RENEWAL: Duration = Duration::from_secs(2);
 pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     let metadata = &object.metadata;
     let span = span_of(metadata);
+    let traced = span.clone();
     let Some(uid) = metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) else {
         return Ok(Action::await_change());
     };
@@ -95,7 +99,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
                 return Ok(Action::requeue(pause));
             }
             Ok(Ended::LetGo) => {
-                ctx.books.metrics.reconciled(Reason::Succeeded, started.elapsed());
+                reconciled(&ctx, &traced, (Reason::Succeeded, started));
                 return Ok(Action::await_change());
             }
             Ok(Ended::Queued) => {
@@ -103,7 +107,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
                 return Ok(Action::await_change());
             }
             Ok(Ended::Overtaken) => {
-                ctx.books.metrics.reconciled(Reason::Progressing, started.elapsed());
+                reconciled(&ctx, &traced, (Reason::Progressing, started));
                 let pause = overtaken(&mut memory);
                 ctx.books.slots.put(&uid, memory);
                 return Ok(Action::requeue(pause));
@@ -114,7 +118,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
             }
         };
         let reason = problems.first().map_or(Reason::Succeeded, |problem| problem.reason());
-        ctx.books.metrics.reconciled(reason, started.elapsed());
+        reconciled(&ctx, &traced, (reason, started));
         came_to_an_end(&ctx, &object, &mut memory);
         let next = next(&problems, (metadata, (ctx.clients.api.clock)()), errand, &mut memory);
         let next = landing.map(when_landed).or(next);
@@ -131,8 +135,15 @@ fn span_of(metadata: &ObjectMeta) -> Span {
         "reconcile",
         namespace = metadata.namespace,
         name = metadata.name,
-        generation = metadata.generation
+        generation = metadata.generation,
+        reason = Empty
     )
+}
+
+/// Counts a reconcile by what it came to, and notes that in its span.
+fn reconciled(ctx: &Context, span: &Span, (reason, started): (Reason, Instant)) {
+    ctx.books.metrics.reconciled(reason, started.elapsed());
+    span.record("reason", reason.as_str());
 }
 
 /// What a binding waits for while this operator may not write: whoever stands by is told when it leads, and whoever leads and could not
@@ -171,12 +182,12 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     binding.recorded.written = memory.begun.hear(&binding.recorded);
     let lifecycle = binding.lifecycle.clone();
     let target = status::Target::new(object, &lifecycle, &cluster);
-    let case = match dereference(&ctx.caches, &cluster, binding) {
+    let case = match stage("dereference").in_scope(|| dereference(&ctx.caches, &cluster, binding)) {
         Ok(case) => case,
         Err(undecided) => return told(api, target, Outcome::Held(undecided), memory).await,
     };
     let binding = &case.candidate.binding;
-    let verdict = verdict(&case);
+    let verdict = stage("verdict").in_scope(|| verdict(&case));
     memory.shown.begin(lifecycle.generation);
     memory.grants_wait = too_early(&verdict, lifecycle.generation, memory);
     if let Some(pause) = memory.grants_wait
@@ -189,8 +200,9 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     let Some(_place) = place.map_or(Some(None), |place| place.map(Some)) else {
         return Ok(Ended::Queued);
     };
-    let confirmed = confirm(ctx, &case, &verdict).await;
-    finalizer::ensure(&api.client, object, binding, &verdict, memory).await?;
+    let confirmed = in_stage("guard", confirm(ctx, &case, &verdict)).await;
+    let ensured = finalizer::ensure(&api.client, object, binding, &verdict, memory);
+    in_stage("finalizer", ensured).await?;
     let ending = match confirmed {
         Ok(()) => status::begin_ending(api, target, memory).await,
         Err(_) => None,

@@ -24,6 +24,7 @@ use super::execute::{Executed, execute, mark_end};
 use super::footing::{Footing, decide_again};
 use super::knowledge::Memory;
 use super::observe::observe;
+use super::stages::{in_stage, stage};
 use super::status;
 use super::turn::{Turn, Waits};
 
@@ -107,7 +108,8 @@ async fn pursue_one(
 ) -> Pursued {
     memory.overruled.soften(&mut desired);
     let writes = ctx.books.writes.of(&desired.owner().uid, memory.begun);
-    let observed = match (observe(ctx, case, &desired, memory).await, too_early(&desired, memory)) {
+    let observed = in_stage("observe", observe(ctx, case, &desired, memory)).await;
+    let observed = match (observed, too_early(&desired, memory)) {
         (Ok(observed), _) => observed,
         (Err(_), Some(pause)) => return Pursued::Early(pause),
         (Err(fault), None) => return not_observed(desired, fault, memory),
@@ -150,7 +152,7 @@ async fn pursue_one(
     memory.contested.forget_released(&plan);
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
-    let executed = execute(ctx, footing, plan, observed, &mut memory.shown).await;
+    let executed = in_stage("execute", execute(ctx, footing, plan, observed, &mut memory.shown)).await;
     remember(&executed, binding.lifecycle.generation, memory);
     see_tags(ctx, &mut desired, (&before.1, &executed), memory);
     corrections::tell(ctx, (object, binding), (&before.1, &executed)).await;
@@ -298,6 +300,7 @@ fn too_early(desired: &Desired, memory: &Memory) -> Option<Duration> {
 
 /// The plan, without what is not to be asked of Azure yet.
 fn plan_for_now(desired: &Desired, observed: &Observed, landed: bool, memory: &Memory) -> Plan {
+    let _stage = stage("plan").entered();
     let mut plan = if landed {
         plan(desired, observed)
     } else {
