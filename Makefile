@@ -26,9 +26,12 @@ workflows: ## Check .github: actionlint and zizmor, which are fetched once; asks
 deny: ## Check licences, bans and sources of what is linked (deny.toml) with cargo-deny, which is fetched once
 	@hack/deny
 
-alerts: ## Try the alert rules, as the chart renders them, with promtool, which is built once (two minutes)
-	@e2e/setup kubectl prometheus
+alerts: setup ## Try the alert rules, as the chart renders them, with promtool, and the dashboard with Prometheus, which are built once (two minutes)
+	@e2e/setup prometheus
 	cargo xtask alerts --helm .build/e2e/bin/helm --promtool .build/e2e/bin/promtool
+	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
+	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
+	cargo test --quiet --package wio-e2e --test e2e -- --ignored dashboard::
 
 unit: ## Everything that needs no server: core, azure, simulator, controller
 	cargo test --quiet --features workload-identity-operator/otlp

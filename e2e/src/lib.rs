@@ -22,6 +22,7 @@ pub mod ports;
 pub mod process;
 pub mod progress;
 pub mod registry;
+pub mod prometheus;
 pub mod scratch;
 pub mod simulator;
 pub mod token;

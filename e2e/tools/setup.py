@@ -268,7 +268,7 @@ def parts() -> list[Part]:
              (TOOLS / "argocd",), ("-ldflags", stripped, ARGOCD_GO), make_argocd, on_request=True),
         *(other_kubernetes_part(minor, whole) for minor, whole in other_kubernetes().items()),
         # Without what finds targets in clouds: that is most of it.
-        go("prometheus", "Prometheus 3.16.0 and promtool", "about 90 seconds of processor time", stripped,
+        go("prometheus", "Prometheus 3.16.0 and promtool", "about 3 minutes of processor time", stripped,
            {"promtool": "promtool", "prometheus": "prometheus"}, tags="remove_all_sd", on_request=True),
     ]
 

@@ -26,19 +26,15 @@ pub(crate) fn problems(root: &Path, helm: &Path, promtool: &Path) -> anyhow::Res
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("rules.yaml"), serde_json::to_string_pretty(&rules)?)?;
     fs::write(folder.join("test.yaml"), tests)?;
-    for arguments in [["check", "rules", "rules.yaml"], ["test", "rules", "test.yaml"]] {
+    for (what, file) in [("check", "rules.yaml"), ("test", "test.yaml")] {
         let tried = Command::new(promtool)
-            .args(arguments)
-            .current_dir(&folder)
+            .args([what, "rules"])
+            .arg(folder.join(file))
             .output()
             .with_context(|| format!("cannot run {}", promtool.display()))?;
         if !tried.status.success() {
             let said = [tried.stdout, tried.stderr].concat();
-            problems.push(format!(
-                "promtool {}:\n{}",
-                arguments.join(" "),
-                String::from_utf8_lossy(&said)
-            ));
+            problems.push(format!("promtool {what} rules:\n{}", String::from_utf8_lossy(&said)));
         }
     }
     Ok(problems)

@@ -10,6 +10,7 @@ mod admission;
 mod argocd;
 mod control_plane;
 mod crash;
+mod dashboard;
 mod definitions;
 mod deletion;
 mod disappearing;
@@ -66,6 +67,7 @@ fn main() -> Result<ExitCode> {
         ("replicas", replicas::cases()),
         ("memory", memory::cases()),
         ("definitions", definitions::cases()),
+        ("dashboard", dashboard::cases()),
         ("disappearing", disappearing::cases()),
     ])
 }

@@ -26,6 +26,9 @@ pub enum CorrectedKind {
 }
 
 impl CorrectedKind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Identity, Self::FederatedCredential, Self::RoleAssignment];
+
     /// Its name in metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

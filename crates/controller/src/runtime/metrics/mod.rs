@@ -234,6 +234,11 @@ impl Metrics {
         azure.register("differences", about, self.doubts.clone());
         let about = "What somebody else had deleted or edited in Azure, and was put back";
         azure.register("corrections", about, self.corrected.clone());
+        // From the start: what begins with its first count is no increase to who asks for that.
+        for kind in CorrectedKind::ALL {
+            let labels = CorrectedLabels { kind: kind.as_str() };
+            drop(self.corrected.get_or_create(&labels));
+        }
     }
 
     /// How many policies there are, and how many parts of them cannot be used.

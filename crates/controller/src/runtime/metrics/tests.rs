@@ -156,3 +156,17 @@ fn the_alert_rules_and_the_dashboard_ask_for_metrics_that_are_served() {
         assert_eq!(unknown, Vec::<&str>::new(), "{file}");
     }
 }
+
+#[test]
+fn what_alerts_and_panels_ask_the_increase_of_is_served_before_it_counts() {
+    let index = Arc::new(Index::new(Visits::default()));
+    let text = Metrics::new(index, Arc::default()).text().unwrap();
+    for line in [
+        "wio_azure_corrections_total{kind=\"identity\"} 0",
+        "wio_azure_corrections_total{kind=\"federated_credential\"} 0",
+        "wio_azure_corrections_total{kind=\"role_assignment\"} 0",
+        "wio_service_accounts_changed_back_total 0",
+    ] {
+        assert!(text.lines().any(|served| served == line), "{line}: {text}");
+    }
+}
