@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use url::form_urlencoded;
 use wio_azure_sim::{Fault, Identity, LoggedRequest, Snapshot};
 
 use crate::azure_roles::{self, AzureRole, Granted};
@@ -61,6 +62,9 @@ pub struct Trusted<'a> {
     /// For whom it is issued.
     pub audience: &'a str,
 }
+
+/// As what a client says that it signs in by a token of somebody else.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A running simulator. Dropping it stops it.
 #[derive(Debug)]
@@ -307,6 +311,26 @@ impl Simulator {
     /// Changes settings of the simulated cloud.
     pub async fn configure(&self, settings: &Value) -> Result<()> {
         self.send(Method::PATCH, "_sim/config", Some(settings)).await.map(drop)
+    }
+
+    /// Has Entra trade a service account's token for one of an application, as Azure's clients do. Gives the status and what was answered.
+    pub async fn exchange(&self, client_id: &str, assertion: &str) -> Result<(u16, Value)> {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .append_pair("grant_type", "client_credentials")
+            .append_pair("client_id", client_id)
+            .append_pair("scope", "https://vault.azure.net/.default")
+            .append_pair("client_assertion_type", JWT_BEARER)
+            .append_pair("client_assertion", assertion)
+            .finish();
+        let request = self
+            .web
+            .post(format!("{}{TENANT}/oauth2/v2.0/token", self.url))
+            .header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(form).send().await.context("asking Entra for a token")?;
+        Ok((
+            answer.status().as_u16(),
+            answer.json().await.context("the answer of Entra")?,
+        ))
     }
 
     async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

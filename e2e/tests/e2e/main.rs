@@ -22,6 +22,7 @@ mod flux;
 mod harness;
 mod helm;
 mod install;
+mod integrations;
 mod kubectl;
 mod memory;
 mod permissions;
@@ -51,6 +52,7 @@ fn main() -> Result<ExitCode> {
         ("deletion", deletion::cases()),
         ("faults", faults::cases()),
         ("install", install::cases()),
+        ("integrations", integrations::cases()),
         ("helm", helm::cases()),
         ("argocd", argocd::cases()),
         ("release", release::cases()),
