@@ -60,6 +60,8 @@ async fn an_operator_makes_a_binding_ready() {
             former_issuers: BTreeSet::new(),
             allow_private_issuer: false,
             unlocked_roles: BTreeSet::new(),
+            default_tags: BTreeMap::new(),
+            ignored_tags: Vec::new(),
         },
         drift_interval: Duration::from_mins(30),
         sweep_interval: Duration::from_mins(30),
