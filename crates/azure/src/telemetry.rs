@@ -112,6 +112,7 @@ impl Operation {
                 "Microsoft.Authorization/roleAssignments/{assignment}"
             }
             Self::ListActivityLog => "Microsoft.Insights/eventtypes/management/values",
+            Self::GetManagedCluster => "Microsoft.ContainerService/managedClusters/{cluster}",
         }
     }
 }

@@ -108,12 +108,16 @@ async fn tell_of(
         }
         // The watch will show that it is gone; a definition from before policies had a status answers the same.
         Err(fault) if is_not_found(&fault) => {
-            written.patience.failed();
+            written.patience.refused();
             Ok(())
         }
         Err(fault) => {
             tell_failed(&policy, &fault);
-            written.patience.failed();
+            if is_away(&fault) {
+                written.patience.failed();
+            } else {
+                written.patience.refused();
+            }
             Err(fault)
         }
     }

@@ -77,7 +77,12 @@ impl<T: PartialEq> Patience<T> {
         self.last = Some(what);
     }
 
-    /// Takes in that it could not be written.
+    /// Takes in that a write was refused: that does not pass by itself.
+    pub(crate) fn refused(&mut self) {
+        self.not_before = Instant::now() + self.backoff.pause();
+    }
+
+    /// Takes in that it could not be written, because who would take it is away.
     pub(crate) fn failed(&mut self) {
         self.not_before = Instant::now() + self.failures.pause();
     }
