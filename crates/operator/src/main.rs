@@ -6,6 +6,7 @@ mod durations;
 mod listener;
 mod logs;
 mod signals;
+mod start;
 #[cfg_attr(not(feature = "otlp"), path = "untraced.rs")]
 mod traces;
 
@@ -14,7 +15,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::arguments::Arguments;
-use crate::traces::Traces;
 
 // It waits for answers and computes little: one thread is enough, and threads of their own would each keep memory.
 #[tokio::main(flavor = "current_thread")]
@@ -23,14 +23,9 @@ async fn main() -> ExitCode {
         return ask::answered(&url).await;
     }
     let arguments = Arguments::parse();
-    let traces = match set_out() {
-        Ok(traces) => traces,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            return ExitCode::FAILURE;
-        }
+    let Some(traces) = start::set_out(&arguments) else {
+        return ExitCode::FAILURE;
     };
-    logs::start(&arguments, &traces);
     let ended = run(arguments).await;
     traces.flush().await;
     match ended {
@@ -40,15 +35,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// What comes before there are logs.
-fn set_out() -> anyhow::Result<Traces> {
-    // kube, the Azure client and traces share one TLS provider, chosen here and not by whichever comes first.
-    rustls::crypto::ring::default_provider()
-        .install_default()
-        .map_err(|_| anyhow::anyhow!("another TLS provider was installed before"))?;
-    Traces::from_environment()
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
