@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use wio_core::names::{ClientId, IdentityId, Namespace, ServiceAccountName};
+use wio_core::names::{ClientId, IdentityId, Subject};
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Found {
         let Some(id) = of.made.and_then(parent).or_else(named) else {
             return self.leave(by, "the managed identity that it belongs to cannot be told from it");
         };
-        let Some((namespace, account)) = of.subject.and_then(service_account) else {
+        let Some((namespace, account)) = of.subject.and_then(Subject::service_account) else {
             let subject = of.subject.unwrap_or("none");
             return self.leave(by, format!("its subject, {subject}, is no service account"));
         };
@@ -128,10 +128,4 @@ pub(crate) struct Credential<'a> {
 fn parent(made: &str) -> Option<IdentityId> {
     let end = made.to_ascii_lowercase().rfind("/federatedidentitycredentials/")?;
     made.get(..end)?.parse().ok()
-}
-
-/// Namespace and name of the service account that a subject is.
-fn service_account(subject: &str) -> Option<(Namespace, ServiceAccountName)> {
-    let (namespace, account) = subject.strip_prefix("system:serviceaccount:")?.split_once(':')?;
-    Some((namespace.parse().ok()?, account.parse().ok()?))
 }

@@ -10,7 +10,7 @@ use crate::runtime::backoff::Backoff;
 /// to be one.
 const LASTED: Duration = Duration::from_mins(2);
 
-/// The longest pause after a write that failed.
+/// The longest pause after a write that failed because who would take it is away.
 const FAILURES: Duration = Duration::from_secs(30);
 
 /// How many writes of the same in a row are a fight: one may be undone by an edit that did not mean it.

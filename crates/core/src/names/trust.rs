@@ -36,7 +36,8 @@ text_newtype!(
 
 impl Subject {
     /// The service account whose tokens have this subject, and its namespace; none when they are of something else.
-    pub(crate) fn service_account(subject: &str) -> Option<(Namespace, ServiceAccountName)> {
+    #[must_use]
+    pub fn service_account(subject: &str) -> Option<(Namespace, ServiceAccountName)> {
         let (namespace, account) = subject.strip_prefix("system:serviceaccount:")?.split_once(':')?;
         Some((namespace.parse().ok()?, account.parse().ok()?))
     }
