@@ -447,6 +447,7 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
     Sharer {
         name: binding.owner.name.clone(),
         uid: binding.owner.uid.clone(),
+        generation: binding.lifecycle.generation,
         identity: granted.identity().clone(),
         issuers: Issuers::new(&rules.cluster, binding.recorded.issuers()),
         accounts: spec
@@ -479,6 +480,7 @@ fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {
     Some(Sharer {
         name: binding.owner.name.clone(),
         uid: binding.owner.uid.clone(),
+        generation: binding.lifecycle.generation,
         identity: recorded.identity.as_ref()?.id.clone(),
         issuers: Issuers::new(&rules.cluster, recorded.issuers()),
         accounts: recorded.credentials.iter().map(claim).collect(),

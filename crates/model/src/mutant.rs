@@ -27,6 +27,8 @@ pub enum Mutant {
     NotReadBeforeGrant,
     /// The decision is not asked again between the steps.
     NotAskedBetweenSteps,
+    /// Those to whom something is left are not read before it is forgotten.
+    HeirsNotRead,
     /// Who shares the trust is forgotten.
     SharersAreForgotten,
     /// The tags of an identity are taken for the binding's.
@@ -43,7 +45,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::NoFinalizer,
         Self::NoSecondLook,
         Self::PredecessorForgotten,
@@ -56,6 +58,7 @@ impl Mutant {
         Self::LeaseNotAskedForAccounts,
         Self::NotReadBeforeGrant,
         Self::NotAskedBetweenSteps,
+        Self::HeirsNotRead,
         Self::SharersAreForgotten,
         Self::ForeignIsTaken,
         Self::AnnotationFirst,
@@ -80,6 +83,7 @@ impl Mutant {
             Self::LeaseNotAskedForAccounts => "the lease is not asked before an annotation",
             Self::NotReadBeforeGrant => "the binding is not read before a grant",
             Self::NotAskedBetweenSteps => "the decision is not asked between steps",
+            Self::HeirsNotRead => "those to whom something is left are not read",
             Self::SharersAreForgotten => "who shares the trust is forgotten",
             Self::ForeignIsTaken => "an identity without tags is taken for ours",
             Self::AnnotationFirst => "the annotation comes before the credential",

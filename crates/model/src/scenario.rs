@@ -33,15 +33,18 @@ const WITHOUT_THE_LEASE: Scenario = scenario(
     false,
 );
 
+const TWICE_WITH_A_FAULT: Scenario = scenario("two things are changed, with a fault", (1, 2, 0), false);
+
 /// All of them, the smaller ones first.
-pub const ALL: [Scenario; 6] = [
+pub const ALL: [Scenario; 7] = [
     SMALLEST,
     WITH_A_FAULT,
     scenario("two things are changed", (0, 2, 0), false),
     scenario("somebody changes something, both passes at once", (0, 1, 0), true),
     scenario("somebody changes something, the lease is lost", (0, 1, 1), false),
+    TWICE_WITH_A_FAULT,
     WITHOUT_THE_LEASE,
 ];
 
 /// Those in which a rule that is left out is looked for, one after the other.
-pub const FOR_MUTANTS: [Scenario; 3] = [SMALLEST, WITH_A_FAULT, WITHOUT_THE_LEASE];
+pub const FOR_MUTANTS: [Scenario; 4] = [SMALLEST, WITH_A_FAULT, TWICE_WITH_A_FAULT, WITHOUT_THE_LEASE];

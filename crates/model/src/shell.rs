@@ -481,6 +481,9 @@ impl Shell<'_> {
         let mut next = *state;
         let pass = self.pass(state)?;
         self.set_pass(&mut next, None);
+        if !self.heirs_are_live(state, &pass) {
+            return Some(next);
+        }
         let key = Key {
             who: self.who,
             pass,
@@ -493,6 +496,21 @@ impl Shell<'_> {
             }
             End::Status(status, tells) => Some(self.write_status(&next, &pass.object, (status, tells))),
         }
+    }
+
+    /// Whether the API server has the other binding as it was decided about, where something is left to it.
+    fn heirs_are_live(&self, state: &State, pass: &Pass) -> bool {
+        let planned = pass.plan.and_then(|plan| self.mind.planned(plan));
+        let Some(planned) = planned.filter(|planned| !planned.desired.heirs().is_empty()) else {
+            return true;
+        };
+        let other = self.who.other();
+        let decided = planned.question.kube.bindings.of(other);
+        let live = state.kube.bindings.of(other);
+        let same = decided
+            .zip(*live)
+            .is_some_and(|(decided, live)| is_as_decided(&live, &decided));
+        same || self.mind.breaks(Mutant::HeirsNotRead)
     }
 
     /// Takes the finalizer off, of the very version that the pass has.

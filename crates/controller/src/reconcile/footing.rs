@@ -11,6 +11,7 @@ use wio_core::case::Case;
 use wio_core::cluster::Cluster;
 use wio_core::desired::Desired;
 use wio_core::fault::Fault;
+use wio_core::names::{BindingName, BindingUid, Namespace};
 use wio_core::owner::Owner;
 use wio_core::policy::Policies;
 use wio_core::verdict::{Verdict, verdict};
@@ -76,22 +77,36 @@ impl<'a> Footing<'a> {
             return Ok(true);
         }
         let binding = &self.case.candidate.binding;
-        let owner = &binding.owner;
-        let client = self.ctx.clients.api.client.clone();
-        let api: Api<WorkloadIdentityBinding> = Api::namespaced(client, owner.namespace.as_str());
-        let found = request(
-            || "read the binding".to_owned(),
-            api.get_metadata_opt(owner.name.as_str()),
-        )
-        .await?;
-        Ok(found.is_some_and(|live| is_as_decided(&live.metadata, binding)))
+        let live = read(self.ctx, &binding.owner.namespace, &binding.owner.name).await?;
+        Ok(live.is_some_and(|live| is_as_decided(&live, binding)))
     }
+}
+
+/// Whether the API server has each binding to which something is left as it was decided about.
+pub(super) async fn heirs_are_live(ctx: &Context, desired: &Desired) -> Result<bool, Fault> {
+    for heir in desired.heirs() {
+        let live = read(ctx, &desired.owner().namespace, &heir.name).await?;
+        if !live.is_some_and(|live| is_as_known(&live, &heir.uid, heir.generation)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn read(ctx: &Context, namespace: &Namespace, name: &BindingName) -> Result<Option<ObjectMeta>, Fault> {
+    let api: Api<WorkloadIdentityBinding> = Api::namespaced(ctx.clients.api.client.clone(), namespace.as_str());
+    let found = request(|| "read the binding".to_owned(), api.get_metadata_opt(name.as_str())).await?;
+    Ok(found.map(|live| live.metadata))
 }
 
 /// Whether the API server shows a binding as it was decided about.
 pub(super) fn is_as_decided(shown: &ObjectMeta, binding: &Binding) -> bool {
-    shown.uid.as_deref() == Some(binding.owner.uid.as_str())
-        && shown.generation.unwrap_or_default() == binding.lifecycle.generation
+    is_as_known(shown, &binding.owner.uid, binding.lifecycle.generation)
+}
+
+fn is_as_known(shown: &ObjectMeta, uid: &BindingUid, generation: i64) -> bool {
+    shown.uid.as_deref() == Some(uid.as_str())
+        && shown.generation.unwrap_or_default() == generation
         && shown.deletion_timestamp.is_none()
 }
 

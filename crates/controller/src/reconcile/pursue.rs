@@ -21,7 +21,7 @@ use wio_core::verdict::Verdict;
 use super::context::Context;
 use super::corrections;
 use super::execute::{Executed, execute, mark_end};
-use super::footing::{Footing, decide_again};
+use super::footing::{Footing, decide_again, heirs_are_live};
 use super::knowledge::Memory;
 use super::observe::observe;
 use super::stages::{in_stage, stage};
@@ -240,8 +240,15 @@ fn found(observed: &Observed) -> Sight {
     }
 }
 
-/// Confirms the end of a binding, and has an identity that outlives it say so.
+/// Sees that those are there to whom something is left, confirms the end of a binding, and has an identity that outlives it say so.
 async fn confirmed(ctx: &Context, outcome: Outcome, writes: Writes, sight: Sight) -> Pursued {
+    if let Some(desired) = outcome.desired() {
+        match heirs_are_live(ctx, desired).await {
+            Ok(true) => {}
+            Ok(false) => return Pursued::Overtaken,
+            Err(fault) => return Outcome::Unobserved { desired: None, fault }.into(),
+        }
+    }
     let mark = outcome.mark();
     match outcome.confirm(writes, sight) {
         Err(outcome) => (*outcome).into(),

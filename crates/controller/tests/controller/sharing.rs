@@ -544,3 +544,35 @@ async fn a_mark_that_is_taken_over_was_changed_back_by_nobody() {
     })
     .await;
 }
+
+/// The first one gave the service account up to the second, by the hand of another operator, and this one had not heard of it when the second
+/// was deleted: it left the label and the client id to the first, which knew nothing of them any more.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_to_one_that_gave_the_same_up_unseen() {
+    story(async |world| {
+        two(world).await;
+        let second = uid(world, "second").unwrap();
+        world.cluster.lose_events("workloadidentitybindings", 1);
+        world.edit("first", |object| {
+            object["spec"]["serviceAccounts"][0]["name"] = json!("web");
+            object["status"]["serviceAccounts"] = json!([]);
+            object["status"]["federatedCredentials"] = json!([]);
+        });
+        world.delete("second");
+        sleep(AT_ONCE).await;
+        assert_eq!(uid(world, "second"), Some(second));
+        assert_eq!(mark(world), uid(world, "first"));
+        let reads = world.cluster.requests().len();
+        sleep(DRIFT).await;
+        assert!(world.cluster.requests().len() - reads < 1000, "it loops hot");
+        world.cluster.expire_watches();
+        let begun = Instant::now();
+        world.gone("second").await;
+        world.ready("first").await;
+        world.until("nothing marks it", |world| mark(world).is_none()).await;
+        assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+        assert!(!carries_the_client_id(world));
+        assert_eq!(world.identity().credentials.len(), 1);
+    })
+    .await;
+}

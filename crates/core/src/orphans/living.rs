@@ -26,6 +26,7 @@ pub struct Heir {
     pub name: BindingName,
     /// Its UID.
     pub uid: BindingUid,
+    pub(super) generation: i64,
     pub(super) claims: Claims,
     tag: String,
     pub(super) prefix: CredentialPrefix,
@@ -101,6 +102,7 @@ impl Heir {
             has: Has::of(&binding, config),
             name: binding.owner.name,
             uid: binding.owner.uid,
+            generation: binding.lifecycle.generation,
             claims: binding.claims,
         }
     }

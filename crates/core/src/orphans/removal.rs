@@ -179,6 +179,7 @@ fn sharers(id: &IdentityId, credentials: &[ObservedCredential], living: &Living)
         .map(|heir| Sharer {
             name: heir.name.clone(),
             uid: heir.uid.clone(),
+            generation: heir.generation,
             identity: id.clone(),
             issuers: living.issuers.clone(),
             accounts: heir

@@ -29,6 +29,18 @@ pub fn gives_up(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
     }
 }
 
+impl Desired {
+    /// The bindings for whose sake something stays of which this one will tell no more. That they are still as they were decided about has
+    /// to be seen before it forgets: one that gave the same up, unseen so far, would know of it as little, and nobody would take it away.
+    #[must_use]
+    pub fn heirs(&self) -> Vec<&Sharer> {
+        match self {
+            Self::Bound(binding) if binding.suspended => Vec::new(),
+            Self::Bound(_) | Self::Denied(_) | Self::Gone(_) => self.sharing().heirs(&kept(self)),
+        }
+    }
+}
+
 fn kept(desired: &Desired) -> Claims {
     match desired {
         Desired::Bound(binding) => binding.claims(),

@@ -27,6 +27,8 @@ pub struct Sharer {
     pub name: BindingName,
     /// Its UID.
     pub uid: BindingUid,
+    /// The generation of its spec.
+    pub generation: i64,
     /// Its identity.
     pub identity: IdentityId,
     /// The issuers of credentials that it knows as the cluster's.

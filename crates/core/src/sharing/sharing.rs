@@ -251,6 +251,23 @@ impl Sharing {
         successors
     }
 
+    /// The sharers to whom something is left that the binding claims and does not keep: for their sake it stays, and the binding forgets it.
+    pub(crate) fn heirs(&self, kept: &Claims) -> Vec<&Sharer> {
+        let is_given_up =
+            |account: &ServiceAccountName| self.claims.accounts.contains(account) && !kept.accounts.contains(account);
+        let has_account = |sharer: &Sharer| {
+            let mut claimed = sharer.accounts.iter().map(|claim| &claim.account);
+            claimed.any(|account| is_given_up(account) && sharer.told.contains(account))
+        };
+        let has_role = |sharer: &Sharer| {
+            let given_up = self.claims.roles.iter().filter(|role| !kept.roles.contains(role));
+            given_up.into_iter().any(|role| sharer.roles.contains(role))
+        };
+        self.of_same_identity()
+            .filter(|sharer| has_account(sharer) || has_role(sharer))
+            .collect()
+    }
+
     /// One that wants the account by the same identity comes before one that wants it by another.
     fn successor_of_account(&self, account: &ServiceAccountName) -> Option<&Sharer> {
         let claims = |sharer: &&Sharer| sharer.is_active && sharer.claims_account(account);

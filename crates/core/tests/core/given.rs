@@ -307,6 +307,7 @@ pub fn rival(desired: &DesiredBinding) -> Sharer {
     Sharer {
         name: name("invoices"),
         uid: name(RIVAL),
+        generation: 1,
         identity: name(&EXISTING.replace("billing", "invoices")),
         issuers: Issuers::new(&cluster(), []),
         told: all.clone().chain(asked.clone()).collect(),

@@ -61,6 +61,7 @@ fn grow(n: usize, seed: &SharerSeed, bound: &DesiredBinding) -> Sharer {
     Sharer {
         name: name(&format!("sharer-{n}")),
         uid: name(&format!("sharer-uid-{n}")),
+        generation: 1,
         identity: if seed.same_identity {
             bound.granted.identity().clone()
         } else {
