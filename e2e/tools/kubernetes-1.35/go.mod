@@ -3,7 +3,7 @@ module workloadidentity.dev/e2e/tools/kubernetes-1.35
 
 go 1.26.0
 
-godebug default=go1.26
+godebug default=go1.25
 
 tool (
 	k8s.io/kubernetes/cmd/kube-apiserver
