@@ -46,6 +46,7 @@ pub use jwt::Claims;
 pub use msi::{IdentityView, ListedIdentity, WrittenIdentity};
 pub use paging::Pages;
 pub use proof::{Asked, NoAccess, NoProver, Prover, Refusal, Token};
+pub use roles::CustomRole;
 pub use sign_in::{CredentialKind, EnvironmentCredential, NotItsIdentity};
 pub use spans::TRACES;
 pub use telemetry::{Exchange, Operation};

@@ -38,6 +38,8 @@ pub enum Operation {
     PutRoleAssignment,
     /// Deleting a role assignment.
     DeleteRoleAssignment,
+    /// Listing custom roles; one request for each page.
+    ListRoleDefinitions,
     /// Reading the activity log of a subscription; one request for each page.
     ListActivityLog,
     /// Reading a cluster of AKS.
@@ -88,6 +90,7 @@ impl Operation {
             Self::GetRoleAssignment => "get_role_assignment",
             Self::PutRoleAssignment => "put_role_assignment",
             Self::DeleteRoleAssignment => "delete_role_assignment",
+            Self::ListRoleDefinitions => "list_role_definitions",
             Self::ListActivityLog => "list_activity_log",
             Self::GetManagedCluster => "get_managed_cluster",
         }
@@ -111,6 +114,7 @@ impl Operation {
             Self::GetRoleAssignment | Self::PutRoleAssignment | Self::DeleteRoleAssignment => {
                 "Microsoft.Authorization/roleAssignments/{assignment}"
             }
+            Self::ListRoleDefinitions => "Microsoft.Authorization/roleDefinitions",
             Self::ListActivityLog => "Microsoft.Insights/eventtypes/management/values",
             Self::GetManagedCluster => "Microsoft.ContainerService/managedClusters/{cluster}",
         }

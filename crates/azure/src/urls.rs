@@ -101,11 +101,15 @@ impl Urls {
     }
 
     fn role_assignments_at(&self, scope: &Scope, filter: &str) -> Url {
+        self.authorization_at(scope, "roleAssignments", filter)
+    }
+
+    fn authorization_at(&self, scope: &Scope, what: &str, filter: &str) -> Url {
         let mut url = self.arm.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.clear()
                 .extend(scope.segments())
-                .extend(["providers", "Microsoft.Authorization", "roleAssignments"]);
+                .extend(["providers", "Microsoft.Authorization", what]);
         }
         url.set_query(Some(&format!("{API_VERSION}={ROLE_ASSIGNMENTS_VERSION}{filter}")));
         url
@@ -114,6 +118,13 @@ impl Urls {
     /// The list of all role assignments at a scope, above it and below it.
     pub(crate) fn all_role_assignments(&self, scope: &Scope) -> ListUrl {
         self.list(self.role_assignments_at(scope, ""), ROLE_ASSIGNMENTS_VERSION)
+    }
+
+    /// The list of the custom roles that may be assigned at a scope.
+    pub(crate) fn custom_roles(&self, scope: &Scope) -> ListUrl {
+        let filter = "&$filter=type%20eq%20%27CustomRole%27";
+        let url = self.authorization_at(scope, "roleDefinitions", filter);
+        self.list(url, ROLE_ASSIGNMENTS_VERSION)
     }
 
     /// The URL of a cluster of AKS.

@@ -36,7 +36,8 @@ Examples:
   kubectl wib status -A -o json | jq '.items[] | select(.well | not) | .nextStep'";
 
 const DOCTOR_EXAMPLES: &str = "\
-It ends with 0 when nothing is red, and with 2 when something is. docs/doctor.md explains each line.
+It ends with 0 when nothing is red, with 2 when something is, and with 1 when nothing is red and something could not be looked at.
+docs/doctor.md explains each line.
 
 Examples:
   kubectl wib doctor                      everything, with what mends what is wrong
@@ -45,8 +46,8 @@ Examples:
   kubectl wib doctor -o json | jq '.checks[] | select(.level == \"red\") | .id'";
 
 const BOOTSTRAP_EXAMPLES: &str = "\
-The commands are those of docs/quickstart.md and run in a clone of the repository. With --check it ends with 0 when nothing is missing, and with
-2 when something is.
+The commands are those of docs/quickstart.md and run in a clone of the repository. With --check it ends with 0 when nothing is missing, with
+2 when something is, and with 1 when something could not be looked at.
 
 Examples:
   kubectl wib bootstrap --cluster-name shop --registry myregistry > bootstrap.sh
@@ -249,7 +250,7 @@ pub struct BootstrapArguments {
     #[arg(long, conflicts_with = "check")]
     pub(crate) terraform: bool,
 
-    /// Say what of it is done, by reads with your own login, and print no commands. It takes --subscription.
+    /// Say what of it is done, in Azure and in the cluster, by reads with your own login, and print no commands. It takes --subscription.
     #[arg(long, requires = "subscription")]
     pub(crate) check: bool,
 

@@ -13,6 +13,7 @@ use wio_e2e::cluster::{Cluster, EXISTING};
 use wio_e2e::namespace::Namespace;
 use wio_e2e::paths::repository;
 use wio_e2e::pods;
+use wio_e2e::process::Signal;
 use wio_e2e::progress::{Progress, Style, Took, aligned};
 use wio_e2e::simulator::{PLATFORM_GROUP, identity_id};
 use wio_e2e::workload::SignIn;
@@ -155,6 +156,8 @@ async fn show(world: &World, progress: &Progress, style: Style) -> Result<bool> 
 }
 
 async fn tour(world: &World, progress: &Progress) -> Result<(Vec<Section>, Vec<Verdict>)> {
+    progress.step("the operator once more, as a replica that was elected");
+    elect(world).await?;
     progress.step("what others own in config/samples: a platform team's identity, a chart's service account");
     furnish(world).await?;
 
@@ -180,6 +183,13 @@ async fn tour(world: &World, progress: &Progress) -> Result<(Vec<Section>, Vec<V
 
     progress.step("what a person wants to see");
     Ok((sections(world, &pod, &orders).await?, verdicts))
+}
+
+/// Has the operator take part in an election, as it does in a cluster.
+async fn elect(world: &World) -> Result<()> {
+    let mut operator = world.operator.lock().await;
+    operator.elect(true);
+    operator.restart(Signal::Terminate).await
 }
 
 /// Makes what the samples expect to be there.
@@ -231,24 +241,6 @@ async fn sections(world: &World, pod: &Pod, orders: &SignIn) -> Result<Vec<Secti
             &["describe", "wib", "orders", "--namespace=shop"],
         )
         .await?,
-        wib(
-            world,
-            "What the plugin says of it",
-            &["status", "orders", "--namespace=shop"],
-        )
-        .await?,
-        wib(
-            world,
-            "Whether Entra gives its pods a token, and neither is shown",
-            &["verify", "orders", "--namespace=shop"],
-        )
-        .await?,
-        wib(
-            world,
-            "What would become of it",
-            &["plan", "orders", "--delete", "--namespace=shop"],
-        )
-        .await?,
         command(
             world,
             "Its service account",
@@ -265,6 +257,25 @@ async fn sections(world: &World, pod: &Pod, orders: &SignIn) -> Result<Vec<Secti
             command: None,
             text: aligned(&rows(claims)),
         },
+        wib(
+            world,
+            "What would become of it",
+            &["plan", "orders", "--delete", "--namespace=shop"],
+        )
+        .await?,
+        wib(world, "What the plugin says of all", &["status", "--all-namespaces"]).await?,
+        wib(
+            world,
+            "Whether Entra gives its pods a token, and neither is shown",
+            &["verify", "orders", "--namespace=shop"],
+        )
+        .await?,
+        wib(
+            world,
+            "The whole installation; here the operator runs beside the cluster, there are no nodes, and Azure is not asked",
+            &["doctor"],
+        )
+        .await?,
     ])
 }
 

@@ -14,6 +14,7 @@ mod dashboard;
 mod definitions;
 mod deletion;
 mod disappearing;
+mod doctor;
 mod drift;
 mod existing;
 mod exporting;
@@ -65,6 +66,7 @@ fn main() -> Result<ExitCode> {
         ("staged", staged::cases()),
         ("admission", admission::cases()),
         ("abuse", abuse::cases()),
+        ("doctor", doctor::cases()),
         ("crash", crash::cases()),
         ("replicas", replicas::cases()),
         ("memory", memory::cases()),

@@ -14,6 +14,7 @@ use wio_e2e::simulator::{PLATFORM_GROUP, Trusted, identity_id};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
+use crate::doctor::FAULTS;
 use crate::harness::{Case, case};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -185,6 +186,10 @@ async fn the_page_lists_each_staged_fault(_: Arc<World>) -> Result<()> {
     let page = std::fs::read_to_string(repository().join(PAGE)).context(PAGE)?;
     for staged in &STAGED {
         let row = format!("| {} | `kubectl wib status` | ", staged.fault);
+        ensure!(page.contains(&row), "{PAGE} has no row that begins with {row:?}");
+    }
+    for staged in &FAULTS {
+        let row = format!("| {} | `kubectl wib doctor` | `{}", staged.wrong, staged.says);
         ensure!(page.contains(&row), "{PAGE} has no row that begins with {row:?}");
     }
     Ok(())

@@ -1,4 +1,7 @@
-//! The resource provider Microsoft.Authorization, as plain requests (docs/adr/0002): role assignments.
+//! The resource provider Microsoft.Authorization, as plain requests (docs/adr/0002): role assignments, and custom roles.
 
 mod assignments;
+mod definitions;
 mod wire;
+
+pub use definitions::CustomRole;

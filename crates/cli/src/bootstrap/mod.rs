@@ -5,5 +5,5 @@ mod script;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use progress::{Step, progress, tree};
+pub(crate) use progress::{Found, in_azure, in_cluster, trees};
 pub(crate) use script::{Plan, shell_script, terraform};

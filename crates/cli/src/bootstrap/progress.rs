@@ -7,6 +7,7 @@ use wio_core::names::{
 };
 use wio_core::observed::ObservedCredential;
 
+use crate::doctor::{Examination, Finding, Level};
 use crate::output::tree::{Mark, Node};
 use crate::report::Looked;
 
@@ -19,20 +20,61 @@ const SUBJECT: &str = "system:serviceaccount:workload-identity-system:workload-i
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) title: &'static str,
-    /// What was found of it; none when it is not there.
-    pub(crate) found: Looked<Option<String>>,
+    pub(crate) found: Found,
+}
+
+/// What was found of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// It is done: this is there.
+    Done(String),
+    /// It is not done: this is missing.
+    Missing(String),
+    /// It could not be looked at.
+    Unknown(String),
+}
+
+/// The checks of the doctor that tell of what the last commands make, and of what they rest on.
+const IN_CLUSTER: [&str; 9] = [
+    "issuer",
+    "webhook",
+    "definitions",
+    "admission",
+    "operator",
+    "operator-identity",
+    "operator-rights",
+    "lease",
+    "effective-policy",
+];
+
+/// The steps in the cluster.
+pub(crate) fn in_cluster(examined: &Examination) -> Vec<Step> {
+    let of_it = IN_CLUSTER
+        .iter()
+        .filter_map(|id| examined.checks.iter().find(|check| check.id == *id));
+    let step = |check: &Finding| Step {
+        title: check.title,
+        found: match check.level {
+            Level::Green | Level::Yellow => Found::Done(check.says.clone()),
+            // What is not there cannot be looked at either.
+            Level::Red | Level::NotLookedAt => Found::Missing(check.says.clone()),
+            Level::Unknown => Found::Unknown(check.says.clone()),
+        },
+    };
+    of_it.map(step).collect()
 }
 
 /// The steps in Azure.
-pub(crate) async fn progress(plan: &Plan, azure: Looked<&Azure>) -> Vec<Step> {
+pub(crate) async fn in_azure(plan: &Plan, azure: Looked<&Azure>) -> Vec<Step> {
     let place = azure.and_then(|azure| Ok((azure, places(plan)?)));
     let (azure, (identity, group)) = match place {
         Ok(place) => place,
         Err(why) => {
+            let found = Found::Unknown(why);
             return TITLES
                 .map(|title| Step {
                     title,
-                    found: Err(why.clone()),
+                    found: found.clone(),
                 })
                 .into();
         }
@@ -61,7 +103,10 @@ pub(crate) async fn progress(plan: &Plan, azure: Looked<&Azure>) -> Vec<Step> {
     TITLES
         .into_iter()
         .zip(found)
-        .map(|(title, found)| Step { title, found })
+        .map(|(title, found)| Step {
+            title,
+            found: Found::from(found),
+        })
         .collect()
 }
 
@@ -126,11 +171,24 @@ fn absent(fault: &AzureFault) -> Looked<Option<String>> {
 }
 
 /// The steps as people read them.
-pub(crate) fn tree(steps: &[Step]) -> Node {
-    let lines = steps.iter().map(|step| match &step.found {
-        Ok(Some(found)) => Node::new(Mark::Good, format!("{}: {found}", step.title)),
-        Ok(None) => Node::new(Mark::Bad, format!("{}: not there", step.title)),
-        Err(why) => Node::plain(format!("? {}: not looked at: {why}", step.title)),
-    });
-    Node::plain("What is done").with(lines)
+pub(crate) fn trees(azure: &[Step], cluster: &[Step]) -> [Node; 2] {
+    let line = |step: &Step| match &step.found {
+        Found::Done(what) => Node::new(Mark::Good, format!("{}: {what}", step.title)),
+        Found::Missing(what) => Node::new(Mark::Bad, format!("{}: {what}", step.title)),
+        Found::Unknown(why) => Node::new(Mark::Waiting, format!("{}: unknown: {why}", step.title)),
+    };
+    let tree = |title: &str, steps: &[Step]| Node::plain(title).with(steps.iter().map(line));
+    [tree("In Azure", azure), tree("In the cluster", cluster)]
+}
+
+// === impl Found ===
+
+impl From<Looked<Option<String>>> for Found {
+    fn from(looked: Looked<Option<String>>) -> Self {
+        match looked {
+            Ok(Some(what)) => Self::Done(what),
+            Ok(None) => Self::Missing("not there".to_owned()),
+            Err(why) => Self::Unknown(why),
+        }
+    }
 }

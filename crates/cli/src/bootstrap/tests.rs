@@ -2,6 +2,15 @@
 
 use std::process::Command;
 
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
+use serde_json::{Value, json};
+use wio_testkit::FakeApiServer;
+
+use crate::commands::bootstrap::check;
+use crate::doctor::tests::{healthy, simulated};
+use crate::{Ending, Session};
+
 use super::script::Plan;
 use super::{shell_script, terraform};
 
@@ -136,4 +145,100 @@ fn no_image_is_guessed_and_an_issuer_that_entra_cannot_reach_is_told() {
     );
     assert!(printed.contains("\n: \"${REGISTRY:?"), "{printed}");
     assert!(terraform(&bare).starts_with("# https://issuer.example/: it is not https"));
+}
+
+const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
+
+/// What the commands make in Azure, trusting an issuer.
+fn made(issuer: &str) -> Value {
+    let group = |name| json!({ "subscriptionId": SUBSCRIPTION, "name": name, "location": "westeurope" });
+    let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/workload-identities");
+    json!({
+        "resourceGroups": [group("workload-identities"), group("workload-identity-operator")],
+        "identities": [{
+            "id": format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/workload-identity-operator/providers/Microsoft.ManagedIdentity/userAssignedIdentities/workload-identity-operator"),
+            "location": "westeurope", "clientId": "4b65e8cb-da6f-4b8e-9399-17dfd09b7846", "principalId": "1a2b3c4d-0000-4000-8000-0000000091c1",
+            "isolationScope": "None", "createdAt": "2026-01-01T00:00:00Z",
+            "credentials": [{
+                "name": "shop", "issuer": issuer, "audiences": ["api://AzureADTokenExchange"],
+                "subject": "system:serviceaccount:workload-identity-system:workload-identity-operator",
+            }],
+        }],
+        "roleAssignments": [{
+            "name": "3b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e21", "scope": scope, "roleDefinitionId": "b24988ac-6180-42a0-ab88-20f7382dd24c",
+            "principalId": "1a2b3c4d-0000-4000-8000-0000000091c1", "principalType": "ServicePrincipal",
+            "createdOn": "2026-01-01T00:00:00Z", "updatedOn": "2026-01-01T00:00:00Z", "createdBy": "",
+        }],
+    })
+}
+
+/// What `--check` says of these, and how it ends.
+async fn checked(azure: Result<Value, &str>, server: &FakeApiServer) -> (Ending, String) {
+    let azure = azure.map(simulated).map_err(str::to_owned);
+    let session = Session {
+        client: server.client(),
+        namespace: "shop".to_owned(),
+    };
+    let plan = Plan {
+        subscription: Some(SUBSCRIPTION.to_owned()),
+        ..plan()
+    };
+    let mut out = anstream::StripStream::new(Vec::new());
+    let ended = check(&plan, azure.as_ref().map_err(Clone::clone), &session, &mut out)
+        .await
+        .unwrap();
+    (ended, String::from_utf8(out.into_inner()).unwrap())
+}
+
+/// The lines with a mark.
+fn marked<'a>(told: &'a str, mark: &str) -> Vec<&'a str> {
+    told.lines().filter(|line| line.contains(mark)).collect()
+}
+
+#[tokio::test]
+async fn what_of_it_is_done_is_said_of_azure_and_of_the_cluster() {
+    let (ended, told) = checked(Ok(made("https://issuer.example/")), &healthy()).await;
+    assert_eq!(marked(&told, "✗ "), Vec::<&str>::new(), "{told}");
+    // The fake API server does not say what somebody may do.
+    assert_eq!(marked(&told, "… ").len(), 1, "{told}");
+    assert_eq!(ended, Ending::Failed, "what is not known is not done");
+    for part in [
+        "The operator's own identity: client id 4b65e8cb-da6f-4b8e-9399-17dfd09b7846",
+        "Its trust in the operator's service account: federated credential shop",
+        "The operator: 2 of 2 ready in namespace workload-identity-system",
+    ] {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named_in_azure_and_in_the_cluster() {
+    let server = healthy();
+    server.delete::<Deployment>("workload-identity-system", "workload-identity-operator");
+    server.delete::<Lease>("workload-identity-system", "workload-identity-operator");
+    // Entra compares byte for byte, the slash at the end too.
+    let (ended, told) = checked(Ok(made("https://issuer.example")), &server).await;
+    assert_eq!(ended, Ending::NotSo);
+    let missing = marked(&told, "✗ ");
+    assert!(missing.len() == 4, "{told}");
+    assert!(
+        told.contains("✗ Its trust in the operator's service account: not there"),
+        "{told}"
+    );
+    assert!(
+        told.contains("✗ The operator: no Deployment of it is in the cluster"),
+        "{told}"
+    );
+
+    let empty = json!({ "resourceGroups": [] });
+    let (ended, told) = checked(Ok(empty), &healthy()).await;
+    assert_eq!((ended, marked(&told, "✗ ").len()), (Ending::NotSo, 4), "{told}");
+}
+
+#[tokio::test]
+async fn without_an_azure_login_the_cluster_is_looked_at_all_the_same() {
+    let (ended, told) = checked(Err("there is no login"), &healthy()).await;
+    assert_eq!(ended, Ending::Failed);
+    assert_eq!(marked(&told, "unknown: there is no login").len(), 4, "{told}");
+    assert!(told.contains("✓ Custom resources"), "{told}");
 }

@@ -3,11 +3,13 @@
 use std::io::Write;
 
 use anyhow::{Context, anyhow};
+use futures::future;
+use wio_azure::Azure;
 use wio_core::names::Issuer;
 
 use crate::arguments::BootstrapArguments;
-use crate::bootstrap::{Plan, Step, progress, shell_script, terraform, tree};
-use crate::doctor::{issuer, region};
+use crate::bootstrap::{Found, Plan, in_azure, in_cluster, shell_script, terraform, trees};
+use crate::doctor::{examine, gather, issuer, region};
 use crate::ending::Ending;
 use crate::session::Session;
 
@@ -15,14 +17,7 @@ pub(crate) async fn run(asked: &BootstrapArguments, session: &Session, out: &mut
     let plan = plan(asked, session).await?;
     if asked.check {
         let azure = asked.login.open().map_err(|error| format!("{error:#}"));
-        let steps = progress(&plan, azure.as_ref().map_err(Clone::clone)).await;
-        tree(&steps).write(out)?;
-        let done = |step: &Step| !matches!(step.found, Ok(None));
-        return Ok(if steps.iter().all(done) {
-            Ending::Well
-        } else {
-            Ending::NotSo
-        });
+        return check(&plan, azure.as_ref().map_err(Clone::clone), session, out).await;
     }
     let text = if asked.terraform {
         terraform(&plan)
@@ -31,6 +26,28 @@ pub(crate) async fn run(asked: &BootstrapArguments, session: &Session, out: &mut
     };
     write!(out, "{text}")?;
     Ok(Ending::Well)
+}
+
+/// Says what of it is done.
+pub(crate) async fn check(
+    plan: &Plan,
+    azure: Result<&Azure, String>,
+    session: &Session,
+    out: &mut impl Write,
+) -> anyhow::Result<Ending> {
+    let (azure, examined) = future::join(in_azure(plan, azure), Box::pin(gather(session, None))).await;
+    let cluster = in_cluster(&examine(&examined));
+    for tree in trees(&azure, &cluster) {
+        tree.write(out)?;
+    }
+    let found = || azure.iter().chain(&cluster).map(|step| &step.found);
+    Ok(if found().any(|found| matches!(found, Found::Missing(_))) {
+        Ending::NotSo
+    } else if found().any(|found| matches!(found, Found::Unknown(_))) {
+        Ending::Failed
+    } else {
+        Ending::Well
+    })
 }
 
 async fn plan(asked: &BootstrapArguments, session: &Session) -> anyhow::Result<Plan> {

@@ -10,7 +10,7 @@ use crate::session::Session;
 
 pub(crate) async fn run(asked: &DoctorArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
     let way = (asked.azure || asked.cluster_id.is_some()).then(|| Way {
-        azure: asked.login.open().map_err(|error| format!("{error:#}")),
+        azure: asked.login.open().map_err(|error| format!("{error:#}").into()),
         id: asked.cluster_id.clone(),
     });
     let found = examine(&Box::pin(gather(session, way.as_ref())).await);
@@ -23,5 +23,9 @@ pub(crate) async fn run(asked: &DoctorArguments, session: &Session, out: &mut im
             }
         }
     }
-    Ok(if found.well { Ending::Well } else { Ending::NotSo })
+    Ok(match (found.red, found.unknown) {
+        (0, 0) => Ending::Well,
+        (0, _) => Ending::Failed,
+        _ => Ending::NotSo,
+    })
 }

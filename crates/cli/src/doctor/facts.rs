@@ -1,6 +1,7 @@
 //! What the checks rest on. Each thing was looked at, or it is said why not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
@@ -12,11 +13,10 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
-use wio_azure::{ManagedCluster, ManagedClusterId};
+use wio_azure::{CustomRole, ManagedCluster, ManagedClusterId};
 use wio_core::observed::ObservedRoleAssignment;
 
 use crate::output::shell;
-use crate::report::Looked;
 
 use super::access::Access;
 
@@ -27,6 +27,18 @@ pub(super) const NAMESPACE: &str = "workload-identity-system";
 /// The webhook that puts tokens into pods, in whatever configuration it stands.
 const MUTATION: &str = "mutation.azure-workload-identity.io";
 
+/// What was looked at, or why not.
+pub(crate) type Looked<T> = Result<T, Unseen>;
+
+/// Why something was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unseen {
+    /// It was tried and came to nothing, so nobody knows how it is.
+    Unknown(String),
+    /// Nobody asked for it, or there is nothing to look at.
+    Nothing(String),
+}
+
 /// Everything.
 pub(crate) struct Facts {
     /// The time here.
@@ -34,6 +46,7 @@ pub(crate) struct Facts {
     /// The time that the API server says.
     pub(super) time_there: Looked<Timestamp>,
     pub(super) caller: Looked<Caller>,
+    pub(super) other_issuers: Looked<OtherIssuers>,
     /// Our custom resource definitions, as far as they are there.
     pub(super) definitions: Looked<Vec<CustomResourceDefinition>>,
     /// The names of those of pod identity that are there.
@@ -58,6 +71,8 @@ pub(super) struct OnAzure {
     pub(super) cluster: Looked<ManagedCluster>,
     /// The role assignments that hold at the cluster.
     pub(super) assignments: Looked<Vec<ObservedRoleAssignment>>,
+    /// The custom roles that may be assigned there.
+    pub(super) roles: Looked<Vec<CustomRole>>,
     /// The federated credentials on identities of bindings that trust this cluster, and belong to no binding.
     pub(super) strangers: Looked<Vec<String>>,
 }
@@ -66,6 +81,15 @@ pub(super) struct OnAzure {
 pub(super) struct Caller {
     pub(super) name: String,
     pub(super) groups: Vec<String>,
+}
+
+/// What an API server's metrics tell of issuers beside the cluster's own whose tokens it takes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct OtherIssuers {
+    /// Whether it has a file of them.
+    pub(super) configured: bool,
+    /// The hashes of those of which a token was tried.
+    pub(super) tried: BTreeSet<String>,
 }
 
 /// The operator, as it is installed.
@@ -114,9 +138,64 @@ pub(super) fn version_of(image: &str) -> Option<&str> {
     last.split_once(':').map(|(_, tag)| tag)
 }
 
+// === impl Unseen ===
+
+impl Unseen {
+    /// There is nothing to look at.
+    pub(super) fn nothing(why: &str) -> Self {
+        Self::Nothing(why.to_owned())
+    }
+}
+
+/// What is not said to be nothing is unknown.
+impl From<String> for Unseen {
+    fn from(why: String) -> Self {
+        Self::Unknown(why)
+    }
+}
+
+/// The same, of words that are written here.
+impl From<&str> for Unseen {
+    fn from(why: &str) -> Self {
+        Self::Unknown(why.to_owned())
+    }
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Unknown(why) | Self::Nothing(why)) = self;
+        f.write_str(why)
+    }
+}
+
+// === impl OtherIssuers ===
+
+impl OtherIssuers {
+    pub(super) fn of_metrics(text: &str) -> Self {
+        const OF_FILE: &str = "apiserver_authentication_config_controller_";
+        const OF_TOKENS: &str = "apiserver_authentication_jwt_authenticator_";
+        let mut found = Self::default();
+        for line in text.lines() {
+            found.configured |= line.starts_with(OF_FILE);
+            if line.starts_with(OF_TOKENS) {
+                let hash = line
+                    .split_once("jwt_issuer_hash=\"")
+                    .and_then(|(_, rest)| rest.split_once('"'));
+                found.tried.extend(hash.map(|(hash, _)| hash.to_owned()));
+            }
+        }
+        found
+    }
+}
+
 // === impl Facts ===
 
 impl Facts {
+    /// The time of the API server, whose clock is nearer to the leader's than the one here.
+    pub(super) fn there(&self) -> Timestamp {
+        self.time_there.as_ref().copied().unwrap_or(self.now)
+    }
+
     /// The operator's Deployment.
     pub(super) fn deployment(&self) -> Looked<Option<&Deployment>> {
         Ok(seen(&self.operator.deployments)?.first())
@@ -125,20 +204,22 @@ impl Facts {
     /// The same, for a check that says nothing where there is none.
     pub(super) fn found_deployment(&self) -> Looked<&Deployment> {
         self.deployment()?
-            .ok_or_else(|| "there is no Deployment of the operator".to_owned())
+            .ok_or_else(|| Unseen::nothing("there is no Deployment of the operator"))
     }
 
     /// The command that changes the cluster of AKS, with its name where that is known.
     pub(super) fn aks_update(&self, flags: &str) -> String {
+        let (group, name) = self.aks_names();
+        format!("az aks update --resource-group {group} --name {name} {flags}")
+    }
+
+    /// The words for its resource group and its name.
+    pub(super) fn aks_names(&self) -> (String, String) {
         let (group, name) = match &self.azure.id {
             Some(id) => (id.group.name.to_string(), id.name.clone()),
             None => ("RESOURCE_GROUP".to_owned(), "CLUSTER".to_owned()),
         };
-        format!(
-            "az aks update --resource-group {} --name {} {flags}",
-            shell::word(&group),
-            shell::word(&name)
-        )
+        (shell::word(&group), shell::word(&name))
     }
 
     /// The name of the operator's service account.

@@ -2,15 +2,18 @@
 
 use serde::Serialize;
 
+use super::facts::Unseen;
+
 /// All that was found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Examination {
-    /// Whether nothing is red.
+    /// Whether nothing is red, and nothing unknown.
     pub well: bool,
     pub red: usize,
     pub yellow: usize,
     pub green: usize,
+    pub unknown: usize,
     pub not_looked_at: usize,
     pub checks: Vec<Finding>,
 }
@@ -55,6 +58,9 @@ pub(crate) enum Level {
     Yellow,
     /// It does not work, or it is open to people whom it must not be open to.
     Red,
+    /// It was to be looked at, and could not be.
+    Unknown,
+    /// Nobody asked for it, or there is nothing to look at.
     NotLookedAt,
 }
 
@@ -103,6 +109,14 @@ impl Verdict {
         }
     }
 
+    /// What could not be looked at, or was not to be.
+    pub(super) fn unseen(why: Unseen) -> Self {
+        match why {
+            Unseen::Unknown(why) => Self::new(Level::Unknown, why),
+            Unseen::Nothing(why) => Self::new(Level::NotLookedAt, why),
+        }
+    }
+
     pub(super) fn green(says: impl Into<String>) -> Self {
         Self::new(Level::Green, says)
     }
@@ -137,10 +151,11 @@ impl Verdict {
 impl Examination {
     pub(super) fn of(checks: Vec<Finding>) -> Self {
         let count = |level| checks.iter().filter(|one| one.level == level).count();
-        let red = count(Level::Red);
+        let (red, unknown) = (count(Level::Red), count(Level::Unknown));
         Self {
-            well: red == 0,
+            well: red == 0 && unknown == 0,
             red,
+            unknown,
             yellow: count(Level::Yellow),
             green: count(Level::Green),
             not_looked_at: count(Level::NotLookedAt),

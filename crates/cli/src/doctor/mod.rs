@@ -8,9 +8,10 @@ mod finding;
 mod gather;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod words;
 
 pub(crate) use checks::examine;
+pub(crate) use finding::{Examination, Finding, Level};
 pub(crate) use gather::{Way, gather, issuer, region};
 pub(crate) use show::{commands, trees};

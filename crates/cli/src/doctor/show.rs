@@ -14,10 +14,10 @@ pub(crate) fn trees(found: &Examination) -> Vec<Node> {
         .map(|scenario| of_scenario(*scenario, found))
         .collect();
     let counts = format!(
-        "{} red, {} yellow, {} green, {} not looked at",
-        found.red, found.yellow, found.green, found.not_looked_at
+        "{} red, {} yellow, {} green, {} unknown, {} not looked at",
+        found.red, found.yellow, found.green, found.unknown, found.not_looked_at
     );
-    let worst = match (found.red, found.yellow) {
+    let worst = match (found.red, found.yellow + found.unknown) {
         (0, 0) => Mark::Good,
         (0, _) => Mark::Waiting,
         _ => Mark::Bad,
@@ -34,7 +34,8 @@ fn of_scenario(scenario: Scenario, found: &Examination) -> Node {
 
 fn of_check(found: &Finding) -> Node {
     let text = match found.level {
-        Level::NotLookedAt => format!("? {}: not looked at: {}", found.title, found.says),
+        Level::Unknown => format!("{}: unknown: {}", found.title, found.says),
+        Level::NotLookedAt => format!("- {}: not looked at: {}", found.title, found.says),
         _ => format!("{}: {}", found.title, found.says),
     };
     let mut below: Vec<Node> = found.details.iter().map(Node::plain).collect();
@@ -48,7 +49,7 @@ fn of_check(found: &Finding) -> Node {
 const fn mark(level: Level) -> Mark {
     match level {
         Level::Green => Mark::Good,
-        Level::Yellow => Mark::Waiting,
+        Level::Yellow | Level::Unknown => Mark::Waiting,
         Level::Red => Mark::Bad,
         Level::NotLookedAt => Mark::None,
     }

@@ -23,6 +23,7 @@ use crate::Session;
 use crate::output::tree::Node;
 
 use super::checks::{OURS, TABLE};
+use super::facts::OtherIssuers;
 use super::finding::{Examination, Finding, Level};
 use super::{Way, commands, examine, gather, trees};
 
@@ -149,7 +150,7 @@ fn webhook_parts() -> Vec<Value> {
 }
 
 /// A cluster in which all is well: what `config` installs, running, and the pod webhook.
-fn healthy() -> FakeApiServer {
+pub(crate) fn healthy() -> FakeApiServer {
     let server = FakeApiServer::new();
     register(&server);
     for ours in OURS.iter() {
@@ -236,18 +237,19 @@ fn grant(role: &str, kind: &str, name: &str) -> Value {
 async fn a_cluster_in_which_all_is_well_shows_neither_red_nor_yellow() {
     let server = healthy();
     let found = examined(&server).await;
-    assert!(found.well && found.yellow == 0, "{}", told(&trees(&found)));
-    // The fake API server does not answer who somebody is or may do, and carries no date; Azure was not asked.
+    assert_eq!((found.red, found.yellow), (0, 0), "{}", told(&trees(&found)));
+    // The fake API server does not answer who somebody is or may do, has no metrics, and carries no date; Azure was not asked.
     let unseen: BTreeSet<&str> = found
         .checks
         .iter()
-        .filter(|one| one.level == Level::NotLookedAt)
+        .filter(|one| matches!(one.level, Level::NotLookedAt | Level::Unknown))
         .map(|one| one.id)
         .collect();
+    assert_eq!((found.unknown, found.well), (4, false), "what nobody knows is not well");
     let of_azure = unseen.iter().filter(|id| of(&found, id).says.contains("--cluster-id"));
     assert_eq!(of_azure.count(), OF_AZURE.len());
     let rest: Vec<&str> = unseen.into_iter().filter(|id| !OF_AZURE.contains(id)).collect();
-    assert_eq!(rest, ["caller", "clock", "operator-rights"]);
+    assert_eq!(rest, ["caller", "clock", "external-issuers", "operator-rights"]);
     let asked = |request: &wio_testkit::ApiRequest| request.resource.ends_with("reviews");
     assert!(
         server.writes().iter().all(asked),
@@ -284,7 +286,7 @@ fn effective(server: &FakeApiServer, edit: impl FnOnce(&mut WorkloadIdentityEffe
 }
 
 const TURNS: &[Turn] = {
-    use Level::{NotLookedAt, Red, Yellow};
+    use Level::{NotLookedAt, Red, Unknown, Yellow};
     &[
         turn(
             |server| server.delete::<CustomResourceDefinition>("", "workloadidentitypolicies.workloadidentity.dev"),
@@ -334,9 +336,24 @@ const TURNS: &[Turn] = {
             "kubectl scale deployment workload-identity-operator --namespace workload-identity-system --replicas 2",
         ),
         turn(
-            |server| server.delete::<Deployment>(NAMESPACE, "workload-identity-operator"),
+            |server| {
+                server.delete::<Deployment>(NAMESPACE, "workload-identity-operator");
+                server.delete::<Lease>(NAMESPACE, "workload-identity-operator");
+            },
             &[
                 ("operator", Red),
+                ("lease", Red),
+                ("operator-version", NotLookedAt),
+                ("operator-identity", NotLookedAt),
+                ("operator-disruptions", NotLookedAt),
+            ],
+            "kubectl wib bootstrap",
+        ),
+        // One that runs on a workstation and takes part in the election.
+        turn(
+            |server| server.delete::<Deployment>(NAMESPACE, "workload-identity-operator"),
+            &[
+                ("operator", Yellow),
                 ("operator-version", NotLookedAt),
                 ("operator-identity", NotLookedAt),
                 ("operator-disruptions", NotLookedAt),
@@ -514,6 +531,27 @@ const TURNS: &[Turn] = {
         ),
         turn(
             |server| {
+                server.set_discovery(
+                    json!({ "issuer": "https://10.0.0.1/", "id_token_signing_alg_values_supported": ["RS256"] }),
+                );
+                set_binding_status(server, "False", "IssuerUnreachable", "https://10.0.0.1/");
+            },
+            &[("issuer", Red), ("bindings", Yellow)],
+            "az aks update --resource-group RESOURCE_GROUP --name CLUSTER --enable-oidc-issuer",
+        ),
+        // The operator was told that it is meant, or the binding would not be ready.
+        turn(
+            |server| {
+                server.set_discovery(
+                    json!({ "issuer": "https://10.0.0.1/", "id_token_signing_alg_values_supported": ["RS256"] }),
+                );
+                set_binding_status(server, "True", "Succeeded", "https://10.0.0.1/");
+            },
+            &[("issuer", Yellow)],
+            "kubectl get --raw /.well-known/openid-configuration",
+        ),
+        turn(
+            |server| {
                 server.seed(json!({
                     "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
                     "metadata": { "name": "azureidentities.aadpodidentity.k8s.io" },
@@ -529,10 +567,10 @@ const TURNS: &[Turn] = {
                 server.inject(Matcher::any().resource("clusterroles"), forbidden);
             },
             &[
-                ("binding-writers", NotLookedAt),
-                ("policy-writers", NotLookedAt),
-                ("status-writers", NotLookedAt),
-                ("pod-creators", NotLookedAt),
+                ("binding-writers", Unknown),
+                ("policy-writers", Unknown),
+                ("status-writers", Unknown),
+                ("pod-creators", Unknown),
             ],
             "",
         ),
@@ -556,7 +594,8 @@ async fn each_fault_turns_its_own_lines_and_is_mended_by_a_command() {
         for (id, level) in *turns {
             assert_eq!(of(&found, id).level, *level, "fault {number}: {id}\n{story}");
         }
-        assert_eq!(found.well, turns.iter().all(|(_, level)| *level != Level::Red));
+        let red = turns.iter().filter(|(_, level)| *level == Level::Red).count();
+        assert_eq!(found.red, red, "fault {number}\n{story}");
         let mut out = Vec::new();
         commands(&found, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();
@@ -647,26 +686,16 @@ async fn examined_with(aks: Value, credentials: Value) -> Examination {
             "isolationScope": "None", "createdAt": "2026-01-01T00:00:00Z", "credentials": credentials,
         }],
         "managedClusters": [aks],
-        // A contributor fetches the administrator's kubeconfig while there is one.
-        "roleAssignments": [{
-            "name": "3b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e21", "scope": format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/clusters"),
-            "roleDefinitionId": "b24988ac-6180-42a0-ab88-20f7382dd24c", "principalId": "7cd27418-129c-4e88-a17c-750927b01989",
-            "principalType": "User",
-            "createdOn": "2026-01-01T00:00:00Z", "updatedOn": "2026-01-01T00:00:00Z", "createdBy": "",
-        }],
+        "roleDefinitions": [custom("6b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e26", "Fetches", "*/action"), custom("7b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e27", "Reads", "*/read")],
+        // A contributor fetches the administrator's kubeconfig while there is one, and so does whoever has the first of the roles of one's own.
+        "roleAssignments": [assigned("b24988ac-6180-42a0-ab88-20f7382dd24c", 1), assigned("6b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e26", 2), assigned("7b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e27", 3)],
+
     });
-    let simulator = Simulator::new(Config::default().with_static_token("a person's"));
-    simulator.restore(serde_json::from_value(snapshot).unwrap());
-    let transport = transport(move |request| {
-        let simulator = simulator.clone();
-        async move { simulator.handle(request).await }
-    });
-    let endpoints = Endpoints::new(Cloud::Public, None, ApiVersion::DEFAULT.parse().unwrap()).unwrap();
     let id = format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/Clusters/providers/Microsoft.ContainerService/managedClusters/SHOP"
     );
     let way = Way {
-        azure: Ok(Azure::new(transport, credential("a person's"), endpoints)),
+        azure: Ok(simulated(snapshot)),
         id: Some(id.parse().unwrap()),
     };
     let session = Session {
@@ -676,8 +705,75 @@ async fn examined_with(aks: Value, credentials: Value) -> Examination {
     examine(&gather(&session, Some(&way)).await)
 }
 
+/// Azure as a person sees it who may read everything.
+pub(crate) fn simulated(snapshot: Value) -> Azure {
+    let simulator = Simulator::new(Config::default().with_static_token("a person's"));
+    simulator.restore(serde_json::from_value(snapshot).unwrap());
+    let transport = transport(move |request| {
+        let simulator = simulator.clone();
+        async move { simulator.handle(request).await }
+    });
+    let endpoints = Endpoints::new(Cloud::Public, None, ApiVersion::DEFAULT.parse().unwrap()).unwrap();
+    Azure::new(transport, credential("a person's"), endpoints)
+}
+
 fn trusting(name: &str, issuer: &str) -> Value {
     json!({ "name": name, "issuer": issuer, "subject": "system:serviceaccount:shop:orders", "audiences": ["api://AzureADTokenExchange"] })
+}
+
+/// A role of one's own.
+fn custom(guid: &str, name: &str, action: &str) -> Value {
+    json!({
+        "name": guid, "roleName": name, "custom": true, "permissions": [{ "actions": [action] }],
+        "assignableScopes": [format!("/subscriptions/{SUBSCRIPTION}")],
+    })
+}
+
+/// Somebody who has a role where the cluster is.
+fn assigned(role: &str, number: u8) -> Value {
+    json!({
+        "name": format!("3b1de86c-8f0a-4a37-9a6d-5f0c8d5f7e2{number}"), "scope": format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/clusters"),
+        "roleDefinitionId": role, "principalId": format!("7cd27418-129c-4e88-a17c-750927b0198{number}"), "principalType": "User",
+        "createdOn": "2026-01-01T00:00:00Z", "updatedOn": "2026-01-01T00:00:00Z", "createdBy": "",
+    })
+}
+
+#[tokio::test]
+async fn whoever_fetches_the_administrators_kubeconfig_by_a_role_of_ones_own_is_found() {
+    let mut open = aks();
+    *open.pointer_mut("/properties/disableLocalAccounts").unwrap() = json!(false);
+    let found = examined_with(open, json!([])).await;
+    let told = of(&found, "kubeconfig").details.join("\n");
+    assert!(
+        told.contains("by Contributor at") && told.contains("by Fetches at"),
+        "{told}"
+    );
+    assert!(!told.contains("by Reads at"), "{told}");
+}
+
+#[test]
+fn an_issuer_of_others_is_known_by_its_hash_once_a_token_of_it_was_tried() {
+    let none =
+        OtherIssuers::of_metrics("apiserver_request_total{code=\"200\"} 1\napiserver_authentication_attempts 2\n");
+    assert_eq!(none, OtherIssuers::default());
+    let file = "apiserver_authentication_config_controller_automatic_reloads_total{status=\"success\"} 1\n";
+    assert!(OtherIssuers::of_metrics(file).configured);
+    let tried = "apiserver_authentication_jwt_authenticator_latency_seconds_count{jwt_issuer_hash=\"sha256:aa\",result=\"success\"} 1\n";
+    let found = OtherIssuers::of_metrics(&tried.repeat(2));
+    assert_eq!(found.tried.into_iter().collect::<Vec<_>>(), ["sha256:aa"]);
+}
+
+#[tokio::test]
+async fn a_caller_who_may_read_nothing_learns_that_nothing_is_known() {
+    let server = healthy();
+    server.inject(Matcher::any(), Effect::status(403, "Forbidden", "you may not"));
+    let found = examined(&server).await;
+    assert!(
+        !found.well && found.red == 0 && found.green == 0,
+        "{}",
+        told(&trees(&found))
+    );
+    assert!(found.unknown > 20, "{}", told(&trees(&found)));
 }
 
 #[tokio::test]

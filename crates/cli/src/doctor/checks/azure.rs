@@ -1,8 +1,6 @@
 //! E: workload identity as Azure has it.
 
-use crate::report::Looked;
-
-use super::super::facts::{Facts, seen};
+use super::super::facts::{Facts, Looked, seen};
 use super::super::finding::Verdict;
 use super::super::words::{counted, some};
 

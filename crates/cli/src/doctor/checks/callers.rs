@@ -1,9 +1,8 @@
 //! A: who calls the Kubernetes API.
 
-use crate::report::Looked;
-
-use super::super::facts::{Facts, seen};
+use super::super::facts::{Facts, Looked, seen};
 use super::super::finding::Verdict;
+use super::super::words::{counted, some};
 
 /// The group that no role limits.
 const MASTERS: &str = "system:masters";
@@ -31,6 +30,26 @@ pub(super) fn local_accounts(facts: &Facts) -> Looked<Verdict> {
         .detail("turn them off when everybody can sign in by Entra")
         .fix(facts.aks_update("--disable-local-accounts"))
     })
+}
+
+/// Whoever such an issuer names may come in as the file of issuers says. The API server shows that file to nobody.
+pub(super) fn other_issuers(facts: &Facts) -> Looked<Verdict> {
+    let found = seen(&facts.other_issuers)?;
+    let verdict = match (found.tried.len(), found.configured) {
+        (0, false) => return Ok(Verdict::green("the API server's metrics tell of none")),
+        (0, true) => Verdict::yellow("the API server has a file of them, and no token of any was tried yet"),
+        (count, _) => Verdict::yellow(format!(
+            "tokens of {} were tried: whoever they name may come in",
+            counted(count, "other issuer")
+        ))
+        .with_details(some(found.tried.iter().map(|hash| format!("an issuer with {hash}")))),
+    };
+    let (group, name) = facts.aks_names();
+    Ok(verdict
+        .fix("kubectl get --raw /metrics | grep ^apiserver_authentication_")
+        .fix(format!(
+            "az aks jwtauthenticator list --resource-group {group} --cluster-name {name} --output table"
+        )))
 }
 
 /// AKS gives its local administrator's certificate this group: it is one for all people, and no log tells who it was.

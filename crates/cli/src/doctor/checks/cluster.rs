@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use wio_azure::CustomRole;
 use wio_core::names::IdentityId;
 
 use crate::output::shell;
-use crate::report::Looked;
 
-use super::super::facts::{Facts, seen};
+use super::super::facts::{Facts, Looked, Unseen, seen};
 use super::super::finding::Verdict;
 use super::super::words::{counted, some, upgrade};
 
@@ -15,10 +15,12 @@ use super::super::words::{counted, some, upgrade};
 pub(super) fn node_group(facts: &Facts) -> Looked<Verdict> {
     let groups = seen(&facts.node_groups)?;
     if groups.is_empty() {
-        return Err("no node says that it is of Azure".to_owned());
+        return Err(Unseen::nothing("no node says that it is of Azure"));
     }
     let settings = seen(&facts.effective)?.as_ref().map(|found| &found.spec.accepted);
-    let protected = &settings.ok_or("there is no merged policy")?.protected_resource_groups;
+    let protected = &settings
+        .ok_or_else(|| Unseen::nothing("there is no merged policy"))?
+        .protected_resource_groups;
     let is_protected = |group: &&String| protected.iter().any(|one| one.eq_ignore_ascii_case(group));
     let open: Vec<&String> = groups.iter().filter(|group| !is_protected(group)).collect();
     Ok(if open.is_empty() {
@@ -52,6 +54,12 @@ const FETCH_ADMINISTRATORS: [(&str, &str); 4] = [
     ),
 ];
 
+/// By whichever of these actions somebody gets it with a role of one's own.
+const FETCHING: [&str; 2] = [
+    "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
+    "Microsoft.ContainerService/managedClusters/accessProfiles/listCredential/action",
+];
+
 pub(super) fn kubeconfig(facts: &Facts) -> Looked<Verdict> {
     let cluster = seen(&facts.azure.cluster)?;
     let assignments = seen(&facts.azure.assignments)?;
@@ -60,14 +68,22 @@ pub(super) fn kubeconfig(facts: &Facts) -> Looked<Verdict> {
             "a kubeconfig lets nobody in by itself: local accounts are off",
         ));
     }
+    let custom = seen(&facts.azure.roles)?;
+    let fetch = |role: &&CustomRole| FETCHING.iter().any(|action| role.allows(action));
+    let fetch: Vec<&CustomRole> = custom.iter().filter(fetch).collect();
     let holders = assignments.iter().filter_map(|one| {
         let definition = one.definition.to_string();
-        let (_, role) = FETCH_ADMINISTRATORS.iter().find(|(guid, _)| *guid == definition)?;
+        let built_in = FETCH_ADMINISTRATORS.iter().find(|(guid, _)| *guid == definition);
+        let of_ones_own = || fetch.iter().find(|role| role.definition == one.definition);
+        let role = match built_in {
+            Some((_, role)) => *role,
+            None => of_ones_own()?.name.as_str(),
+        };
         Some(format!("principal {} by {role} at {}", one.principal, one.scope))
     });
     let holders: BTreeSet<String> = holders.collect();
     Ok(if holders.is_empty() {
-        Verdict::green("no built-in role at the cluster fetches the administrator's; custom roles are not looked at")
+        Verdict::green("nobody has a role at the cluster that fetches the administrator's")
     } else {
         Verdict::yellow(format!(
             "{} may fetch the administrator's, and with it do everything",
@@ -81,9 +97,13 @@ pub(super) fn kubeconfig(facts: &Facts) -> Looked<Verdict> {
 /// A binding with one of these would act as the cluster.
 pub(super) fn identities(facts: &Facts) -> Looked<Verdict> {
     let cluster = seen(&facts.azure.cluster)?;
-    let id = facts.azure.id.as_ref().ok_or("it was not said which cluster it is")?;
+    let id = facts
+        .azure
+        .id
+        .as_ref()
+        .ok_or_else(|| Unseen::nothing("it was not said which cluster it is"))?;
     let settings = seen(&facts.effective)?.as_ref().map(|found| &found.spec.accepted);
-    let settings = settings.ok_or("there is no merged policy")?;
+    let settings = settings.ok_or_else(|| Unseen::nothing("there is no merged policy"))?;
     let (groups, ids) = (&settings.protected_resource_groups, &settings.protected_identities);
     let same = |list: &[String], one: &str| list.iter().any(|other| other.eq_ignore_ascii_case(one));
     let nodes = format!(

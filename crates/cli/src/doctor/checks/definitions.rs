@@ -7,9 +7,7 @@ use kube::ResourceExt;
 use serde_json::json;
 use wio_api::{crd, effective_policy_crd, policy_crd};
 
-use crate::report::Looked;
-
-use super::super::facts::{Facts, seen};
+use super::super::facts::{Facts, Looked, Unseen, seen};
 use super::super::finding::Verdict;
 
 const INSTALL: &str = "kubectl apply --server-side --force-conflicts --kustomize config/crd";
@@ -67,7 +65,7 @@ pub(super) fn version(facts: &Facts) -> Looked<Verdict> {
         .collect();
     let plugin = env!("CARGO_PKG_VERSION");
     if found.is_empty() {
-        return Err("there is none".to_owned());
+        return Err(Unseen::nothing("there is none"));
     }
     Ok(if differ.is_empty() {
         Verdict::green(format!("as in {plugin}"))
@@ -102,7 +100,7 @@ pub(super) fn kept(facts: &Facts) -> Looked<Verdict> {
             .fix(format!("kubectl annotate crd {name} --overwrite {}", set.join(" ")));
     }
     if found.is_empty() {
-        Err("there is none".to_owned())
+        Err(Unseen::nothing("there is none"))
     } else {
         Ok(verdict)
     }

@@ -5,9 +5,8 @@ use kube::ResourceExt;
 use wio_api::keys;
 
 use crate::output::shell;
-use crate::report::Looked;
 
-use super::super::facts::{Facts, seen};
+use super::super::facts::{Facts, Looked, Unseen, seen};
 use super::super::finding::Verdict;
 use super::super::words::{some, upgrade};
 
@@ -27,7 +26,7 @@ pub(super) fn identity(facts: &Facts) -> Looked<Verdict> {
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
         .collect();
     if living.is_empty() {
-        return Err("it has no pods".to_owned());
+        return Err(Unseen::nothing("it has no pods"));
     }
     let anew = format!(
         "kubectl rollout restart deployment {} --namespace {namespace}",

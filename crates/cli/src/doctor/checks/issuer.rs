@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
+use wio_api::ConditionType;
 use wio_core::names::Issuer;
 
-use crate::report::Looked;
-
-use super::super::facts::{Facts, seen};
+use super::super::facts::{Facts, Looked, seen};
 use super::super::finding::Verdict;
 use super::super::words::{ago, counted, some};
 
@@ -42,11 +41,24 @@ pub(super) fn issuer(facts: &Facts) -> Looked<Verdict> {
         Some(why) if meant.is_some_and(|meant| meant == "true") => {
             Verdict::yellow(format!("{issuer}: {why}; the operator's settings say that it is meant")).fix(SHOW)
         }
+        Some(why) if has_ready_binding(facts, &discovery.issuer) => Verdict::yellow(format!(
+            "{issuer}: {why}; bindings with it are ready, so the operator was told that it is meant"
+        ))
+        .fix(SHOW),
         Some(why) => Verdict::red(format!(
             "{issuer}: {why}, so no token of this cluster is good for Entra"
         ))
         .detail("on AKS:")
         .fix(facts.aks_update("--enable-oidc-issuer")),
+    })
+}
+
+/// The operator has no binding ready with an issuer that Entra cannot reach, unless it was told to.
+fn has_ready_binding(facts: &Facts, issuer: &str) -> bool {
+    let mut recorded = facts.bindings.iter().flatten().filter_map(|one| one.status.as_ref());
+    recorded.any(|status| {
+        let ready = status.condition(ConditionType::Ready);
+        status.issuer.as_deref() == Some(issuer) && ready.is_some_and(|ready| ready.status == "True")
     })
 }
 

@@ -13,10 +13,8 @@ mod webhook;
 
 pub(super) use definitions::OURS;
 
-use crate::report::Looked;
-
-use super::facts::Facts;
-use super::finding::{Examination, Finding, Level, Scenario, Verdict};
+use super::facts::{Facts, Looked};
+use super::finding::{Examination, Finding, Scenario, Verdict};
 
 /// A check.
 pub(super) struct Check {
@@ -104,6 +102,7 @@ pub(super) const TABLE: &[Check] = {
         check("caller", Callers, "You", callers::caller),
         check("entra-integration", Callers, "Entra", callers::entra),
         check("local-accounts", Callers, "Local accounts", callers::local_accounts),
+        check("external-issuers", Callers, "Issuers of others", callers::other_issuers),
         check("binding-writers", Rights, "Bindings", rights::binding_writers),
         check("policy-writers", Rights, "Policies", rights::policy_writers),
         check(
@@ -184,12 +183,7 @@ fn page(id: &str) -> String {
 
 impl Check {
     fn found(&self, facts: &Facts) -> Finding {
-        let verdict = (self.judge)(facts).unwrap_or_else(|why| Verdict {
-            level: Level::NotLookedAt,
-            says: why,
-            details: Vec::new(),
-            fix: Vec::new(),
-        });
+        let verdict = (self.judge)(facts).unwrap_or_else(Verdict::unseen);
         Finding {
             id: self.id,
             scenario: self.scenario,

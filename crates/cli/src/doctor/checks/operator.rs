@@ -1,28 +1,23 @@
 //! The operator as it is installed.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use crate::report::Looked;
-
-use super::super::facts::{Facts, OPERATOR, seen, version_of};
+use super::super::facts::{Facts, Looked, OPERATOR, seen, version_of};
 use super::super::finding::Verdict;
 use super::super::words::{ago, counted, some, upgrade};
 
 /// How often a lease may have run out since it was renewed before it is said that nobody leads.
-const LEASES: i64 = 2;
+const LEASES: i32 = 2;
 const LEASE_SECONDS: i32 = 30;
 
 pub(super) fn replicas(facts: &Facts) -> Looked<Verdict> {
     let found = seen(&facts.operator.deployments)?;
     let namespace = &facts.operator.namespace;
     let Some(deployment) = found.first() else {
-        return Ok(
-            Verdict::red("no Deployment of it is in the cluster: nothing is done for any binding")
-                .detail("one that runs elsewhere, as on a workstation, is not seen from here")
-                .fix("kubectl wib bootstrap"),
-        );
+        return Ok(outside(facts));
     };
     if let Some(second) = found.get(1) {
         let other = second.namespace().unwrap_or_default();
@@ -63,6 +58,63 @@ pub(super) fn replicas(facts: &Facts) -> Looked<Verdict> {
                 ))
         }
     })
+}
+
+/// What is said where there is no Deployment: one may run elsewhere, as on a workstation, and be seen by its Lease alone.
+fn outside(facts: &Facts) -> Verdict {
+    let led = facts.operator.lease.as_ref().ok().and_then(Option::as_ref);
+    match led.map(|lease| Led::of(lease, facts.there())) {
+        Some(Led::Now { holder, age }) => Verdict::yellow(format!(
+            "no Deployment of it is in the cluster; one runs elsewhere: {holder} renewed the Lease {} ago",
+            ago(age)
+        ))
+        .fix("kubectl wib bootstrap"),
+        _ => Verdict::red("no Deployment of it is in the cluster: nothing is done for any binding")
+            .detail("one that runs elsewhere, as on a workstation, is not seen from here where it takes no part in an election")
+            .fix("kubectl wib bootstrap"),
+    }
+}
+
+/// Who leads, as a Lease says.
+enum Led {
+    /// Nobody: the last leader gave it back.
+    GivenBack,
+    /// Somebody who never renewed it.
+    Never { holder: String },
+    /// Nobody any more.
+    Before {
+        holder: String,
+        renewed: Timestamp,
+        age: SignedDuration,
+    },
+    /// Somebody.
+    Now { holder: String, age: SignedDuration },
+}
+
+// === impl Led ===
+
+impl Led {
+    fn of(lease: &Lease, now: Timestamp) -> Self {
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.unwrap_or_default();
+        if holder.is_empty() {
+            return Self::GivenBack;
+        }
+        let Some(renewed) = spec.renew_time else {
+            return Self::Never { holder };
+        };
+        let age = now.duration_since(renewed.0);
+        let duration = SignedDuration::from_secs(spec.lease_duration_seconds.unwrap_or(LEASE_SECONDS).into());
+        if age > duration * LEASES {
+            Self::Before {
+                holder,
+                renewed: renewed.0,
+                age,
+            }
+        } else {
+            Self::Now { holder, age }
+        }
+    }
 }
 
 fn why_not_ready(pod: &Pod) -> Option<String> {
@@ -139,32 +191,21 @@ pub(super) fn lease(facts: &Facts) -> Looked<Verdict> {
     let Some(lease) = seen(&facts.operator.lease)? else {
         return Ok(Verdict::red(format!("there is no Lease {namespace}/{OPERATOR}: no replica ever led")).fix(logs));
     };
-    let spec = lease.spec.clone().unwrap_or_default();
-    let holder = spec.holder_identity.unwrap_or_default();
-    if holder.is_empty() {
-        return Ok(Verdict::red("nobody leads: the last leader gave the lease back")
+    Ok(match Led::of(lease, facts.there()) {
+        Led::GivenBack => Verdict::red("nobody leads: the last leader gave the lease back")
             .fix(look)
-            .fix(logs));
-    }
-    let Some(renewed) = spec.renew_time else {
-        return Ok(Verdict::red(format!("{holder} holds the lease and never renewed it"))
+            .fix(logs),
+        Led::Never { holder } => Verdict::red(format!("{holder} holds the lease and never renewed it"))
             .fix(look)
-            .fix(logs));
-    };
-    // The API server's clock is nearer to the leader's than the one here.
-    let now = facts.time_there.as_ref().copied().unwrap_or(facts.now);
-    let age = now.duration_since(renewed.0);
-    let duration = SignedDuration::from_secs(spec.lease_duration_seconds.unwrap_or(LEASE_SECONDS).into());
-    Ok(if age > duration * i32::try_from(LEASES).unwrap_or(1) {
-        Verdict::red(format!(
+            .fix(logs),
+        Led::Before { holder, renewed, age } => Verdict::red(format!(
             "nobody leads: {holder} renewed the lease {} ago, at {}",
             ago(age),
-            second(renewed.0)
+            second(renewed)
         ))
         .fix(look)
-        .fix(logs)
-    } else {
-        Verdict::green(format!("{holder}, which renewed the lease {} ago", ago(age)))
+        .fix(logs),
+        Led::Now { holder, age } => Verdict::green(format!("{holder}, which renewed the lease {} ago", ago(age))),
     })
 }
 

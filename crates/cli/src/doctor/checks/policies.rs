@@ -7,9 +7,8 @@ use kube::ResourceExt;
 use wio_api::{Condition, ConditionType, WorkloadIdentityEffectivePolicySpec};
 
 use crate::output::shell;
-use crate::report::Looked;
 
-use super::super::facts::{Facts, OPERATOR, seen};
+use super::super::facts::{Facts, Looked, OPERATOR, Unseen, seen};
 use super::super::finding::Verdict;
 use super::super::words::{counted, some};
 
@@ -60,7 +59,7 @@ pub(super) fn record_is_kept(facts: &Facts) -> bool {
 
 fn spec(facts: &Facts) -> Looked<&WorkloadIdentityEffectivePolicySpec> {
     let found = seen(&facts.effective)?.as_ref().map(|found| &found.spec);
-    found.ok_or_else(|| "there is no merged policy".to_owned())
+    found.ok_or_else(|| Unseen::nothing("there is no merged policy"))
 }
 
 pub(super) fn effective(facts: &Facts) -> Looked<Verdict> {
@@ -129,7 +128,7 @@ pub(super) fn settings(facts: &Facts) -> Looked<Verdict> {
     let now = spec(facts)?;
     let before = &now.accepted;
     if before.resource_group_id.is_empty() {
-        return Err("the operator has not yet kept by which settings bindings have what they have".to_owned());
+        return Err("the operator has not yet kept by which settings bindings have what they have".into());
     }
     let group = format!(
         "/subscriptions/{}/resourceGroups/{}",

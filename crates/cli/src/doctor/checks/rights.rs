@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use wio_api::GROUP;
 
-use crate::report::Looked;
-
 use super::super::access::{Act, Holder};
-use super::super::facts::{Facts, seen};
+use super::super::facts::{Facts, Looked, seen};
 use super::super::finding::Verdict;
 use super::super::words::{counted, some};
 use super::policies::record_is_kept;
@@ -107,6 +105,9 @@ fn judged(holders: &BTreeSet<Holder>, what: &str, which: &str) -> Verdict {
         let everywhere = holders.iter().filter(|one| one.namespace.is_none());
         let (administrators, few): (Vec<&Holder>, Vec<&Holder>) = everywhere.partition(|one| one.administrator);
         let within: BTreeSet<&str> = holders.iter().filter_map(|one| one.namespace.as_deref()).collect();
+        if holders.is_empty() {
+            return Verdict::green(format!("nobody but Kubernetes' own administrators may {what}, {which}"));
+        }
         return Verdict::green(format!(
             "{} may {what} everywhere beside {}, and somebody in {}, {which}",
             counted(few.len(), "subject"),

@@ -2,9 +2,7 @@
 
 use kube::ResourceExt;
 
-use crate::report::Looked;
-
-use super::super::facts::{Facts, mutation, seen, version_of};
+use super::super::facts::{Facts, Looked, mutation, seen, version_of};
 use super::super::finding::Verdict;
 use super::super::words::some;
 
@@ -59,7 +57,7 @@ pub(super) fn version(facts: &Facts) -> Looked<Verdict> {
         .iter()
         .any(|version| version.trim_start_matches('v').starts_with("0."));
     Ok(match versions.as_slice() {
-        [] => return Err("its pods tell no version".to_owned()),
+        [] => return Err("its pods tell no version".into()),
         _ if old => Verdict::red(format!(
             "{}: before 1.0 it looks for the label on service accounts",
             versions.join(", ")

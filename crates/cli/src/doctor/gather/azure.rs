@@ -2,15 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future;
 use wio_api::WorkloadIdentityBinding;
 use wio_azure::{Azure, ManagedClusterId};
 use wio_core::fault::AzureFault;
 use wio_core::names::{IdentityId, Scope};
 use wio_core::observed::ObservedCredential;
 
-use crate::report::Looked;
-
-use super::super::facts::{Discovery, OnAzure, seen};
+use super::super::facts::{Discovery, Looked, OnAzure, Unseen, seen};
 
 const NOT_ASKED: &str = "Azure was not asked: give --cluster-id, or --azure, with an Azure login";
 const WHICH: &str = "give --cluster-id, the resource id of the cluster";
@@ -34,42 +33,51 @@ pub(super) async fn on_azure(
     let azure = match way.map(|way| seen(&way.azure)) {
         Some(Ok(azure)) => azure,
         Some(Err(why)) => return nothing(id, &why),
-        None => return nothing(id, NOT_ASKED),
+        None => return nothing(id, &Unseen::nothing(NOT_ASKED)),
     };
     let strangers = strangers(azure, bindings, discovery).await;
     let Some(known) = &id else {
         return OnAzure {
             strangers,
-            ..nothing(id, WHICH)
+            ..nothing(id, &Unseen::nothing(WHICH))
         };
     };
     let cluster = azure.get_managed_cluster(known).await.map_err(|fault| told(&fault));
-    let assignments = match known.to_string().parse::<Scope>() {
-        Ok(scope) => azure
-            .list_all_role_assignments(&scope)
-            .await
-            .map_err(|fault| told(&fault)),
-        Err(error) => Err(error.to_string()),
+    let (assignments, roles) = match known.to_string().parse::<Scope>() {
+        Ok(scope) => {
+            let (assignments, roles) =
+                future::join(azure.list_all_role_assignments(&scope), azure.list_custom_roles(&scope)).await;
+            (
+                assignments.map_err(|fault| told(&fault)),
+                roles.map_err(|fault| told(&fault)),
+            )
+        }
+        Err(error) => {
+            let why = Unseen::from(error.to_string());
+            (Err(why.clone()), Err(why))
+        }
     };
     OnAzure {
         cluster,
         assignments: assignments.map(|listed| listed.entries),
+        roles,
         strangers,
         id,
     }
 }
 
-fn nothing(id: Option<ManagedClusterId>, why: &str) -> OnAzure {
+fn nothing(id: Option<ManagedClusterId>, why: &Unseen) -> OnAzure {
     OnAzure {
         id,
-        cluster: Err(why.to_owned()),
-        assignments: Err(why.to_owned()),
-        strangers: Err(why.to_owned()),
+        cluster: Err(why.clone()),
+        assignments: Err(why.clone()),
+        roles: Err(why.clone()),
+        strangers: Err(why.clone()),
     }
 }
 
-fn told(fault: &AzureFault) -> String {
-    fault.to_string()
+fn told(fault: &AzureFault) -> Unseen {
+    fault.to_string().into()
 }
 
 /// The credentials that trust this cluster on identities of bindings, and that no binding records.
@@ -84,7 +92,8 @@ async fn strangers(
         return Err(format!(
             "bindings have {} identities, and no more than {AT_MOST} are looked at",
             recorded.len()
-        ));
+        )
+        .into());
     }
     let mut strangers = Vec::new();
     for (identity, known) in &recorded {

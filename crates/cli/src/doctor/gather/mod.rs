@@ -15,11 +15,10 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use wio_api::EFFECTIVE_POLICY_NAME;
 
-use crate::report::Looked;
 use crate::session::Session;
 
 use super::checks::OURS;
-use super::facts::{Admission, Facts};
+use super::facts::{Admission, Facts, Looked};
 pub(crate) use azure::Way;
 use reads::Reads;
 
@@ -46,7 +45,7 @@ pub(crate) async fn gather(session: &Session, way: Option<&Way>) -> Facts {
         reads.list(),
         reads.list(),
     ));
-    let rules = Box::pin(future::join(reads.list(), reads.list()));
+    let rules = Box::pin(future::join3(reads.list(), reads.list(), reads.other_issuers()));
     let around = Box::pin(future::join5(
         reads.time(),
         reads.discovery(),
@@ -76,6 +75,7 @@ pub(crate) async fn gather(session: &Session, way: Option<&Way>) -> Facts {
         },
         webhook,
         discovery,
+        other_issuers: rules.2,
         access,
         node_groups,
         azure,

@@ -8,9 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
-use crate::report::Looked;
-
-use super::super::facts::{NAMESPACE, OPERATOR, Operator, account_of};
+use super::super::facts::{Looked, NAMESPACE, OPERATOR, Operator, Unseen, account_of};
 use super::reads::Reads;
 use super::rights;
 
@@ -46,7 +44,7 @@ pub(super) async fn operator(reads: &Reads) -> Operator {
 async fn settings(reads: &Reads, namespace: &str, deployment: Option<&Deployment>) -> Looked<BTreeMap<String, String>> {
     let pod = deployment.and_then(|one| one.spec.as_ref()?.template.spec.as_ref());
     let container = pod.and_then(|pod| pod.containers.first());
-    let container = container.ok_or("there is no Deployment of the operator")?;
+    let container = container.ok_or_else(|| Unseen::nothing("there is no Deployment of the operator"))?;
     let maps: Api<ConfigMap> = reads.within(namespace);
     let mut settings = BTreeMap::new();
     for source in container

@@ -15,12 +15,13 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::report::Looked;
+use crate::pages::list;
 use crate::session::told;
 
-use super::super::facts::{Caller, Discovery};
+use super::super::facts::{Caller, Discovery, Looked, OtherIssuers};
 
 const DISCOVERY: &str = "/.well-known/openid-configuration";
+const METRICS: &str = "/metrics";
 const VERSION: &str = "/version";
 
 /// A reader.
@@ -37,7 +38,7 @@ impl Reads {
 
     #[allow(clippy::unused_self, reason = "it reads as what it is beside the others")]
     pub(super) fn told<T>(&self, read: Result<T, kube::Error>) -> Looked<T> {
-        read.map_err(|error| told(error).to_string())
+        read.map_err(|error| told(error).to_string().into())
     }
 
     /// All objects of a kind, of all namespaces where it has some.
@@ -46,7 +47,7 @@ impl Reads {
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let all: Api<K> = Api::all(self.client.clone());
-        self.told(all.list(&ListParams::default()).await).map(|list| list.items)
+        self.told(list(&all, &ListParams::default()).await)
     }
 
     /// The objects with a label: of all namespaces or, where those may not be listed, of one.
@@ -56,11 +57,11 @@ impl Reads {
     {
         let labelled = ListParams::default().labels(label);
         let all: Api<K> = Api::all(self.client.clone());
-        let listed = match all.list(&labelled).await {
-            Err(kube::Error::Api(status)) if status.code == 403 => self.within(namespace).list(&labelled).await,
+        let listed = match list(&all, &labelled).await {
+            Err(kube::Error::Api(status)) if status.code == 403 => list(&self.within(namespace), &labelled).await,
             listed => listed,
         };
-        self.told(listed).map(|list| list.items)
+        self.told(listed)
     }
 
     pub(super) fn within<K>(&self, namespace: &str) -> Api<K>
@@ -112,7 +113,16 @@ impl Reads {
         let date = date.ok_or("the API server's answers carry no date")?;
         DateTimeParser::new()
             .parse_timestamp(date)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string().into())
+    }
+
+    /// What its metrics tell of issuers of others. They are many, and each API server has its own.
+    pub(super) async fn other_issuers(&self) -> Looked<OtherIssuers> {
+        let request = Request::get(METRICS)
+            .body(Vec::new())
+            .map_err(|error| error.to_string())?;
+        let text = self.told(self.client.request_text(request).await)?;
+        Ok(OtherIssuers::of_metrics(&text))
     }
 
     /// Who the API server takes the caller for.

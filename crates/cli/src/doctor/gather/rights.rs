@@ -8,10 +8,8 @@ use kube::Api;
 use kube::api::PostParams;
 use wio_api::GROUP;
 
-use crate::report::Looked;
-
 use super::super::access::{Access, Listed};
-use super::super::facts::OPERATOR;
+use super::super::facts::{Looked, OPERATOR};
 use super::reads::Reads;
 
 /// What the operator does in the cluster: group, resource, verb. The rest of its role goes with these.

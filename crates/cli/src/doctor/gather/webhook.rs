@@ -7,9 +7,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
 use kube::api::ListParams;
 
-use crate::report::Looked;
-
-use super::super::facts::{Webhook, mutation};
+use super::super::facts::{Looked, Unseen, Webhook, mutation};
 use super::reads::Reads;
 
 const BY_ADDRESS: &str = "it is called by its address, not by a service";
@@ -21,12 +19,15 @@ pub(super) async fn webhook(reads: &Reads) -> Webhook {
         ours.collect::<Vec<_>>()
     });
     let service = configurations.as_ref().map_err(Clone::clone).and_then(|found| {
-        let webhook = found.first().and_then(mutation).ok_or("there is no webhook")?;
+        let webhook = found
+            .first()
+            .and_then(mutation)
+            .ok_or_else(|| Unseen::nothing("there is no webhook"))?;
         webhook
             .client_config
             .service
             .clone()
-            .ok_or_else(|| BY_ADDRESS.to_owned())
+            .ok_or_else(|| Unseen::nothing(BY_ADDRESS))
     });
     let (endpoints, images) = match &service {
         Ok(service) => future::join(ready(reads, service), images(reads, service)).await,
@@ -54,7 +55,7 @@ async fn images(reads: &Reads, service: &ServiceReference) -> Looked<Vec<String>
     let found = reads.told(services.get(&service.name).await)?;
     let selector = found.spec.and_then(|spec| spec.selector).unwrap_or_default();
     if selector.is_empty() {
-        return Err("its service selects no pods".to_owned());
+        return Err(Unseen::nothing("its service selects no pods"));
     }
     let labels: Vec<String> = selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let pods: Api<Pod> = reads.within(&service.namespace);
