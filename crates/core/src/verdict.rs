@@ -464,10 +464,17 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
             .iter()
             .map(|role| (role.definition(), role.scope().clone()))
             .collect(),
-        told: binding.recorded.accounts().cloned().collect(),
+        told: told(&binding.recorded),
         prefix: binding.owner.credential_prefix(),
         is_active: !binding.lifecycle.suspended,
     }
+}
+
+/// The service accounts that a status tells of, through the identity that it tells of: one that names none has never had it, though it tells of what it
+/// would take away.
+fn told(recorded: &Recorded) -> BTreeSet<ServiceAccountName> {
+    let has_identity = recorded.identity.is_some();
+    recorded.accounts().filter(|_| has_identity).cloned().collect()
 }
 
 fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {
@@ -489,7 +496,7 @@ fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {
             .iter()
             .map(|assignment| (assignment.definition, assignment.scope.clone()))
             .collect(),
-        told: recorded.accounts().cloned().collect(),
+        told: told(recorded),
         prefix: binding.owner.credential_prefix(),
         is_active: false,
     })

@@ -12,7 +12,7 @@ use wio_model::scenario::{ALL, FOR_MUTANTS, Scenario};
 #[derive(Parser)]
 struct Arguments {
     /// The most states that are visited in one scenario.
-    #[arg(long, env = "STATES", default_value_t = 4_000_000)]
+    #[arg(long, env = "STATES", default_value_t = 30_000_000)]
     states: usize,
     /// The most states that are visited in one scenario to catch a mutant.
     #[arg(long, env = "MUTANT_STATES", default_value_t = 9_000_000)]

@@ -340,6 +340,8 @@ fn of_leading(mind: &Mind, next: &mut State, action: Action) {
             next.leader = Some(op);
             let operator = next.operators.of_mut(op);
             operator.young = true;
+            // Who loses the lease ends: when it leads again, it is another process, without the passes of the one before.
+            operator.passes = Pair::default();
             if !mind.breaks(Mutant::MemoryOutlivesTheLease) {
                 operator.memory = Pair::default();
             }

@@ -1,6 +1,6 @@
 //! The rules of the domain, as what each event and each state must not show. They are asked of the world itself, and not of the core.
 
-use crate::mind::Mind;
+use crate::mind::{Mind, Planned};
 use crate::world::{Account, Binding, Credential, Kube, State, Who, Write};
 
 /// A rule of the domain, by its number there.
@@ -73,38 +73,43 @@ pub(crate) fn wants(kube: &Kube, who: Who, account: Account) -> bool {
     binding.is_some_and(|binding| !binding.deleting && binding.account == account) && kube.policy.allows(who)
 }
 
-/// Whether a binding relies on a credential for an account: it wants the account, and made the credential or tells of the account.
+/// Whether a binding relies on a credential for an account: it wants the account, and made the credential or tells of the account
+/// and of an identity.
 fn relies(mind: &Mind, kube: &Kube, who: Who, (maker, account): (Who, Account)) -> bool {
     let name = mind.cast.account(account);
     let has = |binding: &Binding| {
         let parsed = mind.binding(who, binding);
-        let told = parsed.is_some_and(|parsed| parsed.recorded.accounts().any(|told| told == name));
+        let recorded = parsed.as_ref().map(|parsed| &parsed.recorded);
+        let told = recorded
+            .is_some_and(|recorded| recorded.identity.is_some() && recorded.accounts().any(|told| told == name));
         binding.finalizer && (maker == who || told)
     };
     wants(kube, who, account) && kube.bindings.of(who).as_ref().is_some_and(has)
 }
 
-/// Whether an identity carries the tags of the binding that made it, while its status does not say so yet and another binding's credential stands on
-/// it: it may have been somebody else's before, and then nothing may be on it for this binding.
-fn is_unproven(mind: &Mind, (state, decided): (&State, &Kube), who: Who) -> bool {
-    let binding = decided.bindings.of(who).as_ref();
+/// Whether an identity carries the tags of the binding that made it, while its status does not say so yet and another binding's credential was seen
+/// on it: it may have been somebody else's before, and then nothing may be on it for this binding.
+fn is_unproven(mind: &Mind, planned: &Planned) -> bool {
+    let who = planned.question.who;
+    let binding = planned.question.kube.bindings.of(who).as_ref();
     let known = binding.and_then(|binding| mind.binding(who, binding)?.recorded.identity.as_ref()?.ids.client);
     let used = |credential| matches!(credential, Credential::Ours(maker, _) if maker != who);
-    let in_use = state
-        .azure
+    let in_use = planned
+        .view
         .identity
         .is_some_and(|identity| identity.credentials.all().any(used));
     who == Who::Orders && known.is_none() && in_use
 }
 
-/// The rules that a write breaks which takes something away for a binding, by what it was decided by.
-pub(crate) fn of_revocation(mind: &Mind, (state, decided): (&State, &Kube), who: Who, write: Write) -> u16 {
+/// The rules that a write breaks which takes something away for a binding, by what it was planned by.
+pub(crate) fn of_revocation(mind: &Mind, state: &State, planned: &Planned, write: Write) -> u16 {
+    let (who, decided) = (planned.question.who, &planned.question.kube);
     let identity = state.azure.identity;
     match write {
         Write::Delete(Credential::Foreign) => Rule::ForeignUntouched.bit(),
         Write::Delete(Credential::Ours(maker, account)) => {
             let needed = wants(decided, who, account) || relies(mind, decided, who.other(), (maker, account));
-            let kept = needed && !is_unproven(mind, (state, decided), who);
+            let kept = needed && !is_unproven(mind, planned);
             if kept { Rule::TrustEndsForAReason.bit() } else { 0 }
         }
         Write::DeleteIdentity => {

@@ -325,7 +325,7 @@ impl Shell<'_> {
             // Neither a role nor an export is in this world.
             Revocation::DeleteRoleAssignment { .. } | Revocation::DeleteExport { .. } => return Some(untold(&next)),
         };
-        let broken = rules::of_revocation(self.mind, (&next, &planned.question.kube), self.who, write);
+        let broken = rules::of_revocation(self.mind, &next, planned, write);
         match self.send(&mut next, (write, broken | unread(&pass)), luck)? {
             Ok(answer) => {
                 pass.done.0 = with(pass.done.0, n);

@@ -529,6 +529,46 @@ async fn nothing_is_left_to_a_binding_that_does_not_have_it_itself() {
     .await;
 }
 
+/// While the deletion of the one that has it takes its time, the blocked one tells of the credential as of something that it would take away. It
+/// counted as told then, had the trust left to it, and forgot it again with the next list that was behind.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_to_a_binding_that_only_tells_of_what_it_would_take_away() {
+    story(async |world| {
+        let id = world.foreign_identity(GROUP, "shop_orders", Vec::new());
+        world
+            .cluster
+            .seed(policy("shop-orders").namespace(NAMESPACE).existing(&id).build());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        let identity = wio_api::ManagedIdentity {
+            name: Some("shop_orders".to_owned()),
+            ..Default::default()
+        };
+        world.azure.inject(
+            Fault::on("DELETE")
+                .kind(ResourceKind::Credential)
+                .times(3)
+                .respond(500, "InternalServerError"),
+        );
+        world.delete("orders");
+        world.create(
+            binding(NAMESPACE, "blocked")
+                .managed_as(identity)
+                .service_account("orders"),
+        );
+        let tells = |world: &World| {
+            let status = world.binding("blocked").status;
+            status.is_some_and(|status| !status.federated_credentials.is_empty())
+        };
+        world.until("the blocked one tells of it", tells).await;
+        assert!(uid(world, "orders").is_some(), "it is still there then");
+        world.gone("orders").await;
+        assert_eq!(world.credentials(), 0);
+        assert_eq!(world.annotation("orders", keys::CLIENT_ID_ANNOTATION), None);
+    })
+    .await;
+}
+
 /// The mark of a binding that is gone is nobody's edit, and an alert counts those.
 #[tokio::test(start_paused = true)]
 async fn a_mark_that_is_taken_over_was_changed_back_by_nobody() {
