@@ -11,9 +11,14 @@ use wio_kubeconfig::Choice;
 /// The field manager of what the plugin writes.
 pub(crate) const FIELD_MANAGER: &str = "kubectl-wib";
 
+/// What the API server says of the tokens that it issues.
 #[derive(Deserialize)]
-struct Discovery {
-    issuer: String,
+pub(crate) struct Discovery {
+    /// Their issuer.
+    pub(crate) issuer: String,
+    /// By which algorithms they are signed.
+    #[serde(default, rename = "id_token_signing_alg_values_supported")]
+    pub(crate) algorithms: Vec<String>,
 }
 
 /// A session with a cluster.
@@ -43,14 +48,11 @@ impl Session {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// The issuer of the cluster's service account tokens, from its discovery document.
-    pub(crate) async fn issuer(&self) -> anyhow::Result<String> {
-        let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new())?;
-        let discovery: Result<Discovery, kube::Error> = self.client.request(request).await;
-        let discovery = discovery.map_err(told);
-        Ok(discovery
-            .context("the cluster's issuer, from its discovery document")?
-            .issuer)
+    /// The cluster's discovery document.
+    pub(crate) async fn discovery(&self) -> anyhow::Result<Discovery> {
+        discovery(&self.client)
+            .await
+            .context("the cluster's issuer, from its discovery document")
     }
 
     /// A binding of the namespace.
@@ -72,6 +74,12 @@ impl Session {
     fn place(&self, name: &str) -> String {
         format!("WorkloadIdentityBinding {}/{name}", self.namespace)
     }
+}
+
+/// The discovery document that an API server serves.
+pub(crate) async fn discovery(client: &Client) -> anyhow::Result<Discovery> {
+    let request = http::Request::get("/.well-known/openid-configuration").body(Vec::new())?;
+    client.request(request).await.map_err(told)
 }
 
 /// An error of the API server in its own words, without what kube puts around them.

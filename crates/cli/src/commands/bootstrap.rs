@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use futures::future;
 use wio_azure::Azure;
 use wio_core::names::Issuer;
 
 use crate::arguments::BootstrapArguments;
 use crate::bootstrap::{Found, Plan, in_azure, in_cluster, shell_script, terraform, trees};
-use crate::doctor::{examine, gather, issuer, region};
+use crate::doctor::{examine, gather, region};
 use crate::ending::Ending;
 use crate::session::Session;
 
@@ -51,9 +51,7 @@ pub(crate) async fn check(
 }
 
 async fn plan(asked: &BootstrapArguments, session: &Session) -> anyhow::Result<Plan> {
-    let issuer = issuer(session)
-        .await
-        .map_err(|why| anyhow!("the cluster's issuer: {why}"))?;
+    let issuer = session.discovery().await?.issuer;
     let unreachable = match issuer.parse::<Issuer>() {
         Ok(issuer) => issuer.unreachable(),
         Err(_) => Some("it is none that Entra takes"),

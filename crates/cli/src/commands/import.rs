@@ -14,7 +14,7 @@ use crate::session::{Session, told};
 
 pub(crate) async fn run(asked: &ImportArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
     let azure = (!asked.groups.is_empty()).then(|| asked.login.open()).transpose()?;
-    let issuer = session.issuer().await.ok();
+    let issuer = session.discovery().await.ok().map(|discovery| discovery.issuer);
     let found = find(
         &Asked {
             everywhere: asked.all_namespaces,

@@ -17,6 +17,7 @@ use wio_azure::{CustomRole, ManagedCluster, ManagedClusterId};
 use wio_core::observed::ObservedRoleAssignment;
 
 use crate::output::shell;
+use crate::session::Discovery;
 
 use super::access::Access;
 
@@ -118,12 +119,6 @@ pub(super) struct Webhook {
     pub(super) ready: Looked<usize>,
     /// The images of its pods.
     pub(super) images: Looked<Vec<String>>,
-}
-
-/// What the API server says of the tokens that it issues.
-pub(super) struct Discovery {
-    pub(super) issuer: String,
-    pub(super) algorithms: Vec<String>,
 }
 
 /// What was looked at, for a check that rests on it.

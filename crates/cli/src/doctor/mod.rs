@@ -13,5 +13,5 @@ mod words;
 
 pub(crate) use checks::examine;
 pub(crate) use finding::{Examination, Finding, Level};
-pub(crate) use gather::{Way, gather, issuer, region};
+pub(crate) use gather::{Way, gather, region};
 pub(crate) use show::{commands, trees};

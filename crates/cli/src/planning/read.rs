@@ -78,7 +78,7 @@ async fn cluster_id(session: &Session) -> anyhow::Result<ClusterId> {
 }
 
 async fn issuer(session: &Session) -> anyhow::Result<Issuer> {
-    Ok(session.issuer().await?.parse()?)
+    Ok(session.discovery().await?.issuer.parse()?)
 }
 
 async fn bindings(

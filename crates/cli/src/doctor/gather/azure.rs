@@ -9,7 +9,9 @@ use wio_core::fault::AzureFault;
 use wio_core::names::{IdentityId, Scope};
 use wio_core::observed::ObservedCredential;
 
-use super::super::facts::{Discovery, Looked, OnAzure, Unseen, seen};
+use crate::session::Discovery;
+
+use super::super::facts::{Looked, OnAzure, Unseen, seen};
 
 const NOT_ASKED: &str = "Azure was not asked: give --cluster-id, or --azure, with an Azure login";
 const WHICH: &str = "give --cluster-id, the resource id of the cluster";

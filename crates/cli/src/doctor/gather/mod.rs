@@ -102,12 +102,6 @@ fn group_of(provider_id: &str) -> Option<String> {
     is_group.then(|| format!("/subscriptions/{subscription}/resourceGroups/{group}"))
 }
 
-/// The issuer of the cluster's tokens, as its discovery document has it.
-pub(crate) async fn issuer(session: &Session) -> Looked<String> {
-    let reads = Reads::new(session.client.clone());
-    reads.discovery().await.map(|discovery| discovery.issuer)
-}
-
 /// The region in which a node says that it is.
 pub(crate) async fn region(session: &Session) -> Looked<Option<String>> {
     let reads = Reads::new(session.client.clone());

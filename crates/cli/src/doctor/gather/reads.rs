@@ -13,14 +13,12 @@ use kube::client::Body;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::pages::list;
-use crate::session::told;
+use crate::session::{self, Discovery, told};
 
-use super::super::facts::{Caller, Discovery, Looked, OtherIssuers};
+use super::super::facts::{Caller, Looked, OtherIssuers};
 
-const DISCOVERY: &str = "/.well-known/openid-configuration";
 const METRICS: &str = "/metrics";
 const VERSION: &str = "/version";
 
@@ -88,19 +86,8 @@ impl Reads {
     }
 
     pub(super) async fn discovery(&self) -> Looked<Discovery> {
-        let request = Request::get(DISCOVERY)
-            .body(Vec::new())
-            .map_err(|error| error.to_string())?;
-        let document: Value = self.told(self.client.request(request).await)?;
-        let texts = |field: &str| {
-            let list = document.get(field).and_then(Value::as_array).into_iter().flatten();
-            list.filter_map(|one| one.as_str().map(str::to_owned)).collect()
-        };
-        let issuer = document.get("issuer").and_then(Value::as_str);
-        Ok(Discovery {
-            issuer: issuer.ok_or("the discovery document names no issuer")?.to_owned(),
-            algorithms: texts("id_token_signing_alg_values_supported"),
-        })
+        let read = session::discovery(&self.client).await;
+        read.map_err(|error| format!("{error:#}").into())
     }
 
     /// The time as the API server has it, to the second.
