@@ -93,6 +93,11 @@ pub struct WorkloadIdentityBindingSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub export: Option<Export>,
 
+    /// Whether Ready is proven, by a token that the operator asks Microsoft Entra for. When it is left out, the operator's configuration decides: None,
+    /// unless that was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verification: Option<Verification>,
+
     /// What becomes of the Azure objects when this binding is deleted. Delete removes the federated credentials, the role
     /// assignments, the service accounts' annotations and a managed identity. RetainIdentity does the same but keeps a
     /// managed identity in Azure. Orphan leaves everything as it is.
@@ -121,6 +126,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingSpec {
             role_assignments: fields.list("roleAssignments", |_| None),
             audience: fields.take("audience"),
             export: fields.take("export"),
+            verification: fields.take("verification"),
             // What was to become of it is not known: its trust ends with it, and nothing else is destroyed.
             deletion_policy: fields.take_or("deletionPolicy", || DeletionPolicy::RetainIdentity),
             suspend: fields.take("suspend"),
@@ -323,6 +329,27 @@ pub struct ExportedConfigMap {
     #[schemars(length(max = limits::SUBDOMAIN_CHARS_MAX))]
     #[x_kube(validation = rules::config_map_name(), validation = rules::config_map_not_reserved())]
     pub name: String,
+}
+
+/// Whether Ready is proven, and how.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// How it is proven. With TokenExchange the operator mints a token of each service account, exchanges it with Microsoft Entra for one of the
+    /// identity, and throws both away: after each change of what that rests on, and once a day. The binding is Ready when every exchange passed, and
+    /// condition TokenExchangeVerified says so. It needs a right that the operator has where it was given: verification.enabled of the chart, or
+    /// config/verification. With None nothing is proven: Ready means that everything is as it should be in Azure and in the cluster.
+    pub mode: VerificationMode,
+}
+
+/// How Ready is proven.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VerificationMode {
+    /// It is not.
+    #[default]
+    None,
+    /// A token of each service account is exchanged with Microsoft Entra.
+    TokenExchange,
 }
 
 /// What becomes of the Azure objects when the binding is deleted.

@@ -53,6 +53,9 @@ names! {
     ServiceAccountsReady,
     /// The identity has every role that the binding asks for. Absent when it asks for none and none is left.
     RoleAssignmentsReady,
+    /// Microsoft Entra gave a token of the identity for the token of each service account, at most two days ago. Absent when `spec.verification` and the
+    /// operator ask for no proof.
+    TokenExchangeVerified,
 }
 
 names! {
@@ -174,4 +177,12 @@ names! {
     KubernetesUnavailable,
     /// The Kubernetes API server refused what the operator wrote.
     KubernetesRejected,
+    /// A proof is asked for, and Microsoft Entra gave no token yet: it was not asked yet, or does not know yet what was written a moment ago.
+    TokenExchangeAwaited,
+    /// Microsoft Entra refuses the token of a service account; the message explains its code.
+    TokenExchangeRefused,
+    /// A proof is asked for, and Microsoft Entra, or the API server for a token, gave no answer that proves anything.
+    TokenExchangeNotTried,
+    /// A proof is asked for, and the operator may not mint tokens of service accounts.
+    TokenRequestForbidden,
 }

@@ -19,7 +19,8 @@ mod tests;
 
 pub use binding::{
     AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, Export, ExportedConfigMap,
-    IdentitySource, ManagedIdentity, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
+    IdentitySource, ManagedIdentity, Verification, VerificationMode, WorkloadIdentityBinding,
+    WorkloadIdentityBindingSpec,
 };
 pub use condition::{ConditionType, Reason};
 pub use crd::{crd, effective_policy_crd, policy_crd};
@@ -37,7 +38,7 @@ pub use policy::{
 pub use policy_status::WorkloadIdentityPolicyStatus;
 pub use reading::UnreadableField;
 pub use status::{
-    FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus,
+    FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, PendingExchange,
     RetiringFederatedCredentialStatus, RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus,
-    WorkloadIdentityBindingStatus,
+    TokenExchangeStatus, WorkloadIdentityBindingStatus,
 };

@@ -21,9 +21,9 @@ pub struct WorkloadIdentityBindingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
 
-    /// Ready, Reconciling, Stalled, Authorized, IdentityReady, FederatedCredentialsReady, ServiceAccountsReady and
-    /// RoleAssignmentsReady. Reconciling and Stalled are absent when they are not true, RoleAssignmentsReady when no role is
-    /// asked for.
+    /// Ready, Reconciling, Stalled, Authorized, IdentityReady, FederatedCredentialsReady, ServiceAccountsReady,
+    /// RoleAssignmentsReady and TokenExchangeVerified. Reconciling and Stalled are absent when they are not true, RoleAssignmentsReady when no role is
+    /// asked for, and TokenExchangeVerified when no proof is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -72,6 +72,11 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["id".to_owned()]))]
     pub role_assignments: Vec<RoleAssignmentStatus>,
 
+    /// The exchanges of the service accounts' tokens for one of the identity, as spec.verification asks for them. Absent where none is asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["serviceAccount".to_owned()]))]
+    pub token_exchanges: Vec<TokenExchangeStatus>,
+
     /// The object ids of service principals that the identity had before it was created anew, as long as role assignments of this binding
     /// may be left of them: Azure leaves those behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -112,6 +117,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
             service_accounts: fields.take("serviceAccounts"),
             exported_config_maps: fields.take("exportedConfigMaps"),
             role_assignments: fields.take("roleAssignments"),
+            token_exchanges: fields.take("tokenExchanges"),
             former_principal_ids: fields.take("formerPrincipalIds"),
             written: fields.take("written"),
             role_assignment_scopes: fields.take("roleAssignmentScopes"),
@@ -252,4 +258,33 @@ pub struct RoleAssignmentStatus {
     pub role: String,
     /// The scope at which it holds.
     pub scope: String,
+}
+
+/// The exchange of a service account's token for one of the identity.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TokenExchangeStatus {
+    /// The service account.
+    pub service_account: String,
+    /// What the proof rests on, as a hash: issuer, subject, audience, tenant, client id and the federated credential. Where one of them changes,
+    /// nothing is proven.
+    pub facts: String,
+    /// When Microsoft Entra last gave a token. Absent when it never did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_at: Option<Time>,
+    /// Why a token is still waited for. Absent when the last exchange passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingExchange>,
+}
+
+/// An exchange that did not pass yet.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingExchange {
+    /// Since when a token is waited for.
+    pub since: Time,
+    /// Why there is none: TokenExchangeAwaited, TokenExchangeRefused, TokenExchangeNotTried or TokenRequestForbidden.
+    pub reason: String,
+    /// The same in words, with Microsoft Entra's code where it gave one.
+    pub message: String,
 }

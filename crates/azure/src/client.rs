@@ -25,6 +25,15 @@ pub struct Azure {
     pub(crate) locks: Locks,
     /// The client id that the environment configured.
     configured: Option<ClientId>,
+    pub(crate) entra: Entra,
+}
+
+/// The way to Entra, for proofs.
+#[derive(Clone, Debug)]
+pub(crate) struct Entra {
+    pub(crate) transport: Arc<dyn HttpClient>,
+    pub(crate) authority: String,
+    pub(crate) endpoints: Endpoints,
 }
 
 /// An error of making the client of production.
@@ -51,6 +60,11 @@ impl Azure {
     /// bounds on time and size hold for whatever it is.
     pub fn new(transport: Arc<dyn HttpClient>, credential: Arc<dyn TokenCredential>, endpoints: Endpoints) -> Self {
         Self {
+            entra: Entra {
+                transport: Arc::clone(&transport),
+                authority: endpoints.cloud.authority().to_owned(),
+                endpoints: endpoints.clone(),
+            },
             pipeline: Arc::new(Pipeline::new(transport, credential, endpoints)),
             locks: Locks::default(),
             configured: None,
@@ -72,10 +86,12 @@ impl Azure {
         let credential = EnvironmentCredential::new(kind, Arc::clone(&transport), &endpoints)?;
         tracing::info!(credential = %credential.kind(), endpoint = %endpoints.arm, "how the operator signs in to Azure");
         let configured = credential.kind().client_id();
-        Ok(Self {
-            configured,
-            ..Self::new(transport, Arc::new(credential), endpoints)
-        })
+        let mut client = Self::new(transport, Arc::new(credential), endpoints);
+        client.configured = configured;
+        if let Some(authority) = environment("AZURE_AUTHORITY_HOST").filter(|host| !host.is_empty()) {
+            client.entra.authority = authority;
+        }
+        Ok(client)
     }
 
     /// Signs in, if that was not done: whether a token can be had. Asks Entra only when there is none that is good.
@@ -119,8 +135,7 @@ impl Azure {
     pub fn on_exchange(self, callback: impl Fn(&Exchange) + Send + Sync + 'static) -> Self {
         Self {
             pipeline: Arc::new(self.pipeline.with_telemetry(Telemetry::to(callback))),
-            locks: self.locks,
-            configured: self.configured,
+            ..self
         }
     }
 }

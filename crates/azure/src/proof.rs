@@ -15,12 +15,15 @@ use serde::Deserialize;
 use tokio::time::timeout;
 use url::{Url, form_urlencoded};
 use wio_core::entra::code_in;
+use wio_core::fault::BudgetShort;
 use wio_core::names::{ClientId, TenantId};
 
-use crate::client::Azure;
+use crate::client::{Azure, Entra};
 use crate::cloud::{Endpoints, InvalidEndpoint};
+use crate::gate::{Budget, Gate};
 use crate::jwt::{Claims, claims, without_tokens};
 use crate::policies::PRODUCT;
+use crate::retry_after::retry_after;
 use crate::send_error::reasons;
 use crate::sign_in::environment;
 use crate::transport::{self, Capped};
@@ -38,6 +41,8 @@ pub struct Prover {
     transport: Arc<dyn HttpClient>,
     authority: Url,
     endpoints: Endpoints,
+    /// The gate that each exchange passes; none for a person, who proves one binding.
+    gate: Option<Gate>,
 }
 
 /// A token that is presented or was given. It is not shown.
@@ -79,6 +84,13 @@ pub struct Refusal {
     pub trace_id: Option<String>,
 }
 
+/// An answer, as far as it is read.
+struct Sent {
+    status: u16,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
 /// Why there is nobody who could prove.
 #[derive(Debug, thiserror::Error)]
 pub enum NoProver {
@@ -115,6 +127,23 @@ impl Prover {
             transport: Arc::new(Capped(transport)),
             authority: InvalidEndpoint::unless_bare("authority of Entra", authority)?,
             endpoints,
+            gate: None,
+        })
+    }
+
+    /// One over the connections of a client of Azure, and through its gate.
+    ///
+    /// # Errors
+    /// When the environment names no address of Entra that can be used.
+    pub fn over(azure: &Azure) -> Result<Self, InvalidEndpoint> {
+        let Entra {
+            transport,
+            authority,
+            endpoints,
+        } = &azure.entra;
+        Ok(Self {
+            gate: Some(azure.gate().clone()),
+            ..Self::new(Arc::clone(transport), authority, endpoints.clone())?
         })
     }
 
@@ -167,6 +196,14 @@ impl Prover {
         request.insert_header(ACCEPT, "application/json");
         request.insert_header(USER_AGENT, PRODUCT);
         request.set_body(asked.form());
+        let leave = match &self.gate {
+            Some(gate) => Some(
+                gate.pass(&[Budget::token_exchanges()])
+                    .await
+                    .map_err(|why| short(&why))?,
+            ),
+            None => None,
+        };
         let Ok(sent) = timeout(LIMIT, self.send(&request)).await else {
             return Err(NoAccess::NotTried(format!(
                 "no answer of {} within {} s",
@@ -174,16 +211,32 @@ impl Prover {
                 LIMIT.as_secs()
             )));
         };
-        let (status, body) = sent.map_err(|why| NoAccess::NotTried(format!("{}: {why}", self.authority())))?;
+        let Sent {
+            status,
+            retry_after,
+            body,
+        } = sent.map_err(|why| NoAccess::NotTried(format!("{}: {why}", self.authority())))?;
+        if let Some(leave) = leave {
+            leave.refused((status == 429).then(|| retry_after.unwrap_or_default()));
+        }
         judge(status, &body)
     }
 
-    async fn send(&self, request: &Request) -> Result<(u16, Vec<u8>), String> {
+    async fn send(&self, request: &Request) -> Result<Sent, String> {
         let told = |error: azure_core::Error| without_tokens(&reasons(&error));
         let response = self.transport.execute_request(request).await.map_err(told)?;
-        let (status, _, body) = response.try_into_raw_response().await.map_err(told)?.deconstruct();
-        Ok((u16::from(status), body.as_ref().to_vec()))
+        let (status, headers, body) = response.try_into_raw_response().await.map_err(told)?.deconstruct();
+        Ok(Sent {
+            status: u16::from(status),
+            retry_after: retry_after(&headers),
+            body: body.as_ref().to_vec(),
+        })
     }
+}
+
+/// Why Entra is not asked now: the gate admits no more.
+fn short(short: &BudgetShort) -> NoAccess {
+    NoAccess::NotTried(format!("{} are spent for now", short.budget))
 }
 
 /// What an answer came to. Only what is in the form of Entra's errors is a refusal: a proxy may answer too.

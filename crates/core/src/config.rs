@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use wio_api::VerificationMode;
+
 use crate::names::{Audience, IdentityId, Issuer, Location, ResourceGroupId, RoleDefinitionGuid};
 use crate::observed::Tags;
 use crate::tags::IgnoredTag;
@@ -51,6 +53,8 @@ pub struct OperatorConfig {
     pub default_tags: Tags,
     /// The tags that are others': they are neither written nor compared.
     pub ignored_tags: Vec<IgnoredTag>,
+    /// Whether the readiness of bindings is proven whose spec does not say.
+    pub verification: VerificationMode,
 }
 
 impl OperatorConfig {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
-use wio_api::ConflictPolicy;
+use wio_api::{ConflictPolicy, VerificationMode};
 
 use crate::authorize::{Granted, NotPermitted, PermittedRole, Revocable};
 use crate::binding::Binding;
@@ -56,6 +56,8 @@ pub struct DesiredBinding {
     pub service_accounts: Vec<DesiredServiceAccount>,
     /// The ConfigMap that the identity's ids are exported into; none when it is not asked for.
     pub export: Option<ConfigMapName>,
+    /// Whether its readiness is to be proven.
+    pub verification: VerificationMode,
     /// Whether nothing may be written: the spec says so.
     pub suspended: bool,
     /// What it shares with other bindings.
@@ -313,6 +315,7 @@ impl DesiredBinding {
             roles: spec.role_assignments.iter().filter_map(permitted).collect(),
             service_accounts: spec.service_accounts.iter().map(DesiredServiceAccount::from).collect(),
             export: spec.export.clone(),
+            verification: spec.verification.unwrap_or(rules.config.verification),
             suspended: binding.lifecycle.suspended,
             owner: owner.clone(),
             granted,

@@ -47,4 +47,5 @@ pub mod tags;
 pub mod traces;
 mod unseen;
 pub mod verdict;
+pub mod verification;
 pub mod workloads;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use wio_api::Reason;
+use jiff::Timestamp;
+use wio_api::{Reason, VerificationMode};
 
 use crate::desired::Desired;
 use crate::fault::{Blocked, Fault};
@@ -12,6 +13,8 @@ use crate::observed::Observed;
 use crate::orphaned::EndMark;
 use crate::plan::{GrantStep, Plan, Revocation, plan};
 use crate::reasons::{Disposition, disposition, facts};
+use crate::recorded::RecordedExchange;
+use crate::verification::Proof;
 
 /// The outcome of a reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub struct Reconciled {
     rest: Plan,
     /// How long it takes until what was written has certainly arrived; none when nothing is waited for.
     landing: Option<Duration>,
+    /// The proof that it is ready, where one is asked for and there is an identity to be proven.
+    proof: Option<Proof>,
 }
 
 /// A problem that stands between a binding and being ready.
@@ -106,6 +111,29 @@ impl Outcome {
         }
     }
 
+    /// The same, with what stands of its proof by what was recorded.
+    #[must_use]
+    pub fn recalling(self, recorded: &[RecordedExchange], now: Timestamp) -> Self {
+        match self {
+            Self::Reconciled(reconciled) => Self::Reconciled(Box::new(reconciled.recalling(recorded, now))),
+            Self::Held(_) | Self::Unobserved { .. } => self,
+        }
+    }
+
+    /// Whether Ready waits for a proof.
+    #[must_use]
+    pub fn is_to_be_proven(&self) -> bool {
+        matches!(self, Self::Reconciled(reconciled) if reconciled.is_to_be_proven())
+    }
+
+    /// The proof, where a token may be exchanged for it now: nothing else is to be done for the binding.
+    pub fn provable(&mut self) -> Option<&mut Proof> {
+        match self {
+            Self::Reconciled(reconciled) if reconciled.others().is_empty() => reconciled.proof.as_mut(),
+            Self::Held(_) | Self::Unobserved { .. } | Self::Reconciled(_) => None,
+        }
+    }
+
     /// What is to be written on the identity of a binding that is gone, so that it says that it is to stay.
     #[must_use]
     pub fn mark(&self) -> Option<EndMark> {
@@ -128,7 +156,28 @@ impl Reconciled {
             observed,
             faults,
             landing: None,
+            proof: None,
         }
+    }
+
+    fn recalling(self, recorded: &[RecordedExchange], now: Timestamp) -> Self {
+        let proof = match &self.desired {
+            Desired::Bound(desired) => Proof::of(desired, &self.observed, recorded, now),
+            Desired::Denied(_) | Desired::Gone(_) => None,
+        };
+        Self { proof, ..self }
+    }
+
+    /// What stands of its proof; none where none is asked for, or nothing can be proven.
+    #[must_use]
+    pub const fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// Whether Ready waits for a proof.
+    #[must_use]
+    pub fn is_to_be_proven(&self) -> bool {
+        matches!(&self.desired, Desired::Bound(binding) if binding.verification == VerificationMode::TokenExchange)
     }
 
     /// What was asked for.
@@ -180,7 +229,24 @@ impl Reconciled {
         unread.map(|(_, place)| Fault::Azure(place.why.clone()))
     }
 
+    /// Everything that stands between the binding and being ready. Its proof is asked for when all else is done.
     fn problems(&self) -> Vec<Problem> {
+        let others = self.others();
+        if !others.is_empty() || !self.is_to_be_proven() {
+            return others;
+        }
+        let problem = |(reason, message)| Problem {
+            disposition: Disposition::of(reason, None),
+            message,
+        };
+        match &self.proof {
+            Some(proof) => proof.problems().into_iter().map(problem).collect(),
+            None => vec![problem((Reason::TokenExchangeAwaited, UNPROVEN.to_owned()))],
+        }
+    }
+
+    /// The problems but those of its proof.
+    fn others(&self) -> Vec<Problem> {
         let blocked = self.rest.blocked.iter().cloned().map(Fault::Blocked);
         let mut problems: Vec<Problem> = self
             .faults
@@ -202,6 +268,9 @@ impl Reconciled {
         problems
     }
 }
+
+/// What is said of a binding of whose proof nothing is known.
+const UNPROVEN: &str = "Microsoft Entra was not asked yet for a token of the identity";
 
 fn landing() -> Problem {
     Problem {

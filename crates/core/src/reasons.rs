@@ -81,6 +81,8 @@ pub enum Backoff {
     Transient,
     /// From seconds to half a minute: replication takes up to four minutes, and asking too early can prolong it.
     Replication,
+    /// From a quarter of a minute to some minutes: Entra does not know a credential yet, and asking too early can prolong that.
+    Exchange,
     /// From ten seconds to ten minutes: somebody has to act, and nothing tells us when they did.
     Stalled,
     /// From a second to ten minutes: an API server that has just started forbids what it allows a second later, when it knows
@@ -167,7 +169,9 @@ impl Disposition {
 #[must_use]
 #[allow(clippy::too_many_lines, reason = "a table has a row for each reason")]
 pub const fn facts(reason: Reason) -> ReasonFacts {
-    use ConditionType::{FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady};
+    use ConditionType::{
+        FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady, TokenExchangeVerified,
+    };
     match reason {
         Reason::Succeeded | Reason::ProgressingWithRetry | Reason::PolicyAwaited | Reason::NotDecided => WAIT,
         Reason::Progressing | Reason::Deleting | Reason::IssuerChanged => WAIT.voice(Voice::Quiet),
@@ -233,6 +237,11 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
         Reason::ServiceAccountConflict => STALLED.part(ServiceAccountsReady),
         // Of no part: tokens work all the same.
         Reason::ExportConflict => STALLED.part(ConditionType::Ready),
+        Reason::TokenExchangeAwaited => WAIT.part(TokenExchangeVerified).backoff(Backoff::Exchange),
+        // Ready is Unknown by it and not False: it says nothing about pods.
+        Reason::TokenExchangeNotTried => WAIT.part(TokenExchangeVerified).backoff(Backoff::Transient),
+        Reason::TokenExchangeRefused => STALLED.part(TokenExchangeVerified),
+        Reason::TokenRequestForbidden => STALLED.part(TokenExchangeVerified).backoff(Backoff::Forbidden),
         Reason::KubernetesUnavailable => RETRY.part(ServiceAccountsReady).next(next::BY_ITSELF),
         Reason::KubernetesRejected => STALLED
             .part(ServiceAccountsReady)

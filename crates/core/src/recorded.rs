@@ -4,6 +4,8 @@
 //! noted, and nothing is taken for known from a status with such a field.** What does parse is acted upon all the same. A credential or
 //! role that does not parse stays in the status: another version of the operator may have written it.
 
+mod exchanges;
+
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
@@ -21,6 +23,7 @@ use crate::names::{
     RoleDefinitionGuid, Scope, ServiceAccountName, ServiceAccountUid, Subject, TenantId,
 };
 use crate::observed::IdentityFacts;
+pub use exchanges::{Pending, RecordedExchange};
 
 /// What the status of a binding says, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Recorded {
     pub role_assignments: Vec<RecordedRoleAssignment>,
     /// Where roles were assigned or were about to be.
     pub role_assignment_scopes: BTreeSet<Scope>,
+    /// The exchanges of service accounts' tokens that prove that it is ready.
+    pub exchanges: Vec<RecordedExchange>,
     /// The principals that the identity had before, of which role assignments may be left.
     pub former_principals: BTreeSet<PrincipalId>,
     /// Whether something may have been written: a write was about to be sent, and was not certainly refused.
@@ -226,6 +231,12 @@ impl From<&WorkloadIdentityBindingStatus> for Recorded {
             exports: note.all(field::EXPORTS, &status.exported_config_maps, |name| parsed(name)),
             role_assignments: note.all(field::ROLE_ASSIGNMENTS, &status.role_assignments, role_assignment),
             role_assignment_scopes: note.all(field::SCOPES, &status.role_assignment_scopes, |scope| parsed(scope)),
+            // Nothing but another exchange rests on these.
+            exchanges: status
+                .token_exchanges
+                .iter()
+                .filter_map(RecordedExchange::parse)
+                .collect(),
             former_principals: note.all(field::FORMER_PRINCIPALS, &status.former_principal_ids, |id| parsed(id)),
             written: status.written,
             authorized_by: note.all(field::AUTHORIZED_BY, &status.authorized_by, |policy| parsed(policy)),
@@ -348,6 +359,7 @@ impl Recorded {
         status.exported_config_maps = self.exports.iter().map(ToString::to_string).collect();
         status.role_assignments = self.role_assignments.iter().map(role_assignment_status).collect();
         status.role_assignment_scopes = self.role_assignment_scopes.iter().map(ToString::to_string).collect();
+        status.token_exchanges = self.exchanges.iter().map(RecordedExchange::to_status).collect();
         status.former_principal_ids = self.former_principals.iter().map(ToString::to_string).collect();
         status.written = self.written;
         status.authorized_by = self.authorized_by.iter().map(ToString::to_string).collect();

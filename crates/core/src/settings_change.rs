@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wio_api::{AcceptedSettings, EFFECTIVE_POLICY_NAME, Reason, keys};
+use wio_api::{AcceptedSettings, EFFECTIVE_POLICY_NAME, Reason, VerificationMode, keys};
 
 use crate::authorize::NotPermitted;
 use crate::case::Candidate;
@@ -222,6 +222,7 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
         unlocked_roles: roles?,
         default_tags: now.default_tags.clone(),
         ignored_tags: now.ignored_tags.clone(),
+        verification: now.verification,
     })
 }
 
@@ -248,6 +249,8 @@ pub fn in_force(
         // What tags identities have is not known to whoever is not the operator.
         default_tags: std::collections::BTreeMap::new(),
         ignored_tags: Vec::new(),
+        // It takes nothing from anybody.
+        verification: VerificationMode::None,
         group,
     };
     read(kept, &unset)

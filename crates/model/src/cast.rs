@@ -373,6 +373,7 @@ fn rules(which: Policy, cluster: &Cluster) -> Result<(Policy, Rules), String> {
         unlocked_roles: BTreeSet::new(),
         default_tags: std::collections::BTreeMap::new(),
         ignored_tags: Vec::new(),
+        verification: wio_api::VerificationMode::None,
     };
     let start = policy("platform").namespace(NAMESPACE);
     let start = if which.allows(Who::Orders) {

@@ -8,6 +8,7 @@ use clap::{ArgAction, Parser, ValueEnum};
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
+use wio_api::VerificationMode;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_controller::{Clock, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
@@ -178,6 +179,18 @@ pub(crate) struct Arguments {
     #[arg(long, env = "WIO_AUDIENCE", value_name = "TEXT", default_value = Audience::DEFAULT, help_heading = "Azure")]
     audience: Audience,
 
+    /// Whether the readiness of bindings is proven whose spec.verification does not say: with TokenExchange a token of each service account is exchanged
+    /// with Microsoft Entra after each change and once a day. It needs the right to mint tokens of service accounts.
+    #[arg(
+        long,
+        env = "WIO_VERIFICATION",
+        value_name = "MODE",
+        default_value = "None",
+        ignore_case = true,
+        help_heading = "Azure"
+    )]
+    verification: ProofName,
+
     /// The Azure cloud. Without it the one whose Entra AZURE_AUTHORITY_HOST names, as the pod webhook does, or else public.
     #[arg(long, env = "WIO_CLOUD", value_name = "CLOUD", help_heading = "Azure")]
     cloud: Option<CloudName>,
@@ -298,6 +311,25 @@ enum CloudName {
     China,
 }
 
+/// How Ready is proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum ProofName {
+    /// It is not.
+    None,
+    /// A token of each service account is exchanged with Microsoft Entra.
+    TokenExchange,
+}
+
+impl From<ProofName> for VerificationMode {
+    fn from(name: ProofName) -> Self {
+        match name {
+            ProofName::None => Self::None,
+            ProofName::TokenExchange => Self::TokenExchange,
+        }
+    }
+}
+
 impl Arguments {
     /// The client of Azure that the arguments and the environment ask for.
     pub(crate) fn azure(&self) -> anyhow::Result<Azure> {
@@ -338,6 +370,7 @@ impl Arguments {
                 unlocked_roles: self.unlocked_roles.into_iter().collect(),
                 default_tags: default_tags(self.default_tags),
                 ignored_tags: self.ignored_tags,
+                verification: self.verification.into(),
             },
             drift_interval: self.drift_interval,
             sweep_interval: self.sweep_interval,

@@ -322,6 +322,7 @@ impl World {
                 unlocked_roles: BTreeSet::new(),
                 default_tags: std::collections::BTreeMap::new(),
                 ignored_tags: Vec::new(),
+                verification: wio_api::VerificationMode::None,
             },
             drift_interval: DRIFT,
             sweep_interval: DRIFT,

@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wio_api::{
     AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, Export, ExportedConfigMap,
-    IdentitySource, ManagedIdentity, ManagedIdentityPermission, NamespaceSelector, RolePermission,
-    WorkloadIdentityBinding, WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus, WorkloadIdentityPolicy,
-    WorkloadIdentityPolicySpec,
+    IdentitySource, ManagedIdentity, ManagedIdentityPermission, NamespaceSelector, RolePermission, Verification,
+    VerificationMode, WorkloadIdentityBinding, WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus,
+    WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
 };
 
 fn metadata(namespace: &str, name: &str) -> ObjectMeta {
@@ -144,6 +144,12 @@ impl BindingBuilder {
     pub fn exported(mut self, name: &str) -> Self {
         let config_map = ExportedConfigMap { name: name.to_owned() };
         self.0.spec.export = Some(Export { config_map });
+        self
+    }
+
+    /// How its readiness is proven.
+    pub fn verified(mut self, mode: VerificationMode) -> Self {
+        self.0.spec.verification = Some(Verification { mode });
         self
     }
 

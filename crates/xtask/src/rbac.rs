@@ -139,6 +139,20 @@ pub(crate) const ROLES: &[Role] = &[
         }],
     },
     Role {
+        name: "workload-identity-operator-verification",
+        reach: Reach::Cluster,
+        purpose: "What the operator needs besides where the readiness of bindings is proven (spec.verification). Nobody has it before config/verification, or \
+                  verification.enabled of the chart, binds it: with it tokens of every service account can be minted.",
+        aggregated_to: &[],
+        permissions: &[Permission {
+            reason: "It mints a token of a bound service account, exchanges it with Microsoft Entra, and throws it away.",
+            group: "",
+            resource: "serviceaccounts/token",
+            names: &[],
+            verbs: &["create"],
+        }],
+    },
+    Role {
         name: "workload-identity-operator-election",
         reach: Reach::OwnNamespace,
         purpose: "How the replicas of the operator elect one that leads.",

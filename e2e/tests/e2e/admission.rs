@@ -282,6 +282,7 @@ pub(crate) fn effective_policy(policies: &[WorkloadIdentityPolicy]) -> Result<Va
         unlocked_roles: std::collections::BTreeSet::new(),
         default_tags: std::collections::BTreeMap::new(),
         ignored_tags: Vec::new(),
+        verification: wio_api::VerificationMode::None,
     };
     Ok(json!({
         "apiVersion": "workloadidentity.dev/v1alpha1",

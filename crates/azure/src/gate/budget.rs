@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Provider(Provider, Call),
     /// New managed identities in a region.
     Creations(Location),
+    /// Tokens that Entra is asked for to prove bindings.
+    TokenExchanges,
 }
 
 /// The kinds of calls that are counted apart.
@@ -71,6 +73,14 @@ impl Budget {
         }
     }
 
+    /// The operator's own pace at Entra, which documents none: ten thousand bindings are proven within twenty minutes.
+    pub(crate) const fn token_exchanges() -> Self {
+        Self {
+            subscription: None,
+            kind: Kind::TokenExchanges,
+        }
+    }
+
     pub(super) const fn of_provider(subscription: Option<SubscriptionId>, provider: Provider, call: Call) -> Self {
         Self {
             subscription,
@@ -100,6 +110,10 @@ impl Budget {
                 capacity: 400.0,
                 per_second: 100.0,
             },
+            Kind::TokenExchanges => Size::Tokens {
+                capacity: 50.0,
+                per_second: 10.0,
+            },
             Kind::Creations(_) => Size::Window {
                 count: 80,
                 length: Duration::from_secs(20),
@@ -111,7 +125,7 @@ impl Budget {
     pub(super) const fn left_by(&self, lane: Lane) -> f64 {
         match (&self.kind, lane) {
             (Kind::Calls(_), lane) => lane.leaves(),
-            (Kind::Provider(..) | Kind::Creations(_), _) => 0.0,
+            (Kind::Provider(..) | Kind::Creations(_) | Kind::TokenExchanges, _) => 0.0,
         }
     }
 }
@@ -124,6 +138,7 @@ impl fmt::Display for Budget {
             Kind::Provider(Provider::Authorization, call) => write!(f, "{call} of role assignments")?,
             Kind::Provider(Provider::Insights, call) => write!(f, "{call} of the activity log")?,
             Kind::Creations(region) => write!(f, "new managed identities in {region}")?,
+            Kind::TokenExchanges => f.write_str("token exchanges")?,
         }
         match &self.subscription {
             Some(subscription) => write!(f, " in subscription {subscription}"),
@@ -174,6 +189,11 @@ impl Need {
     /// One role assignment that is taken away.
     pub fn delete_role(&mut self, subscription: Option<SubscriptionId>) {
         self.request(subscription, Provider::Authorization, Call::Delete);
+    }
+
+    /// One token that Entra is asked for, to prove a binding.
+    pub fn exchange_token(&mut self) {
+        self.add(Budget::token_exchanges());
     }
 
     fn request(&mut self, subscription: Option<SubscriptionId>, provider: Provider, call: Call) {

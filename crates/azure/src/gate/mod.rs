@@ -211,14 +211,21 @@ impl Gate {
 
 impl Leave {
     /// Tells the gate what came of the request.
-    pub(crate) fn ended(mut self, answer: Option<&Answer>) {
-        let refusal = answer.filter(|answer| answer.status == 429).map(|answer| Refusal {
-            retry_after: answer
-                .retry_after
-                .unwrap_or_default()
-                .min(wio_core::reasons::MAX_RETRY_AFTER),
+    pub(crate) fn ended(self, answer: Option<&Answer>) {
+        let refused = answer.filter(|answer| answer.status == 429);
+        let refused = refused.map(|answer| answer.retry_after.unwrap_or_default());
+        self.came_to(answer.map(|answer| answer.budgets).unwrap_or_default(), refused);
+    }
+
+    /// The same for a request whose answer says nothing of what is left: how long it asked to wait, when it was refused for want of budget.
+    pub(crate) fn refused(self, retry_after: Option<Duration>) {
+        self.came_to(Budgets::default(), retry_after);
+    }
+
+    fn came_to(mut self, left: Budgets, refused: Option<Duration>) {
+        let refusal = refused.map(|retry_after| Refusal {
+            retry_after: retry_after.min(wio_core::reasons::MAX_RETRY_AFTER),
         });
-        let left = answer.map(|answer| answer.budgets).unwrap_or_default();
         let drawn = std::mem::take(&mut self.drawn);
         self.gate.lock().hear(drawn, left, refusal, Instant::now());
     }
@@ -268,7 +275,7 @@ impl Budget {
             Kind::Calls(Call::Read) => left.reads,
             Kind::Calls(Call::Write) => left.writes,
             Kind::Calls(Call::Delete) => left.deletes,
-            Kind::Provider(..) | Kind::Creations(_) => None,
+            Kind::Provider(..) | Kind::Creations(_) | Kind::TokenExchanges => None,
         }
     }
 }

@@ -133,6 +133,8 @@ impl State {
         for (budget, sent) in drawn {
             let refuses = match budget.kind {
                 Kind::Calls(_) => by_manager,
+                // Entra refuses for itself alone.
+                Kind::TokenExchanges => true,
                 Kind::Creations(_) => !by_manager,
                 Kind::Provider(..) => !by_manager && !creates,
             };

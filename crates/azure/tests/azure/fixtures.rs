@@ -53,6 +53,7 @@ fn config() -> OperatorConfig {
         unlocked_roles: BTreeSet::new(),
         default_tags: std::collections::BTreeMap::new(),
         ignored_tags: Vec::new(),
+        verification: wio_api::VerificationMode::None,
     }
 }
 

@@ -111,6 +111,7 @@ fn who_acts(reason: Reason, facts: &ReasonFacts) -> String {
         Backoff::Transient => "a second to minutes",
         Backoff::Replication => "seconds to half a minute",
         Backoff::Stalled => "ten seconds to ten minutes",
+        Backoff::Exchange => "a quarter of a minute to five minutes",
         Backoff::Forbidden => "a second to ten minutes",
     };
     match (facts.kind, facts.voice) {

@@ -15,12 +15,13 @@ use super::gather::{PodGlance, Surroundings};
 use super::next_step::next_step;
 
 /// The conditions of the parts, in the order in which they come about.
-const PARTS: [ConditionType; 5] = [
+const PARTS: [ConditionType; 6] = [
     ConditionType::Authorized,
     ConditionType::IdentityReady,
     ConditionType::FederatedCredentialsReady,
     ConditionType::RoleAssignmentsReady,
     ConditionType::ServiceAccountsReady,
+    ConditionType::TokenExchangeVerified,
 ];
 
 /// The report about a binding.

@@ -232,6 +232,7 @@ mod tests {
             unlocked_roles: BTreeSet::new(),
             default_tags: std::collections::BTreeMap::new(),
             ignored_tags: Vec::new(),
+            verification: wio_api::VerificationMode::None,
         }
     }
 

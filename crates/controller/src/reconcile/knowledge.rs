@@ -11,6 +11,7 @@ use wio_core::drift::{Listed, differs};
 use wio_core::names::{BindingUid, ServiceAccountName};
 use wio_core::observed::{AzureState, ObservedServiceAccount, Tags};
 
+use super::attempts::Attempts;
 use super::clean::Clean;
 use super::doubt::Doubt;
 use super::edits::Edits;
@@ -102,6 +103,8 @@ pub(crate) struct Memory {
     pub(crate) overruled: Overruled,
     /// The service accounts that somebody else may change back.
     pub(crate) contested: Contested,
+    /// How its proof goes; none where none was ever asked for.
+    pub(crate) attempts: Option<Box<Attempts>>,
 }
 
 /// What is known of Azure for one binding.

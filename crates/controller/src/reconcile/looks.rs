@@ -57,6 +57,11 @@ impl Looks {
         self.looked.max(self.wrote)
     }
 
+    /// When something was last written to Azure.
+    pub(crate) const fn touched_by_us(self) -> Option<Instant> {
+        self.wrote
+    }
+
     /// Those that failed, when the last one did.
     pub(crate) fn failed(self) -> Option<FailedLooks> {
         self.failed.map(|(at, reason)| FailedLooks {

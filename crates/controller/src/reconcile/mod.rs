@@ -1,5 +1,6 @@
 //! One pass over one binding, from the caches to the status.
 
+mod attempts;
 pub(crate) mod audit;
 mod clean;
 pub(crate) mod context;
@@ -20,6 +21,7 @@ pub(crate) mod lanes;
 mod looks;
 mod needs;
 pub(crate) mod observe;
+mod proofs;
 mod pursue;
 pub(crate) mod queue;
 mod schedule;
@@ -57,6 +59,7 @@ use ending::{Ended, release, told};
 use errand::Errand;
 use knowledge::Memory;
 use lanes::Lane;
+use proofs::{Attempted, prove};
 use pursue::{Pursued, pursue, withheld};
 use schedule::{must_wait, next, overtaken, takes_away_first, too_early, when_landed};
 use stages::{in_stage, stage};
@@ -172,7 +175,8 @@ fn came_to_an_end(ctx: &Context, object: &WorkloadIdentityBinding, memory: &mut 
 /// 3. Guard: where something is to be taken away, ask whether it disappeared by accident (reads Kubernetes).
 /// 4. Finalizer: set it before anything is made (writes Kubernetes).
 /// 5. Pursue: observe (reads both), decide once more (pure), plan (pure), execute (writes both).
-/// 6. Status: write it once, or take the finalizer off when nothing is left (writes Kubernetes).
+/// 6. Prove: where a proof is asked for and nothing else is to be done, exchange tokens (reads both).
+/// 7. Status: write it once, or take the finalizer off when nothing is left (writes Kubernetes).
 async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memory) -> Result<Ended, Fault> {
     ctx.caches.filled().await;
     let api = &ctx.clients.api;
@@ -220,7 +224,7 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
         (Verdict::Pursue(desired), Ok(())) => {
             match Box::pin(pursue((object, &turn), ctx, &case, *desired, memory)).await {
                 Pursued::Outcome { outcome, announced } => {
-                    return told(api, target.after(announced.as_deref()), outcome, memory).await;
+                    return Box::pin(proven((ctx, &turn), (target, announced.as_deref()), outcome, memory)).await;
                 }
                 Pursued::Overtaken => return Ok(Ended::Overtaken),
                 Pursued::Early(pause) => return Ok(Ended::Early(pause)),
@@ -233,6 +237,22 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
         (verdict, Err(fault)) => withheld(verdict, fault),
     };
     told(api, target, outcome, memory).await
+}
+
+/// Ends a pass over a binding whose world was observed: its proof is tried, where one is due, and the status tells of both.
+async fn proven(
+    (ctx, turn): (&Context, &Turn<'_>),
+    (target, announced): (status::Target<'_>, Option<&WorkloadIdentityBinding>),
+    outcome: Outcome,
+    memory: &mut Memory,
+) -> Result<Ended, Fault> {
+    let target = target.after(announced);
+    let (outcome, attempted) = in_stage("prove", prove(ctx, turn, target, outcome, memory)).await;
+    let api = &ctx.clients.api;
+    match attempted {
+        Attempted::Done => told(api, target, outcome, memory).await,
+        Attempted::Waits => waits(api, target, (None, Some(Box::new(outcome))), memory).await,
+    }
 }
 
 /// Ends a pass that waits for Azure's budgets, and tells of it when it takes long.

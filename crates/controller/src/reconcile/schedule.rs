@@ -58,7 +58,7 @@ pub(super) fn when_landed(left: Duration) -> Duration {
     left + jittered(CACHE_LAG / 5)
 }
 
-/// When to look again: as the problems ask, when the next drift check is due, when it is the turn of a look that was asked for, and when a
+/// When to look again: as the problems ask, when the next drift check is due, when a token is to be exchanged, when it is the turn of a look that was asked for, and when a
 /// binding has waited for its policy.
 pub(super) fn next(
     problems: &[Disposition],
@@ -67,10 +67,12 @@ pub(super) fn next(
     memory: &mut Memory,
 ) -> Option<Duration> {
     let due = due(problems, metadata.generation.unwrap_or_default(), errand, memory);
+    let proof = memory.attempts.as_ref().and_then(|attempts| attempts.turn());
     let others = memory
         .requests
         .turn()
         .into_iter()
+        .chain(proof)
         .chain(refused(problems, metadata, now));
     due.into_iter().chain(others).min()
 }

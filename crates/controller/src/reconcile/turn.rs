@@ -98,6 +98,14 @@ impl<'a> Turn<'a> {
         self.ask(self.giving(), &needs::of_grants(identity, &plan.grants))
     }
 
+    /// Asks for as many token exchanges. A binding that is proven again waits behind those that people wait for.
+    pub(super) fn for_exchanges(&self, count: usize) -> Result<(), Waits> {
+        let mut need = Need::default();
+        (0..count).for_each(|_| need.exchange_token());
+        let lane = if self.asked { Lane::Asked } else { Lane::Look };
+        self.ask(lane, &need)
+    }
+
     fn ask(&self, lane: Lane, need: &Need) -> Result<(), Waits> {
         let missing = self.errand.missing(need);
         if missing.is_empty() {

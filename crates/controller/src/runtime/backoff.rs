@@ -46,6 +46,7 @@ impl Backoff {
         let (first, most) = match backoff {
             reasons::Backoff::Transient => (Duration::from_secs(1), Duration::from_mins(5)),
             reasons::Backoff::Replication => (Duration::from_secs(2), Duration::from_secs(30)),
+            reasons::Backoff::Exchange => (Duration::from_secs(15), Duration::from_mins(5)),
             reasons::Backoff::Stalled => (Duration::from_secs(10), Duration::from_mins(10)),
             reasons::Backoff::Forbidden => (Duration::from_secs(1), Duration::from_mins(10)),
         };

@@ -34,6 +34,7 @@ mod overtaken;
 mod ownership;
 mod policies;
 mod policy_status;
+mod proving;
 mod recreating;
 mod restarting;
 mod roles;

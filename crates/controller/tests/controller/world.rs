@@ -18,7 +18,7 @@ use wio_api::{
     WorkloadIdentityPolicy, keys,
 };
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
-use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
+use wio_azure_sim::{Config, Credential, Identity, IdentityId, KnownIssuers, ResourceGroup, Simulator, Snapshot};
 use wio_controller::{Clock, Ended, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
@@ -48,6 +48,8 @@ const OPERATOR_CLIENT_ID: &str = "0e0e0e0e-0000-4000-8000-00000000c11e";
 pub struct World {
     pub cluster: FakeApiServer,
     pub azure: Simulator,
+    /// Whose tokens Entra can judge.
+    pub issuers: KnownIssuers,
     pub drift_interval: Duration,
     /// How often each binding looks for itself; as often as drift is looked for unless a story says so.
     pub sweep_interval: Option<Duration>,
@@ -114,7 +116,8 @@ impl World {
         let token = token_of(OPERATOR_CLIENT_ID);
         let mut config = Config::default().with_static_token(&token);
         config.latency = Duration::from_millis(50);
-        let azure = Simulator::new(config);
+        let issuers = KnownIssuers::default();
+        let azure = Simulator::with_issuers(config, Arc::new(issuers.clone()));
         let groups = [GROUP, SHARED_GROUP, OTHER_GROUP].map(|name| ResourceGroup {
             subscription_id: SUBSCRIPTION.to_owned(),
             name: name.to_owned(),
@@ -129,6 +132,7 @@ impl World {
         Self {
             cluster,
             azure,
+            issuers,
             drift_interval: DRIFT,
             sweep_interval: None,
             config: OperatorConfig {
@@ -145,6 +149,7 @@ impl World {
                 unlocked_roles: BTreeSet::new(),
                 default_tags: std::collections::BTreeMap::new(),
                 ignored_tags: Vec::new(),
+                verification: wio_api::VerificationMode::None,
             },
             wire: Wire::default(),
             lease: None,

@@ -42,6 +42,7 @@ fn config() -> OperatorConfig {
         unlocked_roles: std::collections::BTreeSet::new(),
         default_tags: std::collections::BTreeMap::new(),
         ignored_tags: Vec::new(),
+        verification: wio_api::VerificationMode::None,
     }
 }
 

@@ -38,6 +38,7 @@ pub fn parse(spec: &WorkloadIdentityBindingSpec) -> Result<Spec, Vec<InvalidFiel
             role_assignments,
             audience,
             export,
+            verification: spec.verification.as_ref().map(|verification| verification.mode),
         }),
         _ => Err(invalid),
     }

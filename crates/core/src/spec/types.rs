@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use wio_api::ConflictPolicy;
+use wio_api::{ConflictPolicy, VerificationMode};
 
 use crate::config::OperatorConfig;
 use crate::names::{
@@ -27,6 +27,8 @@ pub struct Spec {
     pub audience: Option<Audience>,
     /// The ConfigMap that the identity's ids are exported into, when it asks for that.
     pub export: Option<ConfigMapName>,
+    /// Whether its readiness is to be proven, when it says so.
+    pub verification: Option<VerificationMode>,
 }
 
 /// The identity that a binding means.

@@ -12,7 +12,7 @@ use crate::reasons::Disposition;
 use crate::recorded::Recorded;
 
 /// The conditions in the order in which they stand in a status.
-const ORDER: [ConditionType; 8] = [
+const ORDER: [ConditionType; 9] = [
     ConditionType::Ready,
     ConditionType::Reconciling,
     ConditionType::Stalled,
@@ -21,6 +21,7 @@ const ORDER: [ConditionType; 8] = [
     ConditionType::FederatedCredentialsReady,
     ConditionType::ServiceAccountsReady,
     ConditionType::RoleAssignmentsReady,
+    ConditionType::TokenExchangeVerified,
 ];
 
 pub(super) fn conditions(

@@ -36,6 +36,12 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled, now: Timest
         },
     };
     let desired = reconciled.desired();
+    next.exchanges = match (reconciled.proof(), reconciled.is_to_be_proven()) {
+        (Some(proof), _) => proof.records().cloned().collect(),
+        // There is no identity that could be proven, and may be one again.
+        (None, true) => next.exchanges,
+        (None, false) => Vec::new(),
+    };
     next.role_assignments = roles::observed(previous, desired, seen);
     next.role_assignment_scopes = roles::scopes(desired, &seen.azure.role_assignments, &next.role_assignments);
     next.former_principals = roles::former_principals(previous, reconciled);

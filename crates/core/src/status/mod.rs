@@ -9,6 +9,7 @@ mod of_policy;
 mod parts;
 mod patience;
 mod permission;
+mod proven;
 mod roles;
 mod subject;
 mod transition;

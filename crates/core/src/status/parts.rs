@@ -6,7 +6,7 @@ use wio_api::{ConditionType, Reason};
 use super::draft::{Draft, FALSE, TRUE, UNKNOWN, counted, draft, messages, noted};
 use super::facts::foreign_credential;
 use super::subject::Subject;
-use super::{issuers, permission, roles};
+use super::{issuers, permission, proven, roles};
 use crate::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
 use crate::observed::{Observed, PresentIdentity};
 use crate::outcome::{Outcome, Problem};
@@ -22,10 +22,11 @@ const EVERY: [ConditionType; 3] = [
     ConditionType::ServiceAccountsReady,
 ];
 
-/// The parts of a binding that speak of themselves: all, and roles where it has or had some.
+/// The parts of a binding that speak of themselves: all, roles where it has or had some, and its proof where the status speaks of one.
 pub(super) fn of(recorded: &Recorded) -> impl Iterator<Item = ConditionType> {
     let roles = recorded.had_roles().then_some(ConditionType::RoleAssignmentsReady);
-    EVERY.into_iter().chain(roles)
+    let proof = (!recorded.exchanges.is_empty()).then_some(ConditionType::TokenExchangeVerified);
+    EVERY.into_iter().chain(roles).chain(proof)
 }
 
 pub(super) fn parts(
@@ -52,7 +53,8 @@ pub(super) fn parts(
                 contested: subject.contested,
             };
             let parts = [seen.identity(), seen.credentials(), seen.service_accounts()];
-            parts.into_iter().chain(seen.roles()).collect()
+            let proof = proven::condition(reconciled, problems);
+            parts.into_iter().chain(seen.roles()).chain(proof).collect()
         }
     }
 }

@@ -67,7 +67,7 @@ fn other_issuer(previous: &WorkloadIdentityBindingStatus, next: &WorkloadIdentit
 pub(super) fn other_ready(before: Option<&Condition>, now: &Condition) -> Option<Told> {
     let facts = facts_of(&now.reason);
     // That work goes on is nothing to learn of; what comes of it is.
-    if [Reason::Progressing, Reason::PolicyAwaited]
+    if [Reason::Progressing, Reason::PolicyAwaited, Reason::TokenExchangeAwaited]
         .map(Reason::as_str)
         .contains(&&*now.reason)
     {

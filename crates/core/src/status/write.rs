@@ -1,7 +1,10 @@
 //! Writing a status: from the previous one, what was observed, and the outcome.
 
 use jiff::Timestamp;
-use wio_api::{IdentityOrigin, IdentityStatus, RetiringFederatedCredentialStatus, WorkloadIdentityBindingStatus};
+use wio_api::{
+    IdentityOrigin, IdentityStatus, RetiringFederatedCredentialStatus, TokenExchangeStatus,
+    WorkloadIdentityBindingStatus,
+};
 
 use super::subject::Subject;
 use super::{conditions, facts as seen, patience};
@@ -98,7 +101,8 @@ fn stays_ready(lifecycle: &Lifecycle, recorded: &Recorded, outcome: &Outcome) ->
 }
 
 /// The status that says that something is about to be written, and names the identity that is about to be created, every
-/// place where roles are about to be assigned, the ConfigMap that is about to be written, and credentials for another issuer than it knows; none when it does already. It is written before the first of them is: what is made and
+/// place where roles are about to be assigned, the ConfigMap that is about to be written, and credentials for another issuer than it knows, and no proof any more
+/// that rests on a credential which is about to be written anew; none when it does already. It is written before the first of them is: what is made and
 /// not written down, because the operator ended in between, would be lost to it as soon as the spec or the operator's defaults mean
 /// something else.
 #[must_use]
@@ -115,6 +119,9 @@ pub fn announcing(
             GrantStep::CreateIdentity { .. } => next.identity = next.identity.or_else(|| Some(announced(identity))),
             GrantStep::PutCredential(wanted) | GrantStep::ReplaceCredential { wanted, .. } => {
                 announce_issuer(&mut next, wanted);
+                // Whether Entra knows the new one is not proven by the one before.
+                let other = |exchange: &TokenExchangeStatus| exchange.service_account != wanted.account.as_str();
+                next.token_exchanges.retain(other);
             }
             GrantStep::ApplyExport(name) => next.exported_config_maps.push(name.to_string()),
             GrantStep::TagIdentity { .. } | GrantStep::ApplyServiceAccount(_) => {}

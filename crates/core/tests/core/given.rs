@@ -94,6 +94,7 @@ pub fn config() -> OperatorConfig {
         unlocked_roles: BTreeSet::new(),
         default_tags: std::collections::BTreeMap::new(),
         ignored_tags: Vec::new(),
+        verification: wio_api::VerificationMode::None,
     }
 }
 

@@ -40,6 +40,7 @@ mod policy_patterns;
 mod policy_quota;
 mod policy_status;
 mod policy_vanished;
+mod proving;
 mod reasons;
 mod recorded;
 mod retiring;

@@ -208,7 +208,9 @@ const RETRIED: [Reason; 6] = [
     Reason::IdentityVanished,
     Reason::KubernetesUnavailable,
 ];
-const AWAITED: [Reason; 19] = [
+const AWAITED: [Reason; 21] = [
+    Reason::TokenExchangeAwaited,
+    Reason::TokenExchangeNotTried,
     Reason::Succeeded,
     Reason::Progressing,
     Reason::ProgressingWithRetry,
@@ -243,9 +245,13 @@ fn every_reason_is_of_one_kind_and_the_pauses_grow_as_that_kind_asks() {
         assert_eq!(facts.kind, kind, "{reason}");
         let backoff = match kind {
             Kind::Retry => Backoff::Transient,
+            Kind::Wait if reason == Reason::TokenExchangeAwaited => Backoff::Exchange,
+            Kind::Wait if reason == Reason::TokenExchangeNotTried => Backoff::Transient,
             Kind::Wait => Backoff::Replication,
             // An API server that has just started forbids what it allows a second later.
-            Kind::Stalled if reason == Reason::KubernetesRejected => Backoff::Forbidden,
+            Kind::Stalled if [Reason::KubernetesRejected, Reason::TokenRequestForbidden].contains(&reason) => {
+                Backoff::Forbidden
+            }
             Kind::Stalled => Backoff::Stalled,
         };
         assert_eq!(facts.backoff, backoff, "{reason}");
@@ -379,8 +385,19 @@ fn whoever_reads_of_an_error_reads_what_to_do_unless_its_own_words_say_so() {
 
 #[test]
 fn a_reason_speaks_of_the_part_that_it_is_about() {
-    use ConditionType::{FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady};
-    let parts: [(ConditionType, &[Reason]); 5] = [
+    use ConditionType::{
+        FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady, TokenExchangeVerified,
+    };
+    let parts: [(ConditionType, &[Reason]); 6] = [
+        (
+            TokenExchangeVerified,
+            &[
+                Reason::TokenExchangeAwaited,
+                Reason::TokenExchangeRefused,
+                Reason::TokenExchangeNotTried,
+                Reason::TokenRequestForbidden,
+            ],
+        ),
         // Of no part: tokens work all the same.
         (ConditionType::Ready, &[Reason::ExportConflict]),
         (

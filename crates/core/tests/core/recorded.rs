@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
-use wio_api::{IdentityOrigin, ServiceAccountOrigin, WorkloadIdentityBindingStatus};
+use wio_api::{IdentityOrigin, Reason, ServiceAccountOrigin, WorkloadIdentityBindingStatus};
 use wio_core::desired::DesiredBinding;
 use wio_core::known_state;
 use wio_core::names::{Namespace, ServiceAccountName, Subject};
@@ -13,6 +13,8 @@ use wio_core::recorded::{
     CredentialUsage, Progress, Recorded, RecordedCredential, RecordedIdentity, RecordedIds, RecordedRoleAssignment,
     RecordedServiceAccount, RetiringCredential,
 };
+
+use wio_core::recorded::{Pending, RecordedExchange};
 
 use crate::given::{EXISTING, ISSUER, OLD_ISSUER, ROLES, cases, desired, managed_with, name, recorded};
 use crate::plan_roles::{READER, SECRETS, settled};
@@ -91,6 +93,24 @@ fn any_role_assignment() -> impl Strategy<Value = RecordedRoleAssignment> {
 }
 
 /// Everything that a status can say but how the last pass ended, which its conditions do.
+fn any_exchange() -> impl Strategy<Value = RecordedExchange> {
+    let time = (1_700_000_000..1_800_000_000_i64).prop_map(|second| Timestamp::from_second(second).unwrap());
+    let reason = prop::sample::select(vec![Reason::TokenExchangeAwaited, Reason::TokenRequestForbidden]);
+    let pending = (time.clone(), reason).prop_map(|(since, reason)| Pending {
+        since,
+        reason,
+        message: "why".to_owned(),
+    });
+    ("[a-z]{1,9}", prop::option::of(time), prop::option::of(pending)).prop_map(|(account, verified_at, pending)| {
+        RecordedExchange {
+            account: name(&account),
+            facts: "abcdefgh".to_owned(),
+            verified_at,
+            pending,
+        }
+    })
+}
+
 fn any_recorded() -> impl Strategy<Value = Recorded> {
     let usage = prop::option::of((any::<u32>(), any::<u32>()));
     let usage = usage.prop_map(|usage| usage.map(|(ours, foreign)| CredentialUsage { ours, foreign }));
@@ -110,6 +130,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
             policies,
             prop::option::of(Just("2026-11-26T22:00:00Z")),
             prop::collection::btree_set("[a-z]{1,9}", 0..3),
+            prop::collection::vec(any_exchange(), 0..3),
         ),
     )
         .prop_map(
@@ -122,7 +143,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                 service_accounts,
                 role_assignments,
                 scopes,
-                (policies, heeded, exports),
+                (policies, heeded, exports, exchanges),
             )| {
                 Recorded {
                     identity,
@@ -131,6 +152,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                     retiring,
                     credential_usage,
                     service_accounts,
+                    exchanges,
                     exports: exports.iter().map(|export| name(export)).collect(),
                     role_assignments,
                     role_assignment_scopes: scopes.into_iter().map(|(_, scope)| name(scope)).collect(),

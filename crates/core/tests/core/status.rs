@@ -306,7 +306,7 @@ proptest! {
             };
             let reasons = |told: &[Told]| told.iter().map(|told| told.reason.clone()).collect::<Vec<_>>();
             let told = transitions(before.as_ref(), &now);
-            let quiet = ["Progressing", "PolicyAwaited"].contains(&&*ready(&now).1);
+            let quiet = ["Progressing", "PolicyAwaited", "TokenExchangeAwaited"].contains(&&*ready(&now).1);
             if before.as_ref().map(&ready) != Some(ready(&now)) && !quiet {
                 prop_assert!(reasons(&told).contains(&ready(&now).1));
             }

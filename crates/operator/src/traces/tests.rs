@@ -62,6 +62,7 @@ async fn an_operator_makes_a_binding_ready() {
             unlocked_roles: BTreeSet::new(),
             default_tags: BTreeMap::new(),
             ignored_tags: Vec::new(),
+            verification: wio_api::VerificationMode::None,
         },
         drift_interval: Duration::from_mins(30),
         sweep_interval: Duration::from_mins(30),

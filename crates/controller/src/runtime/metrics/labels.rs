@@ -70,6 +70,12 @@ pub(super) struct CorrectedLabels {
     pub(super) kind: &'static str,
 }
 
+/// What came of exchanging a service account's token.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ProofLabels {
+    pub(super) outcome: &'static str,
+}
+
 /// What goes first.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LaneLabels {

@@ -22,15 +22,19 @@ use wio_api::Reason;
 use wio_azure::{Exchange, Lane};
 use wio_core::cluster::IssuerState;
 use wio_core::drift::CorrectedKind;
+use wio_core::verification::Answer;
 
 use self::labels::{
     BindingLabels, BudgetLabels, CorrectedLabels, FeedLabels, HeldLabels, IssuerLabels, LaneLabels, OperationLabels,
-    OrphanLabels, ReconcileLabels, RequestLabels, WatchLabels,
+    OrphanLabels, ProofLabels, ReconcileLabels, RequestLabels, WatchLabels,
 };
 use self::process::Process;
 use crate::caches::glance::Glance;
 use crate::caches::index::Index;
 use crate::runtime::pulse::Pulse;
+
+/// What can come of exchanging a service account's token.
+const TOKEN_EXCHANGES: [&str; 4] = ["passed", "refused", "not_tried", "forbidden"];
 
 /// The operator's metrics.
 pub(crate) struct Metrics {
@@ -64,6 +68,7 @@ pub(crate) struct Metrics {
     doubts: Family<FeedLabels, Counter>,
     corrected: Family<CorrectedLabels, Counter>,
     changed_back: Counter,
+    token_exchanges: Family<ProofLabels, Counter>,
 }
 
 // === impl Metrics ===
@@ -106,6 +111,7 @@ impl Metrics {
             doubts: Family::default(),
             corrected: Family::default(),
             changed_back: Counter::default(),
+            token_exchanges: Family::default(),
         };
         metrics.registered()
     }
@@ -232,6 +238,11 @@ impl Metrics {
         azure.register("followed", about, self.followed.clone());
         let about = "Bindings that looked at Azure because a list or the activity log showed a difference";
         azure.register("differences", about, self.doubts.clone());
+        let about = "Tokens of service accounts that were exchanged with Entra to prove bindings, by what came of it";
+        azure.register("token_exchanges", about, self.token_exchanges.clone());
+        for outcome in TOKEN_EXCHANGES {
+            drop(self.token_exchanges.get_or_create(&ProofLabels { outcome }));
+        }
         let about = "What somebody else had deleted or edited in Azure, and was put back";
         azure.register("corrections", about, self.corrected.clone());
         // From the start: what begins with its first count is no increase to who asks for that.
@@ -319,6 +330,17 @@ impl Metrics {
                 self.budgets.get_or_create(&BudgetLabels { kind }).set(left);
             }
         }
+    }
+
+    /// Counts the exchange of a service account's token.
+    pub(crate) fn token_exchanged(&self, answer: &Answer) {
+        let outcome = match answer {
+            Answer::Passed => "passed",
+            Answer::Refused(_) => "refused",
+            Answer::NotTried(_) | Answer::AccountGone => "not_tried",
+            Answer::Forbidden(_) => "forbidden",
+        };
+        self.token_exchanges.get_or_create(&ProofLabels { outcome }).inc();
     }
 
     /// How many bindings wait for Azure's budgets.
