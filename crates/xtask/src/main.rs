@@ -1,4 +1,4 @@
-//! `cargo xtask`: writes what is generated, verifies what is committed, and packs the image.
+//! `cargo xtask`: writes what is generated, verifies what is committed, and packs image and plugin.
 #![allow(
     clippy::indexing_slicing,
     reason = "of JSON by keys only, where what is missing is null"
@@ -19,6 +19,7 @@ mod layers;
 mod map;
 mod mentions;
 mod modules;
+mod plugin;
 mod purity;
 mod rbac;
 mod reference;
@@ -67,6 +68,8 @@ enum Task {
     },
     /// Write the operator's image, an OCI layout, from binaries that were built; `make image` builds them.
     Image(image::Request),
+    /// Write the plugin's archives, and its manifests for krew and Flux, from binaries that were built; `hack/plugin` builds them.
+    Plugin(plugin::Request),
     /// Render the chart's alert rules with Helm and try them with promtool.
     Alerts {
         /// The Helm to render with.
@@ -114,6 +117,13 @@ fn run(task: &Task) -> anyhow::Result<Vec<String>> {
                 println!("  {line}");
             }
             Ok(written.problems)
+        }
+        Task::Plugin(request) => {
+            let license = std::fs::read(root.join("LICENSE")).context("cannot read LICENSE")?;
+            for name in plugin::write(request, &license)? {
+                println!("{name}");
+            }
+            Ok(Vec::new())
         }
         Task::Alerts { helm, promtool } => alerts::problems(root, helm, promtool),
     }

@@ -110,6 +110,10 @@ async fn a_chart_from_a_registry_installs_the_image_of_its_release_by_digest(wor
     tools.image().await?;
 
     let digest = tools.release(&["push", &tag, &image]).await?;
+    let programs = ["amd64", "arm64"].map(|it| tools.path(it).map(|path| format!("{it}={path}")));
+    let [amd64, arm64] = programs;
+    let home = format!("https://github.com/owner/{NAME}");
+    tools.release(&["plugin", &tag, &home, &amd64?, &arm64?]).await?;
     tools.release(&["make", &tag, &image, &digest]).await?;
     let charts = format!("{}/charts", registry.address());
     let pushed = tools.release(&["push-chart", &tag, &charts]).await?;
@@ -170,7 +174,18 @@ fn the_files_are_whole(tools: &Tools<'_>, chart: &str) -> Result<()> {
     let bill = format!("{NAME}-{VERSION}.cdx.json");
     let sums = std::fs::read_to_string(folder.join("SHA256SUMS"))?;
     let named: Vec<&str> = sums.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
-    ensure!(named == [&bill, chart], "{sums}");
+    let archive = |program: &str, architecture: &str| format!("{program}_{VERSION}_linux_{architecture}.tar.gz");
+    let plugin = [
+        "flux-plugin-wib.yaml".to_owned(),
+        archive("flux-wib", "amd64"),
+        archive("flux-wib", "arm64"),
+        "krew-wib.yaml".to_owned(),
+        archive("kubectl-wib", "amd64"),
+        archive("kubectl-wib", "arm64"),
+    ];
+    let mut files: Vec<&str> = plugin.iter().map(String::as_str).collect();
+    files.extend([bill.as_str(), chart]);
+    ensure!(named == files, "{sums}");
     let bill: Value = serde_json::from_str(&std::fs::read_to_string(folder.join(bill))?)?;
     let components = bill.pointer("/components").and_then(Value::as_array);
     let crates: Vec<&Value> = components

@@ -6,7 +6,7 @@ mod layer;
 mod layout;
 mod roots;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +17,9 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use serde::{Serialize, Serializer};
 
-use layer::{File, Layer};
+use layer::Layer;
+pub(crate) use layer::{File, layer};
+pub(crate) use layout::digest;
 use layout::{Config, History, Layout, Manifest, Platform};
 
 /// The most that an image may hold, unpacked.
@@ -51,8 +53,8 @@ pub(crate) struct Request {
 
 /// A binary, and for what.
 #[derive(Clone, Debug)]
-struct Binary {
-    architecture: Architecture,
+pub(crate) struct Binary {
+    pub(crate) architecture: Architecture,
     path: PathBuf,
 }
 
@@ -94,7 +96,7 @@ pub(crate) fn write(request: &Request) -> anyhow::Result<Written> {
         }
     }
     let roots = roots::pem();
-    let trusted = layer::layer(&[File {
+    let trusted = layer(&[File {
         path: ROOTS,
         mode: 0o644,
         content: roots.as_bytes(),
@@ -102,7 +104,7 @@ pub(crate) fn write(request: &Request) -> anyhow::Result<Written> {
     let (mut manifests, mut lines, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for binary in binaries {
         let content = binary.content()?;
-        let program = layer::layer(&[File {
+        let program = layer(&[File {
             path: NAME,
             mode: 0o755,
             content: &content,
@@ -193,11 +195,12 @@ fn megabytes(bytes: usize) -> String {
 // === impl Binary ===
 
 impl Binary {
-    fn content(&self) -> anyhow::Result<Vec<u8>> {
+    /// The program, when it is one for its architecture that needs no libraries.
+    pub(crate) fn content(&self) -> anyhow::Result<Vec<u8>> {
         let path: &Path = &self.path;
         let content = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         elf::is_static_for(&content, self.architecture)
-            .with_context(|| format!("{} cannot be the image's", path.display()))?;
+            .with_context(|| format!("{} cannot be released", path.display()))?;
         Ok(content)
     }
 }

@@ -23,11 +23,16 @@ pub(super) fn program(machine: u16, segments: &[u32]) -> Vec<u8> {
     bytes
 }
 
+/// A program for one of the two that needs no libraries.
+pub(crate) fn static_for(architecture: &str) -> Vec<u8> {
+    program(if architecture == "amd64" { 62 } else { 183 }, &[1])
+}
+
 /// Writes an image for both architectures below this folder, with binaries of this mode, in this order.
 fn image(folder: &Path, order: [&str; 2]) -> Written {
     let binaries = order.map(|name| {
         let path = folder.join(format!("operator-{name}"));
-        fs::write(&path, program(if name == "amd64" { 62 } else { 183 }, &[1])).unwrap();
+        fs::write(&path, static_for(name)).unwrap();
         format!("{name}={}", path.display()).parse::<Binary>().unwrap()
     });
     let request = Request {
