@@ -56,6 +56,9 @@ names! {
     /// Microsoft Entra gave a token of the identity for the token of each service account, at most two days ago. Absent when `spec.verification` and the
     /// operator ask for no proof.
     TokenExchangeVerified,
+    /// Every running pod of the service accounts that asks for a token has one of the identity. It does not count for Ready. Unknown when the
+    /// pods could not be looked at, absent where the operator was not told to look at them.
+    WorkloadsReady,
 }
 
 names! {
@@ -113,6 +116,10 @@ names! {
     ServiceAccountNotFound,
     /// Another field manager holds a different value of one of our annotations.
     ServiceAccountConflict,
+    /// Pods of the service accounts run without a token of the identity. Of WorkloadsReady alone.
+    PodsWithoutToken,
+    /// The operator may not look at the pods of the service accounts. Of WorkloadsReady alone.
+    PodsNotSeen,
     /// The ConfigMap that the ids are to be exported into is somebody else's.
     ExportConflict,
     /// The namespace is being deleted, so a service account cannot be created in it.

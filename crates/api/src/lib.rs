@@ -16,6 +16,7 @@ mod rules;
 mod status;
 #[cfg(test)]
 mod tests;
+mod workloads;
 
 pub use binding::{
     AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, Export, ExportedConfigMap,
@@ -42,3 +43,4 @@ pub use status::{
     RetiringFederatedCredentialStatus, RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus,
     TokenExchangeStatus, WorkloadIdentityBindingStatus,
 };
+pub use workloads::{NoTokenReason, PodsWithoutToken, WorkloadsStatus};

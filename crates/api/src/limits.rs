@@ -45,6 +45,9 @@ pub const PERMITTED_SCOPES_MAX: usize = 16;
 /// The longest scope in a policy.
 pub const PERMITTED_SCOPE_CHARS_MAX: usize = 512;
 
+/// The most entries of a status about pods that lack a token, and about owners that were restarted.
+pub const TOLD_WORKLOADS_MAX: usize = 20;
+
 /// The most federated credentials that Azure keeps in an identity.
 /// <https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations>
 pub const FEDERATED_CREDENTIALS_MAX: usize = 20;

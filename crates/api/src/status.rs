@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::condition::ConditionType;
 use crate::reading::Fields;
+use crate::workloads::WorkloadsStatus;
 
 /// What was observed and done.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize)]
@@ -22,8 +23,8 @@ pub struct WorkloadIdentityBindingStatus {
     pub last_handled_reconcile_at: Option<String>,
 
     /// Ready, Reconciling, Stalled, Authorized, IdentityReady, FederatedCredentialsReady, ServiceAccountsReady,
-    /// RoleAssignmentsReady and TokenExchangeVerified. Reconciling and Stalled are absent when they are not true, RoleAssignmentsReady when no role is
-    /// asked for, and TokenExchangeVerified when no proof is.
+    /// RoleAssignmentsReady, TokenExchangeVerified and WorkloadsReady. Reconciling and Stalled are absent when they are not true, RoleAssignmentsReady when
+    /// no role is asked for, TokenExchangeVerified when no proof is, and WorkloadsReady where the operator does not look at pods.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
@@ -94,6 +95,11 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub role_assignment_scopes: Vec<String>,
 
+    /// The pods of the service accounts, as they were last seen. Absent where the operator was not told to look at pods: that is its setting
+    /// --workloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<WorkloadsStatus>,
+
     /// The fields that this version cannot read, as they stand: a newer one wrote them, and may read them again.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -121,6 +127,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
             former_principal_ids: fields.take("formerPrincipalIds"),
             written: fields.take("written"),
             role_assignment_scopes: fields.take("roleAssignmentScopes"),
+            workloads: fields.take("workloads"),
             unreadable: fields.into_what_stands(),
         })
     }

@@ -34,6 +34,7 @@ use crate::reconcile::crd_guard::CrdGuard;
 use crate::reconcile::knowledge::Slots;
 use crate::reconcile::lanes::Lanes;
 use crate::reconcile::queue::Queue;
+use crate::reconcile::workloads::turns::Turns;
 use crate::reconcile::writes::SentWrites;
 use crate::reconcile::{dereference, reconcile};
 use crate::runtime::connections;
@@ -269,6 +270,7 @@ impl Clients {
                 pulse,
                 metrics: Arc::clone(metrics),
                 clock: settings.clock.clone(),
+                workloads: Turns::new(settings.workloads.then_some(settings.drift_interval)),
             },
             azure,
             crd_guard: CrdGuard::default(),

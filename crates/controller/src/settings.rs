@@ -22,6 +22,8 @@ pub struct Settings {
     pub sweep_interval: Duration,
     /// The most bindings of one namespace that are reconciled at once.
     pub concurrency: u16,
+    /// Whether the pods of bound service accounts are looked at.
+    pub workloads: bool,
     /// The pod's name, for Events.
     pub instance: Option<String>,
     /// The time that stands in statuses.

@@ -171,6 +171,7 @@ impl Disposition {
 pub const fn facts(reason: Reason) -> ReasonFacts {
     use ConditionType::{
         FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady, TokenExchangeVerified,
+        WorkloadsReady,
     };
     match reason {
         Reason::Succeeded | Reason::ProgressingWithRetry | Reason::PolicyAwaited | Reason::NotDecided => WAIT,
@@ -235,6 +236,8 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
 
         Reason::ServiceAccountNotFound | Reason::NamespaceTerminating => WAIT.part(ServiceAccountsReady),
         Reason::ServiceAccountConflict => STALLED.part(ServiceAccountsReady),
+        // Ready does not rest on them.
+        Reason::PodsWithoutToken | Reason::PodsNotSeen => WAIT.part(WorkloadsReady),
         // Of no part: tokens work all the same.
         Reason::ExportConflict => STALLED.part(ConditionType::Ready),
         Reason::TokenExchangeAwaited => WAIT.part(TokenExchangeVerified).backoff(Backoff::Exchange),

@@ -239,6 +239,11 @@ pub(crate) struct Arguments {
     )]
     concurrency: u16,
 
+    /// Look at the pods of bound service accounts, and say in status.workloads which of them have a token and why others have none: when something
+    /// changed, every drift interval, and again within minutes while some have none. It needs the right to list pods.
+    #[arg(long, env = "WIO_WORKLOADS", help_heading = "Pods")]
+    workloads: bool,
+
     /// The namespace of the Lease by which one of several replicas is elected to lead; the others stand by. Without it this is the only
     /// one, as on a workstation.
     #[arg(long, env = "WIO_LEASE_NAMESPACE", value_name = "NAME", help_heading = "Replicas")]
@@ -375,6 +380,7 @@ impl Arguments {
             drift_interval: self.drift_interval,
             sweep_interval: self.sweep_interval,
             concurrency: self.concurrency,
+            workloads: self.workloads,
             lease: self.lease_namespace.map(|namespace| LeaseSettings {
                 namespace: namespace.to_string(),
                 // A container that starts again in the same pod is not the one that held the lease.

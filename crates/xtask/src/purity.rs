@@ -35,6 +35,11 @@ const DATA: &[Allowed] = &[
         reason: "the inverse of what status writes",
     },
     Allowed {
+        module: "workloads",
+        path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta",
+        reason: "labels, annotations and owners of a pod, as they were read",
+    },
+    Allowed {
         module: "crd_guard",
         path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta",
         reason: "annotations and deletion of a definition, as they were read",

@@ -153,6 +153,20 @@ pub(crate) const ROLES: &[Role] = &[
         }],
     },
     Role {
+        name: "workload-identity-operator-workloads",
+        reach: Reach::Cluster,
+        purpose: "What the operator needs besides where it looks at pods (--workloads). Nobody has it before config/workloads, or workloads.enabled of the \
+                  chart, binds it: a pod's variables may hold what its owner would not show.",
+        aggregated_to: &[],
+        permissions: &[Permission {
+            reason: "It tells in status.workloads which pods of bound service accounts have a token. It watches none.",
+            group: "",
+            resource: "pods",
+            names: &[],
+            verbs: &["list"],
+        }],
+    },
+    Role {
         name: "workload-identity-operator-election",
         reach: Reach::OwnNamespace,
         purpose: "How the replicas of the operator elect one that leads.",

@@ -171,6 +171,9 @@ fn one_alert_tells_of_each_reason_and_none_of_what_is_well() {
         Reason::IssuerChanged,
         Reason::ClientIdChanged,
         Reason::DriftCorrected,
+        // Ready never has them; wio_pods_without_token counts the pods.
+        Reason::PodsWithoutToken,
+        Reason::PodsNotSeen,
     ];
     for reason in Reason::ALL {
         let quoted = ['"', '|'].map(|before| ['"', '|'].map(|after| format!("{before}{}{after}", reason.as_str())));

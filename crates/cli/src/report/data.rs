@@ -1,7 +1,7 @@
 //! The report, as data: what `-o json` and `-o yaml` say.
 
 use serde::Serialize;
-use wio_api::{Condition, FederatedCredentialUsage, IdentityStatus, RoleAssignmentStatus};
+use wio_api::{Condition, FederatedCredentialUsage, IdentityStatus, RoleAssignmentStatus, WorkloadsStatus};
 
 /// The report about a binding.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -37,6 +37,9 @@ pub(crate) struct Report {
     pub shares_identity_with: Vec<String>,
     pub roles: Vec<Role>,
     pub service_accounts: Vec<Account>,
+    /// What the operator saw of the pods, where the caller may not look at them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workloads: Option<WorkloadsStatus>,
 }
 
 /// Where in its life a binding is.

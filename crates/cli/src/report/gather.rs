@@ -137,6 +137,11 @@ impl Surroundings {
             .filter_map(|place| self.bindings.get(*place))
     }
 
+    /// Whether the pods could be looked at.
+    pub(crate) const fn sees_pods(&self) -> bool {
+        self.pods.is_ok()
+    }
+
     /// What of a report about pods could not be looked at, and why.
     pub(crate) fn not_judged(&self) -> Vec<String> {
         let accounts = self

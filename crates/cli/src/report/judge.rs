@@ -47,6 +47,7 @@ pub(crate) fn report(binding: &WorkloadIdentityBinding, around: &Surroundings) -
             .iter()
             .map(|one| account(&namespace, one, status, around))
             .collect(),
+        workloads: status.workloads.clone().filter(|_| !around.sees_pods()),
         name: binding.name_any(),
         namespace,
         not_looked_at,

@@ -1,13 +1,24 @@
 //! The one next step of a person: the first thing that stands between the pods and their tokens.
 
-use wio_api::{Condition, Reason};
+use wio_api::{Condition, Reason, WorkloadsStatus};
 use wio_core::reasons::{Kind, facts};
+use wio_core::status::misses_some;
+use wio_core::workloads::is_missed;
 
 use super::data::{Account, AccountState, Phase, Report};
 
 /// What to do next; none when there is nothing to do.
 pub(crate) fn next_step(report: &Report) -> Option<String> {
-    by_phase(report).or_else(|| report.service_accounts.iter().find_map(of_account))
+    let by_pods = || report.workloads.as_ref().and_then(of_workloads);
+    by_phase(report)
+        .or_else(|| report.service_accounts.iter().find_map(of_account))
+        .or_else(by_pods)
+}
+
+/// By what the operator saw.
+fn of_workloads(told: &WorkloadsStatus) -> Option<String> {
+    let first = told.lacking.first().filter(|_| misses_some(told))?;
+    Some(format!("pod {} of {}: {}", first.first_pod, first.owner, first.message))
 }
 
 fn by_phase(report: &Report) -> Option<String> {
@@ -58,10 +69,9 @@ fn of_account(account: &Account) -> Option<String> {
         }
         AccountState::Annotated | AccountState::Unknown => {}
     }
-    // One that does not ask may be meant to have none, unless nobody has one.
     let pods = || account.pods.iter().flatten();
     let somebody_has = pods().any(|pod| pod.has_token == Some(true));
-    let mut without = pods().filter(|pod| pod.has_token == Some(false) && (pod.asks || !somebody_has));
+    let mut without = pods().filter(|pod| pod.has_token == Some(false) && is_missed(pod.asks, somebody_has));
     let first = without.next()?;
     let others = match without.count() {
         0 => String::new(),

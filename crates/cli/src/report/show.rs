@@ -1,6 +1,7 @@
 //! The report as a tree.
 
-use wio_api::{Condition, IdentityOrigin, IdentityStatus};
+use wio_api::{Condition, IdentityOrigin, IdentityStatus, NoTokenReason, WorkloadsStatus};
+use wio_core::status::misses_some;
 
 use super::data::{Account, AccountState, Phase, PodReport, Report, Role};
 use crate::output::tree::{Mark, Node};
@@ -14,6 +15,7 @@ pub(crate) fn tree(report: &Report) -> Node {
     parts.push(credentials(report));
     parts.extend((!report.roles.is_empty()).then(|| roles(&report.roles)));
     parts.push(accounts(&report.service_accounts));
+    parts.extend(report.workloads.as_ref().map(workloads));
     parts.extend(
         report
             .not_looked_at
@@ -134,6 +136,24 @@ fn roles(roles: &[Role]) -> Node {
 fn accounts(accounts: &[Account]) -> Node {
     let whole = accounts.iter().all(|account| account.state == AccountState::Annotated);
     Node::new(Mark::of(whole), "Service accounts").with(accounts.iter().map(account))
+}
+
+/// The pods as the operator saw them.
+fn workloads(told: &WorkloadsStatus) -> Node {
+    let lines = told.lacking.iter().map(|one| {
+        let asks = one.reason != NoTokenReason::LabelMissing;
+        let mark = if asks { Mark::Bad } else { Mark::Waiting };
+        let text = format!(
+            "{} of {}, first {}: {}",
+            one.pods, one.owner, one.first_pod, one.message
+        );
+        Node::new(mark, text)
+    });
+    let title = format!(
+        "Pods, as the operator saw them: {} of {} have their token",
+        told.with_token, told.pods
+    );
+    Node::new(Mark::of(!misses_some(told)), title).with(lines)
 }
 
 fn account(account: &Account) -> Node {

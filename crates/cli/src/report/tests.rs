@@ -193,3 +193,31 @@ async fn what_could_not_be_looked_at_is_not_well() {
         assert_eq!(next_step(&told), "nothing to do for what could be looked at");
     }
 }
+
+#[tokio::test]
+async fn whoever_may_not_list_pods_reads_what_the_operator_saw_of_them() {
+    let server = FakeApiServer::new();
+    server.inject(Matcher::any().verb(Verb::List).resource("pods"), Effect::forbidden());
+    let mut ready = status("True", "Succeeded", "all is well");
+    ready["workloads"] = json!({
+        "pods": 3, "withToken": 1, "withoutToken": 2, "notAsking": 0,
+        "lacking": [{
+            "owner": "Deployment/orders", "serviceAccount": "orders", "reason": "StartedTooEarly", "message": "it is older; restart it",
+            "pods": 2, "firstPod": "early",
+        }],
+    });
+    let told = read_of(&server, &[account(CLIENT_ID)], Some(ready.clone()), false).await;
+    assert_eq!(
+        next_step(&told),
+        "pod early of Deployment/orders: it is older; restart it"
+    );
+    assert!(
+        told.contains("✗ Pods, as the operator saw them: 1 of 3 have their token"),
+        "{told}"
+    );
+    let told = read(&[account(CLIENT_ID)], Some(ready), false).await;
+    assert!(
+        !told.contains("as the operator saw them"),
+        "what one sees oneself is newer: {told}"
+    );
+}

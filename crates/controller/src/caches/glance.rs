@@ -16,6 +16,8 @@ pub(crate) struct Glance {
     pub(crate) foreign: u32,
     /// Whether its identity has little room for further credentials.
     pub(crate) nearly_full: bool,
+    /// How many of its pods run without a token.
+    pub(crate) without_token: u32,
 }
 
 // === impl Glance ===
@@ -29,6 +31,7 @@ impl Glance {
             revoked_since: revoked_since(binding),
             foreign: foreign_on_managed(binding),
             nearly_full: nearly_full(binding),
+            without_token: without_token(binding),
         }
     }
 }
@@ -49,6 +52,11 @@ fn readiness(binding: &WorkloadIdentityBinding) -> (&'static str, &'static str) 
             .find(known)
             .map_or(NOT_YET.1, |reason| reason.as_str()),
     )
+}
+
+fn without_token(binding: &WorkloadIdentityBinding) -> u32 {
+    let workloads = binding.status.as_ref().and_then(|status| status.workloads.as_ref());
+    workloads.map_or(0, |workloads| workloads.without_token)
 }
 
 /// Since when something is to be taken away of what a binding still has.

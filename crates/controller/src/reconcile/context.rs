@@ -15,6 +15,7 @@ use super::crd_guard::CrdGuard;
 use super::knowledge::{Pace, Slots};
 use super::lanes::Lanes;
 use super::queue::Queue;
+use super::workloads::turns::Turns;
 use super::writes::SentWrites;
 use crate::caches::stores::Caches;
 use crate::runtime::events::Events;
@@ -50,6 +51,8 @@ pub(crate) struct Api {
     pub(crate) events: Events,
     /// Counts what statuses tell of.
     pub(crate) metrics: Arc<Metrics>,
+    /// The looks at pods.
+    pub(crate) workloads: Turns,
 }
 
 /// What is remembered, counted and asked for between reconciles.

@@ -20,6 +20,7 @@ use super::exports::Seen;
 use super::looks::{Looks, Requests};
 use super::service_accounts::contested::Contested;
 use super::shown::LastShown;
+use super::workloads::schedule::Schedule;
 use super::writes::Begun;
 use crate::runtime::jitter::{jittered, within};
 use crate::runtime::own_write::OwnWrite;
@@ -105,6 +106,8 @@ pub(crate) struct Memory {
     pub(crate) contested: Contested,
     /// How its proof goes; none where none was ever asked for.
     pub(crate) attempts: Option<Box<Attempts>>,
+    /// When its pods are looked at; none when they were not, or are not to be.
+    pub(crate) workloads: Option<Box<Schedule>>,
 }
 
 /// What is known of Azure for one binding.

@@ -31,6 +31,7 @@ mod shown;
 mod stages;
 mod status;
 mod turn;
+pub(crate) mod workloads;
 pub(crate) mod writes;
 
 use std::convert::Infallible;

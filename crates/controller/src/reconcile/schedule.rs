@@ -58,8 +58,8 @@ pub(super) fn when_landed(left: Duration) -> Duration {
     left + jittered(CACHE_LAG / 5)
 }
 
-/// When to look again: as the problems ask, when the next drift check is due, when a token is to be exchanged, when it is the turn of a look that was asked for, and when a
-/// binding has waited for its policy.
+/// When to look again: as the problems ask, when the next drift check is due, when a token is to be exchanged, when it is the turn of a look that was
+/// asked for or of one at pods, and when a binding has waited for its policy.
 pub(super) fn next(
     problems: &[Disposition],
     (metadata, now): (&ObjectMeta, Timestamp),
@@ -73,6 +73,7 @@ pub(super) fn next(
         .turn()
         .into_iter()
         .chain(proof)
+        .chain(memory.workloads.as_ref().map(|schedule| schedule.pause()))
         .chain(refused(problems, metadata, now));
     due.into_iter().chain(others).min()
 }

@@ -11,12 +11,13 @@ use wio_core::landing::Confirmed;
 use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
 use wio_core::status::{
-    Subject, announcing, ended, ending, problems, ready_after, status, tells_of_writes, transitions,
+    Subject, announcing, ended, ending, problems, ready_after, status, tells_of_writes, transitions, with_workloads,
 };
 
 use super::context::Api as Kubernetes;
 use super::footing::is_as_decided;
 use super::knowledge::Memory;
+use super::workloads::look::look;
 use crate::runtime::own_status;
 use crate::runtime::own_write::OwnWrite;
 use crate::runtime::request::is_not_found;
@@ -61,11 +62,12 @@ pub(crate) async fn write(
 ) -> Result<Vec<Problem>, Fault> {
     let previous = target.object.status.as_ref();
     let contested = memory.contested.note();
+    let heeded = memory.requests.heeded().map(str::to_owned);
     let subject = Subject {
         previous,
         lifecycle: target.lifecycle,
         cluster: target.cluster,
-        heeded: memory.requests.heeded(),
+        heeded: heeded.as_deref(),
         failed_looks: memory.looks.failed(),
         written: memory.begun.may_have_written(),
         contested: contested.as_deref(),
@@ -73,6 +75,8 @@ pub(crate) async fn write(
     let now = (api.clock)();
     let problems = problems(subject, outcome, now);
     let next = status(subject, outcome, now);
+    let sight = look(api, target.object, (outcome, &next), memory).await;
+    let next = with_workloads(next, previous, sight, (target.lifecycle.generation, now));
     memory.begun.wrote(tells_of_writes(&next));
     if previous == Some(&next) {
         return Ok(problems);

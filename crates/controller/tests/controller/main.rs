@@ -44,4 +44,5 @@ mod suspending;
 mod two_operators;
 mod unreadable;
 mod unreadable_places;
+mod workloads;
 mod world;

@@ -54,6 +54,8 @@ pub struct World {
     /// How often each binding looks for itself; as often as drift is looked for unless a story says so.
     pub sweep_interval: Option<Duration>,
     pub config: OperatorConfig,
+    /// Whether the operator looks at pods.
+    pub workloads: bool,
     pub wire: Wire,
     /// The terms by which operators that are started from now on are elected; none when each runs alone.
     pub lease: Option<Terms>,
@@ -135,6 +137,7 @@ impl World {
             issuers,
             drift_interval: DRIFT,
             sweep_interval: None,
+            workloads: false,
             config: OperatorConfig {
                 group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
                     .parse()
@@ -196,6 +199,7 @@ impl World {
             drift_interval: self.drift_interval,
             sweep_interval: self.sweep_interval.unwrap_or(self.drift_interval),
             concurrency: 4,
+            workloads: self.workloads,
             instance: Some(format!("{named}-0")),
             clock: self.clock.clone(),
             lease: self.lease.map(|terms| LeaseSettings {

@@ -13,6 +13,7 @@ mod proven;
 mod roles;
 mod subject;
 mod transition;
+mod workloads;
 mod write;
 
 pub use ending::{ended, ending, farewell};
@@ -20,4 +21,5 @@ pub use of_policy::{Admission, of_policy, told_of_policy};
 pub use patience::{NEW_FOR, problems, ready_after};
 pub use subject::{BELIEVED_FOR, FailedLooks, Subject};
 pub use transition::{Told, transitions};
+pub use workloads::{Sight, misses_some, with_workloads};
 pub use write::{announcing, status, tells_of_writes};

@@ -208,7 +208,7 @@ const RETRIED: [Reason; 6] = [
     Reason::IdentityVanished,
     Reason::KubernetesUnavailable,
 ];
-const AWAITED: [Reason; 21] = [
+const AWAITED: [Reason; 23] = [
     Reason::TokenExchangeAwaited,
     Reason::TokenExchangeNotTried,
     Reason::Succeeded,
@@ -230,6 +230,8 @@ const AWAITED: [Reason; 21] = [
     Reason::PrincipalNotFound,
     Reason::ServiceAccountNotFound,
     Reason::NamespaceTerminating,
+    Reason::PodsWithoutToken,
+    Reason::PodsNotSeen,
 ];
 
 #[test]
@@ -387,8 +389,9 @@ fn whoever_reads_of_an_error_reads_what_to_do_unless_its_own_words_say_so() {
 fn a_reason_speaks_of_the_part_that_it_is_about() {
     use ConditionType::{
         FederatedCredentialsReady, IdentityReady, RoleAssignmentsReady, ServiceAccountsReady, TokenExchangeVerified,
+        WorkloadsReady,
     };
-    let parts: [(ConditionType, &[Reason]); 6] = [
+    let parts: [(ConditionType, &[Reason]); 7] = [
         (
             TokenExchangeVerified,
             &[
@@ -398,6 +401,8 @@ fn a_reason_speaks_of_the_part_that_it_is_about() {
                 Reason::TokenRequestForbidden,
             ],
         ),
+        // Ready does not rest on them.
+        (WorkloadsReady, &[Reason::PodsWithoutToken, Reason::PodsNotSeen]),
         // Of no part: tokens work all the same.
         (ConditionType::Ready, &[Reason::ExportConflict]),
         (

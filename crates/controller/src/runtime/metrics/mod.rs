@@ -69,6 +69,8 @@ pub(crate) struct Metrics {
     corrected: Family<CorrectedLabels, Counter>,
     changed_back: Counter,
     token_exchanges: Family<ProofLabels, Counter>,
+    pod_pages: Counter,
+    without_token: Gauge,
 }
 
 // === impl Metrics ===
@@ -112,6 +114,8 @@ impl Metrics {
             corrected: Family::default(),
             changed_back: Counter::default(),
             token_exchanges: Family::default(),
+            pod_pages: Counter::default(),
+            without_token: Gauge::default(),
         };
         metrics.registered()
     }
@@ -145,6 +149,8 @@ impl Metrics {
         );
         let about = "Service accounts that somebody else had changed back, and were put right";
         wio.register("service_accounts_changed_back", about, self.changed_back.clone());
+        let about = "Pods of bound service accounts that run without a token, where the operator looks at pods";
+        wio.register("pods_without_token", about, self.without_token.clone());
         wio.register("policies", "How many policies there are", self.policies.clone());
         wio.register(
             "policy_problems",
@@ -211,6 +217,8 @@ impl Metrics {
             "Watches that were begun: each about every five minutes, and again after each fault",
             self.watches.clone(),
         );
+        let about = "Pages of pods that the API server was asked for";
+        wio.register("pod_pages", about, self.pod_pages.clone());
         wio.register("reconciles", "Reconciles by what they came to", self.reconciles.clone());
         wio.register_with_unit(
             "reconcile_duration",
@@ -383,6 +391,11 @@ impl Metrics {
         self.changed_back.inc_by(u64::try_from(accounts).unwrap_or(u64::MAX));
     }
 
+    /// A page of pods was asked for.
+    pub(crate) fn asked_for_pods(&self) {
+        self.pod_pages.inc();
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         self.count_bindings();
@@ -405,7 +418,7 @@ impl Metrics {
         let leads = self.leader.get() == 1;
         let mut counts: BTreeMap<BindingLabels, i64> = BTreeMap::new();
         let mut revocations = Revocations::default();
-        let (mut foreign, mut nearly_full) = (0, 0);
+        let (mut foreign, mut nearly_full, mut without_token) = (0, 0, 0);
         if leads {
             self.index.glance(|binding| {
                 let Glance { ready, reason, .. } = *binding;
@@ -413,12 +426,14 @@ impl Metrics {
                 revocations.count(binding);
                 foreign += i64::from(binding.foreign);
                 nearly_full += i64::from(binding.nearly_full);
+                without_token += i64::from(binding.without_token);
             });
         }
         self.pending_revocations.set(revocations.pending);
         self.oldest_revocation.set(revocations.age(Timestamp::now()));
         self.foreign_credentials.set(foreign);
         self.nearly_full.set(nearly_full);
+        self.without_token.set(without_token);
         self.bindings.clear();
         for (labels, count) in counts {
             self.bindings.get_or_create(&labels).set(count);

@@ -1,4 +1,4 @@
-//! Pods of bound service accounts: which of them got a token, and why others did not.
+//! Whether a pod of a bound service account got a token, and why not.
 //!
 //! The pod webhook acts when a pod is created and never again, so what a pod has is decided then: by its label, and by what the service account
 //! carried at that moment. <https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html>
@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use wio_api::NoTokenReason;
 use wio_api::pod::{
     CLIENT_ID_VARIABLE, Container, PodSpec, PodStatus, SKIP_CONTAINERS_ANNOTATION, TOKEN_FILE_VARIABLE, USE_LABEL,
 };
@@ -55,6 +56,12 @@ pub enum NoToken {
 #[must_use]
 pub fn is_over(status: &PodStatus) -> bool {
     matches!(status.phase.as_str(), "Succeeded" | "Failed")
+}
+
+/// Whether somebody is to hear of a pod without a token. One that does not ask may be meant to have none, unless nobody has one.
+#[must_use]
+pub const fn is_missed(asks: bool, somebody_has: bool) -> bool {
+    asks || !somebody_has
 }
 
 /// Judges a pod by what it was created with.
@@ -109,6 +116,19 @@ fn fault(container: &Container, client_id: ClientId) -> Option<NoToken> {
 }
 
 impl NoToken {
+    /// The word for it in a status.
+    #[must_use]
+    pub const fn reason(&self) -> NoTokenReason {
+        match self {
+            Self::NotAsked => NoTokenReason::LabelMissing,
+            Self::NotMutated => NoTokenReason::NotMutated,
+            Self::TooEarly => NoTokenReason::StartedTooEarly,
+            Self::OtherClientId { .. } => NoTokenReason::OtherClientId,
+            Self::UnknownClientId { .. } => NoTokenReason::UnknownClientId,
+            Self::NoSuchFile { .. } => NoTokenReason::TokenPathMoved,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub const fn next_step(&self) -> &'static str {

@@ -1,0 +1,58 @@
+//! What the status of a binding says of the pods of its service accounts.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The pods that run as the service accounts of the binding, as they were last seen.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadsStatus {
+    /// How many there are. Pods that are over or being deleted do not count.
+    pub pods: u32,
+    /// How many have a token of the identity.
+    pub with_token: u32,
+    /// How many ask for one and have none, or one of something else.
+    pub without_token: u32,
+    /// How many do not ask for one: they lack the label azure.workload.identity/use: "true".
+    pub not_asking: u32,
+    /// Whose pods lack a token and why, the first 20: those that ask for one, and then those that do not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["owner".to_owned(), "serviceAccount".to_owned(), "reason".to_owned()]))]
+    pub lacking: Vec<PodsWithoutToken>,
+}
+
+/// Pods of one owner that lack a token for the same reason.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodsWithoutToken {
+    /// Who makes them: KIND/NAME, for example Deployment/orders; Pod/NAME where nobody does.
+    pub owner: String,
+    /// The service account as which they run.
+    pub service_account: String,
+    /// Why they have none.
+    pub reason: NoTokenReason,
+    /// The same of the first of them in words, and what to do.
+    pub message: String,
+    /// How many they are.
+    pub pods: u32,
+    /// The name of the first of them, in the order of the alphabet.
+    pub first_pod: String,
+}
+
+/// Why a pod has no token, or not the right one.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum NoTokenReason {
+    /// It lacks the label by which pods ask for one.
+    LabelMissing,
+    /// It asks, and the pod webhook did not change it when it was created.
+    NotMutated,
+    /// It was created before its service account carried a client id.
+    StartedTooEarly,
+    /// A container has another client id.
+    OtherClientId,
+    /// A container takes its client id from elsewhere, so that it is not known.
+    UnknownClientId,
+    /// A container looks for the token where no volume is.
+    TokenPathMoved,
+}

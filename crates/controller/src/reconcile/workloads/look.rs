@@ -1,0 +1,75 @@
+//! A look at the pods of a binding, when it is due.
+
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadsStatus};
+use wio_core::desired::Desired;
+use wio_core::fault::{Fault, KubernetesCause, KubernetesFault};
+use wio_core::outcome::Outcome;
+use wio_core::status::{Sight, misses_some};
+use wio_core::workloads::Tally;
+
+use super::pods::Wanted;
+use super::schedule::Schedule;
+use crate::reconcile::context::Api;
+use crate::reconcile::knowledge::Memory;
+
+/// What is known of the pods of a binding whose status is about to be written.
+pub(crate) async fn look(
+    api: &Api,
+    object: &WorkloadIdentityBinding,
+    (outcome, next): (&Outcome, &WorkloadIdentityBindingStatus),
+    memory: &mut Memory,
+) -> Sight {
+    let Some(interval) = api.workloads.interval() else {
+        return Sight::NotToLook;
+    };
+    match outcome {
+        Outcome::Reconciled(reconciled) if matches!(reconciled.desired(), Desired::Bound(_)) => {}
+        Outcome::Reconciled(_) => {
+            memory.workloads = None;
+            return Sight::NotToLook;
+        }
+        Outcome::Held(_) | Outcome::Unobserved { .. } => return Sight::AsBefore,
+    }
+    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+    let Some(wanted) = Wanted::of(namespace, next) else {
+        memory.workloads = None;
+        return Sight::NotToLook;
+    };
+    let previous = object.status.as_ref();
+    let schedule = memory
+        .workloads
+        .get_or_insert_with(|| Box::new(Schedule::begin(previous, next, interval)));
+    if !schedule.is_due(next) {
+        return Sight::AsBefore;
+    }
+    let seen = see(api, &wanted).await;
+    let soon = match &seen {
+        Ok(seen) => misses_some(seen),
+        Err(fault) => passes(fault),
+    };
+    schedule.looked(next, soon, interval);
+    match seen {
+        Ok(seen) => Sight::Seen(seen),
+        Err(fault) if passes(&fault) => {
+            tracing::warn!(%fault, "the pods could not be looked at; trying again");
+            Sight::AsBefore
+        }
+        Err(fault) => api.workloads.refused(&fault),
+    }
+}
+
+async fn see(api: &Api, wanted: &Wanted<'_>) -> Result<WorkloadsStatus, Fault> {
+    let _turn = api.workloads.take().await;
+    wanted.see(api).await.map(Tally::into_status)
+}
+
+/// Whether a fault may pass by itself.
+const fn passes(fault: &Fault) -> bool {
+    !matches!(
+        fault,
+        Fault::Kubernetes(KubernetesFault {
+            cause: KubernetesCause::Answer { status: 401 | 403, .. },
+            ..
+        })
+    )
+}

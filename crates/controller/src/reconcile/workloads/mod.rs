@@ -1,0 +1,7 @@
+//! The pods of bound service accounts: looked at when something changed, at the drift interval, and soon again while some lack a token. They are
+//! never watched, so that the cluster's other pods cost nothing.
+
+pub(crate) mod look;
+mod pods;
+pub(crate) mod schedule;
+pub(crate) mod turns;

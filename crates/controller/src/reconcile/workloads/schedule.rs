@@ -1,0 +1,145 @@
+//! When the pods of a binding are looked at.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wio_api::WorkloadIdentityBindingStatus;
+use wio_core::status::misses_some;
+
+use crate::runtime::jitter::{jittered, within};
+
+/// The pause before the first look after one that showed pods without a token: whoever was told creates them anew by then.
+const AGAIN: Duration = Duration::from_mins(2);
+
+/// When the pods of a binding are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    /// What they were last looked at for.
+    subject: u64,
+    next: Instant,
+    /// How many looks in a row showed pods without a token.
+    missing: u32,
+}
+
+// === impl Schedule ===
+
+impl Schedule {
+    /// The first one of this process. What a status tells already is looked at within an interval, so that the bindings of a cluster do not
+    /// all look when the operator starts.
+    pub(super) fn begin(
+        previous: Option<&WorkloadIdentityBindingStatus>,
+        next: &WorkloadIdentityBindingStatus,
+        interval: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        let known = previous.filter(|previous| subject(previous) == subject(next));
+        let missing = |status: &WorkloadIdentityBindingStatus| status.workloads.as_ref().is_some_and(misses_some);
+        let pause = known.map_or(Duration::ZERO, |known| {
+            within(if missing(known) { AGAIN.min(interval) } else { interval })
+        });
+        Self {
+            subject: subject(next),
+            next: now + pause,
+            missing: 0,
+        }
+    }
+
+    /// Whether it is time, or something changed.
+    pub(super) fn is_due(&self, next: &WorkloadIdentityBindingStatus) -> bool {
+        self.next <= Instant::now() || self.subject != subject(next)
+    }
+
+    /// They were looked at, and some lack a token, or not.
+    pub(super) fn looked(&mut self, at: &WorkloadIdentityBindingStatus, missing: bool, interval: Duration) {
+        let subject = subject(at);
+        self.missing = match (missing, subject == self.subject) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => self.missing.saturating_add(1),
+        };
+        self.subject = subject;
+        let pause = match self.missing {
+            0 => interval,
+            // Pods that stay as they are cost no more than others, in the end.
+            n => AGAIN.saturating_mul(1 << (n - 1).min(16)).min(interval),
+        };
+        self.next = Instant::now() + jittered(pause);
+    }
+
+    /// How long it is until the next look.
+    pub(crate) fn pause(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now())
+    }
+}
+
+/// What a look is about: whatever changes of it has the pods looked at.
+fn subject(status: &WorkloadIdentityBindingStatus) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    status.observed_generation.hash(&mut hasher);
+    let identity = status.identity.as_ref();
+    identity
+        .and_then(|identity| identity.client_id.as_deref())
+        .hash(&mut hasher);
+    for account in &status.service_accounts {
+        (&account.name, &account.uid).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use wio_api::WorkloadsStatus;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn status(generation: i64, without_token: u32) -> WorkloadIdentityBindingStatus {
+        WorkloadIdentityBindingStatus {
+            observed_generation: Some(generation),
+            workloads: Some(WorkloadsStatus {
+                without_token,
+                ..WorkloadsStatus::default()
+            }),
+            ..WorkloadIdentityBindingStatus::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_new_or_changed_is_looked_at_at_once() {
+        assert!(Schedule::begin(None, &status(1, 0), HOUR).is_due(&status(1, 0)));
+        let mut schedule = Schedule::begin(Some(&status(1, 0)), &status(2, 0), HOUR);
+        assert!(schedule.is_due(&status(2, 0)));
+        schedule.looked(&status(2, 0), false, HOUR);
+        assert!(!schedule.is_due(&status(2, 0)));
+        assert!(schedule.is_due(&status(3, 0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_restart_what_is_told_is_looked_at_within_an_interval() {
+        let pauses = |missing| {
+            (0..50).map(move |_| Schedule::begin(Some(&status(1, missing)), &status(1, missing), HOUR).pause())
+        };
+        assert!(pauses(0).all(|pause| pause <= HOUR) && pauses(0).any(|pause| pause > HOUR / 4));
+        assert!(pauses(1).all(|pause| pause <= AGAIN));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_pods_lack_a_token_looks_follow_soon_and_then_as_seldom_as_ever() {
+        let mut schedule = Schedule::begin(None, &status(1, 1), HOUR);
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            schedule.looked(&status(1, 1), true, HOUR);
+            pauses.push(schedule.pause());
+        }
+        assert!(pauses[0] <= AGAIN.mul_f64(1.2), "{pauses:?}");
+        assert!(
+            pauses[7] >= HOUR.mul_f64(0.8) && pauses[7] <= HOUR.mul_f64(1.2),
+            "{pauses:?}"
+        );
+        schedule.looked(&status(1, 0), false, HOUR);
+        schedule.looked(&status(1, 1), true, HOUR);
+        assert!(schedule.pause() <= AGAIN.mul_f64(1.2), "another fault");
+    }
+}
