@@ -173,6 +173,7 @@ async fn a_reconcile_is_one_trace_with_its_stages_and_its_requests_to_azure_and_
             "finalizer",
             "observe",
             "plan",
+            "prove",
             "execute",
             "status"
         ])
