@@ -181,6 +181,10 @@ async fn install(world: &World) -> Result<()> {
         "apiVersion": "v1", "kind": "Node", "metadata": { "name": "doctor" }, "spec": { "providerID": machine },
     });
     kubectl.apply(&node.to_string()).await?;
+    // That of an operator of another test, which has ended.
+    kubectl
+        .run(&["delete", "lease", NAME, IN_NAMESPACE, "--ignore-not-found"])
+        .await?;
     renew_lease(world, 0).await?;
     until("the operator's pods to be ready", DEADLINE, async || {
         set_ready(world).await?;

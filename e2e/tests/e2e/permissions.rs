@@ -28,6 +28,9 @@ const ACTIVITY_LOG: &str = "Microsoft.Insights/eventtypes/values/read";
 /// Its role where bindings export, as in `config/rbac`, which `config/exports` binds.
 const EXPORTS: &str = "workload-identity-operator-exports";
 
+/// Its role where readiness is proven, which `config/verification` binds.
+const VERIFICATION: &str = "workload-identity-operator-verification";
+
 /// Its role in its own namespace, as in `config/rbac`.
 const ELECTION: &str = "workload-identity-operator-election";
 
@@ -65,6 +68,7 @@ async fn each_permission_is_used(world: &World) -> Result<()> {
         "identity": { "managed": {} },
         "serviceAccounts": [{ "name": "orders" }],
         "export": { "configMap": { "name": "ids" } },
+        "verification": { "mode": "TokenExchange" },
     });
     namespace.bind("shop", &spec).await?;
     namespace.ready("shop").await?;
@@ -92,7 +96,9 @@ async fn each_permission_is_used(world: &World) -> Result<()> {
 
     let roles: Api<ClusterRole> = Api::all(world.cluster.client.clone());
     let mut granted = permissions(&roles.get(NAME).await?.rules.unwrap_or_default());
-    granted.extend(permissions(&roles.get(EXPORTS).await?.rules.unwrap_or_default()));
+    for role in [EXPORTS, VERIFICATION] {
+        granted.extend(permissions(&roles.get(role).await?.rules.unwrap_or_default()));
+    }
     let own: Api<Role> = Api::namespaced(world.cluster.client.clone(), NAMESPACE);
     granted.extend(permissions(&own.get(ELECTION).await?.rules.unwrap_or_default()));
     let discovery = permissions(
@@ -140,7 +146,7 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
         .filter(|binding| is_operator(binding.subjects.clone()))
         .map(|binding| binding.role_ref.name)
         .collect();
-    let expected = [NAME, EXPORTS, "system:service-account-issuer-discovery"].map(str::to_owned);
+    let expected = [NAME, EXPORTS, VERIFICATION, "system:service-account-issuer-discovery"].map(str::to_owned);
     ensure!(roles == BTreeSet::from(expected), "{roles:?}");
     let local = Api::<RoleBinding>::all(client.clone()).list(&everything).await?;
     let local: Vec<_> = local

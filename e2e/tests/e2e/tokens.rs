@@ -5,6 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wio_api::keys::{CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION};
+use wio_api::{ConditionType, Reason};
+use wio_e2e::operator::USER;
 use wio_e2e::pods;
 use wio_e2e::simulator::TENANT;
 use wio_e2e::world::World;
@@ -16,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(pods_of_bound_service_accounts_get_tokens_of_the_bindings_identity),
         case!(a_service_account_that_is_not_in_the_binding_gets_no_token),
         case!(a_service_account_that_leaves_the_binding_loses_its_token),
+        case!(ready_is_proven_by_a_token_that_entra_gave_and_the_operator_mints_no_other),
     ]
 }
 
@@ -94,5 +97,40 @@ async fn a_service_account_that_leaves_the_binding_loses_its_token(world: Arc<Wo
     namespace.sign_in(&pod).await?.must_be_refused_with("AADSTS700213")?;
     let left = namespace.annotation("mailer", CLIENT_ID_ANNOTATION).await?;
     ensure!(left.is_none(), "mailer still carries the client id {left:?}");
+    Ok(())
+}
+
+/// The API server's own token and signature, and Entra's own judgement. With the right to mint tokens for Entra nobody gets one for the API server.
+async fn ready_is_proven_by_a_token_that_entra_gave_and_the_operator_mints_no_other(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("proven").await?;
+    let spec = json!({
+        "identity": { "managed": {} },
+        "serviceAccounts": [{ "name": "orders" }],
+        "verification": { "mode": "TokenExchange" },
+    });
+    namespace.bind("shop", &spec).await?;
+    namespace.ready("shop").await?;
+    let proof = namespace
+        .condition("shop", ConditionType::TokenExchangeVerified, "True", Reason::Succeeded)
+        .await?;
+    ensure!(proof.contains("orders"), "{proof}");
+    let status = namespace.binding("shop").await?.status.unwrap_or_default();
+    ensure!(
+        status.token_exchanges.iter().all(|one| one.verified_at.is_some()) && status.token_exchanges.len() == 1,
+        "{:?}",
+        status.token_exchanges
+    );
+    let mint = async |audience: &str| {
+        let (user, audience) = (format!("--as={USER}"), format!("--audience={audience}"));
+        namespace
+            .kubectl(&["create", "token", "orders", &user, &audience])
+            .await
+    };
+    mint("api://AzureADTokenExchange").await?;
+    for audience in ["https://kubernetes.default.svc", "https://127.0.0.1"] {
+        let refused = mint(audience).await;
+        let refused = refused.err().context("a token that is not for Entra")?;
+        ensure!(format!("{refused:#}").contains("api://"), "{refused:#}");
+    }
     Ok(())
 }
