@@ -500,26 +500,31 @@ async fn bindings_that_have_nothing_keep_nothing_for_others() {
     .await;
 }
 
+/// The binding `orders`, ready, and one to be created, `blocked`, that asks for the same trust and can never have it: the identity of the name that
+/// it wants is somebody else's.
+async fn one_that_has_it_and_one_that_cannot(world: &World) -> BindingBuilder {
+    let id = world.foreign_identity(GROUP, "shop_orders", Vec::new());
+    world
+        .cluster
+        .seed(policy("shop-orders").namespace(NAMESPACE).existing(&id).build());
+    world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+    world.ready("orders").await;
+    let identity = wio_api::ManagedIdentity {
+        name: Some("shop_orders".to_owned()),
+        ..Default::default()
+    };
+    binding(NAMESPACE, "blocked")
+        .managed_as(identity)
+        .service_account("orders")
+}
+
 /// Who asks for the same trust and can never have it, because the identity of the name that it wants is somebody else's, had the trust left to
 /// it, and nobody would ever have taken it away again.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_left_to_a_binding_that_does_not_have_it_itself() {
     story(async |world| {
-        let id = world.foreign_identity(GROUP, "shop_orders", Vec::new());
-        world
-            .cluster
-            .seed(policy("shop-orders").namespace(NAMESPACE).existing(&id).build());
-        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
-        world.ready("orders").await;
-        let identity = wio_api::ManagedIdentity {
-            name: Some("shop_orders".to_owned()),
-            ..Default::default()
-        };
-        world.create(
-            binding(NAMESPACE, "blocked")
-                .managed_as(identity)
-                .service_account("orders"),
-        );
+        let blocked = one_that_has_it_and_one_that_cannot(world).await;
+        world.create(blocked);
         world.says("blocked", Reason::IdentityNotOwned).await;
         world.delete("orders");
         world.gone("orders").await;
@@ -534,16 +539,7 @@ async fn nothing_is_left_to_a_binding_that_does_not_have_it_itself() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_left_to_a_binding_that_only_tells_of_what_it_would_take_away() {
     story(async |world| {
-        let id = world.foreign_identity(GROUP, "shop_orders", Vec::new());
-        world
-            .cluster
-            .seed(policy("shop-orders").namespace(NAMESPACE).existing(&id).build());
-        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
-        world.ready("orders").await;
-        let identity = wio_api::ManagedIdentity {
-            name: Some("shop_orders".to_owned()),
-            ..Default::default()
-        };
+        let blocked = one_that_has_it_and_one_that_cannot(world).await;
         world.azure.inject(
             Fault::on("DELETE")
                 .kind(ResourceKind::Credential)
@@ -551,11 +547,7 @@ async fn nothing_is_left_to_a_binding_that_only_tells_of_what_it_would_take_away
                 .respond(500, "InternalServerError"),
         );
         world.delete("orders");
-        world.create(
-            binding(NAMESPACE, "blocked")
-                .managed_as(identity)
-                .service_account("orders"),
-        );
+        world.create(blocked);
         let tells = |world: &World| {
             let status = world.binding("blocked").status;
             status.is_some_and(|status| !status.federated_credentials.is_empty())
