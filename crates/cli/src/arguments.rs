@@ -344,7 +344,7 @@ pub struct ReconcileArguments {
     #[command(flatten)]
     pub(crate) named: Named,
 
-    /// Wait until the operator has looked, and say what it found.
+    /// Wait until the operator has looked and is done, and say what it found.
     #[arg(long)]
     pub(crate) wait: bool,
 

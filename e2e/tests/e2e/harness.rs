@@ -45,6 +45,8 @@ struct Shared {
     /// Held for writing by a test that runs alone.
     turns: RwLock<()>,
     times: Mutex<Vec<(String, Duration)>>,
+    /// Which test failed, and why.
+    failures: Mutex<Vec<(String, String)>>,
 }
 
 /// Runs the tests that the command line asks for.
@@ -70,10 +72,15 @@ pub(crate) fn run(modules: Vec<(&'static str, Vec<Case>)>) -> Result<ExitCode> {
     // Every test has ended, so this is the last that holds the parts.
     let shared = Arc::into_inner(shared).ok_or_else(|| anyhow!("a test is still running"))?;
     print_times(shared.times.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let failures = shared.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
     if let Some(Ok(world)) = shared.world.into_inner() {
         let world = Arc::into_inner(world).ok_or_else(|| anyhow!("a test still uses the parts"))?;
         if conclusion.has_failed() {
             eprintln!("\n{}", world.report());
+        }
+        // Last, where whoever sees the end of a long output finds them.
+        for (title, why) in failures {
+            eprintln!("\n{title} failed: {why}");
         }
         runtime.block_on(world.stop())?;
     }
@@ -133,13 +140,16 @@ impl Shared {
         };
         let begin = Instant::now();
         let ended = tokio::time::timeout(DEADLINE, AssertUnwindSafe((case.run)(world)).catch_unwind()).await;
-        self.took(title, begin.elapsed());
-        match ended {
-            Err(_) => Err(format!("it did not end within {DEADLINE:?}").into()),
+        self.took(title.clone(), begin.elapsed());
+        let why = match ended {
+            Err(_) => format!("it did not end within {DEADLINE:?}"),
             Ok(Err(panic)) => std::panic::resume_unwind(panic),
-            Ok(Ok(Err(error))) => Err(format!("{error:#}").into()),
-            Ok(Ok(Ok(()))) => Ok(()),
-        }
+            Ok(Ok(Err(error))) => format!("{error:#}"),
+            Ok(Ok(Ok(()))) => return Ok(()),
+        };
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.push((title, why.clone()));
+        Err(why.into())
     }
 
     async fn world(&self) -> Result<Arc<World>, Failed> {

@@ -29,18 +29,24 @@ pub(crate) async fn run(asked: &ReconcileArguments, session: &Session, out: &mut
         writeln!(out, "the operator was asked to look at {}/{name}", session.namespace)?;
         return Ok(Ending::Well);
     }
-    let heeded = |binding: Option<&WorkloadIdentityBinding>| {
+    let done = |binding: Option<&WorkloadIdentityBinding>| {
         // One that is gone was looked at for the last time.
-        binding.is_none_or(|binding| is_heeded(binding, &at, before.as_deref()))
+        binding.is_none_or(|binding| is_heeded(binding, &at, before.as_deref()) && !is_at_work(binding))
     };
-    let waiting = await_condition(session.bindings(), name, heeded);
-    let Ok(found) = tokio::time::timeout(asked.timeout, waiting).await else {
-        bail!(
-            "the operator has not looked within {} s: see whether it runs and leads, and the binding's message",
-            asked.timeout.as_secs()
-        );
+    let waiting = await_condition(session.bindings(), name, done);
+    let found = if let Ok(found) = tokio::time::timeout(asked.timeout, waiting).await {
+        found?
+    } else {
+        let found = session.binding(name).await?;
+        if !is_heeded(&found, &at, before.as_deref()) {
+            bail!(
+                "the operator has not looked within {} s: see whether it runs and leads, and the binding's message",
+                asked.timeout.as_secs()
+            );
+        }
+        Some(found)
     };
-    ended(found?.as_ref(), session, name, out)
+    ended(found.as_ref(), session, name, out)
 }
 
 /// The look that is asked for.
@@ -55,6 +61,13 @@ fn is_heeded(binding: &WorkloadIdentityBinding, ours: &str, before: Option<&str>
     let heeded = status.and_then(|status| status.last_handled_reconcile_at.as_deref());
     let later = asked_at(binding).filter(|asked| Some(*asked) != before);
     heeded.is_some() && (heeded == Some(ours) || heeded == later)
+}
+
+/// Whether the operator goes on by itself: it looked, and what it is to write waits for Azure, or for what others make.
+fn is_at_work(binding: &WorkloadIdentityBinding) -> bool {
+    let status = binding.status.as_ref();
+    let reconciling = status.and_then(|status| status.condition(ConditionType::Reconciling));
+    reconciling.is_some_and(|condition| condition.status == "True")
 }
 
 fn ended(

@@ -75,6 +75,40 @@ async fn waiting_for_a_look_ends_when_the_operator_has_looked_and_says_what_it_f
     assert_eq!(told, "shop/orders Ready=False: ScopeLocked: there is a lock\n");
 }
 
+/// It looked, found a credential missing and waited for its turn to write: this was taken for the end.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_look_goes_on_while_the_operator_is_at_work() {
+    let server = server(false);
+    let operator = server.clone();
+    let looking = tokio::spawn(async move {
+        let asked = |one: &WorkloadIdentityBinding| one.annotations().contains_key(keys::RECONCILE_AT_ANNOTATION);
+        let asked = operator.wait_for("shop", "orders", asked).await;
+        let at = &asked.annotations()[keys::RECONCILE_AT_ANNOTATION];
+        for (ready, reconciling) in [("False", "True"), ("True", "False")] {
+            let condition = |name: &str, status: &str| {
+                json!({
+                    "type": name, "status": status, "reason": "Progressing", "message": "as it is",
+                    "lastTransitionTime": "2026-01-01T00:00:00Z",
+                })
+            };
+            let conditions = [condition("Ready", ready), condition("Reconciling", reconciling)];
+            let status = json!({
+                "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+                "metadata": { "namespace": "shop", "name": "orders" },
+                "status": { "lastHandledReconcileAt": at, "conditions": conditions },
+            });
+            operator.apply_status_as("operator", status, false).unwrap();
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    });
+    let (ending, told) = told(&server, "reconcile orders --wait --timeout 30s").await.unwrap();
+    looking.await.unwrap();
+    assert_eq!(
+        (ending, told.as_str()),
+        (Ending::Well, "shop/orders Ready=True: Progressing: as it is\n")
+    );
+}
+
 /// Two who ask at once: the operator heeds the later one alone, and the earlier one waited in vain.
 #[tokio::test]
 async fn waiting_for_a_look_ends_with_a_later_one_that_somebody_else_asked_for() {
