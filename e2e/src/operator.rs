@@ -41,6 +41,9 @@ pub const SHORT: &str = "4s";
 /// interval nothing is followed, and a test waits for no log that comes late.
 pub const SWEEP_INTERVAL: &str = "WIO_SWEEP_INTERVAL";
 
+/// The setting of whether pods are looked at.
+pub const WORKLOADS: &str = "WIO_WORKLOADS";
+
 /// What the operator's and the workloads' tokens are for.
 pub const AUDIENCE: &str = "api://AzureADTokenExchange";
 const POD_NAME: &str = "POD_NAME";
@@ -110,6 +113,7 @@ impl Operator {
             .env(DRIFT_INTERVAL, SHORT)
             .env(SWEEP_INTERVAL, SHORT)
             .env("WIO_TEST_PACE", "1")
+            .env(WORKLOADS, "true")
             .env("WIO_ALLOW_PRIVATE_ISSUER", "true")
             .env(
                 "WIO_PROTECTED_RESOURCE_GROUPS",

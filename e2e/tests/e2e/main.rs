@@ -36,6 +36,7 @@ mod rollout;
 mod sdk;
 mod staged;
 mod tokens;
+mod workloads;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,7 @@ fn main() -> Result<ExitCode> {
         ("flux", flux::cases()),
         ("control_plane", control_plane::cases()),
         ("tokens", tokens::cases()),
+        ("workloads", workloads::cases()),
         ("existing", existing::cases()),
         ("exporting", exporting::cases()),
         ("drift", drift::cases()),

@@ -31,6 +31,9 @@ const EXPORTS: &str = "workload-identity-operator-exports";
 /// Its role where readiness is proven, which `config/verification` binds.
 const VERIFICATION: &str = "workload-identity-operator-verification";
 
+/// Its role where it looks at pods, which `config/workloads` binds.
+const WORKLOADS: &str = "workload-identity-operator-workloads";
+
 /// Its role in its own namespace, as in `config/rbac`.
 const ELECTION: &str = "workload-identity-operator-election";
 
@@ -96,7 +99,7 @@ async fn each_permission_is_used(world: &World) -> Result<()> {
 
     let roles: Api<ClusterRole> = Api::all(world.cluster.client.clone());
     let mut granted = permissions(&roles.get(NAME).await?.rules.unwrap_or_default());
-    for role in [EXPORTS, VERIFICATION] {
+    for role in [EXPORTS, VERIFICATION, WORKLOADS] {
         granted.extend(permissions(&roles.get(role).await?.rules.unwrap_or_default()));
     }
     let own: Api<Role> = Api::namespaced(world.cluster.client.clone(), NAMESPACE);
@@ -146,7 +149,14 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
         .filter(|binding| is_operator(binding.subjects.clone()))
         .map(|binding| binding.role_ref.name)
         .collect();
-    let expected = [NAME, EXPORTS, VERIFICATION, "system:service-account-issuer-discovery"].map(str::to_owned);
+    let expected = [
+        NAME,
+        EXPORTS,
+        VERIFICATION,
+        WORKLOADS,
+        "system:service-account-issuer-discovery",
+    ]
+    .map(str::to_owned);
     ensure!(roles == BTreeSet::from(expected), "{roles:?}");
     let local = Api::<RoleBinding>::all(client.clone()).list(&everything).await?;
     let local: Vec<_> = local

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
-use tokio::time::sleep;
-use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy, WorkloadsStatus};
+use tokio::time::{Instant, sleep};
+use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy, WorkloadsStatus, keys};
 use wio_testkit::Effect;
 use wio_testkit::fixtures::{BindingBuilder, binding};
 
@@ -145,6 +145,27 @@ async fn pods_are_looked_at_again_within_minutes_while_some_lack_a_token_and_els
         sleep(DRIFT * 40).await;
         let lists = world.pod_lists();
         assert!(lists < 60, "one that stays as it is costs little more: {lists}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_created_the_pods_anew_asks_for_a_look_and_need_not_wait() {
+    story(async |world| {
+        world.with_workloads().await;
+        world.cluster.seed(pod("a", Some(&too_early())));
+        world.create(orders());
+        world.tells(0, 1).await;
+        world.cluster.delete::<Pod>(NAMESPACE, "a");
+        world.cluster.seed(pod("b", Some(&given(&world.client_id()))));
+        world.forget_requests();
+        let begin = Instant::now();
+        world.edit("orders", |object| {
+            object["metadata"]["annotations"] = json!({ keys::RECONCILE_AT_ANNOTATION: "now" });
+        });
+        world.tells(1, 0).await;
+        assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+        assert_eq!(world.pod_lists(), 1);
     })
     .await;
 }

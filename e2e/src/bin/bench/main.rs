@@ -17,6 +17,7 @@ use kube::api::PostParams;
 use serde_json::{Value, json};
 use wio_azure_sim::Limits;
 use wio_e2e::cluster::EXISTING;
+use wio_e2e::operator::WORKLOADS;
 use wio_e2e::paths::{built, repository};
 use wio_e2e::progress::{Progress, Style};
 use wio_e2e::wait::until;
@@ -30,10 +31,11 @@ const PAGE: &str = "docs/bench/README.md";
 const LARGE_PAGE: &str = "docs/bench/large.md";
 const DEADLINE: Duration = Duration::from_mins(10);
 /// As deployed: no look at Azure falls into a measurement unless it is wanted.
-const AS_DEPLOYED: [(&str, &str); 5] = [
+const AS_DEPLOYED: [(&str, &str); 6] = [
     ("WIO_DRIFT_INTERVAL", "30m"),
     ("WIO_SWEEP_INTERVAL", "24h"),
     ("WIO_TEST_PACE", "1"),
+    (WORKLOADS, "false"),
     ("WIO_LOG", "info"),
     ("WIO_LOG_FORMAT", "json"),
 ];

@@ -39,7 +39,8 @@ pub(crate) async fn look(
     let schedule = memory
         .workloads
         .get_or_insert_with(|| Box::new(Schedule::begin(previous, next, interval)));
-    if !schedule.is_due(next) {
+    // Whoever asks for a look at the binding may just have created its pods anew.
+    if !schedule.is_due(next) && memory.requests.heeded().is_none() {
         return Sight::AsBefore;
     }
     let seen = see(api, &wanted).await;

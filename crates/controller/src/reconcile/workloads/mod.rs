@@ -1,4 +1,4 @@
-//! The pods of bound service accounts: looked at when something changed, at the drift interval, and soon again while some lack a token. They are
+//! The pods of bound service accounts: looked at when something changed or somebody asked, at the drift interval, and soon again while some lack a token. They are
 //! never watched, so that the cluster's other pods cost nothing.
 
 pub(crate) mod look;
