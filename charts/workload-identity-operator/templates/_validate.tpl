@@ -204,6 +204,9 @@ What of it is in the cluster already. `helm template` sees no cluster, and says 
 {{- if and (ne .Values.verification.default "None") (not .Values.verification.enabled) }}
 {{- $wrong = append $wrong (printf "verification.default is %s, and no binding would be Ready by it without the right to mint tokens: set verification.enabled: true" .Values.verification.default) }}
 {{- end }}
+{{- if and .Values.rollouts.enabled (not .Values.workloads.enabled) }}
+{{- $wrong = append $wrong "rollouts.enabled is true, and nobody would look which pods lack a token: set workloads.enabled: true" }}
+{{- end }}
 {{- $here := printf "%s/%s" .Release.Namespace .Release.Name }}
 {{- $theirs := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "workload-identity-operator" | include "workload-identity-operator.releaseOf" }}
 {{- if and $theirs (ne $theirs $here) }}

@@ -98,6 +98,12 @@ pub struct WorkloadIdentityBindingSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<Verification>,
 
+    /// Whether owners of pods that run without a token of the identity are restarted by the operator. Restart does it once for each Deployment,
+    /// StatefulSet and DaemonSet and client id, one after the other, and only where a restart gives its pods the token. When it is left out, none is.
+    /// The operator must be told that it may (--rollouts).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+
     /// What becomes of the Azure objects when this binding is deleted. Delete removes the federated credentials, the role
     /// assignments, the service accounts' annotations and a managed identity. RetainIdentity does the same but keeps a
     /// managed identity in Azure. Orphan leaves everything as it is.
@@ -127,6 +133,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingSpec {
             audience: fields.take("audience"),
             export: fields.take("export"),
             verification: fields.take("verification"),
+            rollout: fields.take("rollout"),
             // What was to become of it is not known: its trust ends with it, and nothing else is destroyed.
             deletion_policy: fields.take_or("deletionPolicy", || DeletionPolicy::RetainIdentity),
             suspend: fields.take("suspend"),
@@ -309,6 +316,13 @@ pub struct AssignedRole {
     #[schemars(length(min = 1, max = limits::ROLE_DESCRIPTION_CHARS_MAX))]
     #[x_kube(validation = rules::text_of_role("description"))]
     pub description: Option<String>,
+}
+
+/// What the operator does about pods that run without a token of the identity.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rollout {
+    /// It restarts their owners, each once for a client id.
+    Restart,
 }
 
 /// Where else the identity's ids are written.

@@ -120,6 +120,8 @@ names! {
     PodsWithoutToken,
     /// The operator may not look at the pods of the service accounts. Of WorkloadsReady alone.
     PodsNotSeen,
+    /// An owner of pods was restarted, as spec.rollout asks, so that its pods get a token. Of Events alone.
+    WorkloadRestarted,
     /// The ConfigMap that the ids are to be exported into is somebody else's.
     ExportConflict,
     /// The namespace is being deleted, so a service account cannot be created in it.

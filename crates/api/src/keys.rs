@@ -7,6 +7,8 @@ pub const GROUP: &str = "workloadidentity.dev";
 pub const FIELD_MANAGER: &str = "workload-identity-operator";
 /// The field manager of status.
 pub const STATUS_FIELD_MANAGER: &str = "workload-identity-operator-status";
+/// The field manager of the annotation by which the operator restarts owners of pods.
+pub const ROLLOUT_FIELD_MANAGER: &str = "workload-identity-operator-rollout";
 /// The finalizer on bindings; set before the first Azure write, removed when Azure confirmed the deletion.
 pub const FINALIZER: &str = "workloadidentity.dev/azure";
 
@@ -32,6 +34,10 @@ pub const BOUND_BY_LABEL: &str = "workloadidentity.dev/bound-by";
 pub const BINDING_ANNOTATION: &str = "workloadidentity.dev/binding";
 /// The label on service accounts that the operator created, so that they go with the binding. Its value is `true`.
 pub const CREATED_LABEL: &str = "workloadidentity.dev/created";
+
+/// The annotation on the pod template of a Deployment, StatefulSet or DaemonSet by which the operator restarts it. Its value is the client id that pods get
+/// from then on, so that the same change writes the same value, and a second write of it is no restart.
+pub const ROLLOUT_ANNOTATION: &str = "workloadidentity.dev/client-id";
 
 /// The ConfigMaps that clusters make in every namespace and that pods find certificates and settings in, besides all that begin with `kube-`:
 /// a binding may not take their names.

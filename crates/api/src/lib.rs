@@ -8,6 +8,7 @@ mod crd;
 mod effective;
 pub mod keys;
 pub mod limits;
+pub mod owner;
 pub mod pod;
 mod policy;
 mod policy_status;
@@ -20,7 +21,7 @@ mod workloads;
 
 pub use binding::{
     AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, Export, ExportedConfigMap,
-    IdentitySource, ManagedIdentity, Verification, VerificationMode, WorkloadIdentityBinding,
+    IdentitySource, ManagedIdentity, Rollout, Verification, VerificationMode, WorkloadIdentityBinding,
     WorkloadIdentityBindingSpec,
 };
 pub use condition::{ConditionType, Reason};
@@ -43,4 +44,4 @@ pub use status::{
     RetiringFederatedCredentialStatus, RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus,
     TokenExchangeStatus, WorkloadIdentityBindingStatus,
 };
-pub use workloads::{NoTokenReason, PodsWithoutToken, WorkloadsStatus};
+pub use workloads::{NoTokenReason, PodsWithoutToken, RestartResult, RestartStatus, WorkloadsStatus};

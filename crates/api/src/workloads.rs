@@ -20,6 +20,38 @@ pub struct WorkloadsStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["owner".to_owned(), "serviceAccount".to_owned(), "reason".to_owned()]))]
     pub lacking: Vec<PodsWithoutToken>,
+    /// What becomes of the owners of pods that spec.rollout is about, at most 20: those that were restarted for the client id, and then those that
+    /// could be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["owner".to_owned()]))]
+    pub restarts: Vec<RestartStatus>,
+}
+
+/// What becomes of one owner of pods.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestartStatus {
+    /// The owner: KIND/NAME, for example Deployment/orders.
+    pub owner: String,
+    /// The client id for which it is restarted, once.
+    pub client_id: String,
+    /// What became of it.
+    pub result: RestartResult,
+    /// The same in words.
+    pub message: String,
+}
+
+/// What became of an owner of pods that lack a token.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RestartResult {
+    /// It was restarted for the client id, and not all its pods have the token yet.
+    Restarting,
+    /// It was restarted for the client id, and its rollout was over.
+    Restarted,
+    /// It is to be restarted, and its time has not come.
+    Waiting,
+    /// It is not restarted.
+    NotRestarted,
 }
 
 /// Pods of one owner that lack a token for the same reason.

@@ -270,7 +270,7 @@ impl Clients {
                 pulse,
                 metrics: Arc::clone(metrics),
                 clock: settings.clock.clone(),
-                workloads: Turns::new(settings.workloads.then_some(settings.drift_interval)),
+                workloads: Turns::new(settings.workloads.then_some(settings.drift_interval), settings.rollouts),
             },
             azure,
             crd_guard: CrdGuard::default(),

@@ -24,6 +24,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// Whether the pods of bound service accounts are looked at.
     pub workloads: bool,
+    /// Whether owners of those pods are restarted where bindings ask for it.
+    pub rollouts: bool,
     /// The pod's name, for Events.
     pub instance: Option<String>,
     /// The time that stands in statuses.

@@ -36,6 +36,7 @@ pub mod reasons;
 pub mod recorded;
 pub mod role_assignment_scopes;
 pub mod role_terms;
+pub mod rollout;
 pub mod rules;
 pub mod service_account;
 pub mod settings_change;

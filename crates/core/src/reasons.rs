@@ -175,7 +175,9 @@ pub const fn facts(reason: Reason) -> ReasonFacts {
     };
     match reason {
         Reason::Succeeded | Reason::ProgressingWithRetry | Reason::PolicyAwaited | Reason::NotDecided => WAIT,
-        Reason::Progressing | Reason::Deleting | Reason::IssuerChanged => WAIT.voice(Voice::Quiet),
+        Reason::Progressing | Reason::Deleting | Reason::IssuerChanged | Reason::WorkloadRestarted => {
+            WAIT.voice(Voice::Quiet)
+        }
         Reason::Suspended => STALLED.voice(Voice::Quiet),
         Reason::MassDisappearance | Reason::ClientIdChanged | Reason::DriftCorrected => WAIT.voice(Voice::Alarm),
         Reason::IssuerUnconfirmed => WAIT.keeps_ready(),

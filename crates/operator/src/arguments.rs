@@ -54,6 +54,7 @@ is ready, as `helm test` does.\n";
     version,
     after_help = AFTER_HELP
 )]
+#[allow(clippy::struct_excessive_bools, reason = "a flag of a command line is there or not")]
 pub(crate) struct Arguments {
     /// The subscription in which managed identities are created.
     #[arg(
@@ -244,6 +245,11 @@ pub(crate) struct Arguments {
     #[arg(long, env = "WIO_WORKLOADS", help_heading = "Pods")]
     workloads: bool,
 
+    /// Restart Deployments, StatefulSets and DaemonSets whose pods run without a token, where spec.rollout of a binding asks for it: each once for a client
+    /// id, one after the other. It needs --workloads, and the right to patch them.
+    #[arg(long, env = "WIO_ROLLOUTS", help_heading = "Pods")]
+    rollouts: bool,
+
     /// The namespace of the Lease by which one of several replicas is elected to lead; the others stand by. Without it this is the only
     /// one, as on a workstation.
     #[arg(long, env = "WIO_LEASE_NAMESPACE", value_name = "NAME", help_heading = "Replicas")]
@@ -381,6 +387,7 @@ impl Arguments {
             sweep_interval: self.sweep_interval,
             concurrency: self.concurrency,
             workloads: self.workloads,
+            rollouts: self.rollouts,
             lease: self.lease_namespace.map(|namespace| LeaseSettings {
                 namespace: namespace.to_string(),
                 // A container that starts again in the same pod is not the one that held the lease.

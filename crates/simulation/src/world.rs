@@ -327,6 +327,7 @@ impl World {
             drift_interval: DRIFT,
             sweep_interval: DRIFT,
             workloads: false,
+            rollouts: false,
             concurrency: 4,
             instance: Some(name.to_owned()),
             lease: Some(LeaseSettings {

@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wio_api::{
     AssignedRole, BoundServiceAccount, ConflictPolicy, DeletionPolicy, ExistingIdentity, Export, ExportedConfigMap,
-    IdentitySource, ManagedIdentity, ManagedIdentityPermission, NamespaceSelector, RolePermission, Verification,
-    VerificationMode, WorkloadIdentityBinding, WorkloadIdentityBindingSpec, WorkloadIdentityBindingStatus,
-    WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
+    IdentitySource, ManagedIdentity, ManagedIdentityPermission, NamespaceSelector, RolePermission, Rollout,
+    Verification, VerificationMode, WorkloadIdentityBinding, WorkloadIdentityBindingSpec,
+    WorkloadIdentityBindingStatus, WorkloadIdentityPolicy, WorkloadIdentityPolicySpec,
 };
 
 fn metadata(namespace: &str, name: &str) -> ObjectMeta {
@@ -150,6 +150,12 @@ impl BindingBuilder {
     /// How its readiness is proven.
     pub fn verified(mut self, mode: VerificationMode) -> Self {
         self.0.spec.verification = Some(Verification { mode });
+        self
+    }
+
+    /// Owners of its pods are restarted.
+    pub fn restarting(mut self) -> Self {
+        self.0.spec.rollout = Some(Rollout::Restart);
         self
     }
 

@@ -40,6 +40,11 @@ const DATA: &[Allowed] = &[
         reason: "labels, annotations and owners of a pod, as they were read",
     },
     Allowed {
+        module: "rollout",
+        path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta",
+        reason: "UID, versions and deletion of an owner of pods, as they were read",
+    },
+    Allowed {
         module: "crd_guard",
         path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta",
         reason: "annotations and deletion of a definition, as they were read",

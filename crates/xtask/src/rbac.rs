@@ -167,6 +167,44 @@ pub(crate) const ROLES: &[Role] = &[
         }],
     },
     Role {
+        name: "workload-identity-operator-rollouts",
+        reach: Reach::Cluster,
+        purpose: "What the operator needs besides where it restarts owners of pods that lack their token (spec.rollout, --rollouts). Nobody has it before \
+                  config/rollouts, or rollouts.enabled of the chart, binds it, with a rule of admission that lets it change one annotation of pod templates and \
+                  nothing else.",
+        aggregated_to: &[],
+        permissions: &[
+            Permission {
+                reason: "It reads whether a restart would help, and annotates the pod template.",
+                group: "apps",
+                resource: "deployments",
+                names: &[],
+                verbs: &["get", "patch"],
+            },
+            Permission {
+                reason: "The same.",
+                group: "apps",
+                resource: "statefulsets",
+                names: &[],
+                verbs: &["get", "patch"],
+            },
+            Permission {
+                reason: "The same.",
+                group: "apps",
+                resource: "daemonsets",
+                names: &[],
+                verbs: &["get", "patch"],
+            },
+            Permission {
+                reason: "Which Deployment a pod is of, its ReplicaSet says.",
+                group: "apps",
+                resource: "replicasets",
+                names: &[],
+                verbs: &["get"],
+            },
+        ],
+    },
+    Role {
         name: "workload-identity-operator-election",
         reach: Reach::OwnNamespace,
         purpose: "How the replicas of the operator elect one that leads.",

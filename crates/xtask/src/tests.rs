@@ -171,6 +171,7 @@ fn one_alert_tells_of_each_reason_and_none_of_what_is_well() {
         Reason::IssuerChanged,
         Reason::ClientIdChanged,
         Reason::DriftCorrected,
+        Reason::WorkloadRestarted,
         // Ready never has them; wio_pods_without_token counts the pods.
         Reason::PodsWithoutToken,
         Reason::PodsNotSeen,

@@ -38,6 +38,7 @@ mod proving;
 mod recreating;
 mod restarting;
 mod roles;
+mod rollout;
 mod settings_changed;
 mod sharing;
 mod suspending;

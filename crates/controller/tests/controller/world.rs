@@ -56,6 +56,8 @@ pub struct World {
     pub config: OperatorConfig,
     /// Whether the operator looks at pods.
     pub workloads: bool,
+    /// Whether it restarts their owners.
+    pub rollouts: bool,
     pub wire: Wire,
     /// The terms by which operators that are started from now on are elected; none when each runs alone.
     pub lease: Option<Terms>,
@@ -138,6 +140,7 @@ impl World {
             drift_interval: DRIFT,
             sweep_interval: None,
             workloads: false,
+            rollouts: false,
             config: OperatorConfig {
                 group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
                     .parse()
@@ -200,6 +203,7 @@ impl World {
             sweep_interval: self.sweep_interval.unwrap_or(self.drift_interval),
             concurrency: 4,
             workloads: self.workloads,
+            rollouts: self.rollouts,
             instance: Some(format!("{named}-0")),
             clock: self.clock.clone(),
             lease: self.lease.map(|terms| LeaseSettings {

@@ -1,7 +1,7 @@
 //! The changes from one status to the next that people are told about by Events.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
+use wio_api::{Condition, ConditionType, Reason, RestartResult, RestartStatus, WorkloadIdentityBindingStatus};
 
 use super::draft::FALSE;
 use super::issuers::issuer_change;
@@ -18,7 +18,7 @@ pub struct Told {
     pub message: String,
 }
 
-/// What people are told about by Events: another client id, another issuer, and a change of Ready.
+/// What people are told about by Events: another client id, another issuer, owners of pods that were restarted, and a change of Ready.
 #[must_use]
 pub fn transitions(
     previous: Option<&WorkloadIdentityBindingStatus>,
@@ -26,7 +26,8 @@ pub fn transitions(
 ) -> Vec<Told> {
     let client_id = previous.and_then(|previous| other_client_id(previous, next));
     let issuer = previous.and_then(|previous| other_issuer(previous, next));
-    let at_once = client_id.into_iter().chain(issuer);
+    let restarted = restarted(previous, next);
+    let at_once = client_id.into_iter().chain(issuer).chain(restarted);
     let before = previous.and_then(ready);
     let other = ready(next).and_then(|now| other_ready(before, now));
     at_once.chain(other).collect()
@@ -60,6 +61,29 @@ fn other_issuer(previous: &WorkloadIdentityBindingStatus, next: &WorkloadIdentit
         warning: false,
         reason: Reason::IssuerChanged.to_string(),
         message: issuer_change(previous, next)?,
+    })
+}
+
+/// Owners of pods that were restarted since.
+fn restarted<'a>(
+    previous: Option<&'a WorkloadIdentityBindingStatus>,
+    next: &'a WorkloadIdentityBindingStatus,
+) -> impl Iterator<Item = Told> {
+    let restarts = |status: &'a WorkloadIdentityBindingStatus| {
+        let restarts = status.workloads.iter().flat_map(|workloads| &workloads.restarts);
+        restarts.filter(|one| matches!(one.result, RestartResult::Restarting | RestartResult::Restarted))
+    };
+    let told = move |now: &RestartStatus| {
+        let mut before = previous.into_iter().flat_map(restarts);
+        before.any(|before| (&before.owner, &before.client_id) == (&now.owner, &now.client_id))
+    };
+    restarts(next).filter(move |now| !told(now)).map(|now| Told {
+        warning: false,
+        reason: Reason::WorkloadRestarted.to_string(),
+        message: format!(
+            "{} is restarted, as spec.rollout asks: pods of it ran without client id {}.",
+            now.owner, now.client_id
+        ),
     })
 }
 

@@ -160,6 +160,7 @@ mod tests {
             without_token,
             not_asking,
             lacking: lacking.into_iter().flatten().collect(),
+            restarts: Vec::new(),
         }
     }
 

@@ -55,7 +55,7 @@ impl fmt::Display for PodOwner {
 }
 
 /// A text, and of a long one its beginning.
-pub(super) fn shortened(text: &str, chars: usize) -> String {
+pub(crate) fn shortened(text: &str, chars: usize) -> String {
     text.chars().take(chars).collect()
 }
 

@@ -6,6 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wio_api::pod::{PodSpec, PodStatus};
 use wio_api::{PodsWithoutToken, WorkloadsStatus, limits};
 
+use super::candidate::{Candidate, Maker, is_mended_by_restart};
 use super::judge::{NoToken, PodToken, is_over, judge};
 use super::owner::{PodOwner, shortened};
 use crate::names::ClientId;
@@ -38,6 +39,8 @@ struct Pods {
     count: u32,
     /// The name of the first one, in the order of the alphabet.
     first: String,
+    /// What made that one.
+    maker: Option<Maker>,
     message: String,
 }
 
@@ -82,16 +85,36 @@ impl Tally {
         let pods = self.groups.entry(group).or_insert_with(|| Pods {
             count: 0,
             first: name.to_owned(),
+            maker: Maker::of(metadata),
             message: message(),
         });
         pods.count = pods.count.saturating_add(1);
         if name < pods.first.as_str() {
             (pods.first, pods.message) = (name.to_owned(), message());
+            pods.maker = Maker::of(metadata);
         }
         // What comes after so many others is not told, however many more of it there are.
         if self.groups.len() > limits::TOLD_WORKLOADS_MAX {
             self.groups.pop_last();
         }
+    }
+
+    /// Of those that the status tells of, the owners that a restart would help.
+    #[must_use]
+    pub fn candidates(&self) -> Vec<Candidate> {
+        let mended = self
+            .groups
+            .iter()
+            .filter(|(group, _)| is_mended_by_restart(group.reason));
+        let mut candidates: Vec<Candidate> = mended
+            .map(|(group, pods)| Candidate {
+                owner: group.owner.clone(),
+                account: group.account.clone(),
+                maker: pods.maker.clone(),
+            })
+            .collect();
+        candidates.dedup_by(|a, b| a.owner == b.owner);
+        candidates
     }
 
     /// What the status says of it.
@@ -114,6 +137,7 @@ impl Tally {
             without_token: self.without_token,
             not_asking: self.not_asking,
             lacking: told.collect(),
+            restarts: Vec::new(),
         }
     }
 }
@@ -206,6 +230,43 @@ mod tests {
         assert_eq!(told.without_token, 200);
         assert_eq!(told.lacking.len(), limits::TOLD_WORKLOADS_MAX);
         assert_eq!(told.lacking[19].first_pod, "p019");
+    }
+
+    #[test]
+    fn owners_that_a_restart_helps_are_known_by_what_made_their_pods() {
+        let made_by = |api: &str, kind: &str, name: &str| {
+            let owner = json!({ "apiVersion": api, "kind": kind, "name": name, "uid": "s", "controller": true });
+            move |pod: &mut Value| pod["metadata"]["ownerReferences"] = json!([owner])
+        };
+        let mut tally = Tally::default();
+        see(&mut tally, "a", |_| {});
+        see(&mut tally, "b", |pod| {
+            let other = json!({ "name": "AZURE_CLIENT_ID", "value": "x" });
+            pod["spec"]["containers"][0]["env"].as_array_mut().unwrap().push(other);
+        });
+        see(&mut tally, "c", made_by("apps/v1", "StatefulSet", "set"));
+        see(&mut tally, "d", made_by("apps.kruise.io/v1", "DaemonSet", "foreign"));
+        see(&mut tally, "e", made_by("batch/v1", "Job", "job"));
+        see(&mut tally, "f", |pod| pod["spec"]["containers"][0]["env"] = json!([]));
+        see(&mut tally, "g", |pod| pod["metadata"]["labels"] = json!({}));
+        let candidates = tally.candidates();
+        let told: Vec<String> = candidates
+            .iter()
+            .map(|one| {
+                let maker = one.maker.as_ref().map(|maker| format!("{maker} {}", maker.uid));
+                format!("{} {} {maker:?}", one.owner, one.account)
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "DaemonSet/foreign orders None",
+                "Deployment/orders orders Some(\"ReplicaSet/orders-5d u\")",
+                "Job/job orders None",
+                "StatefulSet/set orders Some(\"StatefulSet/set s\")",
+            ],
+            "neither those that the webhook missed nor those that do not ask"
+        );
     }
 
     #[test]

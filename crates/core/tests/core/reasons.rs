@@ -208,7 +208,7 @@ const RETRIED: [Reason; 6] = [
     Reason::IdentityVanished,
     Reason::KubernetesUnavailable,
 ];
-const AWAITED: [Reason; 23] = [
+const AWAITED: [Reason; 24] = [
     Reason::TokenExchangeAwaited,
     Reason::TokenExchangeNotTried,
     Reason::Succeeded,
@@ -232,6 +232,7 @@ const AWAITED: [Reason; 23] = [
     Reason::NamespaceTerminating,
     Reason::PodsWithoutToken,
     Reason::PodsNotSeen,
+    Reason::WorkloadRestarted,
 ];
 
 #[test]
@@ -456,7 +457,11 @@ fn a_reason_speaks_of_the_part_that_it_is_about() {
 fn an_event_warns_of_a_fault_and_of_an_accident_and_of_nothing_that_was_asked_for() {
     for reason in Reason::ALL.iter().copied() {
         let voice = match reason {
-            Reason::Progressing | Reason::Deleting | Reason::Suspended | Reason::IssuerChanged => Voice::Quiet,
+            Reason::Progressing
+            | Reason::Deleting
+            | Reason::Suspended
+            | Reason::IssuerChanged
+            | Reason::WorkloadRestarted => Voice::Quiet,
             Reason::MassDisappearance | Reason::ClientIdChanged | Reason::DriftCorrected => Voice::Alarm,
             _ => Voice::Fault,
         };

@@ -67,6 +67,7 @@ async fn an_operator_makes_a_binding_ready() {
         drift_interval: Duration::from_mins(30),
         sweep_interval: Duration::from_mins(30),
         workloads: false,
+        rollouts: false,
         concurrency: 4,
         instance: None,
         clock: Clock::default(),

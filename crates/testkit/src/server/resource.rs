@@ -210,6 +210,20 @@ pub(crate) fn builtins() -> Vec<ResourceType> {
         )
         .cluster_scoped()
         .with_status(),
+        of_apps("Deployment", "deployments"),
+        of_apps("ReplicaSet", "replicasets"),
+        of_apps("StatefulSet", "statefulsets"),
+        of_apps("DaemonSet", "daemonsets"),
         ResourceType::builtin("coordination.k8s.io", "v1", "Lease", "leases").conditional_updates(),
     ]
+}
+
+/// A resource that makes pods.
+fn of_apps(kind: &str, plural: &str) -> ResourceType {
+    let mut resource = ResourceType::builtin("apps", "v1", kind, plural)
+        .with_status()
+        .list_map("spec.template.spec.containers", &["name"])
+        .list_map("spec.template.spec.containers.env", &["name"]);
+    resource.generation = true;
+    resource
 }

@@ -4,11 +4,13 @@ use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadsS
 use wio_core::desired::Desired;
 use wio_core::fault::{Fault, KubernetesCause, KubernetesFault};
 use wio_core::outcome::Outcome;
+use wio_core::rollout::is_unfinished;
 use wio_core::status::{Sight, misses_some};
-use wio_core::workloads::Tally;
 
 use super::pods::Wanted;
+use super::restarts::Asking;
 use super::schedule::Schedule;
+use super::turns::Turns;
 use crate::reconcile::context::Api;
 use crate::reconcile::knowledge::Memory;
 
@@ -20,7 +22,7 @@ pub(crate) async fn look(
     memory: &mut Memory,
 ) -> Sight {
     let Some(interval) = api.workloads.interval() else {
-        return Sight::NotToLook;
+        return Turns::blind(object.spec.rollout);
     };
     match outcome {
         Outcome::Reconciled(reconciled) if matches!(reconciled.desired(), Desired::Bound(_)) => {}
@@ -43,9 +45,15 @@ pub(crate) async fn look(
     if !schedule.is_due(next) && memory.requests.heeded().is_none() {
         return Sight::AsBefore;
     }
-    let seen = see(api, &wanted).await;
+    let asking = Asking {
+        object,
+        next,
+        client_id: wanted.client_id(),
+        contested: memory.contested.note().is_some(),
+    };
+    let seen = see(api, &wanted, (&asking, schedule)).await;
     let soon = match &seen {
-        Ok(seen) => misses_some(seen),
+        Ok(seen) => misses_some(seen) || is_unfinished(seen),
         Err(fault) => passes(fault),
     };
     schedule.looked(next, soon, interval);
@@ -59,9 +67,16 @@ pub(crate) async fn look(
     }
 }
 
-async fn see(api: &Api, wanted: &Wanted<'_>) -> Result<WorkloadsStatus, Fault> {
-    let _turn = api.workloads.take().await;
-    wanted.see(api).await.map(Tally::into_status)
+async fn see(
+    api: &Api,
+    wanted: &Wanted<'_>,
+    (asking, schedule): (&Asking<'_>, &mut Schedule),
+) -> Result<WorkloadsStatus, Fault> {
+    let tally = {
+        let _turn = api.workloads.take().await;
+        wanted.see(api).await?
+    };
+    Ok(asking.answer(api, schedule, tally).await)
 }
 
 /// Whether a fault may pass by itself.

@@ -2,6 +2,8 @@
 //! never watched, so that the cluster's other pods cost nothing.
 
 pub(crate) mod look;
+mod owners;
 mod pods;
+mod restarts;
 pub(crate) mod schedule;
 pub(crate) mod turns;

@@ -37,6 +37,11 @@ impl<'a> Wanted<'a> {
         })
     }
 
+    /// The client id that they are to have.
+    pub(super) const fn client_id(&self) -> ClientId {
+        self.client_id
+    }
+
     /// Counts them.
     pub(super) async fn see(&self, api: &Api) -> Result<Tally, Fault> {
         let mut tally = Tally::default();

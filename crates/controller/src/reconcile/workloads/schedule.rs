@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use wio_api::WorkloadIdentityBindingStatus;
+use wio_core::rollout::is_unfinished;
 use wio_core::status::misses_some;
 
 use crate::runtime::jitter::{jittered, within};
@@ -12,12 +13,18 @@ use crate::runtime::jitter::{jittered, within};
 /// The pause before the first look after one that showed pods without a token: whoever was told creates them anew by then.
 const AGAIN: Duration = Duration::from_mins(2);
 
+/// How long a binding is as it is before owners of pods are restarted for it: Entra knows everywhere by then what Azure was told, and whoever made a mistake
+/// has mended it.
+const SETTLING: Duration = Duration::from_mins(5);
+
 /// When the pods of a binding are looked at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Schedule {
     /// What they were last looked at for.
     subject: u64,
     next: Instant,
+    /// Since when it is the same, as far as this process knows.
+    since: Instant,
     /// How many looks in a row showed pods without a token.
     missing: u32,
 }
@@ -34,13 +41,17 @@ impl Schedule {
     ) -> Self {
         let now = Instant::now();
         let known = previous.filter(|previous| subject(previous) == subject(next));
-        let missing = |status: &WorkloadIdentityBindingStatus| status.workloads.as_ref().is_some_and(misses_some);
+        let missing = |status: &WorkloadIdentityBindingStatus| {
+            let seen = status.workloads.as_ref();
+            seen.is_some_and(|seen| misses_some(seen) || is_unfinished(seen))
+        };
         let pause = known.map_or(Duration::ZERO, |known| {
             within(if missing(known) { AGAIN.min(interval) } else { interval })
         });
         Self {
             subject: subject(next),
             next: now + pause,
+            since: now,
             missing: 0,
         }
     }
@@ -50,7 +61,17 @@ impl Schedule {
         self.next <= Instant::now() || self.subject != subject(next)
     }
 
-    /// They were looked at, and some lack a token, or not.
+    /// Whether it has been the same for long enough for what rests on it to be restarted.
+    pub(super) fn has_settled(&self, next: &WorkloadIdentityBindingStatus, interval: Duration) -> bool {
+        self.subject == subject(next) && self.since.elapsed() >= SETTLING.min(interval)
+    }
+
+    /// Something was restarted: how it goes is looked at as soon as after a first look.
+    pub(super) fn restarted(&mut self) {
+        self.missing = 0;
+    }
+
+    /// They were looked at, and some lack a token or are being restarted, or not.
     pub(super) fn looked(&mut self, at: &WorkloadIdentityBindingStatus, missing: bool, interval: Duration) {
         let subject = subject(at);
         self.missing = match (missing, subject == self.subject) {
@@ -58,7 +79,9 @@ impl Schedule {
             (true, false) => 1,
             (true, true) => self.missing.saturating_add(1),
         };
-        self.subject = subject;
+        if subject != self.subject {
+            (self.subject, self.since) = (subject, Instant::now());
+        }
         let pause = match self.missing {
             0 => interval,
             // Pods that stay as they are cost no more than others, in the end.

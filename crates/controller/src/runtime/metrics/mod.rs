@@ -70,6 +70,7 @@ pub(crate) struct Metrics {
     changed_back: Counter,
     token_exchanges: Family<ProofLabels, Counter>,
     pod_pages: Counter,
+    restarts: Counter,
     without_token: Gauge,
 }
 
@@ -115,6 +116,7 @@ impl Metrics {
             changed_back: Counter::default(),
             token_exchanges: Family::default(),
             pod_pages: Counter::default(),
+            restarts: Counter::default(),
             without_token: Gauge::default(),
         };
         metrics.registered()
@@ -151,6 +153,8 @@ impl Metrics {
         wio.register("service_accounts_changed_back", about, self.changed_back.clone());
         let about = "Pods of bound service accounts that run without a token, where the operator looks at pods";
         wio.register("pods_without_token", about, self.without_token.clone());
+        let about = "Deployments, StatefulSets and DaemonSets that were restarted so that their pods get a token";
+        wio.register("restarts", about, self.restarts.clone());
         wio.register("policies", "How many policies there are", self.policies.clone());
         wio.register(
             "policy_problems",
@@ -389,6 +393,11 @@ impl Metrics {
     /// Service accounts were put right that somebody else had changed back.
     pub(crate) fn changed_back(&self, accounts: usize) {
         self.changed_back.inc_by(u64::try_from(accounts).unwrap_or(u64::MAX));
+    }
+
+    /// An owner of pods was restarted.
+    pub(crate) fn restarted(&self) {
+        self.restarts.inc();
     }
 
     /// A page of pods was asked for.
