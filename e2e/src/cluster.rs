@@ -119,7 +119,15 @@ impl Cluster {
 
     /// Installs the custom resources, the operator's roles and the rules of admission from `config`, as a person would.
     pub(crate) async fn install(&self) -> Result<()> {
-        for folder in ["crd", "rbac", "exports", "verification", "workloads", "admission"] {
+        for folder in [
+            "crd",
+            "rbac",
+            "exports",
+            "verification",
+            "workloads",
+            "rollouts",
+            "admission",
+        ] {
             let path = repository().join("config").join(folder);
             let path = path.to_str().context("the repository's path is not Unicode")?;
             self.kubectl

@@ -114,6 +114,7 @@ impl Operator {
             .env(SWEEP_INTERVAL, SHORT)
             .env("WIO_TEST_PACE", "1")
             .env(WORKLOADS, "true")
+            .env("WIO_ROLLOUTS", "true")
             .env("WIO_ALLOW_PRIVATE_ISSUER", "true")
             .env(
                 "WIO_PROTECTED_RESOURCE_GROUPS",

@@ -32,6 +32,7 @@ mod policies;
 mod quiet;
 mod release;
 mod replicas;
+mod restarts;
 mod rollout;
 mod sdk;
 mod staged;
@@ -71,6 +72,7 @@ fn main() -> Result<ExitCode> {
         ("doctor", doctor::cases()),
         ("crash", crash::cases()),
         ("replicas", replicas::cases()),
+        ("restarts", restarts::cases()),
         ("memory", memory::cases()),
         ("definitions", definitions::cases()),
         ("dashboard", dashboard::cases()),

@@ -21,6 +21,7 @@ use wio_e2e::world::World;
 
 use crate::exporting;
 use crate::harness::{Case, case};
+use crate::restarts;
 
 /// The action by which the activity log is read.
 const ACTIVITY_LOG: &str = "Microsoft.Insights/eventtypes/values/read";
@@ -33,6 +34,9 @@ const VERIFICATION: &str = "workload-identity-operator-verification";
 
 /// Its role where it looks at pods, which `config/workloads` binds.
 const WORKLOADS: &str = "workload-identity-operator-workloads";
+
+/// Its role where it restarts owners of pods, which `config/rollouts` binds.
+const ROLLOUTS: &str = "workload-identity-operator-rollouts";
 
 /// Its role in its own namespace, as in `config/rbac`.
 const ELECTION: &str = "workload-identity-operator-election";
@@ -96,10 +100,11 @@ async fn each_permission_is_used(world: &World) -> Result<()> {
     })
     .await?;
     namespace.delete("shop").await?;
+    restarts::of_each_kind(&namespace).await?;
 
     let roles: Api<ClusterRole> = Api::all(world.cluster.client.clone());
     let mut granted = permissions(&roles.get(NAME).await?.rules.unwrap_or_default());
-    for role in [EXPORTS, VERIFICATION, WORKLOADS] {
+    for role in [EXPORTS, VERIFICATION, WORKLOADS, ROLLOUTS] {
         granted.extend(permissions(&roles.get(role).await?.rules.unwrap_or_default()));
     }
     let own: Api<Role> = Api::namespaced(world.cluster.client.clone(), NAMESPACE);
@@ -149,14 +154,8 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
         .filter(|binding| is_operator(binding.subjects.clone()))
         .map(|binding| binding.role_ref.name)
         .collect();
-    let expected = [
-        NAME,
-        EXPORTS,
-        VERIFICATION,
-        WORKLOADS,
-        "system:service-account-issuer-discovery",
-    ]
-    .map(str::to_owned);
+    let discovery = "system:service-account-issuer-discovery";
+    let expected = [NAME, EXPORTS, VERIFICATION, WORKLOADS, ROLLOUTS, discovery].map(str::to_owned);
     ensure!(roles == BTreeSet::from(expected), "{roles:?}");
     let local = Api::<RoleBinding>::all(client.clone()).list(&everything).await?;
     let local: Vec<_> = local

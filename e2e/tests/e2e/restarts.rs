@@ -1,0 +1,204 @@
+//! Owners of pods that the operator restarts, and what its account may change of them.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use wio_api::keys::ROLLOUT_ANNOTATION;
+use wio_api::{Reason, RestartResult, RestartStatus};
+use wio_e2e::namespace::{DEADLINE, Namespace};
+use wio_e2e::operator::USER;
+use wio_e2e::pods::USE_LABEL;
+use wio_e2e::wait::until;
+use wio_e2e::world::World;
+
+use crate::harness::{Case, case};
+
+const RULE: &str = "ValidatingAdmissionPolicy 'workload-identity-operator-restarts'";
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![case!(a_deployment_is_restarted_once_and_the_operator_may_change_nothing_else_of_it).on_own_cluster()]
+}
+
+/// A service account that has no client id yet, and an owner of pods of the same name that run as it.
+async fn owner(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<()> {
+    namespace.kubectl(&["create", "serviceaccount", name]).await?;
+    let selector = json!({ "matchLabels": { "app": name } });
+    let template = json!({
+        "metadata": { "labels": { "app": name, USE_LABEL: "true" } },
+        "spec": { "serviceAccountName": name, "containers": [{ "name": "main", "image": "registry.example/app:1" }] },
+    });
+    let spec = match kind {
+        "Deployment" => json!({ "selector": selector, "template": template, "strategy": { "type": "Recreate" } }),
+        "StatefulSet" => json!({ "selector": selector, "template": template, "serviceName": name }),
+        _ => json!({ "selector": selector, "template": template }),
+    };
+    let object = json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name, "namespace": namespace.name }, "spec": spec });
+    namespace.apply(&object).await
+}
+
+/// A pod of a `DaemonSet`: without a node its controller makes none.
+async fn pod_of_daemon_set(namespace: &Namespace<'_>, name: &str) -> Result<()> {
+    let uid = read(namespace, &format!("daemonset/{name}"), "{.metadata.uid}").await?;
+    let by = json!({ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": name, "uid": uid, "controller": true });
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name, "namespace": namespace.name, "labels": { "app": name, USE_LABEL: "true" }, "ownerReferences": [by],
+        },
+        "spec": { "serviceAccountName": name, "containers": [{ "name": "main", "image": "registry.example/app:1" }] },
+    });
+    namespace.apply(&pod).await
+}
+
+async fn read(namespace: &Namespace<'_>, object: &str, path: &str) -> Result<String> {
+    let path = format!("--output=jsonpath={path}");
+    Ok(namespace.kubectl(&["get", object, &path]).await?.trim().to_owned())
+}
+
+/// The only pod of an application, which is not this one.
+async fn pod_of(namespace: &Namespace<'_>, name: &str, before: &str) -> Result<String> {
+    until(&format!("a pod of {name}"), DEADLINE, async || {
+        let label = format!("--selector=app={name}");
+        let names = namespace
+            .kubectl(&["get", "pods", &label, "--output=jsonpath={.items[*].metadata.name}"])
+            .await?;
+        let mut names = names.split_whitespace();
+        let (first, more) = (names.next(), names.next());
+        Ok(first
+            .filter(|first| more.is_none() && *first != before)
+            .map(str::to_owned))
+    })
+    .await
+}
+
+async fn bind(namespace: &Namespace<'_>, name: &str) -> Result<()> {
+    let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": name }], "rollout": "Restart" });
+    namespace.bind(name, &spec).await
+}
+
+/// Waits until the template of an owner carries the client id of its binding. Returns that.
+async fn restarted(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<String> {
+    let path = format!(
+        "{{.spec.template.metadata.annotations.{}}}",
+        ROLLOUT_ANNOTATION.replace('.', "\\.")
+    );
+    until(&format!("{kind} {name} to be restarted"), DEADLINE, async || {
+        let annotated = read(namespace, &format!("{kind}/{name}"), &path).await?;
+        let client_id = namespace.identity(name).await?.client_id;
+        ensure!(
+            annotated == client_id,
+            "{annotated:?}, and the client id is {client_id}"
+        );
+        Ok(Some(client_id))
+    })
+    .await
+}
+
+/// Has an owner of each kind restarted.
+pub(crate) async fn of_each_kind(namespace: &Namespace<'_>) -> Result<()> {
+    let kinds = [("Deployment", "d"), ("StatefulSet", "s"), ("DaemonSet", "ds")];
+    for (kind, name) in kinds {
+        owner(namespace, kind, name).await?;
+    }
+    pod_of_daemon_set(namespace, "ds").await?;
+    for (_, name) in kinds {
+        pod_of(namespace, name, "").await?;
+        bind(namespace, name).await?;
+    }
+    for (kind, name) in kinds {
+        restarted(namespace, kind, name).await?;
+    }
+    for (_, name) in kinds {
+        namespace.delete(name).await?;
+    }
+    Ok(())
+}
+
+async fn told(namespace: &Namespace<'_>, result: RestartResult) -> Result<RestartStatus> {
+    until(&format!("the status to tell of {result:?}"), DEADLINE, async || {
+        let workloads = namespace.binding("orders").await?.status.unwrap_or_default().workloads;
+        let restarts = workloads.map(|workloads| workloads.restarts).unwrap_or_default();
+        ensure!(
+            restarts.len() == 1 && restarts.iter().all(|one| one.result == result),
+            "{restarts:?}"
+        );
+        Ok(restarts.into_iter().next())
+    })
+    .await
+}
+
+/// Changes as the operator's account, of which nothing comes. The message of a refusal.
+async fn try_as_operator(namespace: &Namespace<'_>, change: &Value) -> Result<(), String> {
+    let (user, patch) = (format!("--as={USER}"), format!("--patch={change}"));
+    let tried = namespace
+        .kubectl(&[
+            "patch",
+            "deployment/orders",
+            "--type=merge",
+            "--dry-run=server",
+            &user,
+            &patch,
+        ])
+        .await;
+    tried.map(drop).map_err(|error| format!("{error:#}"))
+}
+
+async fn a_deployment_is_restarted_once_and_the_operator_may_change_nothing_else_of_it(
+    world: Arc<World>,
+) -> Result<()> {
+    let namespace = world.namespace("restarts").await?;
+    owner(&namespace, "Deployment", "orders").await?;
+    let first = pod_of(&namespace, "orders", "").await?;
+    bind(&namespace, "orders").await?;
+    let client_id = restarted(&namespace, "Deployment", "orders").await?;
+    let second = pod_of(&namespace, "orders", &first).await?;
+    let variable = "{.spec.containers[0].env[?(@.name==\"AZURE_CLIENT_ID\")].value}";
+    let has = read(&namespace, &format!("pod/{second}"), variable).await?;
+    ensure!(has == client_id, "{has:?}");
+    told(&namespace, RestartResult::Restarting).await?;
+    namespace.event("orders", Reason::WorkloadRestarted).await?;
+    // What a kubelet would say.
+    let ready = r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
+    namespace
+        .kubectl(&[
+            "patch",
+            "pod",
+            &second,
+            "--subresource=status",
+            "--type=merge",
+            "--patch",
+            ready,
+        ])
+        .await?;
+    told(&namespace, RestartResult::Restarted).await?;
+    ensure!(read(&namespace, "deployment/orders", "{.metadata.generation}").await? == "2");
+    ensure!(pod_of(&namespace, "orders", &first).await? == second);
+
+    let annotated = |value: Value| json!({ "spec": { "template": { "metadata": { "annotations": { ROLLOUT_ANNOTATION: value } } } } });
+    let container = |image: &str| json!([{ "name": "main", "image": image }]);
+    let refused = [
+        annotated(json!("now")),
+        annotated(json!(null)),
+        json!({ "spec": { "template": { "metadata": { "annotations": { "other": "x" } } } } }),
+        json!({ "spec": { "template": { "metadata": { "labels": { "other": "x" } } } } }),
+        json!({ "spec": { "template": { "spec": { "serviceAccountName": "default" } } } }),
+        json!({ "spec": { "template": { "spec": { "containers": container("registry.example/other:1") } } } }),
+        json!({ "spec": { "template": { "spec": { "hostNetwork": true } } } }),
+        json!({ "spec": { "replicas": 2 } }),
+        json!({ "spec": { "paused": true } }),
+        json!({ "spec": { "minReadySeconds": 5 } }),
+        json!({ "metadata": { "labels": { "other": "x" } } }),
+        json!({ "metadata": { "annotations": { "other": "x" } } }),
+        json!({ "metadata": { "finalizers": ["example.com/x"] } }),
+    ];
+    for change in refused {
+        let why = try_as_operator(&namespace, &change).await.err();
+        let why = why.with_context(|| format!("{change} was let in"))?;
+        ensure!(why.contains(RULE), "{change}: {why}");
+    }
+    let other = annotated(json!("00000000-0000-4000-8000-000000000001"));
+    try_as_operator(&namespace, &other).await.map_err(anyhow::Error::msg)?;
+    namespace.delete("orders").await
+}
