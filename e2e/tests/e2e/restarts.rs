@@ -87,9 +87,10 @@ async fn restarted(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<
     until(&format!("{kind} {name} to be restarted"), DEADLINE, async || {
         let annotated = read(namespace, &format!("{kind}/{name}"), &path).await?;
         let client_id = namespace.identity(name).await?.client_id;
+        let seen = namespace.binding(name).await?.status.unwrap_or_default().workloads;
         ensure!(
             annotated == client_id,
-            "{annotated:?}, and the client id is {client_id}"
+            "{annotated:?}, and the client id is {client_id}: {seen:#?}"
         );
         Ok(Some(client_id))
     })
