@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -47,6 +49,8 @@ pub struct AuditEvent {
     pub unauthorized: bool,
     /// The body that was sent, where the audit policy keeps it.
     pub body: Option<Value>,
+    /// How long the API server took, from the request's arrival until it was answered.
+    pub took: Duration,
 }
 
 /// As the API server writes it.
@@ -62,6 +66,8 @@ struct Line {
     object_ref: ObjectRef,
     response_status: Option<ResponseStatus>,
     request_object: Option<Value>,
+    request_received_timestamp: Timestamp,
+    stage_timestamp: Timestamp,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
 }
@@ -151,6 +157,11 @@ impl AuditEvent {
                 .get(DECISION)
                 .is_some_and(|decision| decision == "forbid"),
             body: line.request_object,
+            took: line
+                .stage_timestamp
+                .duration_since(line.request_received_timestamp)
+                .try_into()
+                .unwrap_or_default(),
         })
     }
 
@@ -183,7 +194,10 @@ impl fmt::Display for AuditEvent {
 mod tests {
     use super::*;
 
-    const PATCH: &str = r#"{"kind":"Event","level":"Request","stage":"ResponseComplete","verb":"patch","requestURI":"/api/v1/namespaces/shop/serviceaccounts/orders?fieldManager=m","user":{"username":"u","groups":["g"]},"objectRef":{"resource":"serviceaccounts","namespace":"shop","name":"orders","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":201},"requestObject":{"a":1}}"#;
+    const TIMES: &str =
+        r#""requestReceivedTimestamp":"2026-01-01T00:00:00.000100Z","stageTimestamp":"2026-01-01T00:00:00.007100Z""#;
+
+    const PATCH: &str = r#"{"kind":"Event","level":"Request","stage":"ResponseComplete","verb":"patch","requestURI":"/api/v1/namespaces/shop/serviceaccounts/orders?fieldManager=m","user":{"username":"u","groups":["g"]},"objectRef":{"resource":"serviceaccounts","namespace":"shop","name":"orders","apiVersion":"v1"},"responseStatus":{"metadata":{},"code":201},"requestObject":{"a":1},"requestReceivedTimestamp":"2026-01-01T00:00:00.000100Z","stageTimestamp":"2026-01-01T00:00:00.007100Z"}"#;
 
     #[test]
     fn a_request_is_read_with_its_object_and_its_end() {
@@ -200,6 +214,7 @@ mod tests {
             ("serviceaccounts", "orders")
         );
         assert!(event.writes() && event.body.is_some() && event.group.is_empty());
+        assert_eq!(event.took, Duration::from_millis(7));
     }
 
     /// A namespace that was being deleted refused a new service account with 403, and that was taken for a lack of permission.
@@ -207,7 +222,7 @@ mod tests {
     fn what_admission_forbids_is_not_a_lack_of_permission() {
         let line = |decision: &str| {
             format!(
-                r#"{{"stage":"ResponseComplete","verb":"create","requestURI":"/x","user":{{"username":"u"}},"responseStatus":{{"code":403}},"annotations":{{"{DECISION}":"{decision}"}}}}"#
+                r#"{{"stage":"ResponseComplete","verb":"create","requestURI":"/x","user":{{"username":"u"}},"responseStatus":{{"code":403}},"annotations":{{"{DECISION}":"{decision}"}},{TIMES}}}"#
             ) + "\n"
         };
         let events = parse(&(line("allow") + &line("forbid"))).unwrap();
@@ -218,7 +233,8 @@ mod tests {
     #[test]
     fn a_watch_counts_once() {
         let watch = |stage: &str| {
-            format!(r#"{{"stage":"{stage}","verb":"watch","requestURI":"/x","user":{{"username":"u"}}}}"#) + "\n"
+            format!(r#"{{"stage":"{stage}","verb":"watch","requestURI":"/x","user":{{"username":"u"}},{TIMES}}}"#)
+                + "\n"
         };
         let both = watch("ResponseStarted") + &watch("ResponseComplete");
         assert_eq!(parse(&both).unwrap().len(), 1);

@@ -1,8 +1,9 @@
 //! Everything at once: what a test or the demo works with.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::cluster::{Cluster, EXISTING};
@@ -27,6 +28,8 @@ pub struct World {
     pub cluster: Cluster,
     /// The run's folder.
     pub scratch: Scratch,
+    /// The namespaces that tests have.
+    taken: Mutex<BTreeSet<String>>,
 }
 
 // === impl World ===
@@ -47,6 +50,7 @@ impl World {
             simulator,
             cluster,
             scratch,
+            taken: Mutex::default(),
         })
     }
 
@@ -85,8 +89,11 @@ impl World {
         Ok((operator, webhook, simulator))
     }
 
-    /// Makes a namespace for one test.
+    /// Makes a namespace for one test. Fails when another test has it: both would be right, and one would fail for what the other does.
     pub async fn namespace(&self, name: &str) -> Result<Namespace<'_>> {
+        let mut taken = self.taken.lock().await;
+        ensure!(taken.insert(name.to_owned()), "another test has the namespace {name}");
+        drop(taken);
         self.cluster.namespace(name).await?;
         Ok(Namespace::new(self, name))
     }

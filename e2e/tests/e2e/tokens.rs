@@ -102,7 +102,7 @@ async fn a_service_account_that_leaves_the_binding_loses_its_token(world: Arc<Wo
 
 /// The API server's own token and signature, and Entra's own judgement. With the right to mint tokens for Entra nobody gets one for the API server.
 async fn ready_is_proven_by_a_token_that_entra_gave_and_the_operator_mints_no_other(world: Arc<World>) -> Result<()> {
-    let namespace = world.namespace("proven").await?;
+    let namespace = world.namespace("proven-ready").await?;
     let spec = json!({
         "identity": { "managed": {} },
         "serviceAccounts": [{ "name": "orders" }],

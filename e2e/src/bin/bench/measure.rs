@@ -243,6 +243,16 @@ pub(crate) fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
+/// What a request to Kubernetes asks, such as `patch serviceaccounts`.
+pub(crate) fn kind(event: &AuditEvent) -> String {
+    let what = match (event.resource.as_str(), event.subresource.as_str()) {
+        ("", _) => event.uri.clone(),
+        (resource, "") => resource.to_owned(),
+        (resource, subresource) => format!("{resource}/{subresource}"),
+    };
+    format!("{} {what}", event.verb)
+}
+
 // === impl Calls ===
 
 impl Calls {
@@ -273,12 +283,7 @@ impl Calls {
     pub(crate) fn kubernetes_by_kind(&self) -> String {
         let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
         for event in &self.kubernetes {
-            let what = match (event.resource.as_str(), event.subresource.as_str()) {
-                ("", _) => event.uri.clone(),
-                (resource, "") => resource.to_owned(),
-                (resource, subresource) => format!("{resource}/{subresource}"),
-            };
-            *kinds.entry(format!("{} {what}", event.verb)).or_default() += 1;
+            *kinds.entry(kind(event)).or_default() += 1;
         }
         kinds
             .iter()
