@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint workflows deny alerts unit simulate model mutants e2e compat gitops az quickstart bench bench-large generate verify image reproduce setup clean
+.PHONY: help demo abuse test lint workflows deny alerts unit simulate model mutants e2e compat gitops az quickstart signatures bench bench-large generate verify image reproduce setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ gitops: setup ## End-to-end tests of Argo CD with what config/argocd tells it; t
 	@hack/progress "building operator, simulator and plugin" cargo build --package workload-identity-operator --package wio-azure-sim --package wio-cli
 	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e --test e2e -- --ignored argocd::
+
+signatures: setup ## Sign a release by the real cosign in a registry on loopback, and verify it (cosign is built once, in some minutes)
+	@e2e/setup cosign
+	@hack/progress "building operator, simulator and plugin" cargo build --package workload-identity-operator --package wio-azure-sim --package wio-cli
+	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
+	cargo test --quiet --package wio-e2e --test e2e -- --ignored release::
 
 az: ## Run every Azure CLI command of the documents, but the quick start's, with the real CLI (700 MB) against the simulator
 	@hack/az

@@ -267,6 +267,7 @@ def parts() -> list[Part]:
              (BIN / "argocd", BIN / "argocd-redis", ARGOCD / "git-verify-wrapper.sh"),
              (TOOLS / "argocd",), ("-ldflags", stripped, ARGOCD_GO), make_argocd, on_request=True),
         *(other_kubernetes_part(minor, whole) for minor, whole in other_kubernetes().items()),
+        go("cosign", "Sigstore's cosign 3.1.3", "about 4 minutes", stripped, {"cosign": "cosign"}, on_request=True),
         # Without what finds targets in clouds: that is most of it.
         go("prometheus", "Prometheus 3.16.0 and promtool", "about 3 minutes of processor time", stripped,
            {"promtool": "promtool", "prometheus": "prometheus"}, tags="remove_all_sd", on_request=True),

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::Value;
 use wio_e2e::paths::{built, part, repository};
 use wio_e2e::process::{Program, output};
@@ -20,9 +22,10 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 const DEADLINE: Duration = Duration::from_mins(2);
 
 pub(crate) fn cases() -> Vec<Case> {
-    vec![case!(
-        a_chart_from_a_registry_installs_the_image_of_its_release_by_digest
-    )]
+    vec![
+        case!(a_chart_from_a_registry_installs_the_image_of_its_release_by_digest),
+        case!(what_a_release_signed_is_verified_and_nothing_else_is).on_request(),
+    ]
 }
 
 /// Tools with an empty home, so that nobody's logins and caches are theirs.
@@ -34,8 +37,8 @@ struct Tools<'w> {
 // === impl Tools ===
 
 impl<'w> Tools<'w> {
-    fn new(world: &'w World) -> Result<Self> {
-        let folder = world.scratch.folder("release")?;
+    fn new(world: &'w World, folder: &str) -> Result<Self> {
+        let folder = world.scratch.folder(folder)?;
         Ok(Self { world, folder })
     }
 
@@ -44,7 +47,9 @@ impl<'w> Tools<'w> {
         let program = program
             .env("HELM_CONFIG_HOME", self.world.scratch.folder("release-helm")?)
             .env("HELM_CACHE_HOME", self.world.scratch.folder("release-helm")?)
-            .env("WIO_RELEASE", &self.folder);
+            .env("WIO_RELEASE", &self.folder)
+            .env("WIO_SIGNING_KEY", self.folder.join("keys/cosign.key"))
+            .env("COSIGN_PASSWORD", "");
         // Cargo's and rustup's folders are the person's.
         let program = ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"]
             .into_iter()
@@ -59,6 +64,10 @@ impl<'w> Tools<'w> {
     async fn release(&self, arguments: &[&str]) -> Result<String> {
         let said = self.run(repository().join("hack/release"), arguments).await?;
         Ok(said.trim().to_owned())
+    }
+
+    async fn cosign(&self, arguments: &[&str]) -> Result<String> {
+        self.run(part("cosign")?, arguments).await
     }
 
     async fn crane(&self, arguments: &[&str]) -> Result<String> {
@@ -83,10 +92,8 @@ impl<'w> Tools<'w> {
         arguments.push(format!("--version={VERSION}"));
         arguments.push(format!("--out={}", self.path("image")?));
         for (architecture, machine) in [("amd64", 62), ("arm64", 183)] {
-            let program = self
-                .world
-                .scratch
-                .write(&format!("release/{architecture}"), nothing_for(machine))?;
+            let program = self.folder.join(architecture);
+            std::fs::write(&program, nothing_for(machine)).with_context(|| format!("writing {}", program.display()))?;
             arguments.push(format!("--binary={architecture}={}", program.display()));
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -103,12 +110,23 @@ fn nothing_for(machine: u8) -> Vec<u8> {
     header
 }
 
-async fn a_chart_from_a_registry_installs_the_image_of_its_release_by_digest(world: Arc<World>) -> Result<()> {
-    let tools = Tools::new(&world)?;
-    let registry = Registry::start(&world.scratch).await?;
+/// A release, as the workflow pushes it to a registry.
+struct Published {
+    /// The image, without a digest, and its digest.
+    image: String,
+    digest: String,
+    /// The place of the chart, and its digest.
+    charts: String,
+    chart: String,
+    /// The address of the repository.
+    home: String,
+    _registry: Registry,
+}
+
+async fn publish(tools: &Tools<'_>) -> Result<Published> {
+    let registry = Registry::start(&tools.world.scratch).await?;
     let (tag, image) = (format!("v{VERSION}"), format!("{}/{NAME}", registry.address()));
     tools.image().await?;
-
     let digest = tools.release(&["push", &tag, &image]).await?;
     let programs = ["amd64", "arm64"].map(|it| tools.path(it).map(|path| format!("{it}={path}")));
     let [amd64, arm64] = programs;
@@ -116,7 +134,24 @@ async fn a_chart_from_a_registry_installs_the_image_of_its_release_by_digest(wor
     tools.release(&["plugin", &tag, &home, &amd64?, &arm64?]).await?;
     tools.release(&["make", &tag, &image, &digest]).await?;
     let charts = format!("{}/charts", registry.address());
-    let pushed = tools.release(&["push-chart", &tag, &charts]).await?;
+    let chart = tools.release(&["push-chart", &tag, &charts]).await?;
+    Ok(Published {
+        image,
+        digest,
+        charts,
+        chart,
+        home,
+        _registry: registry,
+    })
+}
+
+async fn a_chart_from_a_registry_installs_the_image_of_its_release_by_digest(world: Arc<World>) -> Result<()> {
+    let tools = Tools::new(&world, "release")?;
+    let published = publish(&tools).await?;
+    let Published {
+        image, digest, charts, ..
+    } = &published;
+    let pushed = &published.chart;
 
     // The chart, by the digest that was said when it was pushed.
     let source = format!("oci://{charts}/{NAME}@{pushed}");
@@ -140,7 +175,7 @@ async fn a_chart_from_a_registry_installs_the_image_of_its_release_by_digest(wor
     let source = format!("oci://{charts}/{NAME}");
     let version = format!("--version={VERSION}");
     let pulled = format!("--destination={}", tools.path("pulled")?);
-    world.scratch.folder("release/pulled")?;
+    std::fs::create_dir_all(tools.folder.join("pulled"))?;
     tools
         .helm(&["pull", &source, &version, "--plain-http", &pulled])
         .await?;
@@ -166,6 +201,84 @@ async fn a_chart_from_a_registry_installs_the_image_of_its_release_by_digest(wor
         );
     }
     the_files_are_whole(&tools, &file)
+}
+
+/// With a key in the place of the workflow's identity, which nobody has but a run on GitHub.
+async fn what_a_release_signed_is_verified_and_nothing_else_is(world: Arc<World>) -> Result<()> {
+    let tools = Tools::new(&world, "release-signed")?;
+    let published = publish(&tools).await?;
+    for keys in ["keys", "others"] {
+        std::fs::create_dir_all(tools.folder.join(keys))?;
+        let prefix = format!("--output-key-prefix={}", tools.path(&format!("{keys}/cosign"))?);
+        tools.cosign(&["generate-key-pair", &prefix]).await?;
+    }
+    let image = format!("{}@{}", published.image, published.digest);
+    let chart = format!("{}/{NAME}@{}", published.charts, published.chart);
+    let tag = format!("v{VERSION}");
+    let unpinned = tools
+        .release(&["sign", &tag, &published.home, &published.image, &chart])
+        .await;
+    ensure!(unpinned.is_err(), "a tag was signed: {unpinned:?}");
+    tools.release(&["sign", &tag, &published.home, &image, &chart]).await?;
+
+    let key = format!("--key={}", tools.path("keys/cosign.pub")?);
+    let other = format!("--key={}", tools.path("others/cosign.pub")?);
+    let (sums, bundle) = (
+        tools.path("release/SHA256SUMS")?,
+        tools.path("release/SHA256SUMS.sigstore.json")?,
+    );
+    let bundle = format!("--bundle={bundle}");
+    // By a key nothing is told to the log of what was signed.
+    let unlogged = "--insecure-ignore-tlog=true";
+    let of_image: [&[&str]; 3] = [
+        &["verify"],
+        &["verify-attestation", "--type=slsaprovenance1"],
+        &["verify-attestation", "--type=cyclonedx"],
+    ];
+    let mut all: Vec<Vec<&str>> = of_image
+        .iter()
+        .map(|what| [what, [unlogged, image.as_str()].as_slice()].concat())
+        .collect();
+    all.push(vec!["verify", unlogged, &chart]);
+    all.push(vec!["verify-blob", unlogged, &bundle, &sums]);
+    for what in &all {
+        let by = |key: &str| {
+            [what.as_slice(), &[key]]
+                .concat()
+                .iter()
+                .map(|&it| it.to_owned())
+                .collect::<Vec<String>>()
+        };
+        let verify = async |key: &str| {
+            let arguments = by(key);
+            tools
+                .cosign(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+                .await
+        };
+        verify(&key).await?;
+        let forged = verify(&other).await;
+        ensure!(forged.is_err(), "{what:?} is taken for another's: {forged:?}");
+    }
+    let text = std::fs::read_to_string(&sums)?;
+    std::fs::write(&sums, text.replacen('a', "b", 1))?;
+    let changed = tools.cosign(&["verify-blob", unlogged, &key, &bundle, &sums]).await;
+    ensure!(changed.is_err(), "changed checksums are verified: {changed:?}");
+
+    let told = tools
+        .cosign(&["verify-attestation", "--type=slsaprovenance1", unlogged, &key, &image])
+        .await?;
+    let envelope: Value = serde_json::from_str(told.lines().last().context("no attestation")?)?;
+    let payload = envelope.get("payload").and_then(Value::as_str).context("no payload")?;
+    let statement: Value = serde_json::from_slice(&BASE64_STANDARD.decode(payload)?)?;
+    let commit = statement.pointer("/predicate/buildDefinition/resolvedDependencies/0/digest/gitCommit");
+    let head = tools
+        .run(
+            "git".into(),
+            &["-C", repository().to_str().context("no path")?, "rev-parse", "HEAD"],
+        )
+        .await?;
+    ensure!(commit.and_then(Value::as_str) == Some(head.trim()), "{statement}");
+    Ok(())
 }
 
 /// `SHA256SUMS` names the files that lie beside it, and the bill of materials what is in the image.
