@@ -24,7 +24,7 @@ use wio_core::names::{Location, SubscriptionId};
 pub use budget::{Budget, Need, Shortage};
 use budget::{Call, Kind, Provider};
 pub use lane::Lane;
-use state::{Asker, Drawn, Refusal, State};
+use state::{Asker, Drawn, Refusal, Standing, State};
 
 use crate::answer::Answer;
 use crate::budgets::Budgets;
@@ -136,19 +136,24 @@ impl Gate {
     /// # Errors
     /// The budget that takes longest.
     pub fn promise(&self, (lane, namespace): (Lane, &str), need: &Need) -> Result<Promise, Shortage> {
-        self.promise_to(&Asker::of(lane, namespace), need, false)
+        self.promise_to(&Asker::of(lane, namespace), need, Standing::Outside)
     }
 
-    /// Promises it to the first one in the queue.
+    /// Promises it to the first one in the queue, of a namespace of which so many wait.
     ///
     /// # Errors
     /// The budget that takes longest.
-    pub fn promise_in_turn(&self, (lane, namespace): (Lane, &str), need: &Need) -> Result<Promise, Shortage> {
-        self.promise_to(&Asker::of(lane, namespace), need, true)
+    pub fn promise_in_turn(
+        &self,
+        (lane, namespace): (Lane, &str),
+        need: &Need,
+        waiting: usize,
+    ) -> Result<Promise, Shortage> {
+        self.promise_to(&Asker::of(lane, namespace), need, Standing::InTurn { waiting })
     }
 
-    fn promise_to(&self, asker: &Asker, need: &Need, is_in_turn: bool) -> Result<Promise, Shortage> {
-        self.lock().promise(asker, need, is_in_turn, Instant::now())?;
+    fn promise_to(&self, asker: &Asker, need: &Need, standing: Standing) -> Result<Promise, Shortage> {
+        self.lock().promise(asker, need, standing, Instant::now())?;
         Ok(Promise {
             gate: self.clone(),
             rest: need.clone(),
@@ -173,10 +178,14 @@ impl Gate {
         };
         let deadline = errand.as_ref().map(|_| Instant::now() + PATIENCE);
         // Whoever has begun goes on before others begin.
-        let has_begun = !promised.is_empty();
+        let standing = if promised.is_empty() {
+            Standing::Outside
+        } else {
+            Standing::InTurn { waiting: 1 }
+        };
         loop {
             let now = Instant::now();
-            let drawn = self.lock().draw(asker, (budgets, &promised), has_begun, now);
+            let drawn = self.lock().draw(asker, (budgets, &promised), standing, now);
             let Shortage { budget, ready_in } = match drawn {
                 Ok(drawn) => {
                     let gate = self.clone();

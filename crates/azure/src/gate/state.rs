@@ -23,6 +23,17 @@ pub(super) struct State {
     buckets: HashMap<Budget, Bucket>,
     /// When each namespace created its last identities under a budget, as many as matter.
     creators: HashMap<(Budget, String), VecDeque<Instant>>,
+    /// The last creation that was promised to a long roll-out.
+    spaced: HashMap<Budget, Instant>,
+}
+
+/// Where somebody stands who asks for a promise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Not in the queue: behind all who are.
+    Outside,
+    /// In turn, of a namespace of which so many wait.
+    InTurn { waiting: usize },
 }
 
 /// The requests that were sent, by budget.
@@ -37,6 +48,10 @@ pub(super) struct Refusal {
 /// The most creations of a window that a namespace leaves to others, which created less in it: as many as it created itself. One roll-out
 /// does not keep the few bindings of another team waiting for the next window, nor these a third team's.
 const LEFT_MOST: usize = 5;
+
+/// A roll-out of which more wait draws evenly on the creations, and not on all of a window at once. It takes as long, give or take a window, and
+/// others find room at any time, where they would wait for the next window. Of a shorter one that window would be too much.
+const LONG: usize = 300;
 
 /// How long a creation counts.
 const CREATED_LATELY: Duration = Duration::from_secs(20);
@@ -63,32 +78,52 @@ impl State {
         &mut self,
         asker: &Asker,
         need: &Need,
-        is_in_turn: bool,
+        standing: Standing,
         now: Instant,
     ) -> Result<(), Shortage> {
-        let mut worst: Option<Shortage> = None;
-        for (budget, count) in &need.0 {
-            let behind = !is_in_turn && self.bucket(budget, now).wanted.is_some_and(|lane| lane <= asker.lane);
-            let leaves = self.leaves(asker, budget, now);
-            let bucket = self.bucket(budget, now);
-            let count = f64::from(*count);
-            if !behind && bucket.free(now) >= count + leaves {
-                continue;
-            }
-            let ready_in = bucket.admits_at(count + leaves, now).saturating_duration_since(now);
-            if worst.as_ref().is_none_or(|worst| worst.ready_in < ready_in) {
-                let budget = budget.clone();
-                worst = Some(Shortage { budget, ready_in });
-            }
-        }
-        if let Some(worst) = worst {
+        let shortages = need
+            .0
+            .iter()
+            .filter_map(|(budget, count)| self.shortage(asker, (budget, *count), standing, now));
+        if let Some(worst) = shortages.max_by_key(|shortage| shortage.ready_in) {
             return Err(worst);
         }
         for (budget, count) in &need.0 {
             self.bucket(budget, now).promise(*count);
-            self.note_creator(asker, budget, now);
+            self.note_creator(asker, budget, standing, now);
         }
         Ok(())
+    }
+
+    /// What keeps somebody from drawing on a budget.
+    fn shortage(
+        &mut self,
+        asker: &Asker,
+        (budget, count): (&Budget, u32),
+        standing: Standing,
+        now: Instant,
+    ) -> Option<Shortage> {
+        let in_turn = standing != Standing::Outside;
+        let behind = !in_turn && self.bucket(budget, now).wanted.is_some_and(|lane| lane <= asker.lane);
+        let spaced = self.spaced_until(budget, standing);
+        // What draws evenly leaves room by that.
+        let leaves = if is_spaced(budget, standing) {
+            0.0
+        } else {
+            self.leaves(asker, budget, now)
+        };
+        let needs = f64::from(count) + budget.left_by(asker.lane) + leaves;
+        let bucket = self.bucket(budget, now);
+        let waits = behind || spaced.is_some_and(|until| now < until);
+        if !waits && bucket.free(now) >= needs {
+            return None;
+        }
+        let admitted = bucket.admits_at(needs, now);
+        let ready = spaced.map_or(admitted, |until| admitted.max(until));
+        Some(Shortage {
+            budget: budget.clone(),
+            ready_in: ready.saturating_duration_since(now),
+        })
     }
 
     /// Takes back what was promised and not drawn.
@@ -103,14 +138,14 @@ impl State {
         &mut self,
         asker: &Asker,
         (budgets, promised): (&[Budget], &[Budget]),
-        is_in_turn: bool,
+        standing: Standing,
         now: Instant,
     ) -> Result<Drawn, Shortage> {
         let mut rest = Need::default();
         for budget in budgets.iter().filter(|budget| !promised.contains(budget)) {
             rest.add(budget.clone());
         }
-        self.promise(asker, &rest, is_in_turn, now)?;
+        self.promise(asker, &rest, standing, now)?;
         let drawn = budgets.iter().map(|budget| {
             let bucket = self.bucket(budget, now);
             bucket.take_back(1);
@@ -153,16 +188,26 @@ impl State {
         }
     }
 
+    /// How many creations a namespace leaves to others.
     fn leaves(&self, asker: &Asker, budget: &Budget, now: Instant) -> f64 {
         let created = match (&budget.kind, &asker.namespace) {
             (Kind::Creations(_), Some(namespace)) => self.creators.get(&(budget.clone(), namespace.clone())),
             _ => None,
         };
         let lately = created.into_iter().flatten().filter(|at| now < **at + CREATED_LATELY);
-        budget.left_by(asker.lane) + lately.map(|_| 1.0).sum::<f64>()
+        lately.map(|_| 1.0).sum()
     }
 
-    fn note_creator(&mut self, asker: &Asker, budget: &Budget, now: Instant) {
+    /// Before when a long roll-out creates nothing more.
+    fn spaced_until(&self, budget: &Budget, standing: Standing) -> Option<Instant> {
+        let last = self.spaced.get(budget).filter(|_| is_spaced(budget, standing))?;
+        Some(*last + budget.size().pace(1))
+    }
+
+    fn note_creator(&mut self, asker: &Asker, budget: &Budget, standing: Standing, now: Instant) {
+        if is_spaced(budget, standing) {
+            self.spaced.insert(budget.clone(), now);
+        }
         if let (Kind::Creations(_), Some(namespace)) = (&budget.kind, &asker.namespace) {
             let lately = |last: &Instant| now < *last + CREATED_LATELY;
             self.creators.retain(|_, created| created.back().is_some_and(lately));
@@ -179,4 +224,9 @@ impl State {
             .entry(budget.clone())
             .or_insert_with(|| Bucket::new(budget.size(), now))
     }
+}
+
+fn is_spaced(budget: &Budget, standing: Standing) -> bool {
+    let is_long = matches!(standing, Standing::InTurn { waiting } if waiting > LONG);
+    is_long && matches!(budget.kind, Kind::Creations(_))
 }

@@ -7,7 +7,7 @@ use wio_core::names::{Location, SubscriptionId};
 
 use super::budget::{Budget, Call, Need, Provider};
 use super::lane::Lane;
-use super::state::{Asker, Drawn, Refusal, State};
+use super::state::{Asker, Drawn, Refusal, Standing, State};
 use crate::budgets::Budgets;
 
 const LATENCY: Duration = Duration::from_millis(200);
@@ -38,12 +38,14 @@ fn asker(lane: Lane, namespace: &str) -> Asker {
 }
 
 fn draw(state: &mut State, lane: Lane, budgets: &[Budget], now: Instant) -> Option<Drawn> {
-    state.draw(&asker(lane, "shop"), (budgets, &[]), false, now).ok()
+    state
+        .draw(&asker(lane, "shop"), (budgets, &[]), Standing::Outside, now)
+        .ok()
 }
 
 /// As many as are admitted at this moment.
 fn drain(state: &mut State, who: &Asker, budgets: &[Budget], now: Instant) -> Vec<Drawn> {
-    std::iter::from_fn(|| state.draw(who, (budgets, &[]), false, now).ok()).collect()
+    std::iter::from_fn(|| state.draw(who, (budgets, &[]), Standing::Outside, now).ok()).collect()
 }
 
 fn left(writes: u64) -> Budgets {
@@ -156,10 +158,10 @@ proptest! {
         for (promised, used) in counts {
             let mut need = Need::default();
             (0..promised).for_each(|_| need.write(subscription()));
-            prop_assert!(state.promise(&who, &need, false, now).is_ok());
+            prop_assert!(state.promise(&who, &need, Standing::Outside, now).is_ok());
             let budgets = budgets(Call::Write);
             for _ in 0..used.min(promised) {
-                let drawn = state.draw(&who, (&budgets, &budgets), true, now);
+                let drawn = state.draw(&who, (&budgets, &budgets), Standing::InTurn { waiting: 1 }, now);
                 prop_assert!(drawn.is_ok());
                 sent += 1;
             }
@@ -179,7 +181,7 @@ fn a_refusal_closes_its_budget_for_everybody_and_no_other() {
     let drawn = draw(&mut state, Lane::Asked, &budgets(Call::Write), now).unwrap();
     state.hear(drawn, left(0), Some(refused(30)), now);
     let who = asker(Lane::Revocation, "elsewhere");
-    let can = |state: &mut State, call, now| state.draw(&who, (&budgets(call), &[]), false, now).is_ok();
+    let can = |state: &mut State, call, now| state.draw(&who, (&budgets(call), &[]), Standing::Outside, now).is_ok();
     assert!(!can(&mut state, Call::Write, now + Duration::from_secs(29)));
     assert!(can(&mut state, Call::Delete, now));
     assert!(can(&mut state, Call::Read, now));
@@ -219,7 +221,7 @@ fn eighty_identities_are_created_in_any_twenty_seconds() {
     let who = |n: usize| asker(Lane::Asked, &format!("team{n}"));
     let mut flying = Vec::new();
     for n in 0..100 {
-        flying.extend(state.draw(&who(n), (&creation(), &[]), false, now).ok());
+        flying.extend(state.draw(&who(n), (&creation(), &[]), Standing::Outside, now).ok());
     }
     assert_eq!(flying.len(), 80);
     let answered = now + LATENCY;
@@ -228,10 +230,14 @@ fn eighty_identities_are_created_in_any_twenty_seconds() {
     }
     let window = Duration::from_secs(20);
     let early = answered + window - Duration::from_millis(1);
-    assert!(state.draw(&who(101), (&creation(), &[]), false, early).is_err());
     assert!(
         state
-            .draw(&who(101), (&creation(), &[]), false, answered + window)
+            .draw(&who(101), (&creation(), &[]), Standing::Outside, early)
+            .is_err()
+    );
+    assert!(
+        state
+            .draw(&who(101), (&creation(), &[]), Standing::Outside, answered + window)
             .is_ok()
     );
 }
@@ -246,13 +252,13 @@ fn one_roll_out_leaves_some_creations_to_other_namespaces() {
     for team in ["one", "two", "three", "four", "five"] {
         assert!(
             state
-                .draw(&asker(Lane::Asked, team), (&creation(), &[]), false, now)
+                .draw(&asker(Lane::Asked, team), (&creation(), &[]), Standing::Outside, now)
                 .is_ok()
         );
     }
     assert!(
         state
-            .draw(&asker(Lane::Asked, "six"), (&creation(), &[]), false, now)
+            .draw(&asker(Lane::Asked, "six"), (&creation(), &[]), Standing::Outside, now)
             .is_err()
     );
 }
@@ -266,7 +272,7 @@ fn a_few_bindings_of_one_namespace_do_not_wait_for_anothers_roll_out() {
     let few = drain(&mut state, &asker(Lane::Asked, "few"), &creation(), now);
     assert_eq!(few.len(), 3);
     let others = ["one", "two", "three"].map(|team| {
-        let drawn = state.draw(&asker(Lane::Asked, team), (&creation(), &[]), false, now);
+        let drawn = state.draw(&asker(Lane::Asked, team), (&creation(), &[]), Standing::Outside, now);
         drawn.is_ok()
     });
     assert_eq!(
@@ -274,6 +280,35 @@ fn a_few_bindings_of_one_namespace_do_not_wait_for_anothers_roll_out() {
         [true, true, false],
         "what the few leave is for who created nothing"
     );
+}
+
+/// As many as are promised in turn in so many seconds, when so many wait; each is drawn at once.
+fn in_turn(state: &mut State, waiting: usize, (mut now, seconds): (Instant, u64)) -> usize {
+    let who = asker(Lane::Asked, "roll-out");
+    let end = now + Duration::from_secs(seconds);
+    let mut count = 0;
+    while now < end {
+        match state.draw(&who, (&creation(), &[]), Standing::InTurn { waiting }, now) {
+            Ok(drawn) => {
+                state.hear(drawn, Budgets::default(), None, now);
+                count += 1;
+            }
+            Err(shortage) => now += shortage.ready_in.max(Duration::from_millis(1)),
+        }
+    }
+    count
+}
+
+/// The sixth binding beside a roll-out of hours waited for the next window each time.
+#[test]
+fn a_long_roll_out_draws_evenly_on_a_window_and_a_short_one_at_once() {
+    let now = Instant::now();
+    for (waiting, expected) in [(300, [75, 0]), (301, [4, 76])] {
+        let mut state = State::default();
+        let first = in_turn(&mut state, waiting, (now, 1));
+        let then = in_turn(&mut state, waiting, (now + Duration::from_secs(1), 19));
+        assert_eq!([first, then], expected, "{waiting} wait");
+    }
 }
 
 #[test]

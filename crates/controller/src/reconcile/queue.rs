@@ -242,7 +242,7 @@ impl Turns {
     /// looked for behind the first.
     fn next(&mut self, lane: Lane, waiting: &Waiters, gate: &Gate) -> Next {
         const LOOKED_AT: usize = 64;
-        let mut short = None;
+        let mut short: Option<Shortage> = None;
         for _ in 0..self.namespaces.len().min(LOOKED_AT) {
             let Some(namespace) = self.namespaces.front().cloned() else {
                 break;
@@ -260,13 +260,16 @@ impl Turns {
                 continue;
             };
             self.namespaces.rotate_left(1);
-            match gate.promise_in_turn((lane, &namespace), &entry.need) {
+            match gate.promise_in_turn((lane, &namespace), &entry.need, keys.len()) {
                 Ok(promise) => {
                     keys.pop_front();
                     self.len = self.len.saturating_sub(1);
                     return Next::Turn(key, promise);
                 }
-                Err(shortage) => short = short.or(Some(shortage)),
+                Err(shortage) => {
+                    let ends_first = short.as_ref().is_none_or(|short| shortage.ready_in < short.ready_in);
+                    short = if ends_first { Some(shortage) } else { short };
+                }
             }
         }
         short.map_or(Next::Nobody, Next::Short)

@@ -81,6 +81,32 @@ async fn a_single_binding_does_not_wait_for_the_roll_out_of_another_namespace() 
     .await;
 }
 
+/// A long roll-out took all that a window gives at once, and the sixth binding of others waited for the next: a quarter of a minute.
+#[tokio::test(start_paused = true)]
+async fn bindings_of_many_namespaces_do_not_wait_beside_a_long_roll_out() {
+    let mut world = World::new();
+    world.start().await;
+    world.create_many(450);
+    // The first window is over: it was spent before anybody knew how long the roll-out is. A second one would be by now.
+    sleep(Duration::from_secs(27)).await;
+    for n in 0..12 {
+        let place = format!("mail-{n}");
+        world.cluster.create_namespace(&place);
+        let applied = Instant::now();
+        world.create(binding(&place, "mails").managed().service_account("mails"));
+        world.cluster.wait_for(&place, "mails", is_ready).await;
+        let took = applied.elapsed();
+        assert!(
+            took < Duration::from_secs(2),
+            "{n}: {took:?}, {} are ready",
+            ready(&world)
+        );
+    }
+    assert_eq!(refused(&world), 0);
+    // Nobody waits for its end: other stories have one.
+    world.crash().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_revocation_goes_before_everything_that_waits() {
     story(async |world| {
