@@ -83,6 +83,7 @@ fn the_samples_are_bindings_without_unknown_fields() {
     for sample in [
         "config/samples/bindings/orders.yaml",
         "config/samples/bindings/existing.yaml",
+        "config/samples/proven/reports.yaml",
     ] {
         let mut bindings = 0;
         for document in serde_yaml_ng::Deserializer::from_str(&read(sample)) {

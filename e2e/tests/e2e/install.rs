@@ -377,7 +377,7 @@ async fn what_the_chart_renders_for_each_set_of_values_is_taken(world: Arc<World
 
 async fn the_samples_are_accepted(world: Arc<World>) -> Result<()> {
     let namespace = world.namespace("install-samples").await?;
-    for sample in ["orders", "existing"] {
+    for sample in ["bindings/orders", "bindings/existing", "proven/reports"] {
         let binding = sample_binding(sample, &namespace.name)?.to_string();
         let file = world.scratch.write(&format!("samples/{sample}.json"), binding)?;
         let file = file.to_str().context("the run's path is not Unicode")?;
@@ -387,7 +387,7 @@ async fn the_samples_are_accepted(world: Arc<World>) -> Result<()> {
             .kubectl
             .run(&apply)
             .await
-            .with_context(|| format!("config/samples/bindings/{sample}.yaml"))?;
+            .with_context(|| format!("config/samples/{sample}.yaml"))?;
     }
     let policy = in_repository("config/samples/policies/policy.yaml")?;
     let apply = ["apply", "--server-side", "--dry-run=server", "--filename", &policy];
@@ -432,7 +432,7 @@ fn sample_policies() -> Result<Vec<WorkloadIdentityPolicy>> {
 fn sample_binding(sample: &str, namespace: &str) -> Result<Value> {
     use serde::Deserialize;
 
-    let text = std::fs::read_to_string(repository().join(format!("config/samples/bindings/{sample}.yaml")))?;
+    let text = std::fs::read_to_string(repository().join(format!("config/samples/{sample}.yaml")))?;
     for document in serde_yaml_ng::Deserializer::from_str(&text) {
         let mut object = Value::deserialize(document)?;
         let is_binding = object
@@ -443,7 +443,7 @@ fn sample_binding(sample: &str, namespace: &str) -> Result<Value> {
             return Ok(object);
         }
     }
-    bail!("config/samples/bindings/{sample}.yaml holds no binding")
+    bail!("config/samples/{sample}.yaml holds no binding")
 }
 
 // === Helpers ===

@@ -111,6 +111,7 @@ async fn the_status_tells_of_pods_with_and_without_a_token_and_ready_does_not_re
             .map(|one| format!("{:?} {}", one.reason, one.first_pod))
             .collect();
         assert_eq!(reasons, ["StartedTooEarly a", "LabelMissing c"]);
+        assert_eq!(world.notes("PodsWithoutToken"), [missing.message.clone()]);
         // Their owner creates them anew, and nobody tells the operator.
         world.cluster.delete::<Pod>(NAMESPACE, "a");
         world.cluster.delete::<Pod>(NAMESPACE, "b");
@@ -122,6 +123,7 @@ async fn the_status_tells_of_pods_with_and_without_a_token_and_ready_does_not_re
             well.message,
             "1 pod has a token of the identity. 1 more does not ask for one."
         );
+        assert_eq!(world.notes("PodsWithoutToken").len(), 1, "it is told once");
     })
     .await;
 }

@@ -18,7 +18,8 @@ pub struct Told {
     pub message: String,
 }
 
-/// What people are told about by Events: another client id, another issuer, owners of pods that were restarted, and a change of Ready.
+/// What people are told about by Events: another client id, another issuer, owners of pods that were restarted, a change of Ready, and pods that lack a
+/// token.
 #[must_use]
 pub fn transitions(
     previous: Option<&WorkloadIdentityBindingStatus>,
@@ -30,7 +31,7 @@ pub fn transitions(
     let at_once = client_id.into_iter().chain(issuer).chain(restarted);
     let before = previous.and_then(ready);
     let other = ready(next).and_then(|now| other_ready(before, now));
-    at_once.chain(other).collect()
+    at_once.chain(other).chain(pods_lack_a_token(previous, next)).collect()
 }
 
 /// Another client id: pods take it from their service account when they start, and keep it.
@@ -52,6 +53,22 @@ fn other_client_id(previous: &WorkloadIdentityBindingStatus, next: &WorkloadIden
         message: format!(
             "{what} {now_id} instead of {before_id}. Pods that started before have the old one: restart them."
         ),
+    })
+}
+
+/// Pods that lack a token, where none did: who they are changes with every pod, and stands in the status.
+fn pods_lack_a_token(
+    previous: Option<&WorkloadIdentityBindingStatus>,
+    next: &WorkloadIdentityBindingStatus,
+) -> Option<Told> {
+    let kind = ConditionType::WorkloadsReady;
+    let now = next.condition(kind).filter(|now| now.status == FALSE)?;
+    let before = previous.and_then(|previous| previous.condition(kind));
+    let is_new = before.is_none_or(|before| before.status != FALSE);
+    is_new.then(|| Told {
+        warning: true,
+        reason: now.reason.clone(),
+        message: now.message.clone(),
     })
 }
 
