@@ -2,10 +2,13 @@
 //!
 //! The doc comments of fields are what `kubectl explain` and the API reference say.
 
+use std::collections::BTreeMap;
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::binding::VerificationMode;
 use crate::policy::SelectorOperator;
 use crate::rules;
 
@@ -105,6 +108,11 @@ pub struct WorkloadIdentityEffectivePolicySpec {
     /// many bindings and nobody has said that it is meant.
     #[serde(default)]
     pub accepted: AcceptedSettings,
+
+    /// The settings of the operator that fill in what bindings leave open. Admission does not read them: they are for whoever foretells what the
+    /// operator would do, as kubectl wib plan. Absent where an older operator wrote this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defaults: Option<EffectiveDefaults>,
 }
 
 /// Settings of the operator that decide about bindings, as they were given.
@@ -123,6 +131,22 @@ pub struct AcceptedSettings {
     pub protected_resource_groups: Vec<String>,
     /// The GUIDs of roles that policies can give although they are locked otherwise.
     pub unlocked_roles: Vec<String>,
+}
+
+/// Settings of the operator that fill in what bindings leave open.
+#[derive(JsonSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EffectiveDefaults {
+    /// The audience of bindings that name none.
+    pub audience: String,
+    /// Whether the readiness of bindings is proven whose spec does not say.
+    pub verification: VerificationMode,
+    /// The tags of every managed identity whose binding does not give them other values.
+    pub tags: BTreeMap<String, String>,
+    /// The names of tags that are others', or how they begin and then an asterisk: they are neither written nor compared.
+    pub ignored_tags: Vec<String>,
+    /// Whether the cluster may have an issuer that Entra cannot reach.
+    pub allow_private_issuer: bool,
 }
 
 /// A policy, with all that cannot be used left out.

@@ -27,9 +27,9 @@ pub use binding::{
 pub use condition::{ConditionType, Reason};
 pub use crd::{crd, effective_policy_crd, policy_crd};
 pub use effective::{
-    AcceptedSettings, EFFECTIVE_POLICY_NAME, EffectiveIdentities, EffectiveName, EffectiveNames, EffectivePlace,
-    EffectivePolicy, EffectiveRequirement, EffectiveRole, EffectiveSelector, WorkloadIdentityEffectivePolicy,
-    WorkloadIdentityEffectivePolicySpec,
+    AcceptedSettings, EFFECTIVE_POLICY_NAME, EffectiveDefaults, EffectiveIdentities, EffectiveName, EffectiveNames,
+    EffectivePlace, EffectivePolicy, EffectiveRequirement, EffectiveRole, EffectiveSelector,
+    WorkloadIdentityEffectivePolicy, WorkloadIdentityEffectivePolicySpec,
 };
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub use keys::GROUP;

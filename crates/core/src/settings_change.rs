@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wio_api::{AcceptedSettings, EFFECTIVE_POLICY_NAME, Reason, VerificationMode, keys};
+use wio_api::{AcceptedSettings, EFFECTIVE_POLICY_NAME, EffectiveDefaults, Reason, keys};
 
 use crate::authorize::NotPermitted;
 use crate::case::Candidate;
@@ -13,6 +13,7 @@ use crate::fault::Blocked;
 use crate::listing::first;
 use crate::names::{Audience, IdentityId, InvalidName, ResourceGroupId, RoleDefinitionGuid, hash};
 use crate::rules::Rules;
+use crate::tags::IgnoredTag;
 use crate::verdict::denial;
 
 /// How many bindings that would lose what they have by changed settings are taken for an accident.
@@ -226,34 +227,27 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
     })
 }
 
-/// The settings by which bindings have what they have, as the effective policy keeps them, for whoever is not the operator. What it does not
-/// keep is as when nobody sets it: the audience is `audience`, and whether an issuer may be private is `allow_private_issuer`.
+/// The operator's configuration as far as it decides about bindings, as the effective policy keeps it, for whoever is not the operator.
 ///
 /// # Errors
 /// A part that does not parse: another version of the operator wrote it.
-pub fn in_force(
-    kept: &AcceptedSettings,
-    audience: Audience,
-    allow_private_issuer: bool,
-) -> Result<OperatorConfig, InvalidName> {
-    let group: ResourceGroupId = kept.resource_group_id.parse()?;
-    let unset = OperatorConfig {
+pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result<OperatorConfig, InvalidName> {
+    let tags: Result<Vec<IgnoredTag>, _> = defaults.ignored_tags.iter().map(|text| text.parse()).collect();
+    let filled = OperatorConfig {
+        group: kept.resource_group_id.parse()?,
         location: kept.location.parse()?,
         require_policy: kept.require_policy,
-        audience,
+        audience: defaults.audience.parse()?,
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
         former_issuers: BTreeSet::new(),
-        allow_private_issuer,
+        allow_private_issuer: defaults.allow_private_issuer,
         unlocked_roles: BTreeSet::new(),
-        // What tags identities have is not known to whoever is not the operator.
-        default_tags: std::collections::BTreeMap::new(),
-        ignored_tags: Vec::new(),
-        // It takes nothing from anybody.
-        verification: VerificationMode::None,
-        group,
+        default_tags: defaults.tags.clone(),
+        ignored_tags: tags?,
+        verification: defaults.verification,
     };
-    read(kept, &unset)
+    read(kept, &filled)
 }
 
 fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {

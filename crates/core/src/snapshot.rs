@@ -1,8 +1,11 @@
 //! A snapshot of a cluster: what lists show of it at one moment, and the cases that follow from it, for whoever asks about many and keeps no
 //! caches. The operator takes the same cases out of its indexes.
 
+mod index;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
@@ -10,14 +13,15 @@ use crate::binding::{Binding, Finalizer};
 use crate::case::{Candidate, Case, Rival};
 use crate::cluster::Cluster;
 use crate::config::OperatorConfig;
-use crate::names::{BindingName, IdentityId, Namespace, ServiceAccountName};
-use crate::policy::{Limits, NamespaceFacts, Policies, Tally, Usage};
+use crate::names::{BindingName, Namespace, ServiceAccountName};
+use crate::policy::{Limits, NamespaceFacts, Policies, Usage};
 use crate::rules::Rules;
 use crate::spec::IdentityRef;
+use index::Index;
 
-/// A snapshot of a cluster.
+/// What lists show of a cluster at one moment.
 #[derive(Clone, Debug)]
-pub struct Snapshot {
+pub struct Lists {
     /// The cluster.
     pub cluster: Cluster,
     /// The operator's configuration.
@@ -34,14 +38,37 @@ pub struct Snapshot {
     pub now: Timestamp,
 }
 
+/// A snapshot of a cluster.
+#[derive(Debug)]
+pub struct Snapshot {
+    lists: Lists,
+    index: Index,
+    looked_at: AtomicU64,
+}
+
 // === impl Snapshot ===
 
 impl Snapshot {
+    /// The snapshot that lists make.
+    #[must_use]
+    pub fn of(lists: Lists) -> Self {
+        Self {
+            index: Index::of(&lists.bindings, &lists.config),
+            lists,
+            looked_at: AtomicU64::new(0),
+        }
+    }
+
+    /// How many bindings were looked at for the cases so far. It is what cases cost.
+    #[must_use]
+    pub fn looked_at(&self) -> u64 {
+        self.looked_at.load(Ordering::Relaxed)
+    }
+
     /// A binding.
     #[must_use]
     pub fn binding(&self, namespace: &Namespace, name: &BindingName) -> Option<&Binding> {
-        let mut all = self.bindings.iter().map(|(binding, _)| binding);
-        all.find(|binding| binding.owner.namespace == *namespace && binding.owner.name == *name)
+        self.at(self.index.named(namespace, name)?)
     }
 
     /// Everything that a decision about a binding rests on; none when its namespace is not in the snapshot.
@@ -49,74 +76,50 @@ impl Snapshot {
     pub fn case(&self, binding: &Binding) -> Option<Case> {
         let rules = self.rules(&binding.owner.namespace)?;
         let limits = rules.limits();
-        let labelled = self
-            .labelled
-            .get(binding.owner.uid.as_str())
-            .cloned()
-            .unwrap_or_default();
-        let neighbours = self.neighbours(binding, &labelled, &rules);
+        let labelled = self.lists.labelled.get(binding.owner.uid.as_str());
+        let labelled = labelled.cloned().unwrap_or_default();
+        let neighbours = self.neighbours(binding, &labelled);
         Some(Case {
             neighbours: neighbours.map(|one| self.candidate(one, &limits)).collect(),
             candidate: self.candidate(binding, &limits),
             rivals: self.rivals(binding, &rules),
             labelled,
             rules,
-            now: self.now,
+            now: self.lists.now,
         })
+    }
+
+    fn at(&self, place: usize) -> Option<&Binding> {
+        self.looked_at.fetch_add(1, Ordering::Relaxed);
+        self.lists.bindings.get(place).map(|(binding, _)| binding)
     }
 
     fn rules(&self, namespace: &Namespace) -> Option<Rules> {
         Some(Rules {
-            cluster: self.cluster.clone(),
-            config: Arc::clone(&self.config),
-            policies: Arc::clone(&self.policies),
+            cluster: self.lists.cluster.clone(),
+            config: Arc::clone(&self.lists.config),
+            policies: Arc::clone(&self.lists.policies),
             namespace: NamespaceFacts {
                 name: namespace.clone(),
-                labels: self.namespaces.get(namespace)?.clone(),
+                labels: self.lists.namespaces.get(namespace)?.clone(),
             },
         })
     }
 
     fn candidate(&self, binding: &Binding, limits: &Limits) -> Candidate {
-        if limits.is_none() {
-            return Candidate {
-                used_before: Usage::default(),
-                binding: binding.clone(),
-            };
-        }
-        let mut tally = Tally::default();
-        for (other, usage) in self.of_namespace(&binding.owner.namespace) {
-            tally.count(other.lifecycle.seniority.clone(), *usage);
-        }
         Candidate {
-            used_before: tally.before(&binding.lifecycle.seniority, limits),
+            used_before: self.index.used_before(binding, limits),
             binding: binding.clone(),
         }
     }
 
-    fn of_namespace<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a (Binding, Usage)> {
-        self.bindings
-            .iter()
-            .filter(move |(binding, _)| binding.owner.namespace == *namespace)
-    }
-
     /// The other bindings of the namespace that may share something: a service account, or the identity.
-    fn neighbours<'a>(
-        &'a self,
-        binding: &'a Binding,
-        labelled: &BTreeSet<ServiceAccountName>,
-        rules: &'a Rules,
-    ) -> impl Iterator<Item = &'a Binding> {
-        let accounts: BTreeSet<ServiceAccountName> = binding.claims.accounts.union(labelled).cloned().collect();
-        let identities = identities(binding, &rules.config);
-        let others = self.of_namespace(&binding.owner.namespace).map(|(other, _)| other);
-        others.filter(move |other| {
-            let meet = !other.claims.accounts.is_disjoint(&accounts)
-                || named(other, &rules.config)
-                    .iter()
-                    .any(|identity| identities.contains(identity));
-            other.owner.uid != binding.owner.uid && may_share(other) && meet
-        })
+    fn neighbours(&self, binding: &Binding, labelled: &BTreeSet<ServiceAccountName>) -> impl Iterator<Item = &Binding> {
+        let accounts = binding.claims.accounts.union(labelled);
+        let met = self.index.met(binding, accounts, &self.lists.config);
+        let uid = binding.owner.uid.clone();
+        let others = met.into_iter().filter_map(|place| self.at(place));
+        others.filter(move |other| other.owner.uid != uid && may_share(other))
     }
 
     /// The other bindings of any namespace that name the managed identity which a binding chose the name of.
@@ -128,20 +131,18 @@ impl Snapshot {
             return Vec::new();
         }
         let identity = spec.identity_id(&binding.owner, &rules.config);
+        let others = self.index.naming(&identity).filter_map(|place| self.at(place));
         let rival = |other: &Binding| {
-            let asked = other.spec.as_ref().ok();
-            let asked = asked.map(|spec| spec.identity_id(&other.owner, &rules.config));
-            let names_it = asked.as_ref() == Some(&identity) || other.recorded.ids_of(&identity).is_some();
-            if other.owner == binding.owner || !names_it {
-                return None;
-            }
             let rules = self.rules(&other.owner.namespace)?;
             Some(Rival {
                 candidate: self.candidate(other, &rules.limits()),
                 rules,
             })
         };
-        self.bindings.iter().filter_map(|(other, _)| rival(other)).collect()
+        others
+            .filter(|other| other.owner != binding.owner)
+            .filter_map(rival)
+            .collect()
     }
 }
 
@@ -149,22 +150,4 @@ impl Snapshot {
 fn may_share(binding: &Binding) -> bool {
     let made = binding.recorded.names_identity() || binding.lifecycle.finalizer == Finalizer::Set;
     made && !binding.lifecycle.deleting
-}
-
-/// The identity that a binding has, and the one that it asks for.
-fn identities(binding: &Binding, config: &OperatorConfig) -> Vec<IdentityId> {
-    let recorded = binding.recorded.identity.as_ref().map(|identity| identity.id.clone());
-    let asked = binding.spec.as_ref().ok();
-    let asked = asked.map(|spec| spec.identity_id(&binding.owner, config));
-    recorded.into_iter().chain(asked).collect()
-}
-
-/// The identity that a binding has, and the one of somebody else that it names.
-fn named(binding: &Binding, config: &OperatorConfig) -> Vec<IdentityId> {
-    let recorded = binding.recorded.identity.as_ref().map(|identity| identity.id.clone());
-    let existing = match &binding.identity {
-        Some(existing @ IdentityRef::Existing(_)) => Some(existing.id(&binding.owner, config)),
-        Some(IdentityRef::Managed(_)) | None => None,
-    };
-    recorded.into_iter().chain(existing).collect()
 }

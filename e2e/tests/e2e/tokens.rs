@@ -108,8 +108,23 @@ async fn ready_is_proven_by_a_token_that_entra_gave_and_the_operator_mints_no_ot
         "serviceAccounts": [{ "name": "orders" }],
         "verification": { "mode": "TokenExchange" },
     });
+    // What is foretold of a proof is what comes of it, and a binding that is proven leaves nothing to do.
+    let manifest = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+        "metadata": { "name": "shop" }, "spec": spec,
+    });
+    let foretold = namespace.wib(&["plan", "-f", "-"], Some(&manifest)).await?;
+    let token = "  ~ a token of service account orders, exchanged with Microsoft Entra";
+    ensure!(
+        foretold.code == 2 && foretold.out.contains(token) && !foretold.out.contains("not read"),
+        "{}{}",
+        foretold.out,
+        foretold.err
+    );
     namespace.bind("shop", &spec).await?;
     namespace.ready("shop").await?;
+    let still = namespace.wib(&["plan", "shop"], None).await?;
+    ensure!(still.code == 0, "{}{}", still.out, still.err);
     let proof = namespace
         .condition("shop", ConditionType::TokenExchangeVerified, "True", Reason::Succeeded)
         .await?;

@@ -8,18 +8,12 @@ use wio_azure::Azure;
 use wio_core::case::Case;
 use wio_core::observed::AzureState;
 use wio_core::role_assignment_scopes::Last;
-use wio_core::snapshot::Snapshot;
 
 use crate::arguments::PlanArguments;
 use crate::ending::Ending;
 use crate::output::{Format, write_data, write_name};
-use crate::planning::{
-    Asked, Change, Forecast, Forecasts, Key, Named, World, foresee, in_doubt, read, rehearse, write,
-};
+use crate::planning::{Change, Comparison, Forecasts, Key, Named, World, consider, in_doubt, read, rehearse, write};
 use crate::session::Session;
-
-/// A cluster as it is or would be, and the snapshot of it.
-struct Seen<'a>(&'a World, Snapshot);
 
 pub(crate) async fn run(asked: &PlanArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
     let azure = asked.azure.then(|| asked.login.open()).transpose()?;
@@ -44,18 +38,24 @@ pub(crate) async fn run(asked: &PlanArguments, session: &Session, out: &mut impl
     let meant: BTreeSet<Key> = named.iter().cloned().collect();
     let everyone = after.keys().filter(|key| asked.name.is_none() && !meant.contains(key));
     let keys: Vec<Key> = named.iter().cloned().chain(everyone).collect();
-    let (before, after) = (Seen(&before, before.snapshot()), Seen(&after, after.snapshot()));
+    let comparison = Comparison::new(&before, &after);
     for key in keys {
+        let cases = comparison.cases(&key);
         // One that nobody named is shown when the change makes a difference to it; Azure is not asked for that.
-        if !meant.contains(&key) && makes_no_difference(&key, (&before, &after)).await? {
+        if !meant.contains(&key) && comparison.is_same(&cases) {
             continue;
         }
-        match of_one(&key, (&before, &after), azure.as_ref()).await? {
+        let azure = match (&azure, &cases.after) {
+            (Some(azure), Some(case)) => observed(azure, case).await?,
+            _ => None,
+        };
+        match comparison.of(&cases, azure) {
             Some(forecast) => forecasts.bindings.push(Named::new(&key, forecast)),
             None if meant.contains(&key) => forecasts.without_ground.push(format!("{}/{}", key.0, key.1)),
             None => {}
         }
     }
+    consider(&mut forecasts, session).await;
     tell(&forecasts, asked.output, out)?;
     Ok(if forecasts.is_still() {
         Ending::Well
@@ -85,36 +85,6 @@ fn there(name: &str, delete: bool, session: &Session, world: &mut World) -> anyh
         world.delete(&key);
     }
     Ok(key)
-}
-
-async fn makes_no_difference(key: &Key, (before, after): (&Seen<'_>, &Seen<'_>)) -> anyhow::Result<bool> {
-    let without = of_one(key, (before, before), None).await?;
-    let with = of_one(key, (before, after), None).await?;
-    Ok(match (without, with) {
-        (Some(without), Some(with)) => without.comes_to(&with),
-        (without, with) => without == with,
-    })
-}
-
-/// The forecast for a binding; none for one whose namespace is not known.
-async fn of_one(
-    key: &Key,
-    (before, after): (&Seen<'_>, &Seen<'_>),
-    azure: Option<&Azure>,
-) -> anyhow::Result<Option<Forecast>> {
-    let case = |seen: &Seen<'_>| -> Option<Case> { seen.1.case(seen.1.binding(&key.0, &key.1)?) };
-    let Some(then) = case(after) else { return Ok(None) };
-    let state = match azure {
-        Some(azure) => observed(azure, &then).await?,
-        None => None,
-    };
-    let accounts = after.0.service_accounts(&then);
-    Ok(Some(foresee(Asked {
-        before: case(before).as_ref(),
-        after: &then,
-        accounts,
-        azure: state,
-    })))
 }
 
 async fn observed(azure: &Azure, case: &Case) -> anyhow::Result<Option<AzureState>> {

@@ -13,6 +13,7 @@ use wio_core::observed::{
 };
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::verdict::{Verdict, verdict};
+use wio_core::verification::Proof;
 
 /// A binding as it is and as it would be.
 pub(crate) struct Asked<'a> {
@@ -43,6 +44,9 @@ pub(crate) struct Forecast {
     pub(crate) takes_away: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) gives: Vec<String>,
+    /// The service accounts whose tokens are exchanged with Entra, once all that is done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) proves: Vec<String>,
     /// What cannot be done until somebody else acts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) blocked: Vec<String>,
@@ -113,11 +117,23 @@ pub(crate) fn foresee(asked: Asked<'_>) -> Forecast {
         service_accounts: asked.accounts,
         signed_in_as: None,
     };
+    let plan = plan(&desired, &observed);
     Forecast {
         why,
         azure: basis,
-        ..Forecast::of(word, &identity, &plan(&desired, &observed))
+        proves: proves(asked.after, &desired, (&plan, &observed)),
+        ..Forecast::of(word, &identity, &plan)
     }
+}
+
+/// Whose tokens are exchanged: nobody's before everything else is done.
+fn proves(case: &Case, desired: &Desired, (plan, observed): (&Plan, &Observed)) -> Vec<String> {
+    if !plan.blocked.is_empty() {
+        return Vec::new();
+    }
+    let recorded = &case.candidate.binding.recorded.exchanges;
+    let accounts = Proof::foreseen(desired, observed, recorded, case.now);
+    accounts.iter().map(ToString::to_string).collect()
 }
 
 /// The ConfigMaps that the status names, as they were written: they are not read.
@@ -181,6 +197,7 @@ impl Forecast {
             azure: Basis::NotNeeded,
             takes_away: Vec::new(),
             gives: Vec::new(),
+            proves: Vec::new(),
             blocked: Vec::new(),
         }
     }
@@ -205,13 +222,14 @@ impl Forecast {
     /// Whether the same comes of both, whatever the words.
     pub(crate) fn comes_to(&self, other: &Self) -> bool {
         self.verdict == other.verdict
-            && (&self.takes_away, &self.gives) == (&other.takes_away, &other.gives)
+            && (&self.takes_away, &self.gives, &self.proves) == (&other.takes_away, &other.gives, &other.proves)
             && self.blocked.len() == other.blocked.len()
     }
 
-    /// Whether anything would be written, or be refused.
+    /// Whether anything would be written, be asked of Entra, or be refused.
     pub(crate) const fn changes_something(&self) -> bool {
-        !self.takes_away.is_empty() || !self.gives.is_empty() || !self.blocked.is_empty()
+        let writes = !self.takes_away.is_empty() || !self.gives.is_empty();
+        writes || !self.proves.is_empty() || !self.blocked.is_empty()
     }
 }
 

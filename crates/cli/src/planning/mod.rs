@@ -1,7 +1,9 @@
 //! What the operator would do: the core's own verdict and plan, about a cluster as it is and as it would be.
 
 mod change;
+mod compare;
 mod foresee;
+mod minting;
 mod read;
 mod show;
 #[cfg(test)]
@@ -9,7 +11,9 @@ mod tests;
 mod world;
 
 pub(crate) use change::{Change, rehearse};
-pub(crate) use foresee::{Asked, Forecast, foresee, in_doubt};
+pub(crate) use compare::Comparison;
+pub(crate) use foresee::in_doubt;
+pub(crate) use minting::consider;
 pub(crate) use read::read;
 pub(crate) use show::{Forecasts, Named, write};
 pub(crate) use world::{Key, World};

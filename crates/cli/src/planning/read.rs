@@ -11,8 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Api;
 use kube::api::ListParams;
 use wio_api::{
-    ConditionType, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityBindingStatus,
-    WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy,
+    ConditionType, EFFECTIVE_POLICY_NAME, EffectiveDefaults, Reason, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy,
 };
 use wio_core::cluster::{Belief, Cluster};
 use wio_core::config::OperatorConfig;
@@ -46,7 +46,7 @@ pub(crate) async fn read(session: &Session, meant: &BTreeSet<String>) -> anyhow:
         },
     )?;
     let bindings = bindings(session, meant, &mut not_read).await?;
-    let config = config(&effective, &bindings)?;
+    let config = config(&effective, &bindings, &mut not_read)?;
     let accounts = accounts(session, meant, &mut not_read).await?;
     Ok(World {
         cluster: Cluster {
@@ -143,11 +143,26 @@ async fn namespaces(
     Ok(labels.collect())
 }
 
-/// The operator's configuration, from what it keeps in the cluster. What is not kept there is taken from what bindings show.
+/// The operator's configuration, from what it keeps in the cluster.
 fn config(
     effective: &WorkloadIdentityEffectivePolicy,
     bindings: &[WorkloadIdentityBinding],
+    not_read: &mut Vec<String>,
 ) -> anyhow::Result<OperatorConfig> {
+    let kept = effective.spec.defaults.clone();
+    let defaults = kept.unwrap_or_else(|| {
+        not_read.push(NOT_KEPT.to_owned());
+        shown(bindings)
+    });
+    in_force(&effective.spec.accepted, &defaults).context("the operator's settings in the effective policy")
+}
+
+/// What the plan of an older operator, which does not say by what it fills in what bindings leave open, does not rest on.
+const NOT_KEPT: &str = "which tags the operator puts on identities and which it ignores, and whether it proves bindings that do not say (--default-tag, \
+                        --ignored-tag, --verification): it is older than this plugin and does not tell, so the plan is as if they were not set";
+
+/// As much of these settings as bindings show.
+fn shown(bindings: &[WorkloadIdentityBinding]) -> EffectiveDefaults {
     let trusting = || bindings.iter().filter_map(|one| Some((one, one.status.as_ref()?)));
     // One whose spec was changed since may have the credentials of what it asked for before.
     let is_settled = |(binding, status): &(&WorkloadIdentityBinding, &WorkloadIdentityBindingStatus)| {
@@ -155,17 +170,18 @@ fn config(
         status.observed_generation == binding.metadata.generation && ready.is_some_and(|ready| ready.status == "True")
     };
     let mut by_default = trusting().filter(|one| one.0.spec.audience.is_none() && is_settled(one));
-    let audience =
-        by_default.find_map(|(_, status)| status.federated_credentials.first()?.audience.parse::<Audience>().ok());
-    let audience = match audience {
-        Some(audience) => audience,
-        None => Audience::DEFAULT.parse()?,
-    };
+    let audience = by_default.find_map(|(_, status)| {
+        let audience = &status.federated_credentials.first()?.audience;
+        audience.parse::<Audience>().is_ok().then(|| audience.clone())
+    });
     // Whether the operator may use an issuer that Entra cannot reach only it knows, and says so where it may not.
     let unreachable = trusting().any(|(_, status)| {
         let ready = status.condition(ConditionType::Ready);
         ready.is_some_and(|ready| ready.reason == Reason::IssuerUnreachable.as_str())
     });
-    in_force(&effective.spec.accepted, audience, !unreachable)
-        .context("the operator's settings in the effective policy")
+    EffectiveDefaults {
+        audience: audience.unwrap_or_else(|| Audience::DEFAULT.to_owned()),
+        allow_private_issuer: !unreachable,
+        ..EffectiveDefaults::default()
+    }
 }

@@ -89,6 +89,13 @@ pub(crate) fn write(forecasts: &Forecasts, out: &mut impl Write) -> anyhow::Resu
         for step in &forecast.gives {
             writeln!(out, "  {green}+{green:#} {}", plain(step))?;
         }
+        for account in &forecast.proves {
+            writeln!(
+                out,
+                "  {yellow}~{yellow:#} a token of service account {}, exchanged with Microsoft Entra to prove that it is ready",
+                plain(account)
+            )?;
+        }
         for blocked in &forecast.blocked {
             writeln!(out, "  {yellow}!{yellow:#} {}", plain(blocked))?;
         }
@@ -134,6 +141,7 @@ fn sum(forecasts: &Forecasts) -> String {
     let all = || forecasts.bindings.iter().map(|one| &one.forecast);
     let gives: usize = all().map(|one| one.gives.len()).sum();
     let takes: usize = all().map(|one| one.takes_away.len()).sum();
+    let proves: usize = all().map(|one| one.proves.len()).sum();
     let blocked: usize = all().map(|one| one.blocked.len()).sum();
     if forecasts.is_still() {
         return "Plan: nothing to do.".to_owned();
@@ -142,6 +150,7 @@ fn sum(forecasts: &Forecasts) -> String {
     let counts = [
         (gives, "to give"),
         (takes, "to take away"),
+        (proves, "to prove"),
         (blocked, "blocked"),
         (forecasts.refused.len(), "refused"),
         (unknown + forecasts.without_ground.len(), "not known"),

@@ -2,8 +2,9 @@
 
 use clap::Parser;
 use serde_json::{Value, json};
+use wio_api::{EffectiveDefaults, VerificationMode, WorkloadIdentityEffectivePolicy};
 use wio_testkit::fixtures::{binding, policy};
-use wio_testkit::{Effect, FakeApiServer, Matcher, Verb};
+use wio_testkit::{Effect, FakeApiServer, Matcher, ResourceType, Verb};
 
 use crate::arguments::Arguments;
 use crate::ending::Ending;
@@ -19,6 +20,8 @@ fn server() -> FakeApiServer {
     let server = FakeApiServer::new();
     server.create_namespace("shop");
     server.create_namespace("mail");
+    let (group, kind) = ("rbac.authorization.k8s.io", "ClusterRoleBinding");
+    server.register(ResourceType::builtin(group, "v1", kind, "clusterrolebindings").cluster_scoped());
     server.seed(json!({
         "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityEffectivePolicy",
         "metadata": { "name": "cluster" },
@@ -27,9 +30,34 @@ fn server() -> FakeApiServer {
             "requirePolicy": false, "protected": [], "lockedRoles": [], "rolesLockedAtIdentities": [], "identityScopes": [],
             "policies": [], "problems": [],
             "accepted": { "resourceGroupId": GROUP, "location": "westeurope" },
+            "defaults": {
+                "audience": "api://AzureADTokenExchange", "verification": "None", "tags": {}, "ignoredTags": [],
+                "allowPrivateIssuer": false,
+            },
         },
     }));
     server
+}
+
+/// The operator's settings that fill in what bindings leave open.
+fn with_defaults(server: &FakeApiServer, change: impl FnOnce(&mut Option<EffectiveDefaults>)) {
+    server.edit::<WorkloadIdentityEffectivePolicy>("", "cluster", |object| {
+        let mut defaults = serde_json::from_value(object["spec"]["defaults"].clone()).unwrap();
+        change(&mut defaults);
+        let spec = object["spec"].as_object_mut().unwrap();
+        match defaults {
+            Some(defaults) => spec.insert("defaults".to_owned(), json!(defaults)),
+            None => spec.remove("defaults"),
+        };
+    });
+}
+
+fn by_verification() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": { "name": "workload-identity-operator-verification" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "workload-identity-operator-verification" },
+    })
 }
 
 /// How `kubectl wib plan` ends about these objects, and what it says.
@@ -149,6 +177,67 @@ async fn a_policy_is_foretold_by_the_bindings_to_which_it_makes_a_difference() {
         .await
         .unwrap();
     assert_eq!((ending, told.as_str()), (Ending::Well, "Plan: nothing to do.\n"));
+}
+
+const PROOF: &str = "  ~ a token of service account orders, exchanged with Microsoft Entra to prove that it is ready";
+
+#[tokio::test]
+async fn a_proof_is_foretold_where_the_operator_would_make_one() {
+    let server = server();
+    let silent = || json!(binding("shop", "orders").managed().service_account("orders").build());
+    let asking = |mode| {
+        json!(
+            binding("shop", "orders")
+                .managed()
+                .service_account("orders")
+                .verified(mode)
+                .build()
+        )
+    };
+    let (_, told) = plan(&server, &[asking(VerificationMode::TokenExchange)], "")
+        .await
+        .unwrap();
+    let refusal = "  ! TokenRequestForbidden: no token of service account orders is exchanged";
+    assert!(told.contains(refusal) && !told.contains(PROOF), "{told}");
+    assert!(told.ends_with("Plan: 3 to give, 1 blocked.\n"), "{told}");
+    server.seed(by_verification());
+    let (_, told) = plan(&server, &[asking(VerificationMode::TokenExchange)], "")
+        .await
+        .unwrap();
+    assert!(
+        told.contains(PROOF) && told.ends_with("Plan: 3 to give, 1 to prove.\n"),
+        "{told}"
+    );
+    let (_, told) = plan(&server, &[silent()], "").await.unwrap();
+    assert!(!told.contains('~'), "{told}");
+    // The operator proves what does not say.
+    with_defaults(&server, |defaults| {
+        defaults.as_mut().unwrap().verification = VerificationMode::TokenExchange;
+    });
+    let (_, told) = plan(&server, &[silent()], "").await.unwrap();
+    assert!(told.contains(PROOF), "{told}");
+    let (_, told) = plan(&server, &[asking(VerificationMode::None)], "").await.unwrap();
+    assert!(!told.contains('~'), "{told}");
+    let unseen = Matcher::any().verb(Verb::Get).resource("clusterrolebindings");
+    server.inject(unseen, Effect::forbidden());
+    let (_, told) = plan(&server, &[silent()], "").await.unwrap();
+    assert!(
+        told.contains(PROOF) && told.contains("not read: whether the operator may mint"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn settings_of_an_older_operator_that_are_not_known_are_named() {
+    let server = server();
+    let wanted = json!(binding("shop", "orders").managed().service_account("orders").build());
+    let (_, told) = plan(&server, std::slice::from_ref(&wanted), "").await.unwrap();
+    assert!(!told.contains("not read"), "{told}");
+    with_defaults(&server, |defaults| *defaults = None);
+    let (_, told) = plan(&server, &[wanted], "").await.unwrap();
+    for setting in ["--default-tag", "--ignored-tag", "--verification"] {
+        assert!(told.contains("not read: ") && told.contains(setting), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use wio_core::names::{BindingName, Namespace, ServiceAccountName};
 use wio_core::observed::ObservedServiceAccount;
 use wio_core::policy::Policies;
 use wio_core::service_account::{NamedBinding, Texts, held, is_annotated_by_us};
-use wio_core::snapshot::Snapshot;
+use wio_core::snapshot::{Lists, Snapshot};
 
 /// A binding's namespace and name.
 pub(crate) type Key = (Namespace, BindingName);
@@ -51,7 +51,7 @@ impl World {
                 labelled.entry(label.clone()).or_default().insert(name);
             }
         }
-        Snapshot {
+        Snapshot::of(Lists {
             cluster: self.cluster.clone(),
             config: Arc::clone(&self.config),
             policies: Arc::new(Policies::parse(&self.policies)),
@@ -59,7 +59,7 @@ impl World {
             bindings: self.bindings.values().filter_map(parsed).collect(),
             labelled,
             now: self.now,
-        }
+        })
     }
 
     /// The keys of all bindings.

@@ -197,7 +197,7 @@ mod tests {
     use wio_core::cluster::Belief;
     use wio_core::config::OperatorConfig;
     use wio_core::policy::Policies;
-    use wio_core::snapshot::Snapshot;
+    use wio_core::snapshot::{Lists, Snapshot};
     use wio_testkit::fixtures::{binding, policy};
 
     use super::*;
@@ -324,7 +324,7 @@ mod tests {
         let parsed =
             |object: &WorkloadIdentityBinding| Some((Binding::parse(object, &cluster.id).ok()?, usage(object)));
         let orders = BTreeSet::from(["a".parse().unwrap()]);
-        Snapshot {
+        Snapshot::of(Lists {
             config: caches.learned.config.clone(),
             policies: Policies::parse(policies).into(),
             namespaces: ["shop", "mail"]
@@ -334,7 +334,7 @@ mod tests {
             labelled: BTreeMap::from([("shop-orders".to_owned(), orders)]),
             now: (caches.learned.clock)(),
             cluster,
-        }
+        })
     }
 
     /// What the plugin foretells must be what the operator does: both ask one verdict, so both must ask it about the same case.

@@ -111,7 +111,7 @@ async fn the_status_tells_of_pods_with_and_without_a_token_and_ready_does_not_re
             .map(|one| format!("{:?} {}", one.reason, one.first_pod))
             .collect();
         assert_eq!(reasons, ["StartedTooEarly a", "LabelMissing c"]);
-        assert_eq!(world.notes("PodsWithoutToken"), [missing.message.clone()]);
+        assert_eq!(world.notes("PodsWithoutToken"), [&*missing.message]);
         // Their owner creates them anew, and nobody tells the operator.
         world.cluster.delete::<Pod>(NAMESPACE, "a");
         world.cluster.delete::<Pod>(NAMESPACE, "b");

@@ -4,8 +4,8 @@
 //! for what it reads, and a regular expression costs fifty times as much as a comparison.
 
 use wio_api::{
-    AcceptedSettings, EffectiveIdentities, EffectiveName, EffectiveNames, EffectivePlace, EffectivePolicy,
-    EffectiveRole, WorkloadIdentityEffectivePolicySpec,
+    AcceptedSettings, EffectiveDefaults, EffectiveIdentities, EffectiveName, EffectiveNames, EffectivePlace,
+    EffectivePolicy, EffectiveRole, WorkloadIdentityEffectivePolicySpec,
 };
 
 use super::caseless;
@@ -32,7 +32,19 @@ pub fn merge(config: &OperatorConfig, policies: &Policies) -> WorkloadIdentityEf
         policies: policies.all().iter().map(policy).collect(),
         vanished: Vec::new(),
         accepted: AcceptedSettings::default(),
+        defaults: Some(defaults(config)),
         problems: policies.problems().iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The settings that fill in what bindings leave open: [`in_force`](crate::settings_change::in_force) reads them.
+fn defaults(config: &OperatorConfig) -> EffectiveDefaults {
+    EffectiveDefaults {
+        audience: config.audience.to_string(),
+        verification: config.verification,
+        tags: config.default_tags.clone(),
+        ignored_tags: config.ignored_tags.iter().map(ToString::to_string).collect(),
+        allow_private_issuer: config.allow_private_issuer,
     }
 }
 

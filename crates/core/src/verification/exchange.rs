@@ -34,15 +34,20 @@ impl Exchange {
             credential.trusts(wanted.issuer.as_str(), wanted.subject.as_str())
                 && credential.has_audience(&wanted.audience)
         })?;
-        Some(Self {
+        Some(Self::by(wanted, present, &credential.name))
+    }
+
+    /// The exchange by the credential of this name, which is there or will be.
+    pub(super) fn by(wanted: &DesiredCredential, present: &PresentIdentity, credential: &CredentialName) -> Self {
+        Self {
             account: wanted.account.clone(),
             audience: wanted.audience.clone(),
             tenant: present.facts.tenant_id,
             client: present.facts.client_id,
             issuer: wanted.issuer.clone(),
             subject: wanted.subject.clone(),
-            credential: credential.name.clone(),
-        })
+            credential: credential.clone(),
+        }
     }
 
     /// What it rests on, as a hash.

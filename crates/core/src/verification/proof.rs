@@ -7,7 +7,7 @@ use wio_api::{Reason, VerificationMode};
 
 use super::answer::{Answer, Verdict};
 use super::exchange::Exchange;
-use crate::desired::DesiredBinding;
+use crate::desired::{Desired, DesiredBinding, DesiredCredential};
 use crate::names::ServiceAccountName;
 use crate::observed::Observed;
 use crate::ownership::usable;
@@ -88,13 +88,40 @@ impl Proof {
         })
     }
 
+    /// The service accounts whose tokens are exchanged when all that is planned is done: those of whom no exchange passed that rests on what stands
+    /// then.
+    #[must_use]
+    pub fn foreseen(
+        desired: &Desired,
+        observed: &Observed,
+        recorded: &[RecordedExchange],
+        now: Timestamp,
+    ) -> Vec<ServiceAccountName> {
+        let Desired::Bound(desired) = desired else {
+            return Vec::new();
+        };
+        if desired.verification == VerificationMode::None || desired.suspended {
+            return Vec::new();
+        }
+        // One that is made anew has another client id.
+        let present = usable(desired, &observed.azure);
+        let stays = |wanted: &&DesiredCredential| {
+            let exchange = present.map(|present| {
+                Exchange::new(wanted, present).unwrap_or_else(|| Exchange::by(wanted, present, &wanted.name))
+            });
+            exchange.is_some_and(|exchange| !is_due(&recalled(&exchange, recorded, now), now))
+        };
+        let due = desired.credentials.iter().filter(|wanted| !stays(wanted));
+        due.map(|wanted| wanted.account.clone()).collect()
+    }
+
     /// What is to be exchanged now, if nothing else is to be done for the binding.
     #[must_use]
     pub fn due(&self) -> Vec<Exchange> {
         if self.suspended {
             return Vec::new();
         }
-        let due = self.exchanges.iter().filter(|(_, record)| self.is_due(record));
+        let due = self.exchanges.iter().filter(|(_, record)| is_due(record, self.now));
         due.map(|(exchange, _)| exchange.clone()).collect()
     }
 
@@ -163,10 +190,6 @@ impl Proof {
         self.exchanges.iter().map(|(exchange, _)| &exchange.account)
     }
 
-    fn is_due(&self, record: &RecordedExchange) -> bool {
-        record.pending.is_some() || again_at(record).is_none_or(|at| at <= self.now)
-    }
-
     fn standing(&self, record: &RecordedExchange) -> Standing {
         let believed = record
             .verified_at
@@ -177,6 +200,10 @@ impl Proof {
             _ => Standing::Unproven,
         }
     }
+}
+
+fn is_due(record: &RecordedExchange, now: Timestamp) -> bool {
+    record.pending.is_some() || again_at(record).is_none_or(|at| at <= now)
 }
 
 /// What was recorded of an exchange; where nothing was, or it rested on something else, a token is waited for from now on.

@@ -234,6 +234,63 @@ fn what_could_not_be_tried_again_is_believed_for_two_days() {
     }
 }
 
+fn foreseen(bound: &DesiredBinding, observed: &Observed, recorded: &[RecordedExchange], now: Timestamp) -> Vec<String> {
+    let desired = Desired::Bound(bound.clone());
+    let accounts = Proof::foreseen(&desired, observed, recorded, now);
+    accounts.iter().map(ToString::to_string).collect()
+}
+
+/// The plugin tells of an exchange before the operator does it: of the same ones, and of those that follow from what is still to be written.
+#[test]
+fn whose_tokens_will_be_exchanged_is_foreseen_by_what_will_stand() {
+    let bound = proven(&["a", "b"]);
+    let seen = observed(&bound);
+    let mut first = outcome(&bound, seen.clone(), &[], begun());
+    assert_eq!(foreseen(&bound, &seen, &[], begun()), due(first.provable().unwrap()));
+    let mut nothing = seen.clone();
+    nothing.azure.identity = wio_core::observed::ObservedIdentity::Absent;
+    assert_eq!(
+        foreseen(&bound, &nothing, &[], begun()),
+        ["a", "b"],
+        "there is no identity yet"
+    );
+
+    let proof = first.provable().unwrap();
+    for exchange in proof.due() {
+        proof.take_in(&exchange, &Answer::Passed);
+    }
+    let recorded = recorded_by(&first);
+    let none: [&str; 0] = [];
+    assert_eq!(foreseen(&bound, &seen, &recorded, begun()), none);
+    assert_eq!(
+        foreseen(&bound, &nothing, &recorded, begun()),
+        ["a", "b"],
+        "it is made anew"
+    );
+    let mut unannotated = seen.clone();
+    unannotated.service_accounts.clear();
+    assert_eq!(
+        foreseen(&bound, &unannotated, &recorded, begun()),
+        none,
+        "it is put back as it was"
+    );
+    let mut lacking = seen.clone();
+    let wio_core::observed::ObservedIdentity::Present(present) = &mut lacking.azure.identity else {
+        panic!()
+    };
+    present.credentials.clear();
+    assert_eq!(
+        foreseen(&bound, &lacking, &recorded, begun()),
+        none,
+        "and so is the credential"
+    );
+    let day = begun() + SignedDuration::from_hours(25);
+    assert_eq!(foreseen(&bound, &seen, &recorded, day), ["a", "b"]);
+    let mut suspended = bound.clone();
+    suspended.suspended = true;
+    assert_eq!(foreseen(&suspended, &seen, &[], begun()), none);
+}
+
 #[test]
 fn a_proof_is_of_the_facts_that_it_rested_on() {
     let mut story = Story::begin();

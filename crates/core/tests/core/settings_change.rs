@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use wio_api::{Reason, WorkloadIdentityBinding};
+use wio_api::{Reason, VerificationMode, WorkloadIdentityBinding};
 use wio_core::case::Candidate;
 use wio_core::config::{LOCKED_ROLES, OperatorConfig, ROLES_LOCKED_AT_IDENTITIES};
 use wio_core::names::RoleDefinitionGuid;
+use wio_core::policy::{Policies, merge};
 use wio_core::rules::Rules;
-use wio_core::settings_change::{Acceptance, MANY, SettingsChange, loses, read, written};
+use wio_core::settings_change::{Acceptance, MANY, SettingsChange, in_force, loses, read, written};
+use wio_core::tags::{DefaultTag, default_tags};
 
 use crate::given::{SUBSCRIPTION, case_of, cases, config, generous, managed, managed_with, name, permitted, rules_by};
 use crate::plan_roles::settled;
@@ -195,6 +197,21 @@ proptest! {
     #[test]
     fn settings_are_read_back_as_they_were_kept(settings in any_config()) {
         prop_assert_eq!(read(&written(&settings), &config()).unwrap(), settings);
+    }
+
+    /// What the plugin foretells by must be what the operator decides by.
+    #[test]
+    fn others_read_the_whole_configuration_that_the_operator_kept(settings in any_config(), proven in any::<bool>(), private in any::<bool>()) {
+        let settings = OperatorConfig {
+            audience: name("api://another"),
+            allow_private_issuer: private,
+            default_tags: default_tags(["team=platform", "env="].map(name::<DefaultTag>)),
+            ignored_tags: ["policy-*", "costCenter"].map(name).to_vec(),
+            verification: if proven { VerificationMode::TokenExchange } else { VerificationMode::None },
+            ..settings
+        };
+        let defaults = merge(&settings, &Policies::default()).defaults.unwrap();
+        prop_assert_eq!(in_force(&written(&settings), &defaults).unwrap(), settings);
     }
 
     /// The word that another change was confirmed by must not be good for this one.
