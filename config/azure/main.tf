@@ -12,6 +12,10 @@
 #     existing_identity_scopes  = ["/subscriptions/.../resourceGroups/platform"]
 #     role_assignment_scopes    = ["/subscriptions/.../resourceGroups/platform"]
 #     assignable_roles          = ["4633458b-17de-408a-b874-0445c86b69e6"] # Key Vault Secrets User
+#
+# and, where the operator protects the identities by which its clusters act (azure.clusterId of the chart):
+#
+#     clusters = { shop = azurerm_kubernetes_cluster.shop.id }
 
 terraform {
   required_version = ">= 1.9"
@@ -27,7 +31,7 @@ locals {
   subscription = "/subscriptions/${var.subscription_id}"
   # The same files that `az role definition create` takes.
   roles = {
-    for name in ["identities", "federated-credentials", "role-assignments", "role-assignments-reader", "activity-log-reader"] :
+    for name in ["identities", "federated-credentials", "role-assignments", "role-assignments-reader", "activity-log-reader", "cluster-reader"] :
     name => jsondecode(file("${path.module}/roles/${name}.json"))
   }
   assigns_roles = length(var.role_assignment_scopes) > 0
@@ -113,6 +117,14 @@ resource "azurerm_role_assignment" "activity_log_reader" {
   count              = var.follow_activity_log ? 1 : 0
   scope              = local.subscription
   role_definition_id = azurerm_role_definition.operator["activity-log-reader"].role_definition_resource_id
+  principal_id       = azurerm_user_assigned_identity.operator.principal_id
+  principal_type     = "ServicePrincipal"
+}
+
+resource "azurerm_role_assignment" "cluster_reader" {
+  for_each           = var.clusters
+  scope              = each.value
+  role_definition_id = azurerm_role_definition.operator["cluster-reader"].role_definition_resource_id
   principal_id       = azurerm_user_assigned_identity.operator.principal_id
   principal_type     = "ServicePrincipal"
 }

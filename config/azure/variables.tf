@@ -80,3 +80,9 @@ variable "follow_activity_log" {
   type        = bool
   default     = true
 }
+
+variable "clusters" {
+  description = "The ids of the AKS clusters that the operator reads to protect the identities by which they act, by a name for each."
+  type        = map(string)
+  default     = {}
+}

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::paths::repository;
 use crate::simulator::{
-    OTHER_GROUP, PLATFORM_GROUP, RESOURCE_GROUP, RESTRICTED_GROUP, ROLE_OF_WORKLOADS, SUBSCRIPTION, group_id,
+    OTHER_GROUP, PLATFORM_GROUP, RESOURCE_GROUP, RESTRICTED_GROUP, ROLE_OF_WORKLOADS, SUBSCRIPTION, cluster_id,
+    group_id,
 };
 
 /// May create identities.
@@ -22,6 +23,8 @@ pub const ROLE_ASSIGNMENTS: &str = "role-assignments";
 pub const ROLE_ASSIGNMENTS_READER: &str = "role-assignments-reader";
 /// May see who changed what.
 pub const ACTIVITY_LOG_READER: &str = "activity-log-reader";
+/// May see by which identities the cluster acts.
+pub const CLUSTER_READER: &str = "cluster-reader";
 
 /// A role of `config/azure/roles`, as the Azure CLI takes it.
 #[derive(Clone, Debug, Deserialize)]
@@ -61,6 +64,7 @@ pub fn granted() -> Result<Vec<Granted>> {
         (ROLE_ASSIGNMENTS, group_id(PLATFORM_GROUP)),
         (ROLE_ASSIGNMENTS_READER, subscription()),
         (ACTIVITY_LOG_READER, subscription()),
+        (CLUSTER_READER, cluster_id()),
     ];
     let granted = places.into_iter().map(|(file, scope)| {
         let role = AzureRole::read(file)?;

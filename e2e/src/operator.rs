@@ -14,8 +14,8 @@ use crate::ports::free_port;
 use crate::process::{Process, Program, Signal};
 use crate::scratch::Scratch;
 use crate::simulator::{
-    LOCATION, PLATFORM_GROUP, Principal, RESOURCE_GROUP, RESTRICTED_GROUP, SUBSCRIPTION, Simulator, TENANT, group_id,
-    identity_id,
+    LOCATION, PLATFORM_GROUP, Principal, RESOURCE_GROUP, RESTRICTED_GROUP, SUBSCRIPTION, Simulator, TENANT, cluster_id,
+    group_id, identity_id,
 };
 use crate::token::TokenRequest;
 
@@ -121,6 +121,7 @@ impl Operator {
                 [group_id(NODE_GROUP), group_id(abuse::NODE_GROUP)].join(","),
             )
             .env("WIO_PROTECTED_IDENTITIES", abuse::control_plane())
+            .env("WIO_CLUSTER_ID", cluster_id())
             .env("NO_COLOR", "1")
             .env("WIO_LOG", "info,wio_controller=debug,wio_azure=debug")
             .env("WIO_LOG_FORMAT", "text")

@@ -35,6 +35,10 @@ const GROUPS: [&str; 5] = [
     OTHER_GROUP,
     OPERATORS_GROUP,
 ];
+/// The cluster's name in Azure.
+const CLUSTER: &str = "shop";
+/// The identity by which its kubelets act, in [`PLATFORM_GROUP`].
+pub const KUBELET: &str = "kubelet";
 /// Key Vault Secrets User, the one role that the operator may assign, and only in [`PLATFORM_GROUP`].
 pub const ROLE_OF_WORKLOADS: &str = "4633458b-17de-408a-b874-0445c86b69e6";
 /// The region of everything.
@@ -157,6 +161,20 @@ impl Simulator {
             )
             .await?;
         }
+        // AKS writes resource ids in whatever case.
+        let cluster = json!({
+            "subscriptionId": SUBSCRIPTION, "resourceGroup": PLATFORM_GROUP, "name": CLUSTER, "location": LOCATION,
+            "identity": { "type": "SystemAssigned" },
+            "properties": {
+                "nodeResourceGroup": "MC_platform_shop",
+                "identityProfile": { "kubeletidentity": { "resourceId": identity_id(PLATFORM_GROUP, KUBELET).to_lowercase() } },
+            },
+        });
+        let mut snapshot = self.snapshot().await?;
+        snapshot
+            .managed_clusters
+            .push(serde_json::from_value(cluster).context("the cluster")?);
+        self.restore(&snapshot).await?;
         let subscription = format!("/subscriptions/{SUBSCRIPTION}");
         self.assign(&subscription, OWNER, PLATFORM_TEAM, None).await?;
         // From here on rights count, as in Azure.
@@ -355,6 +373,13 @@ impl Simulator {
         }
         serde_json::from_str(&text).with_context(|| format!("{what}: {text}"))
     }
+}
+
+/// The resource id of the cluster.
+#[must_use]
+pub fn cluster_id() -> String {
+    let group = group_id(PLATFORM_GROUP);
+    format!("{group}/providers/Microsoft.ContainerService/managedClusters/{CLUSTER}")
 }
 
 /// The id of a resource group of [`SUBSCRIPTION`].

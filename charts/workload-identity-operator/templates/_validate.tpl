@@ -76,6 +76,11 @@ Lists of names in Azure and of issuers.
 {{- $wrong = append $wrong (printf "azure.protectedResourceGroups has %q: write the group's id, /subscriptions/<GUID>/resourceGroups/<name> (az group show --query id)" .) }}
 {{- end }}
 {{- end }}
+{{- with .Values.azure.clusterId }}
+{{- if not (regexMatch "(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]+/providers/Microsoft.ContainerService/managedClusters/[-\\w]+$" .) }}
+{{- $wrong = append $wrong (printf "azure.clusterId is %q: write the cluster's resource id, /subscriptions/<GUID>/resourceGroups/<name>/providers/Microsoft.ContainerService/managedClusters/<name> (az aks show --query id)" .) }}
+{{- end }}
+{{- end }}
 {{- range .Values.azure.unlockedRoles }}
 {{- if contains "," . }}
 {{- $wrong = append $wrong (printf "azure.unlockedRoles has %q: write each role as an item of its own" .) }}

@@ -81,8 +81,8 @@ names! {
     NotPermitted,
     /// No policy allows what a binding that is moments old asks for; one that was applied together with it may be on its way.
     PolicyAwaited,
-    /// The namespace or the policies are not known, or nothing was heard of them for minutes, so what the binding may have is not
-    /// decided.
+    /// The namespace, the policies or the identities by which the cluster acts are not known, or nothing was heard of them for minutes, so what the
+    /// binding may have is not decided.
     NotDecided,
     /// The definition of bindings or policies is gone or being deleted, several policies disappeared together, or
     /// changed settings of the operator would take from many. That is taken for an accident: nothing is taken away until somebody says that it is meant.

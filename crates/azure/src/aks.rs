@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::ResourceGroupId;
+use wio_core::own_cluster::ClusterIdentities;
 
 use crate::client::Azure;
 use crate::telemetry::Operation;
 
-/// The resource id of a cluster of AKS.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The resource id of a cluster of AKS. Equality disregards case.
+#[derive(Clone, Debug)]
 pub struct ManagedClusterId {
     /// Its resource group.
     pub group: ResourceGroupId,
@@ -31,7 +32,10 @@ pub struct InvalidClusterId;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct ManagedCluster {
+    /// Its resource id, in whatever case.
+    pub id: String,
     /// That of its control plane.
+    #[serde(deserialize_with = "or_nothing")]
     pub identity: ControlPlaneIdentity,
     /// Everything else.
     pub properties: ManagedClusterProperties,
@@ -42,6 +46,7 @@ pub struct ManagedCluster {
 #[serde(default, rename_all = "camelCase")]
 pub struct ControlPlaneIdentity {
     /// By resource id, in whatever case.
+    #[serde(deserialize_with = "or_nothing")]
     pub user_assigned_identities: BTreeMap<String, serde_json::Value>,
 }
 
@@ -58,9 +63,14 @@ pub struct ManagedClusterProperties {
     /// What protects it.
     pub security_profile: SecurityProfile,
     /// The identities of kubelets, by what they are for.
-    pub identity_profile: BTreeMap<String, NamedIdentity>,
+    #[serde(deserialize_with = "or_nothing")]
+    pub identity_profile: BTreeMap<String, Option<NamedIdentity>>,
     /// Add-ons by name.
+    #[serde(deserialize_with = "or_nothing")]
     pub addon_profiles: BTreeMap<String, AddonProfile>,
+    /// What lets traffic in.
+    #[serde(deserialize_with = "or_nothing")]
+    pub ingress_profile: IngressProfile,
     /// The name of the resource group of the nodes.
     pub node_resource_group: String,
 }
@@ -113,12 +123,29 @@ pub struct AddonProfile {
     pub identity: Option<NamedIdentity>,
 }
 
+/// What lets traffic in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct IngressProfile {
+    /// The application routing add-on, which is none of the others.
+    pub web_app_routing: Option<AddonProfile>,
+}
+
 /// An identity by its resource id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct NamedIdentity {
     /// In whatever case.
     pub resource_id: Option<String>,
+}
+
+/// Reads what may be null, as it is where there is none.
+fn or_nothing<'de, D, T>(from: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 // === impl ManagedClusterId ===
@@ -146,6 +173,14 @@ impl FromStr for ManagedClusterId {
     }
 }
 
+impl PartialEq for ManagedClusterId {
+    fn eq(&self, other: &Self) -> bool {
+        self.group == other.group && self.name.eq_ignore_ascii_case(&other.name)
+    }
+}
+
+impl Eq for ManagedClusterId {}
+
 impl fmt::Display for ManagedClusterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -168,12 +203,41 @@ impl ManagedCluster {
         let kubelets = properties
             .identity_profile
             .iter()
-            .filter_map(|(what, one)| Some((what.clone(), one.resource_id.clone()?)));
-        let addons = properties.addon_profiles.iter().filter(|(_, addon)| addon.enabled);
+            .filter_map(|(what, one)| Some((what.clone(), one.as_ref()?.resource_id.clone()?)));
+        let addons = properties.addon_profiles.iter();
+        let addons = addons.map(|(name, addon)| (name.as_str(), addon));
+        let routing = properties.ingress_profile.web_app_routing.iter();
+        let addons = addons.chain(routing.map(|addon| ("webAppRouting", addon)));
+        // One that was switched off may act yet, or again.
         let addons = addons.filter_map(|(name, addon)| {
             Some((format!("add-on {name}"), addon.identity.as_ref()?.resource_id.clone()?))
         });
         control_plane.chain(kubelets).chain(addons).collect()
+    }
+
+    /// The resource group of its nodes; none when the answer does not name it, as each cluster's does.
+    #[must_use]
+    pub fn nodes(&self, id: &ManagedClusterId) -> Option<ResourceGroupId> {
+        Some(ResourceGroupId {
+            subscription: id.group.subscription,
+            name: self.properties.node_resource_group.parse().ok()?,
+        })
+    }
+
+    /// The identities by which it acts, when this is the cluster that was asked for and not another's answer, an empty one, or half of one.
+    fn acting(&self, id: &ManagedClusterId) -> Result<ClusterIdentities, AzureCause> {
+        if self.id.parse::<ManagedClusterId>().ok().as_ref() != Some(id) {
+            return Err(AzureCause::Malformed(
+                "it is not of the cluster that was asked for".to_owned(),
+            ));
+        }
+        let nodes = self.nodes(id);
+        let nodes = nodes.ok_or_else(|| AzureCause::Malformed("it names no resource group of nodes".to_owned()))?;
+        Ok(ClusterIdentities {
+            // What is no id of an identity here is none in a binding either.
+            identities: self.identities().iter().filter_map(|(_, id)| id.parse().ok()).collect(),
+            nodes,
+        })
     }
 }
 
@@ -191,5 +255,105 @@ impl Azure {
             operation: format!("read the cluster {id}"),
             cause,
         })
+    }
+
+    /// The identities by which a cluster acts.
+    ///
+    /// # Errors
+    /// Everything but such a cluster, and that there is none.
+    pub async fn get_cluster_identities(&self, id: &ManagedClusterId) -> Result<ClusterIdentities, AzureFault> {
+        let acting = self.get_managed_cluster(id).await?.acting(id);
+        acting.map_err(|cause| AzureFault {
+            operation: format!("read the cluster {id}"),
+            cause,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shop";
+
+    fn asked() -> ManagedClusterId {
+        format!("{GROUP}/providers/Microsoft.ContainerService/managedClusters/shop")
+            .parse()
+            .unwrap()
+    }
+
+    fn identity(name: &str) -> String {
+        format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+    }
+
+    /// An answer in the shapes of <https://learn.microsoft.com/rest/api/aks/managed-clusters/get>.
+    fn answer() -> Value {
+        json!({
+            "id": asked().to_string().replace("resourceGroups", "resourcegroups").replace("/shop", "/SHOP"),
+            "identity": { "type": "UserAssigned", "userAssignedIdentities": { (identity("plane")): { "clientId": "a", "principalId": "b" } } },
+            "properties": {
+                "nodeResourceGroup": "MC_shop",
+                "identityProfile": { "kubeletidentity": { "resourceId": identity("kubelet").to_uppercase(), "clientId": "c", "objectId": "d" } },
+                "addonProfiles": {
+                    "azureKeyvaultSecretsProvider": { "enabled": true, "config": null, "identity": { "resourceId": identity("vault") } },
+                    "azurepolicy": { "enabled": true, "config": null },
+                    "omsagent": { "enabled": false, "identity": { "resourceId": identity("logs") } },
+                },
+                "ingressProfile": { "webAppRouting": { "enabled": true, "dnsZoneResourceIds": null, "identity": { "resourceId": identity("routing") } } },
+            },
+        })
+    }
+
+    fn acting(answer: Value) -> Result<ClusterIdentities, AzureCause> {
+        serde_json::from_value::<ManagedCluster>(answer)
+            .unwrap()
+            .acting(&asked())
+    }
+
+    #[test]
+    fn a_cluster_acts_by_its_control_plane_its_kubelets_and_every_add_on_in_any_case_of_letters() {
+        let acting = acting(answer()).unwrap();
+        let names = ["kubelet", "logs", "plane", "routing", "vault"];
+        assert_eq!(
+            acting.identities,
+            names.map(|name| identity(name).parse().unwrap()).into()
+        );
+        assert_eq!(acting.nodes.name.as_str(), "MC_shop");
+        assert_eq!(acting.nodes.subscription, asked().group.subscription);
+    }
+
+    #[test]
+    fn one_that_has_none_of_these_acts_by_none_whether_they_are_null_or_left_out() {
+        let mut answer = answer();
+        answer["identity"] = Value::Null;
+        for part in ["identityProfile", "addonProfiles", "ingressProfile"] {
+            answer["properties"][part] = Value::Null;
+        }
+        assert!(acting(answer.clone()).unwrap().identities.is_empty());
+        answer["identity"] = json!({ "type": "SystemAssigned", "userAssignedIdentities": null });
+        answer["properties"] =
+            json!({ "nodeResourceGroup": "MC_shop", "identityProfile": { "kubeletidentity": null } });
+        assert!(acting(answer).unwrap().identities.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_the_answer_of_that_cluster_tells_nothing() {
+        let mut of_another = answer();
+        of_another["id"] = json!(asked().to_string().replace("Clusters/shop", "Clusters/shop-2"));
+        let mut half = answer();
+        half["properties"]["nodeResourceGroup"] = json!("");
+        for (answer, why) in [
+            (of_another, "not of the cluster"),
+            (json!({}), "not of the cluster"),
+            (half, "no resource group"),
+        ] {
+            let refused = acting(answer).unwrap_err();
+            assert!(
+                matches!(&refused, AzureCause::Malformed(said) if said.contains(why)),
+                "{refused:?}"
+            );
+        }
     }
 }

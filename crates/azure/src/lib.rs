@@ -35,7 +35,7 @@ mod urls;
 
 pub use activity_log::Followed;
 pub use aks::{
-    AadProfile, AddonProfile, ControlPlaneIdentity, InvalidClusterId, ManagedCluster, ManagedClusterId,
+    AadProfile, AddonProfile, ControlPlaneIdentity, IngressProfile, InvalidClusterId, ManagedCluster, ManagedClusterId,
     ManagedClusterProperties, NamedIdentity, OidcIssuerProfile, SecurityProfile, Switch,
 };
 pub use budgets::Budgets;

@@ -15,13 +15,14 @@ use kube::runtime::{Config, Controller, controller, reflector, watcher};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
-use wio_azure::Azure;
+use wio_azure::{Azure, ManagedClusterId};
 use wio_core::cluster::Cluster;
 
 use crate::background::election::Candidate;
-use crate::background::{drift, merged_policy, named_accounts, orphans, policy_status};
+use crate::background::{drift, merged_policy, named_accounts, orphans, own_cluster, policy_status};
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
+use crate::caches::configured::Configured;
 use crate::caches::handle::{Handle, of_binding, of_handle};
 use crate::caches::policies::{self, Seen};
 use crate::caches::stores::{Bindings, Caches, Learned, NamespaceMeta, Surroundings};
@@ -51,7 +52,8 @@ use crate::settings::Settings;
 /// after asking.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(25);
 
-/// How long the first reconcile waits for the first token, without which nothing could be written anyway.
+/// How long the first reconcile waits for the first token, without which nothing could be written anyway, and for the first look at the
+/// cluster's resource.
 const SIGN_IN: Duration = Duration::from_secs(5);
 
 /// An end of the operator that nobody asked for.
@@ -88,6 +90,7 @@ struct Feeds {
     told: policies::Told,
     seen: watch::Receiver<Option<Arc<Seen>>>,
     cluster: watch::Sender<Cluster>,
+    own_cluster: Option<ManagedClusterId>,
     filled: watch::Sender<bool>,
 }
 
@@ -215,7 +218,7 @@ fn wire(
             bindings,
             surroundings: Surroundings { accounts, namespaces },
             learned: Learned {
-                config: Arc::new(settings.config),
+                config: Configured::new(settings.config, settings.cluster.as_ref().map(ToString::to_string)),
                 accepted: Accepted::default(),
                 cluster,
                 policies: parsed,
@@ -252,6 +255,7 @@ fn wire(
         },
         seen,
         cluster: cluster_sender,
+        own_cluster: settings.cluster,
         filled: filled_sender,
     };
     (ctx, sources, feeds)
@@ -302,6 +306,7 @@ async fn work(
         }
         () = Box::pin(named_accounts::follow(ctx)) => Err(Ended::Part("the watch of named service accounts")),
         () = Box::pin(drift::keep(ctx)) => Err(Ended::Part("the look for drift")),
+        () = Box::pin(own_cluster::follow(ctx, feeds.own_cluster.as_ref())) => Err(Ended::Part("the look at the cluster's resource")),
         () = Box::pin(orphans::keep(ctx)) => Err(Ended::Part("the sweep for orphans")),
         () = ctx.books.queue.keep(&ctx.books.metrics) => Err(Ended::Part("the queue for Azure's budgets")),
         () = heartbeat::keep(&ctx.books.wake) => Err(Ended::Part("the heartbeat")),
@@ -346,7 +351,10 @@ async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output =
                 changes(caches.learned.policies.clone()),
             ),
             stream::select(
-                changes(caches.learned.signed_in.clone()),
+                stream::select(
+                    changes(caches.learned.signed_in.clone()),
+                    changes(caches.learned.config.changes()),
+                ),
                 begins(ctx.books.leadership.clone()),
             ),
         ))
@@ -425,7 +433,7 @@ async fn learn(ctx: &Context, readiness: &Readiness, filling: &watch::Sender<boo
         std::future::pending::<()>().await;
     }
     // What was believed before a restart stands in the bindings.
-    let watched = cluster::begin(&caches.bindings, &caches.learned.config.former_issuers, &known);
+    let watched = cluster::begin(&caches.bindings, &caches.learned.config.now().former_issuers, &known);
     filling.send_replace(true);
     readiness.passed(Check::Caches);
     tell_filled(caches);
@@ -440,9 +448,13 @@ async fn filled(caches: &Caches) -> bool {
         caches.surroundings.namespaces.wait_until_ready().await.is_ok(),
     ];
     let parsed = caches.learned.policies.clone().wait_for(Option::is_some).await.is_ok();
-    // Whose identity is the operator's own is known before the first decision, unless Entra is away.
+    // Whose identity is the operator's own, and which are the cluster's, is known before the first decision, unless Azure is away.
     let mut signed_in = caches.learned.signed_in.clone();
-    let _ = tokio::time::timeout(SIGN_IN, signed_in.wait_for(|tried| *tried != SignIn::NotTried)).await;
+    let looked = async {
+        let _ = signed_in.wait_for(|tried| *tried != SignIn::NotTried).await;
+        caches.learned.config.was_looked_at().await;
+    };
+    let _ = tokio::time::timeout(SIGN_IN, looked).await;
     parsed && all == [true; 3]
 }
 

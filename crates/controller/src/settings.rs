@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use wio_azure::ManagedClusterId;
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
 
@@ -14,6 +15,8 @@ use wio_core::election::Terms;
 pub struct Settings {
     /// Defaults and permissions of bindings.
     pub config: OperatorConfig,
+    /// The cluster's own resource in Azure, by whose identities no binding may act; none when nobody named it.
+    pub cluster: Option<ManagedClusterId>,
     /// How often lists that show changes of many bindings are asked for, and how often Azure is looked at for a binding that is ready where
     /// they do not show all that it has, give or take a fifth.
     pub drift_interval: Duration,

@@ -1,6 +1,7 @@
 //! The operator's configuration, as far as it decides about bindings.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use wio_api::VerificationMode;
 
@@ -43,6 +44,8 @@ pub struct OperatorConfig {
     pub protected_identities: Vec<IdentityId>,
     /// Resource groups whose identities no binding may have, whatever a policy says: the cluster's node resource group.
     pub protected_groups: Vec<ResourceGroupId>,
+    /// Whether these are all by which the cluster acts, or what its own resource names is not known yet.
+    pub own_cluster: OwnCluster,
     /// Issuers that the cluster had before: their credentials may go when a token of theirs cannot live any more.
     pub former_issuers: BTreeSet<Issuer>,
     /// Whether the cluster may have an issuer that Entra cannot reach, as a test set-up has.
@@ -56,6 +59,18 @@ pub struct OperatorConfig {
     /// Whether the readiness of bindings is proven whose spec does not say.
     pub verification: VerificationMode,
 }
+
+/// Whether the protected identities of a configuration are all that are to be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum OwnCluster {
+    /// They are: nobody asked for those that the cluster's resource names, or they are among them.
+    #[default]
+    Settled,
+    /// What the cluster's resource names is not known yet.
+    Unknown(Arc<str>),
+}
+
+// === impl OperatorConfig ===
 
 impl OperatorConfig {
     /// The roles that no policy can allow.

@@ -14,6 +14,7 @@ use crate::names::{
     ServiceAccountName, Subject, credential_name,
 };
 use crate::observed::{ObservedRoleAssignment, Tags, tag};
+use crate::own_cluster::Withheld;
 use crate::owner::{Owner, deletion_policy_tag};
 use crate::recorded::{Recorded, RecordedIds, RetiringCredential};
 use crate::role_terms::RoleTerms;
@@ -64,6 +65,8 @@ pub struct DesiredBinding {
     pub(crate) sharing: Sharing,
     /// The tags that it does not insist on: Azure keeps other values.
     pub(crate) overruled: BTreeSet<String>,
+    /// What waits until it is known by which identities the cluster acts; none when that is known.
+    pub(crate) withheld: Option<Box<Withheld>>,
 }
 
 /// The identity of a binding.
@@ -321,6 +324,7 @@ impl DesiredBinding {
             granted,
             sharing,
             overruled: BTreeSet::new(),
+            withheld: Withheld::by(&rules.config).map(Box::new),
         }
     }
 

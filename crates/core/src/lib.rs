@@ -28,6 +28,7 @@ mod observed_roles;
 pub mod orphaned;
 pub mod orphans;
 pub mod outcome;
+pub mod own_cluster;
 pub mod owner;
 mod ownership;
 pub mod plan;

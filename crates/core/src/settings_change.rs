@@ -8,10 +8,11 @@ use wio_api::{AcceptedSettings, EFFECTIVE_POLICY_NAME, EffectiveDefaults, Reason
 
 use crate::authorize::NotPermitted;
 use crate::case::Candidate;
-use crate::config::OperatorConfig;
+use crate::config::{OperatorConfig, OwnCluster};
 use crate::fault::Blocked;
 use crate::listing::first;
-use crate::names::{Audience, IdentityId, InvalidName, ResourceGroupId, RoleDefinitionGuid, hash};
+use crate::names::{Audience, InvalidName, ResourceGroupId, RoleDefinitionGuid, hash};
+use crate::own_cluster::protections;
 use crate::rules::Rules;
 use crate::tags::IgnoredTag;
 use crate::verdict::denial;
@@ -63,7 +64,7 @@ impl Acceptance {
             return SettingsChange::Unknown;
         };
         let word = word(before, now);
-        if **before == *now || self.word.as_ref() == Some(&word) {
+        if decide_alike(before, now) || self.word.as_ref() == Some(&word) {
             return SettingsChange::None;
         }
         SettingsChange::Since {
@@ -82,6 +83,14 @@ impl Acceptance {
     pub fn accepted(&self) -> Option<&OperatorConfig> {
         self.accepted.as_deref()
     }
+}
+
+/// Whether two configurations decide alike about what bindings have. Resource ids are the same in any case of letters.
+fn decide_alike(one: &OperatorConfig, other: &OperatorConfig) -> bool {
+    (&one.group, &one.location, one.require_policy) == (&other.group, &other.location, other.require_policy)
+        && one.unlocked_roles == other.unlocked_roles
+        && one.protected_identities == other.protected_identities
+        && one.protected_groups == other.protected_groups
 }
 
 /// The word by which just this change is said to be meant: one that was given for another says nothing about it.
@@ -135,7 +144,7 @@ impl SettingsChange {
         Err(Blocked {
             reason: Reason::MassDisappearance,
             message: format!(
-                "the operator's settings changed: {}. By that bindings would lose what they have, without an edit of their own. That is taken for an accident and nothing is taken away. Set the settings back; if \
+                "the operator's settings changed, or what the cluster that they name acts by: {}. By that bindings would lose what they have, without an edit of their own. That is taken for an accident and nothing is taken away. Set the settings back; if \
                  their change is meant, say so: kubectl annotate workloadidentityeffectivepolicy {EFFECTIVE_POLICY_NAME} --overwrite \
                  {}={word}. What would be taken away then: {why}",
                 differences(before, now),
@@ -203,9 +212,7 @@ pub fn written(config: &OperatorConfig) -> AcceptedSettings {
 /// # Errors
 /// A part that does not parse: another version of the operator wrote it.
 pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorConfig, InvalidName> {
-    let identities: Result<Vec<IdentityId>, _> = kept.protected_identities.iter().map(|text| text.parse()).collect();
-    let groups: Result<Vec<ResourceGroupId>, _> =
-        kept.protected_resource_groups.iter().map(|text| text.parse()).collect();
+    let (protected_identities, protected_groups) = protections(kept)?;
     let roles: Result<_, _> = kept
         .unlocked_roles
         .iter()
@@ -216,8 +223,9 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
         location: kept.location.parse()?,
         require_policy: kept.require_policy,
         audience: Audience::clone(&now.audience),
-        protected_identities: identities?,
-        protected_groups: groups?,
+        protected_identities,
+        protected_groups,
+        own_cluster: now.own_cluster.clone(),
         former_issuers: now.former_issuers.clone(),
         allow_private_issuer: now.allow_private_issuer,
         unlocked_roles: roles?,
@@ -240,6 +248,7 @@ pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result
         audience: defaults.audience.parse()?,
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
+        own_cluster: OwnCluster::Settled,
         former_issuers: BTreeSet::new(),
         allow_private_issuer: defaults.allow_private_issuer,
         unlocked_roles: BTreeSet::new(),

@@ -368,6 +368,7 @@ fn rules(which: Policy, cluster: &Cluster) -> Result<(Policy, Rules), String> {
         audience: parsed(AUDIENCE)?,
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
+        own_cluster: wio_core::config::OwnCluster::Settled,
         former_issuers: BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use uuid::Uuid;
 use wio_api::VerificationMode;
-use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints, ManagedClusterId};
 use wio_controller::{Clock, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
@@ -120,6 +120,17 @@ pub(crate) struct Arguments {
         help_heading = "What no policy can allow"
     )]
     protected_groups: Vec<ResourceGroupId>,
+
+    /// The cluster's own resource in Azure, as the resource id of the AKS cluster. The identities by which it acts, of its control plane, kubelets and
+    /// add-ons, and its node resource group are protected without being named. The operator reads them there, with
+    /// Microsoft.ContainerService/managedClusters/read, and until it could it gives nothing new through an identity that stands.
+    #[arg(
+        long,
+        env = "WIO_CLUSTER_ID",
+        value_name = "ID",
+        help_heading = "What no policy can allow"
+    )]
+    cluster_id: Option<ManagedClusterId>,
 
     /// A role that policies may allow all the same, by name or GUID: Owner, User Access Administrator or Role Based Access Control
     /// Administrator, with which one can give oneself any other, or one that is locked where identities stand, such as Contributor.
@@ -376,6 +387,7 @@ impl Arguments {
                 audience: self.audience,
                 protected_identities: self.protected_identities,
                 protected_groups: self.protected_groups,
+                own_cluster: wio_core::config::OwnCluster::Settled,
                 former_issuers: self.former_issuers.into_iter().collect(),
                 allow_private_issuer: self.allow_private_issuer,
                 unlocked_roles: self.unlocked_roles.into_iter().collect(),
@@ -383,6 +395,7 @@ impl Arguments {
                 ignored_tags: self.ignored_tags,
                 verification: self.verification.into(),
             },
+            cluster: self.cluster_id,
             drift_interval: self.drift_interval,
             sweep_interval: self.sweep_interval,
             concurrency: self.concurrency,

@@ -130,6 +130,18 @@ pub(crate) const OPERATOR: &[Role] = &[
             plane: Plane::Control,
         }],
     },
+    Role {
+        path: "config/azure/roles/cluster-reader.json",
+        name: "Workload Identity Operator - Cluster Reader",
+        purpose: "Lets the Workload Identity Operator see by which identities its AKS cluster acts on Azure, which no binding may have. It is for \
+                  --cluster-id.",
+        scope: "the AKS cluster that --cluster-id names; without that it is not needed",
+        permissions: &[Permission {
+            reason: "It reads which identities the control plane, the kubelets and the add-ons have, and which resource group the nodes, to refuse them to bindings.",
+            action: "Microsoft.ContainerService/managedClusters/read",
+            plane: Plane::Control,
+        }],
+    },
 ];
 
 /// A role for people of clusters that let Entra authorize.

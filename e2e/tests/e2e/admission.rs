@@ -277,6 +277,7 @@ pub(crate) fn effective_policy(policies: &[WorkloadIdentityPolicy]) -> Result<Va
         audience: AUDIENCE.parse()?,
         protected_identities: Vec::new(),
         protected_groups: vec![group_id(NODE_GROUP).parse()?],
+        own_cluster: wio_core::config::OwnCluster::Settled,
         former_issuers: std::collections::BTreeSet::new(),
         allow_private_issuer: true,
         unlocked_roles: std::collections::BTreeSet::new(),

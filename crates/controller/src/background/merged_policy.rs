@@ -62,21 +62,19 @@ pub(crate) type Known = Option<(Arc<Policies>, Admission)>;
 
 /// Keeps the merged policy what policies and configuration say, and tells whether it is; never returns.
 pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Sender<Known>) {
-    let client = &ctx.clients.api.client;
     let learned = &ctx.caches.learned;
     let metrics = &ctx.books.metrics;
     let mut policies = learned.policies.clone();
     let stood = &ctx.clients.crd_guard.policies;
-    let api: Api<DynamicObject> = Api::all_with(
-        client.clone(),
-        &ApiResource::erase::<WorkloadIdentityEffectivePolicy>(&()),
-    );
+    let api = api(ctx);
     let mut watched = pin!(watches::one("the effective policy", api.clone(), EFFECTIVE_POLICY_NAME));
     let mut standing = stand_by(ctx, &mut watched, readiness).await;
     let mut patience = Patience::new(Duration::from_millis(500), Duration::from_secs(10));
     let mut believed = stood.believed();
+    let mut configured = learned.config.changes();
     loop {
         let parsed = policies.borrow_and_update().clone();
+        configured.mark_unchanged();
         let kept = parsed.as_deref().and_then(|policies| kept(ctx, policies));
         believed.mark_unchanged();
         let waits = kept.as_ref().is_none_or(|kept| kept.waits);
@@ -111,7 +109,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
                     return std::future::pending().await;
                 }
             }
-            _ = believed.changed() => {}
+            () = either(&mut believed, &mut configured) => {}
             () = sleep(QUIET), if waits => {}
             Some(object) = watched.next() => {
                 learn(stood, learned, object.as_ref());
@@ -119,6 +117,19 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
             }
             () = sleep_until(patience.not_before()), if !patience.is_due() => {}
         }
+    }
+}
+
+fn api(ctx: &Context) -> Api<DynamicObject> {
+    let kind = ApiResource::erase::<WorkloadIdentityEffectivePolicy>(&());
+    Api::all_with(ctx.clients.api.client.clone(), &kind)
+}
+
+/// Completes when either changes.
+async fn either<A, B>(one: &mut watch::Receiver<A>, other: &mut watch::Receiver<B>) {
+    tokio::select! {
+        _ = one.changed() => {}
+        _ = other.changed() => {}
     }
 }
 
@@ -139,6 +150,8 @@ async fn stand_by(
                 if object.is_some() {
                     readiness.passed(Check::Admission);
                 }
+                let spec = object.as_ref().and_then(|object| object.data.get("spec"));
+                remember(&ctx.caches.learned, spec.unwrap_or(&Value::Null));
                 last = Some(object);
             }
         }
@@ -176,7 +189,7 @@ fn kept(ctx: &Context, policies: &Policies) -> Option<Kept> {
         merged: json!(WorkloadIdentityEffectivePolicySpec {
             vanished,
             accepted: learned.accepted.to_keep()?,
-            ..merge(&learned.config, policies)
+            ..merge(&learned.config.now(), policies)
         }),
     })
 }
@@ -197,10 +210,17 @@ fn learn(stood: &PolicyWatch, learned: &Learned, object: Option<&DynamicObject>)
         names(&spec["vanished"], |name| name),
         word.cloned(),
     );
-    let accepted = AcceptedSettings::deserialize(&spec["accepted"]).ok();
+    let accepted = remember(learned, spec);
     learned
         .accepted
-        .learn(accepted.as_ref(), &learned.config, word.cloned());
+        .learn(accepted.as_ref(), &learned.config.now(), word.cloned());
+}
+
+/// Takes in what is protected by the settings that were accepted; gives those.
+fn remember(learned: &Learned, spec: &Value) -> Option<AcceptedSettings> {
+    let accepted = AcceptedSettings::deserialize(&spec["accepted"]).ok()?;
+    learned.config.remember(&accepted);
+    Some(accepted)
 }
 
 fn tell(known: &watch::Sender<Known>, parsed: Option<Arc<Policies>>, admission: Admission) {

@@ -5,4 +5,5 @@ pub(crate) mod election;
 pub(crate) mod merged_policy;
 pub(crate) mod named_accounts;
 pub(crate) mod orphans;
+pub(crate) mod own_cluster;
 pub(crate) mod policy_status;

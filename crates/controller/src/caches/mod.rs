@@ -4,6 +4,7 @@ pub(crate) mod accepted;
 pub(crate) mod accounts;
 pub(crate) mod asked;
 pub(crate) mod cluster;
+pub(crate) mod configured;
 mod few;
 pub(crate) mod glance;
 pub(crate) mod handle;

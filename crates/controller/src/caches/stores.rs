@@ -9,11 +9,11 @@ use kube::runtime::watcher::Event;
 use tokio::sync::watch;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::cluster::Cluster;
-use wio_core::config::OperatorConfig;
 use wio_core::policy::Limits;
 
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
+use crate::caches::configured::Configured;
 use crate::caches::index::Index;
 use crate::caches::policies::Parsed;
 use crate::caches::visits::Visits;
@@ -51,7 +51,7 @@ pub(crate) struct Surroundings {
 /// The facts that were learned of the cluster, its policies, the operator's configuration and who it is to Azure.
 #[derive(Clone)]
 pub(crate) struct Learned {
-    pub(crate) config: Arc<OperatorConfig>,
+    pub(crate) config: Configured,
     pub(crate) accepted: Accepted,
     pub(crate) cluster: watch::Receiver<Cluster>,
     pub(crate) policies: watch::Receiver<Parsed>,

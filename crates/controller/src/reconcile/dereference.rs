@@ -69,7 +69,7 @@ fn rules(caches: &Caches, cluster: &Cluster, of: &Namespace) -> Result<Rules, Bl
     let facts = namespace(caches, of);
     Ok(Rules {
         cluster: cluster.clone(),
-        config: caches.learned.config.clone(),
+        config: caches.learned.config.now(),
         policies,
         namespace: facts.ok_or_else(|| undecided("the labels of the binding's namespace are"))?,
     })
@@ -203,6 +203,7 @@ mod tests {
     use super::*;
     use crate::caches::accepted::Accepted;
     use crate::caches::accounts::{AccountMeta, Accounts};
+    use crate::caches::configured::Configured;
     use crate::caches::stores::{Bindings, Learned, NamespaceMeta, Surroundings};
     use crate::caches::visits::Visits;
     use crate::runtime::health::SignIn;
@@ -227,6 +228,7 @@ mod tests {
             audience: "api://AzureADTokenExchange".parse().unwrap(),
             protected_identities: Vec::new(),
             protected_groups: Vec::new(),
+            own_cluster: wio_core::config::OwnCluster::Settled,
             former_issuers: BTreeSet::new(),
             allow_private_issuer: false,
             unlocked_roles: BTreeSet::new(),
@@ -287,7 +289,7 @@ mod tests {
             bindings,
             surroundings: Surroundings { accounts, namespaces },
             learned: Learned {
-                config: config().into(),
+                config: Configured::new(config(), None),
                 accepted: Accepted::default(),
                 cluster: watch::channel(cluster()).1,
                 policies: watch::channel(Some(Policies::parse(&policies).into())).1,
@@ -325,7 +327,7 @@ mod tests {
             |object: &WorkloadIdentityBinding| Some((Binding::parse(object, &cluster.id).ok()?, usage(object)));
         let orders = BTreeSet::from(["a".parse().unwrap()]);
         Snapshot::of(Lists {
-            config: caches.learned.config.clone(),
+            config: caches.learned.config.now(),
             policies: Policies::parse(policies).into(),
             namespaces: ["shop", "mail"]
                 .map(|name| (name.parse().unwrap(), BTreeMap::new()))

@@ -22,8 +22,7 @@ pub(crate) fn confirm(ctx: &Context, case: &Case, verdict: &Verdict) -> Result<(
     let Verdict::Pursue(desired) = verdict else {
         return Ok(());
     };
-    let learned = &ctx.caches.learned;
-    let change = learned.accepted.change(&learned.config);
+    let change = ctx.caches.learned.accepted.change(&case.rules.config);
     let ask = |candidate| change.confirm(candidate, &case.rules, |before| losing(ctx, before));
     let confirmed = match &**desired {
         Desired::Bound(_) => Ok(()),
@@ -43,13 +42,14 @@ pub(crate) fn confirm(ctx: &Context, case: &Case, verdict: &Verdict) -> Result<(
 /// as that matters; none when it cannot be told yet.
 pub(crate) fn settle(ctx: &Context) -> Option<usize> {
     let learned = &ctx.caches.learned;
-    let losing = match learned.accepted.change(&learned.config) {
+    let config = learned.config.now();
+    let losing = match learned.accepted.change(&config) {
         SettingsChange::None => 0,
         SettingsChange::Since { before, .. } if *ctx.caches.filled.borrow() => losing(ctx, &before),
         SettingsChange::Since { .. } | SettingsChange::Unknown => return None,
     };
     if losing == 0 {
-        learned.accepted.accept(&learned.config);
+        learned.accepted.accept(&config);
     }
     Some(losing)
 }

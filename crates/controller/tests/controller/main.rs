@@ -31,6 +31,7 @@ mod kubernetes_faults;
 mod log;
 mod orphans;
 mod overtaken;
+mod own_cluster;
 mod ownership;
 mod policies;
 mod policy_status;

@@ -17,7 +17,7 @@ use wio_api::{
     Condition, EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy,
     WorkloadIdentityPolicy, keys,
 };
-use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints, ManagedClusterId};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, KnownIssuers, ResourceGroup, Simulator, Snapshot};
 use wio_controller::{Clock, Ended, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
@@ -54,6 +54,8 @@ pub struct World {
     /// How often each binding looks for itself; as often as drift is looked for unless a story says so.
     pub sweep_interval: Option<Duration>,
     pub config: OperatorConfig,
+    /// The cluster's resource that the operator is told of.
+    pub aks: Option<ManagedClusterId>,
     /// Whether the operator looks at pods.
     pub workloads: bool,
     /// Whether it restarts their owners.
@@ -150,6 +152,7 @@ impl World {
                 audience: "api://AzureADTokenExchange".parse().unwrap(),
                 protected_identities: Vec::new(),
                 protected_groups: Vec::new(),
+                own_cluster: wio_core::config::OwnCluster::Settled,
                 former_issuers: BTreeSet::new(),
                 allow_private_issuer: false,
                 unlocked_roles: BTreeSet::new(),
@@ -157,6 +160,7 @@ impl World {
                 ignored_tags: Vec::new(),
                 verification: wio_api::VerificationMode::None,
             },
+            aks: None,
             wire: Wire::default(),
             lease: None,
             clock: clock(),
@@ -199,6 +203,7 @@ impl World {
         let (stop, stopped) = oneshot::channel::<()>();
         let settings = Settings {
             config: self.config.clone(),
+            cluster: self.aks.clone(),
             drift_interval: self.drift_interval,
             sweep_interval: self.sweep_interval.unwrap_or(self.drift_interval),
             concurrency: 4,

@@ -37,6 +37,7 @@ fn config() -> OperatorConfig {
         audience: "api://AzureADTokenExchange".parse().unwrap(),
         protected_identities: vec![id("operator", "protected")],
         protected_groups: Vec::new(),
+        own_cluster: crate::config::OwnCluster::Settled,
         former_issuers: std::collections::BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: std::collections::BTreeSet::new(),

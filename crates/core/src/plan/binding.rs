@@ -8,6 +8,7 @@ use super::{credentials, export, removal, roles, service_accounts};
 use crate::desired::{DesiredBinding, DesiredRemoval, Ending};
 use crate::names::ServiceAccountName;
 use crate::observed::{BoundBy, IdentityFacts, Observed, PresentIdentity};
+use crate::own_cluster::Withheld;
 use crate::sharing::Sharing;
 use crate::traces::Traces;
 
@@ -50,7 +51,24 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     if observed.azure.role_assignments.may_hide_ours() {
         plan.grants.retain(|step| !trusts_anew(step, observed));
     }
+    if let Some(withheld) = &desired.withheld {
+        withhold(withheld, observed.azure.identity.present().is_some(), &mut plan);
+    }
     plan
+}
+
+/// Keeps back what may give the tokens of an identity by which the cluster acts: everything through one that stands, and roles by which one gets
+/// them through any. What is right already needs nothing, and stays as it is.
+fn withhold(withheld: &Withheld, stands: bool, plan: &mut Plan) {
+    let before = plan.grants.len();
+    plan.grants.retain(|step| match step {
+        _ if stands => false,
+        GrantStep::PutRoleAssignment(role) => !withheld.roles.contains(&role.definition()),
+        _ => true,
+    });
+    if plan.grants.len() < before {
+        plan.blocked.push(withheld.why.clone());
+    }
 }
 
 /// What is the binding's by name and not wanted any more. It goes whatever the identity's tags say.

@@ -89,6 +89,7 @@ pub fn config() -> OperatorConfig {
         audience: name("api://AzureADTokenExchange"),
         protected_identities: Vec::new(),
         protected_groups: Vec::new(),
+        own_cluster: wio_core::config::OwnCluster::Settled,
         former_issuers: BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),

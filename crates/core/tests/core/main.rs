@@ -29,6 +29,7 @@ mod lua;
 mod names;
 mod names_role;
 mod obstacles;
+mod own_cluster;
 mod ownership;
 mod plan;
 mod plan_differences;

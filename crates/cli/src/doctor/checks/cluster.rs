@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wio_azure::CustomRole;
+use wio_azure::{CustomRole, ManagedClusterId};
 use wio_core::names::IdentityId;
 
 use crate::output::shell;
@@ -10,6 +10,9 @@ use crate::output::shell;
 use super::super::facts::{Facts, Looked, Unseen, seen};
 use super::super::finding::Verdict;
 use super::super::words::{counted, some, upgrade};
+
+/// The operator's setting that names the cluster.
+const CLUSTER_ID: &str = "WIO_CLUSTER_ID";
 
 /// Kubelets and add-ons have their identities in the node resource group: a binding with one of them would act as the cluster.
 pub(super) fn node_group(facts: &Facts) -> Looked<Verdict> {
@@ -36,6 +39,7 @@ pub(super) fn node_group(facts: &Facts) -> Looked<Verdict> {
             "a policy could give its identities to a binding: {}",
             open.join(", ")
         ))
+        .detail("with azure.clusterId, the cluster's resource id, the operator learns it by itself, and the identities of the cluster too")
         .fix(protect("protectedResourceGroups", &all, &facts.operator.namespace))
     })
 }
@@ -106,10 +110,8 @@ pub(super) fn identities(facts: &Facts) -> Looked<Verdict> {
     let settings = settings.ok_or_else(|| Unseen::nothing("there is no merged policy"))?;
     let (groups, ids) = (&settings.protected_resource_groups, &settings.protected_identities);
     let same = |list: &[String], one: &str| list.iter().any(|other| other.eq_ignore_ascii_case(one));
-    let nodes = format!(
-        "/subscriptions/{}/resourceGroups/{}",
-        id.group.subscription, cluster.properties.node_resource_group
-    );
+    let nodes = cluster.nodes(id).map(|nodes| nodes.to_string());
+    let nodes = nodes.ok_or_else(|| Unseen::nothing("the cluster names no resource group of nodes"))?;
     let mut open = Vec::new();
     let all = cluster.identities();
     let mut wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -127,7 +129,8 @@ pub(super) fn identities(facts: &Facts) -> Looked<Verdict> {
     ));
     if !open.is_empty() || !same(groups, &nodes) {
         verdict = Verdict::yellow("a policy could give these to a binding, which would act as the cluster")
-            .with_details(open);
+            .with_details(open)
+            .detail(learned(facts, id));
     }
     if wanted.len() > ids.len() {
         verdict = verdict.fix(protect("protectedIdentities", &wanted, namespace));
@@ -139,6 +142,22 @@ pub(super) fn identities(facts: &Facts) -> Looked<Verdict> {
             .fix(protect("protectedResourceGroups", &wanted, namespace));
     }
     Ok(verdict)
+}
+
+/// How the operator learns them by itself, or that it did not.
+fn learned(facts: &Facts, id: &ManagedClusterId) -> String {
+    let settings = facts.operator.settings.as_ref().ok();
+    match settings.and_then(|settings| settings.get(CLUSTER_ID)) {
+        Some(named) if named.parse().as_ref() == Ok(id) => format!(
+            "its settings name the cluster ({CLUSTER_ID}), and it has not read there or nobody confirmed what bindings lose by that: its log says \
+             why; it needs the role Cluster Reader of config/azure at {id}"
+        ),
+        Some(named) => format!("its settings name another cluster, {named} ({CLUSTER_ID})"),
+        None => format!(
+            "with azure.clusterId={id} the operator learns them by itself, and what is added later; it needs the role Cluster Reader of \
+             config/azure there"
+        ),
+    }
 }
 
 /// The command that protects all of these.

@@ -23,6 +23,7 @@ pub(crate) fn compare(
     }
     let listed: HashMap<&IdentityId, &ListedIdentity> =
         identities.iter().map(|identity| (&identity.id, identity)).collect();
+    let config = ctx.caches.learned.config.now();
     for binding in ctx.caches.bindings.all() {
         let Some(id) = identity_of(&binding).filter(|id| groups.contains(&id.group)) else {
             continue;
@@ -30,7 +31,7 @@ pub(crate) fn compare(
         let shown = listed.get(&id).map(|identity| Listed {
             facts: identity.facts.as_ref(),
             tags: &identity.tags,
-            ignored: &ctx.caches.learned.config.ignored_tags,
+            ignored: &config.ignored_tags,
         });
         if doubt(&ctx.books, &binding, ("identities", Shown::Identity(shown))) {
             tracing::info!(identity = %id, "a list shows the identity otherwise than it is known; its binding looks");

@@ -55,7 +55,7 @@ pub(super) async fn look(ctx: &Context, memory: &mut Memory) -> Looked {
 /// list. What the lists show of living bindings is compared with what is known of theirs.
 async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<ListedIdentity>, usize) {
     let (mut listed, mut groups, mut requests) = (Vec::new(), BTreeSet::new(), 0);
-    for group in places(&ctx.caches.learned.config, policies) {
+    for group in places(&ctx.caches.learned.config.now(), policies) {
         match ctx.clients.azure.list_identities(&group).await {
             Ok(identities) => {
                 memory.was_listed(&group);
@@ -83,7 +83,7 @@ fn tagged(ctx: &Context, cluster: &Cluster, listed: &[ListedIdentity]) -> Vec<Or
             by_namespace.entry(namespace).or_default().push(identity);
         }
     }
-    let config = &ctx.caches.learned.config;
+    let config = &ctx.caches.learned.config.now();
     let orphans = by_namespace.into_iter().flat_map(|(namespace, identities)| {
         let living = living(&ctx.caches, cluster, &namespace);
         let orphan = |identity: &ListedIdentity| by_tags(&identity.id, &identity.tags, &living, config);

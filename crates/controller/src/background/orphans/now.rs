@@ -26,7 +26,7 @@ pub(super) fn living(caches: &Caches, cluster: &Cluster, namespace: &Namespace) 
             binding.may_have_something()
                 || !dereference(caches, cluster, binding.clone()).is_ok_and(|case| keeps_nothing(&case))
         });
-    Living::new(cluster, namespace, &caches.learned.config, bindings)
+    Living::new(cluster, namespace, &caches.learned.config.now(), bindings)
 }
 
 /// What is to be taken away now, by the bindings and policies as they are now.
@@ -35,7 +35,7 @@ pub(super) fn plan(ctx: &Context, orphan: &Orphan, observed: &Observed) -> Optio
     let policies = ctx.caches.learned.policies.borrow().clone()?;
     let living = living(&ctx.caches, &cluster, &orphan.namespace);
     let rules = Rules {
-        config: &ctx.caches.learned.config,
+        config: &ctx.caches.learned.config.now(),
         policies: &policies,
         strays: &strays(&ctx.caches, orphan),
     };
