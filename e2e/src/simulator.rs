@@ -37,7 +37,9 @@ const GROUPS: [&str; 5] = [
 ];
 /// The cluster's name in Azure.
 const CLUSTER: &str = "shop";
-/// The identity by which its kubelets act, in [`PLATFORM_GROUP`].
+/// The resource group of the identities by which it acts, at which no test gives a role.
+pub const CLUSTERS_GROUP: &str = "clusters";
+/// The identity by which its kubelets act.
 pub const KUBELET: &str = "kubelet";
 /// Key Vault Secrets User, the one role that the operator may assign, and only in [`PLATFORM_GROUP`].
 pub const ROLE_OF_WORKLOADS: &str = "4633458b-17de-408a-b874-0445c86b69e6";
@@ -167,7 +169,7 @@ impl Simulator {
             "identity": { "type": "SystemAssigned" },
             "properties": {
                 "nodeResourceGroup": "MC_platform_shop",
-                "identityProfile": { "kubeletidentity": { "resourceId": identity_id(PLATFORM_GROUP, KUBELET).to_lowercase() } },
+                "identityProfile": { "kubeletidentity": { "resourceId": identity_id(CLUSTERS_GROUP, KUBELET).to_lowercase() } },
             },
         });
         let mut snapshot = self.snapshot().await?;

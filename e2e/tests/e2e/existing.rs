@@ -7,7 +7,7 @@ use serde_json::json;
 use wio_api::IdentityOrigin;
 use wio_api::keys::{BINDING_ANNOTATION, BOUND_BY_LABEL, CLIENT_ID_ANNOTATION, TENANT_ID_ANNOTATION};
 use wio_e2e::operator::AUDIENCE;
-use wio_e2e::simulator::{KUBELET, PLATFORM_GROUP, Trusted, identity_id};
+use wio_e2e::simulator::{CLUSTERS_GROUP, KUBELET, PLATFORM_GROUP, Trusted, identity_id};
 use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
@@ -93,7 +93,7 @@ async fn foreign_credentials_of_an_existing_identity_are_left_alone(world: Arc<W
 /// The operator read it at the cluster's own resource, and told admission.
 async fn an_identity_by_which_the_cluster_acts_is_refused_though_nobody_listed_it(world: Arc<World>) -> Result<()> {
     let namespace = world.namespace("kubelet").await?;
-    let id = identity_id(PLATFORM_GROUP, KUBELET);
+    let id = identity_id(CLUSTERS_GROUP, KUBELET);
     let binding = json!({
         "apiVersion": "workloadidentity.dev/v1alpha1",
         "kind": "WorkloadIdentityBinding",
