@@ -11,7 +11,7 @@ use crate::case::Candidate;
 use crate::config::{OperatorConfig, OwnCluster};
 use crate::fault::Blocked;
 use crate::listing::first;
-use crate::names::{Audience, InvalidName, ResourceGroupId, RoleDefinitionGuid, hash};
+use crate::names::{Audience, InvalidName, RoleDefinitionGuid, hash};
 use crate::own_cluster::protections;
 use crate::rules::Rules;
 use crate::tags::IgnoredTag;
