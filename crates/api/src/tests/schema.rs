@@ -265,7 +265,12 @@ fn there_is_one_effective_policy_and_it_is_the_clusters() {
 /// What an apply leaves out stays as another writer set it, and admission would read that.
 #[test]
 fn nothing_of_the_effective_policy_is_left_to_another_writer() {
-    let written = serde_json::to_value(crate::WorkloadIdentityEffectivePolicySpec::default()).unwrap();
+    // The operator always writes them; they are absent only where an older one wrote.
+    let spec = crate::WorkloadIdentityEffectivePolicySpec {
+        defaults: Some(crate::EffectiveDefaults::default()),
+        ..Default::default()
+    };
+    let written = serde_json::to_value(spec).unwrap();
     let root = schema_of(effective_policy_crd());
     let spec = &root["properties"]["spec"]["properties"];
     for (name, field) in spec.as_object().unwrap() {

@@ -141,7 +141,7 @@ async fn the_conditions_and_definitions_of_the_product_are_taken() {
     let roles = roles.map(|entry| format!("roles/{}", entry.unwrap().file_name().into_string().unwrap()));
     let definitions = roles.filter(|name| std::path::Path::new(name).extension().is_some_and(|it| it == "json"));
     let definitions: Vec<String> = definitions.chain(["people/binding-editor.json".to_owned()]).collect();
-    assert_eq!(definitions.len(), 6);
+    assert_eq!(definitions.len(), 7);
     for (number, path) in definitions.iter().enumerate() {
         let role: Value = serde_json::from_str(&read(path)).unwrap();
         let body = json!({"properties": {

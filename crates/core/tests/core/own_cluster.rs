@@ -151,7 +151,7 @@ proptest! {
     fn while_it_is_unknown_nothing_is_given_through_what_stands_and_the_same_is_taken_away(
         object in any_binding(), seed in any_world(),
     ) {
-        let bound = desired(&object);
+        let bound = permitted(&object, rules_by(config(), &[generous()]));
         let seen = seed.lawless(&bound);
         let usual = plan(&Desired::Bound(bound), &seen);
         let planned = plan(&while_unknown(&object), &seen);
