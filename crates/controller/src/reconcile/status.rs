@@ -79,6 +79,7 @@ pub(crate) async fn write(
     let next = with_workloads(next, previous, sight, (target.lifecycle.generation, now));
     memory.begun.wrote(tells_of_writes(&next));
     if previous == Some(&next) {
+        told_of_pods(memory);
         return Ok(problems);
     }
     match put(&api.client, target.object, &next).await {
@@ -86,6 +87,7 @@ pub(crate) async fn write(
         Err(fault) if is_not_found(&fault) => return Ok(problems),
         Err(fault) => return Err(fault),
     }
+    told_of_pods(memory);
     if let Some(took) = ready_after(subject, &next, now) {
         api.metrics.became_ready(took);
     }
@@ -93,6 +95,13 @@ pub(crate) async fn write(
         api.events.publish(target.object, told).await;
     }
     Ok(problems)
+}
+
+/// The status tells of the pods as they were last seen.
+fn told_of_pods(memory: &mut Memory) {
+    if let Some(schedule) = memory.workloads.as_mut() {
+        schedule.told();
+    }
 }
 
 /// Writes down which identity is about to be created, where roles are about to be assigned and which other issuer is about to be trusted, before they are, unless it is

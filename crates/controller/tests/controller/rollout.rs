@@ -6,10 +6,11 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet}
 use k8s_openapi::api::core::v1::Pod;
 use kube::Resource;
 use serde_json::{Value, json};
-use tokio::time::sleep;
-use wio_api::keys::{ROLLOUT_ANNOTATION, ROLLOUT_FIELD_MANAGER};
-use wio_api::{RestartResult, WorkloadIdentityBinding};
-use wio_testkit::fixtures::{BindingBuilder, binding};
+use tokio::time::{Instant, sleep};
+use wio_api::keys::{RECONCILE_AT_ANNOTATION, ROLLOUT_ANNOTATION, ROLLOUT_FIELD_MANAGER};
+use wio_api::{Reason, RestartResult, WorkloadIdentityBinding};
+use wio_azure_sim::{Fault, ResourceKind};
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 use wio_testkit::{ApiRequest, Effect, Verb};
 
 use crate::world::*;
@@ -447,6 +448,81 @@ async fn two_bindings_of_one_service_account_restart_its_owner_once() {
         sleep(DRIFT * 4).await;
         let carried_out = world.restarts().iter().filter(|request| request.changed).count();
         assert_eq!(carried_out, 1);
+    })
+    .await;
+}
+
+/// What Azure was told a moment ago is not known everywhere, whether the binding is new or was mended.
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_was_not_ready_stands_anew_from_when_it_is() {
+    const ROLE: &str = "Key Vault Secrets User";
+    story(async |world| {
+        world.with_rollouts().await;
+        let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{SHARED_GROUP}");
+        let rule = policy("secrets").namespace(NAMESPACE).role(ROLE, &[&scope]);
+        world.cluster.seed(rule.build());
+        world.create(orders().role(ROLE, &scope));
+        world.ready("orders").await;
+        let refused = Fault::on("PUT").kind(ResourceKind::RoleAssignment).forever();
+        world.azure.inject(refused.respond(403, "AuthorizationFailed"));
+        world.change_azure(|azure| azure.role_assignments.clear());
+        world.says("orders", Reason::RoleAccessDenied).await;
+        world.deploy("orders");
+        sleep(SETTLED).await;
+        world.azure.clear_faults();
+        world.ready("orders").await;
+        let ready = Instant::now();
+        world.edit("orders", |binding| {
+            binding["metadata"]["annotations"] = json!({ RECONCILE_AT_ANNOTATION: "now" });
+        });
+        world.tells_of(&[(ORDERS, RestartResult::Restarting)]).await;
+        assert!(ready.elapsed() > Duration::from_mins(4), "{:?}", ready.elapsed());
+        world.roll("orders");
+        world.tells_of(&[(ORDERS, RestartResult::Restarted)]).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_is_suspended_while_its_pods_are_looked_at_has_nobody_restarted() {
+    story(async |world| {
+        world.with_rollouts().await;
+        world.deploy("orders");
+        world.create(orders());
+        let slow = by_operator().resource("replicasets");
+        let slow = world.cluster.inject(slow, Effect::delay(Duration::from_secs(5)));
+        world.until("its owner is read", |_| slow.hits() > 0).await;
+        world.edit("orders", |binding| binding["spec"]["suspend"] = json!(true));
+        sleep(DRIFT * 2).await;
+        assert_eq!(world.restarts().len(), 0);
+    })
+    .await;
+}
+
+/// A tool that takes the annotation away at once leaves the pods as they were.
+#[tokio::test(start_paused = true)]
+async fn one_whose_restart_no_status_could_tell_of_is_not_restarted_again() {
+    story(async |world| {
+        world.with_rollouts().await;
+        world.deploy("orders");
+        world.create(orders());
+        world.tells_of(&[(ORDERS, RestartResult::Waiting)]).await;
+        let statuses = by_operator().resource("workloadidentitybindings").subresource("status");
+        let unwritten = world.cluster.inject(statuses, Effect::internal_error());
+        world
+            .until("it is restarted", |world| {
+                world.restarted_for::<Deployment>("orders").is_some()
+            })
+            .await;
+        world.cluster.edit::<Deployment>(NAMESPACE, "orders", |deployment| {
+            deployment["spec"]["template"]["metadata"]["annotations"] = json!({});
+        });
+        world.observed("orders");
+        sleep(DRIFT * 4).await;
+        unwritten.remove();
+        world.tells_of(&[(ORDERS, RestartResult::Restarting)]).await;
+        assert_eq!((world.restarts().len(), unwritten.hits() > 0), (1, true));
+        assert_eq!(world.notes("WorkloadRestarted").len(), 1);
     })
     .await;
 }

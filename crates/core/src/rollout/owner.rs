@@ -123,7 +123,7 @@ impl Owner {
             _ if template.metadata.labels.get(USE_LABEL).map(String::as_str) != Some("true") => {
                 "its pod template lacks the label azure.workload.identity/use: \"true\""
             }
-            _ if template.spec.service_account_name != candidate.account => {
+            _ if runs_as(template) != candidate.account => {
                 "its pod template names another service account than its pods run as"
             }
             _ => return own_variable(template),
@@ -150,6 +150,14 @@ impl Owner {
 
     fn replicas(&self) -> i32 {
         self.spec.replicas.unwrap_or(1)
+    }
+}
+
+/// The service account of the pods of a template: the API server gives a pod this one that names none, and leaves the template as it is.
+fn runs_as(template: &PodTemplate) -> &str {
+    match template.spec.service_account_name.as_str() {
+        "" => "default",
+        named => named,
     }
 }
 
@@ -194,6 +202,25 @@ mod tests {
             };
             assert_eq!((restart.maker().uid.as_str(), restart.version()), ("u", "7"));
             assert_eq!(restart.client_id().to_string(), OURS);
+        }
+    }
+
+    #[test]
+    fn one_whose_template_names_no_service_account_runs_as_default() {
+        for kind in KINDS {
+            let unnamed = owner(
+                kind,
+                &json!({ "spec": { "template": { "spec": { "serviceAccountName": "" } } } }),
+            );
+            let runs_as = |account: &str| {
+                let candidate = Candidate {
+                    account: account.to_owned(),
+                    ..candidate(kind)
+                };
+                unnamed.standing(&candidate, OURS.parse().unwrap())
+            };
+            assert!(matches!(runs_as("default"), Standing::Due(_)), "{kind:?}");
+            assert!(matches!(runs_as("orders"), Standing::Refused(_)), "{kind:?}");
         }
     }
 

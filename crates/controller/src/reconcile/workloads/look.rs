@@ -1,6 +1,6 @@
 //! A look at the pods of a binding, when it is due.
 
-use wio_api::{WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadsStatus};
+use wio_api::{ConditionType, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadsStatus};
 use wio_core::desired::Desired;
 use wio_core::fault::{Fault, KubernetesCause, KubernetesFault};
 use wio_core::outcome::Outcome;
@@ -24,6 +24,12 @@ pub(crate) async fn look(
     let Some(interval) = api.workloads.interval() else {
         return Turns::blind(object.spec.rollout);
     };
+    let contested = memory.contested.note().is_some();
+    let ready = next.condition(ConditionType::Ready);
+    let ready = ready.is_some_and(|ready| ready.status == "True");
+    if let Some(schedule) = memory.workloads.as_mut().filter(|_| contested || !ready) {
+        schedule.unsettle();
+    }
     match outcome {
         Outcome::Reconciled(reconciled) if matches!(reconciled.desired(), Desired::Bound(_)) => {}
         Outcome::Reconciled(_) => {
@@ -43,13 +49,14 @@ pub(crate) async fn look(
         .get_or_insert_with(|| Box::new(Schedule::begin(previous, next, interval)));
     // Whoever asks for a look at the binding may just have created its pods anew.
     if !schedule.is_due(next) && memory.requests.heeded().is_none() {
-        return Sight::AsBefore;
+        return schedule.untold().cloned().map_or(Sight::AsBefore, Sight::Seen);
     }
     let asking = Asking {
         object,
-        next,
         client_id: wanted.client_id(),
-        contested: memory.contested.note().is_some(),
+        next,
+        ready,
+        contested,
     };
     let seen = see(api, &wanted, (&asking, schedule)).await;
     let soon = match &seen {
@@ -58,7 +65,10 @@ pub(crate) async fn look(
     };
     schedule.looked(next, soon, interval);
     match seen {
-        Ok(seen) => Sight::Seen(seen),
+        Ok(seen) => {
+            schedule.keep(&seen);
+            Sight::Seen(seen)
+        }
         Err(fault) if passes(&fault) => {
             tracing::warn!(%fault, "the pods could not be looked at; trying again");
             Sight::AsBefore

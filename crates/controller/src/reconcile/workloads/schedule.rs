@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wio_api::WorkloadIdentityBindingStatus;
+use wio_api::{WorkloadIdentityBindingStatus, WorkloadsStatus};
 use wio_core::rollout::is_unfinished;
 use wio_core::status::misses_some;
 
@@ -18,7 +18,7 @@ const AGAIN: Duration = Duration::from_mins(2);
 const SETTLING: Duration = Duration::from_mins(5);
 
 /// When the pods of a binding are looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     /// What they were last looked at for.
     subject: u64,
@@ -27,6 +27,8 @@ pub(crate) struct Schedule {
     since: Instant,
     /// How many looks in a row showed pods without a token.
     missing: u32,
+    /// What was seen last, until a status tells of it.
+    untold: Option<WorkloadsStatus>,
 }
 
 // === impl Schedule ===
@@ -53,6 +55,7 @@ impl Schedule {
             next: now + pause,
             since: now,
             missing: 0,
+            untold: None,
         }
     }
 
@@ -64,6 +67,26 @@ impl Schedule {
     /// Whether it has been the same for long enough for what rests on it to be restarted.
     pub(super) fn has_settled(&self, next: &WorkloadIdentityBindingStatus, interval: Duration) -> bool {
         self.subject == subject(next) && self.since.elapsed() >= SETTLING.min(interval)
+    }
+
+    /// The binding is not as it is to be: from now on it stands anew.
+    pub(super) fn unsettle(&mut self) {
+        self.since = Instant::now();
+    }
+
+    /// Something was seen, and it is not told yet.
+    pub(super) fn keep(&mut self, seen: &WorkloadsStatus) {
+        self.untold = Some(seen.clone());
+    }
+
+    /// What was seen and stands in no status, because it could not be written: whoever was restarted is among it.
+    pub(super) const fn untold(&self) -> Option<&WorkloadsStatus> {
+        self.untold.as_ref()
+    }
+
+    /// A status was written, or stands there already.
+    pub(crate) fn told(&mut self) {
+        self.untold = None;
     }
 
     /// Something was restarted: how it goes is looked at as soon as after a first look.
@@ -112,8 +135,6 @@ fn subject(status: &WorkloadIdentityBindingStatus) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use wio_api::WorkloadsStatus;
-
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
