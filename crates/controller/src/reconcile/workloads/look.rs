@@ -25,9 +25,10 @@ pub(crate) async fn look(
         return Turns::blind(object.spec.rollout);
     };
     let contested = memory.contested.note().is_some();
-    let ready = next.condition(ConditionType::Ready);
-    let ready = ready.is_some_and(|ready| ready.status == "True");
-    if let Some(schedule) = memory.workloads.as_mut().filter(|_| contested || !ready) {
+    let ready = is_ready(next);
+    // The pass in which it becomes Ready can be the first one for long.
+    let stands = ready && object.status.as_ref().is_some_and(is_ready) && !contested;
+    if let Some(schedule) = memory.workloads.as_mut().filter(|_| !stands) {
         schedule.unsettle();
     }
     match outcome {
@@ -98,4 +99,9 @@ const fn passes(fault: &Fault) -> bool {
             ..
         })
     )
+}
+
+fn is_ready(status: &WorkloadIdentityBindingStatus) -> bool {
+    let ready = status.condition(ConditionType::Ready);
+    ready.is_some_and(|ready| ready.status == "True")
 }
