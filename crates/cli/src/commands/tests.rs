@@ -50,24 +50,39 @@ async fn what_a_repository_will_set_back_is_told() {
     assert!(told.contains("note: kustomize-controller manages it"), "{told}");
 }
 
+/// Waits until somebody asks for a look at the binding; gives the value that he asks by.
+async fn asked_for(server: &FakeApiServer) -> String {
+    let asks = |one: &WorkloadIdentityBinding| one.annotations().contains_key(keys::RECONCILE_AT_ANNOTATION);
+    let asked = server.wait_for("shop", "orders", asks).await;
+    asked.annotations()[keys::RECONCILE_AT_ANNOTATION].clone()
+}
+
+/// Writes a status as the operator does that has looked: for which look, and conditions by type, status, reason and message.
+fn looked(server: &FakeApiServer, at: &str, conditions: &[[&str; 4]]) {
+    let conditions: Vec<serde_json::Value> = conditions
+        .iter()
+        .map(|[kind, status, reason, message]| {
+            json!({
+                "type": kind, "status": status, "reason": reason, "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            })
+        })
+        .collect();
+    let status = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
+        "metadata": { "namespace": "shop", "name": "orders" },
+        "status": { "lastHandledReconcileAt": at, "conditions": conditions },
+    });
+    server.apply_status_as("operator", status, false).unwrap();
+}
+
 #[tokio::test]
 async fn waiting_for_a_look_ends_when_the_operator_has_looked_and_says_what_it_found() {
     let server = server(false);
     let operator = server.clone();
     let looking = tokio::spawn(async move {
-        let asked = |one: &WorkloadIdentityBinding| one.annotations().contains_key(keys::RECONCILE_AT_ANNOTATION);
-        let asked = operator.wait_for("shop", "orders", asked).await;
-        let at = &asked.annotations()[keys::RECONCILE_AT_ANNOTATION];
-        let ready = json!({
-            "type": "Ready", "status": "False", "reason": "ScopeLocked", "message": "there is a lock",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        });
-        let status = json!({
-            "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
-            "metadata": { "namespace": "shop", "name": "orders" },
-            "status": { "lastHandledReconcileAt": at, "conditions": [ready] },
-        });
-        operator.apply_status_as("operator", status, false).unwrap();
+        let at = asked_for(&operator).await;
+        looked(&operator, &at, &[["Ready", "False", "ScopeLocked", "there is a lock"]]);
     });
     let (ending, told) = told(&server, "reconcile orders --wait").await.unwrap();
     looking.await.unwrap();
@@ -81,23 +96,10 @@ async fn waiting_for_a_look_goes_on_while_the_operator_is_at_work() {
     let server = server(false);
     let operator = server.clone();
     let looking = tokio::spawn(async move {
-        let asked = |one: &WorkloadIdentityBinding| one.annotations().contains_key(keys::RECONCILE_AT_ANNOTATION);
-        let asked = operator.wait_for("shop", "orders", asked).await;
-        let at = &asked.annotations()[keys::RECONCILE_AT_ANNOTATION];
+        let at = asked_for(&operator).await;
         for (ready, reconciling) in [("False", "True"), ("True", "False")] {
-            let condition = |name: &str, status: &str| {
-                json!({
-                    "type": name, "status": status, "reason": "Progressing", "message": "as it is",
-                    "lastTransitionTime": "2026-01-01T00:00:00Z",
-                })
-            };
-            let conditions = [condition("Ready", ready), condition("Reconciling", reconciling)];
-            let status = json!({
-                "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
-                "metadata": { "namespace": "shop", "name": "orders" },
-                "status": { "lastHandledReconcileAt": at, "conditions": conditions },
-            });
-            operator.apply_status_as("operator", status, false).unwrap();
+            let of = |kind, status| [kind, status, "Progressing", "as it is"];
+            looked(&operator, &at, &[of("Ready", ready), of("Reconciling", reconciling)]);
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         }
     });
@@ -115,8 +117,7 @@ async fn waiting_for_a_look_ends_with_a_later_one_that_somebody_else_asked_for()
     let server = server(false);
     let others = server.clone();
     let looking = tokio::spawn(async move {
-        let asked = |one: &WorkloadIdentityBinding| one.annotations().contains_key(keys::RECONCILE_AT_ANNOTATION);
-        others.wait_for("shop", "orders", asked).await;
+        asked_for(&others).await;
         let later = kube::api::Patch::Merge(
             json!({ "metadata": { "annotations": { (keys::RECONCILE_AT_ANNOTATION): "later" } } }),
         );
@@ -124,16 +125,7 @@ async fn waiting_for_a_look_ends_with_a_later_one_that_somebody_else_asked_for()
         api.patch("orders", &kube::api::PatchParams::default(), &later)
             .await
             .unwrap();
-        let ready = json!({
-            "type": "Ready", "status": "True", "reason": "Succeeded", "message": "a\u{202e}b",
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        });
-        let status = json!({
-            "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding",
-            "metadata": { "namespace": "shop", "name": "orders" },
-            "status": { "lastHandledReconcileAt": "later", "conditions": [ready] },
-        });
-        others.apply_status_as("operator", status, false).unwrap();
+        looked(&others, "later", &[["Ready", "True", "Succeeded", "a\u{202e}b"]]);
     });
     let (ending, told) = told(&server, "reconcile orders --wait --timeout 30s").await.unwrap();
     looking.await.unwrap();
