@@ -8,6 +8,7 @@ use k8s_openapi::api::events::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use wio_api::keys::RECONCILE_AT_ANNOTATION;
 use wio_api::{Condition, ConditionType, IdentityStatus, Reason, WorkloadIdentityBinding};
 
 use crate::pods;
@@ -230,6 +231,18 @@ impl<'w> Namespace<'w> {
         until(&format!("{name} to be gone"), DEADLINE, async || {
             let left = self.find_binding(name).await?;
             Ok(left.is_none().then_some(()))
+        })
+        .await
+    }
+
+    /// Has the operator look at a binding and everything of it once more, and waits until it did. Each time takes another word.
+    pub async fn looked_at(&self, name: &str, word: &str) -> Result<()> {
+        let asked = format!("{RECONCILE_AT_ANNOTATION}={word}");
+        self.kubectl(&["annotate", "--overwrite", &format!("wib/{name}"), &asked])
+            .await?;
+        until("the operator to look", DEADLINE, async || {
+            let status = self.binding(name).await?.status.unwrap_or_default();
+            Ok((status.last_handled_reconcile_at.as_deref() == Some(word)).then_some(()))
         })
         .await
     }

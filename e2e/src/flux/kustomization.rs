@@ -47,13 +47,19 @@ impl<'f> Kustomization<'f> {
         }
     }
 
-    pub(super) async fn apply(flux: &'f Flux, repository: &Repository<'_>, name: &str, spec: Value) -> Result<Self> {
+    pub(super) async fn apply(
+        flux: &'f Flux,
+        repository: &Repository<'_>,
+        name: &str,
+        labels: &Value,
+        spec: Value,
+    ) -> Result<Self> {
         let namespace = spec.get("targetNamespace").and_then(Value::as_str).unwrap_or(NAMESPACE);
         let kustomization = Self::new(flux, namespace, name);
         let mut object = json!({
             "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
             "kind": "Kustomization",
-            "metadata": { "name": name, "namespace": namespace },
+            "metadata": { "name": name, "namespace": namespace, "labels": labels },
             "spec": {
                 // Longer than a test: whatever is reconciled was asked for.
                 "interval": "1h",

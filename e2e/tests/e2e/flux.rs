@@ -20,6 +20,7 @@ mod bindings;
 mod failing;
 mod operator;
 mod policies;
+mod restarts;
 
 pub(crate) fn cases() -> Vec<Case> {
     let all = [
@@ -28,6 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         failing::cases(),
         accounts::cases(),
         policies::cases(),
+        restarts::cases(),
     ];
     // They count the writes of both sides.
     all.into_iter().flatten().map(Case::on_own_cluster).collect()

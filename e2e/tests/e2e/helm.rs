@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
-use wio_api::keys::{CLIENT_ID_ANNOTATION, RECONCILE_AT_ANNOTATION};
+use wio_api::keys::CLIENT_ID_ANNOTATION;
 use wio_api::{ConditionType, Reason};
 use wio_e2e::audit::{AuditLog, Mark};
 use wio_e2e::namespace::{DEADLINE, Namespace};
@@ -136,19 +136,6 @@ fn written(audit: &AuditLog, mark: Mark, namespace: &Namespace<'_>, account: &st
     Ok(ours.count())
 }
 
-/// Has the operator look at a binding and everything of it once more, and waits until it did.
-async fn looked_at(namespace: &Namespace<'_>, binding: &str, word: &str) -> Result<()> {
-    let asked = format!("{RECONCILE_AT_ANNOTATION}={word}");
-    namespace
-        .kubectl(&["annotate", "--overwrite", &format!("wib/{binding}"), &asked])
-        .await?;
-    until("the operator to look", DEADLINE, async || {
-        let status = namespace.binding(binding).await?.status.unwrap_or_default();
-        Ok((status.last_handled_reconcile_at.as_deref() == Some(word)).then_some(()))
-    })
-    .await
-}
-
 fn refusal(outcome: Result<String>, what: &str) -> Result<String> {
     match outcome {
         Ok(said) => bail!("{what} succeeded:\n{said}"),
@@ -184,7 +171,7 @@ async fn a_chart_that_is_silent_on_our_annotations_is_upgraded_and_rolled_back_a
         "{:?}",
         release.client_id().await?
     );
-    looked_at(&namespace, "orders", "after-helm").await?;
+    namespace.looked_at("orders", "after-helm").await?;
     let count = written(audit, mark, &namespace, "orders")?;
     ensure!(count == 0, "the operator wrote {count} times");
     Ok(())
@@ -250,7 +237,7 @@ async fn after_force_a_chart_with_another_client_id_is_refused_until_it_lets_go_
         Ok((release.client_id().await?.as_ref() == Some(&ours)).then_some(()))
     })
     .await?;
-    looked_at(&namespace, "orders", "after-helm").await?;
+    namespace.looked_at("orders", "after-helm").await?;
     let count = written(audit, mark, &namespace, "orders")?;
     ensure!(count == 1, "the operator wrote {count} times");
 

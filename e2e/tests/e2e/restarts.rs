@@ -20,9 +20,8 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![case!(a_deployment_is_restarted_once_and_the_operator_may_change_nothing_else_of_it).on_own_cluster()]
 }
 
-/// A service account that has no client id yet, and an owner of pods of the same name that run as it.
-async fn owner(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<()> {
-    namespace.kubectl(&["create", "serviceaccount", name]).await?;
+/// An owner of pods that run as the service account of the same name.
+pub(crate) fn owner(namespace: &str, kind: &str, name: &str) -> Value {
     let selector = json!({ "matchLabels": { "app": name } });
     let template = json!({
         "metadata": { "labels": { "app": name, USE_LABEL: "true" } },
@@ -33,8 +32,13 @@ async fn owner(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<()> 
         "StatefulSet" => json!({ "selector": selector, "template": template, "serviceName": name }),
         _ => json!({ "selector": selector, "template": template }),
     };
-    let object = json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name, "namespace": namespace.name }, "spec": spec });
-    namespace.apply(&object).await
+    json!({ "apiVersion": "apps/v1", "kind": kind, "metadata": { "name": name, "namespace": namespace }, "spec": spec })
+}
+
+/// Makes one, with a service account that has no client id yet.
+async fn make_owner(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<()> {
+    namespace.kubectl(&["create", "serviceaccount", name]).await?;
+    namespace.apply(&owner(&namespace.name, kind, name)).await
 }
 
 /// A pod of a `DaemonSet`: without a node its controller makes none.
@@ -52,13 +56,13 @@ async fn pod_of_daemon_set(namespace: &Namespace<'_>, name: &str) -> Result<()> 
     namespace.apply(&pod).await
 }
 
-async fn read(namespace: &Namespace<'_>, object: &str, path: &str) -> Result<String> {
+pub(crate) async fn read(namespace: &Namespace<'_>, object: &str, path: &str) -> Result<String> {
     let path = format!("--output=jsonpath={path}");
     Ok(namespace.kubectl(&["get", object, &path]).await?.trim().to_owned())
 }
 
 /// The only pod of an application, which is not this one.
-async fn pod_of(namespace: &Namespace<'_>, name: &str, before: &str) -> Result<String> {
+pub(crate) async fn pod_of(namespace: &Namespace<'_>, name: &str, before: &str) -> Result<String> {
     until(&format!("a pod of {name}"), DEADLINE, async || {
         let label = format!("--selector=app={name}");
         let names = namespace
@@ -79,7 +83,7 @@ async fn bind(namespace: &Namespace<'_>, name: &str) -> Result<()> {
 }
 
 /// Waits until the template of an owner carries the client id of its binding. Returns that.
-async fn restarted(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<String> {
+pub(crate) async fn restarted(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<String> {
     let path = format!(
         "{{.spec.template.metadata.annotations.{}}}",
         ROLLOUT_ANNOTATION.replace('.', "\\.")
@@ -101,7 +105,7 @@ async fn restarted(namespace: &Namespace<'_>, kind: &str, name: &str) -> Result<
 pub(crate) async fn of_each_kind(namespace: &Namespace<'_>) -> Result<()> {
     let kinds = [("Deployment", "d"), ("StatefulSet", "s"), ("DaemonSet", "ds")];
     for (kind, name) in kinds {
-        owner(namespace, kind, name).await?;
+        make_owner(namespace, kind, name).await?;
     }
     pod_of_daemon_set(namespace, "ds").await?;
     for (_, name) in kinds {
@@ -117,9 +121,9 @@ pub(crate) async fn of_each_kind(namespace: &Namespace<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn told(namespace: &Namespace<'_>, result: RestartResult) -> Result<RestartStatus> {
+pub(crate) async fn told(namespace: &Namespace<'_>, binding: &str, result: RestartResult) -> Result<RestartStatus> {
     until(&format!("the status to tell of {result:?}"), DEADLINE, async || {
-        let workloads = namespace.binding("orders").await?.status.unwrap_or_default().workloads;
+        let workloads = namespace.binding(binding).await?.status.unwrap_or_default().workloads;
         let restarts = workloads.map(|workloads| workloads.restarts).unwrap_or_default();
         ensure!(
             restarts.len() == 1 && restarts.iter().all(|one| one.result == result),
@@ -128,6 +132,21 @@ async fn told(namespace: &Namespace<'_>, result: RestartResult) -> Result<Restar
         Ok(restarts.into_iter().next())
     })
     .await
+}
+
+/// How often the pods of a Deployment were made anew, and the first time: its controller counts in that annotation. Its generation counts more.
+pub(crate) async fn rollouts(namespace: &Namespace<'_>, name: &str) -> Result<String> {
+    let count = "{.metadata.annotations.deployment\\.kubernetes\\.io/revision}";
+    read(namespace, &format!("deployment/{name}"), count).await
+}
+
+/// Says of a pod what a kubelet would say.
+pub(crate) async fn runs(namespace: &Namespace<'_>, pod: &str) -> Result<()> {
+    let ready = r#"--patch={"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
+    namespace
+        .kubectl(&["patch", "pod", pod, "--subresource=status", "--type=merge", ready])
+        .await
+        .map(drop)
 }
 
 /// Changes as the operator's account, of which nothing comes. The message of a refusal.
@@ -150,7 +169,7 @@ async fn a_deployment_is_restarted_once_and_the_operator_may_change_nothing_else
     world: Arc<World>,
 ) -> Result<()> {
     let namespace = world.namespace("restarts").await?;
-    owner(&namespace, "Deployment", "orders").await?;
+    make_owner(&namespace, "Deployment", "orders").await?;
     let first = pod_of(&namespace, "orders", "").await?;
     bind(&namespace, "orders").await?;
     let client_id = restarted(&namespace, "Deployment", "orders").await?;
@@ -158,22 +177,10 @@ async fn a_deployment_is_restarted_once_and_the_operator_may_change_nothing_else
     let variable = "{.spec.containers[0].env[?(@.name==\"AZURE_CLIENT_ID\")].value}";
     let has = read(&namespace, &format!("pod/{second}"), variable).await?;
     ensure!(has == client_id, "{has:?}");
-    told(&namespace, RestartResult::Restarting).await?;
+    told(&namespace, "orders", RestartResult::Restarting).await?;
     namespace.event("orders", Reason::WorkloadRestarted).await?;
-    // What a kubelet would say.
-    let ready = r#"{"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}}"#;
-    namespace
-        .kubectl(&[
-            "patch",
-            "pod",
-            &second,
-            "--subresource=status",
-            "--type=merge",
-            "--patch",
-            ready,
-        ])
-        .await?;
-    told(&namespace, RestartResult::Restarted).await?;
+    runs(&namespace, &second).await?;
+    told(&namespace, "orders", RestartResult::Restarted).await?;
     ensure!(read(&namespace, "deployment/orders", "{.metadata.generation}").await? == "2");
     ensure!(pod_of(&namespace, "orders", &first).await? == second);
 

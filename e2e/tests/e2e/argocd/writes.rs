@@ -5,12 +5,10 @@
 )]
 
 use anyhow::{Context, Result, ensure};
-use wio_api::keys::RECONCILE_AT_ANNOTATION;
 use wio_e2e::argocd;
 use wio_e2e::audit::{AuditEvent, AuditLog, Mark};
-use wio_e2e::namespace::{DEADLINE, Namespace};
+use wio_e2e::namespace::Namespace;
 use wio_e2e::operator;
-use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
 use super::argo_cd;
@@ -32,11 +30,11 @@ pub(super) fn writes(audit: &AuditLog, mark: Mark, user: &str, namespace: &str) 
 pub(super) async fn nobody_writes_again(world: &World, namespace: &Namespace<'_>) -> Result<()> {
     let argo = argo_cd(world).await?;
     let audit = world.cluster.own().context("it needs the audit log")?.audit();
-    looked_at(namespace, "first").await?;
+    namespace.looked_at("orders", "first").await?;
     argo.refresh(&namespace.name).await?;
     let mark = audit.mark()?;
     argo.refresh(&namespace.name).await?;
-    looked_at(namespace, "second").await?;
+    namespace.looked_at("orders", "second").await?;
     argo.refresh(&namespace.name).await?;
     for user in [argocd::USER, operator::USER] {
         let mut written = writes(audit, mark, user, &namespace.name)?;
@@ -51,19 +49,6 @@ pub(super) async fn nobody_writes_again(world: &World, namespace: &Namespace<'_>
         application["status"]
     );
     Ok(())
-}
-
-/// Has the operator look at the binding and everything of it once more.
-pub(super) async fn looked_at(namespace: &Namespace<'_>, word: &str) -> Result<()> {
-    let asked = format!("{RECONCILE_AT_ANNOTATION}={word}");
-    namespace
-        .kubectl(&["annotate", "--overwrite", "wib/orders", &asked])
-        .await?;
-    until("the operator to look", DEADLINE, async || {
-        let status = namespace.binding("orders").await?.status.unwrap_or_default();
-        Ok((status.last_handled_reconcile_at.as_deref() == Some(word)).then_some(()))
-    })
-    .await
 }
 
 /// What was refused of the writes of Argo CD, also of those that it only tried.

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wio_api::{ConditionType, Reason};
+use wio_e2e::flux::Flux;
 use wio_e2e::namespace::DEADLINE;
 use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, group_id, identity_id};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
-use super::{Site, existing};
+use super::{Site, each_once, existing};
 use crate::harness::{Case, case};
 use crate::install::in_repository;
+
+const BINDING_WRITE: &str = "patch workloadidentitybindings app";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         case!(a_policy_in_the_bindings_kustomization_never_comes_to_be),
+        case!(in_a_stage_of_their_own_policies_are_there_when_the_bindings_beside_them_are_tried_again),
         case!(a_policy_with_a_part_that_grants_nothing_fails_its_kustomization),
         case!(a_policy_that_moves_to_another_kustomization_costs_nobody_trust),
         // Others change policies all the time, and the end of one is acted upon when the set was quiet.
@@ -52,6 +56,53 @@ async fn a_policy_in_the_bindings_kustomization_never_comes_to_be(world: Arc<Wor
     let there = ["get", "wip/flux-together", "--ignore-not-found"];
     let there = world.cluster.kubectl.run(&there).await?;
     ensure!(there.is_empty(), "{there}");
+    Ok(())
+}
+
+/// By a flag of kustomize-controller. It does not wait until admission knows what that stage applied, so the first try is refused and the next one is
+/// not.
+async fn in_a_stage_of_their_own_policies_are_there_when_the_bindings_beside_them_are_tried_again(
+    world: Arc<World>,
+) -> Result<()> {
+    let name = "flux-staged";
+    let flux = world.flux().await?;
+    let staged = (
+        "custom-apply-stage-kinds",
+        "workloadidentity.dev/WorkloadIdentityPolicy",
+    );
+    let _controller = Flux::shard(&world.scratch, &world.cluster, "staged", staged).await?;
+    let mut site = Site::new(&world, name).await?;
+    let id = identity_id(OTHER_GROUP, name);
+    world.simulator.put_identity(&id).await?;
+    site.put_binding(&existing(&id));
+    site.repository.put("policy.yaml", &policy(name));
+    let revision = site.repository.commit().await?;
+    let mark = site.mark()?;
+    let spec = json!({ "retryInterval": "2s" });
+    let kustomization = flux
+        .kustomization_of_shard("staged", &site.repository, name, spec)
+        .await?;
+    let first = kustomization.tried(&revision).await?;
+    ensure!(
+        first.ready || first.message.contains("dry-run failed (Forbidden)"),
+        "{first}"
+    );
+    let there = ["get", "wip/flux-staged", "--output=name"];
+    world.cluster.kubectl.run(&there).await?;
+    kustomization.ready().await?;
+    site.must_be_ready().await?;
+    let writes = site.writes(mark)?;
+    each_once(&writes.flux, &["patch namespaces flux-staged", BINDING_WRITE])?;
+    for what in [BINDING_WRITE, "patch serviceaccounts app"] {
+        ensure!(writes.ours.get(what) == Some(&1), "{what}: {writes:#?}");
+    }
+
+    let mark = site.mark()?;
+    for _ in 0..3 {
+        kustomization.reconcile_well().await?;
+    }
+    let writes = site.writes(mark)?;
+    ensure!(writes.ours.is_empty() && writes.flux.is_empty(), "{writes:#?}");
     Ok(())
 }
 
