@@ -31,12 +31,35 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case!(a_binding_is_admitted_exactly_when_policies_give_what_it_asks_for),
         case!(what_a_narrowed_policy_no_longer_gives_can_still_be_labelled_and_deleted),
+        case!(a_quota_of_none_keeps_bindings_out_of_a_namespace),
         case!(the_rules_cost_little_however_many_policies_there_are).on_own_cluster(),
         case!(whoever_changes_the_effective_policy_is_overwritten).alone(),
         case!(only_the_operator_and_administrators_write_the_status),
         case!(whatever_ends_a_binding_in_kubernetes_still_ends_it),
         case!(only_the_operator_and_administrators_take_the_finalizer_off).alone(),
     ]
+}
+
+/// As docs/security.md says it to who wants no bindings in a namespace.
+async fn a_quota_of_none_keeps_bindings_out_of_a_namespace(world: Arc<World>) -> Result<()> {
+    let namespace = world.namespace("quota").await?;
+    let page = std::fs::read_to_string(in_repository("docs/security.md")?).context("docs/security.md")?;
+    let shown =
+        "kubectl create quota no-bindings -n NAMESPACE --hard=count/workloadidentitybindings.workloadidentity.dev=0";
+    ensure!(page.contains(shown), "docs/security.md says something else");
+    let quota: Vec<&str> = shown
+        .split(' ')
+        .filter(|word| !matches!(*word, "kubectl" | "-n" | "NAMESPACE"))
+        .collect();
+    namespace.kubectl(&quota).await?;
+    let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": "orders" }] });
+    let why = until("the quota to be known", DEADLINE, async || {
+        let tried = namespace.try_to_bind("orders", &spec).await?;
+        let why = tried.err().context("the binding was let in")?;
+        Ok(why.contains("exceeded quota: no-bindings").then_some(why))
+    })
+    .await;
+    why.map(drop)
 }
 
 async fn a_binding_is_admitted_exactly_when_policies_give_what_it_asks_for(world: Arc<World>) -> Result<()> {
