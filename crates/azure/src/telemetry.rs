@@ -40,6 +40,8 @@ pub enum Operation {
     DeleteRoleAssignment,
     /// Listing custom roles; one request for each page.
     ListRoleDefinitions,
+    /// Reading a role.
+    GetRoleDefinition,
     /// Reading the activity log of a subscription; one request for each page.
     ListActivityLog,
     /// Reading a cluster of AKS.
@@ -91,6 +93,7 @@ impl Operation {
             Self::PutRoleAssignment => "put_role_assignment",
             Self::DeleteRoleAssignment => "delete_role_assignment",
             Self::ListRoleDefinitions => "list_role_definitions",
+            Self::GetRoleDefinition => "get_role_definition",
             Self::ListActivityLog => "list_activity_log",
             Self::GetManagedCluster => "get_managed_cluster",
         }
@@ -115,6 +118,7 @@ impl Operation {
                 "Microsoft.Authorization/roleAssignments/{assignment}"
             }
             Self::ListRoleDefinitions => "Microsoft.Authorization/roleDefinitions",
+            Self::GetRoleDefinition => "Microsoft.Authorization/roleDefinitions/{role}",
             Self::ListActivityLog => "Microsoft.Insights/eventtypes/management/values",
             Self::GetManagedCluster => "Microsoft.ContainerService/managedClusters/{cluster}",
         }

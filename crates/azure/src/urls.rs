@@ -4,7 +4,8 @@ use azure_core::http::Url;
 use jiff::Timestamp;
 use wio_core::fault::AzureCause;
 use wio_core::names::{
-    CredentialName, IdentityId, PrincipalId, ResourceGroupId, RoleAssignmentName, Scope, SubscriptionId,
+    CredentialName, IdentityId, PrincipalId, ResourceGroupId, RoleAssignmentName, RoleDefinitionGuid, Scope,
+    SubscriptionId,
 };
 
 use crate::cloud::{ApiVersion, Endpoints};
@@ -125,6 +126,32 @@ impl Urls {
         let filter = "&$filter=type%20eq%20%27CustomRole%27";
         let url = self.authorization_at(scope, "roleDefinitions", filter);
         self.list(url, ROLE_ASSIGNMENTS_VERSION)
+    }
+
+    /// The URL of a role, as it is at a scope.
+    pub(crate) fn role(&self, scope: &Scope, role: RoleDefinitionGuid) -> Url {
+        let mut url = self.authorization_at(scope, "roleDefinitions", "");
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.push(&role.to_string());
+        }
+        url
+    }
+
+    /// The list of the role assignments that a principal has at a scope, above it and below it, by itself or by a group.
+    pub(crate) fn assigned_to(&self, scope: &Scope, principal: PrincipalId) -> ListUrl {
+        let filter = format!("&$filter=assignedTo(%27{principal}%27)");
+        self.list(self.role_assignments_at(scope, &filter), ROLE_ASSIGNMENTS_VERSION)
+    }
+
+    /// The list of all managed identities in a subscription.
+    pub(crate) fn identities_of(&self, subscription: SubscriptionId) -> ListUrl {
+        let mut url = self.endpoint();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.clear()
+                .extend(["subscriptions", &subscription.to_string()])
+                .extend(["providers", "Microsoft.ManagedIdentity", "userAssignedIdentities"]);
+        }
+        self.list(url, self.api_version.as_str())
     }
 
     /// The URL of a cluster of AKS.

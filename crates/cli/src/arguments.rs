@@ -50,7 +50,8 @@ The commands are those of docs/quickstart.md and run in a clone of the repositor
 2 when something is, and with 1 when something could not be looked at.
 
 Examples:
-  kubectl wib bootstrap --cluster-name shop --registry myregistry > bootstrap.sh
+  kubectl wib bootstrap --cluster-name shop --registry myregistry \\
+    --cluster-id \"$(az aks show --resource-group shop --name shop --query id --output tsv)\" > bootstrap.sh
   kubectl wib bootstrap --cluster-name shop --terraform > operator.tf
   kubectl wib bootstrap --subscription 00000000-0000-0000-0000-000000000000 --check";
 
@@ -242,13 +243,22 @@ pub struct BootstrapArguments {
     #[arg(long, value_name = "NAME", default_value = "cluster")]
     pub(crate) cluster_name: CredentialName,
 
+    /// The cluster of AKS, as its resource id: `az aks show --query id`. The operator reads there by which identities the cluster itself acts, and
+    /// refuses them to bindings.
+    #[arg(long, value_name = "ID")]
+    pub(crate) cluster_id: Option<ManagedClusterId>,
+
     /// The Azure Container Registry with the operator's image: its name, without .azurecr.io.
     #[arg(long, value_name = "NAME")]
     pub(crate) registry: Option<String>,
 
     /// Print a module of Terraform for what is in Azure, instead of commands.
-    #[arg(long, conflicts_with = "check")]
+    #[arg(long, conflicts_with_all = ["check", "bicep"])]
     pub(crate) terraform: bool,
+
+    /// Print Bicep for what is in Azure, instead of commands.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) bicep: bool,
 
     /// Say what of it is done, in Azure and in the cluster, by reads with your own login, and print no commands. It takes --subscription.
     #[arg(long, requires = "subscription")]

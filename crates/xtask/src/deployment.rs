@@ -19,10 +19,14 @@ const DEPLOYMENT_API: &str = "2022-09-01";
 /// The deployments within it, by the resource groups that they are for.
 const OWN: &str = "workload-identity-operator-identity";
 const RIGHTS: &str = "workload-identity-operator-rights";
+const CLUSTER: &str = "workload-identity-operator-cluster";
+const CLUSTERS: &str = "Microsoft.ContainerService/managedClusters";
 
-/// The template, as JSON: for a subscription, with the role for identities in a group of their own and the one for the activity log.
+/// The template, as JSON: for a subscription, with the role for identities in a group of their own, the one for the activity log and, where a cluster
+/// of AKS is named, the one to read that.
 pub(crate) fn template() -> anyhow::Result<String> {
     let (identities, log) = (role("identities")?, role("activity-log-reader")?);
+    let reader = role("cluster-reader")?;
     let group = |parameter: &str| {
         json!({
             "type": "Microsoft.Resources/resourceGroups",
@@ -41,6 +45,7 @@ pub(crate) fn template() -> anyhow::Result<String> {
             "location": text("The region of the resource groups and of the operator's own identity."),
             "issuer": text("The OIDC issuer of the cluster, exactly as the cluster says it: AKS ends it with a slash."),
             "cluster": text("A name for the cluster, by which the federated credential is called."),
+            "clusterId": with_default("The resource id of the AKS cluster, in this subscription, whose own identities the operator protects; empty where it is none.", ""),
             "resourceGroup": with_default("The resource group that is made for the identities of bindings.", "workload-identities"),
             "operatorResourceGroup":
                 with_default("The resource group that is made for the operator's own identity.", "workload-identity-operator"),
@@ -50,6 +55,7 @@ pub(crate) fn template() -> anyhow::Result<String> {
             group("operatorResourceGroup"),
             definition(identities),
             definition(log),
+            definition(reader),
             nested(OWN, "operatorResourceGroup", &[], &own_identity(), &json!({
                 "location": { "value": "[parameters('location')]" },
                 "issuer": { "value": "[parameters('issuer')]" },
@@ -59,20 +65,8 @@ pub(crate) fn template() -> anyhow::Result<String> {
                 "principalId": { "value": principal },
                 "roleDefinitionId": { "value": format!("[{}]", definition_id(identities)) },
             })),
-            {
-                "type": ASSIGNMENTS,
-                "apiVersion": ROLE_API,
-                "name": format!("[guid(subscription().id, '{IDENTITY}', '{}')]", log.name),
-                "dependsOn": [
-                    format!("[{}]", deployment("operatorResourceGroup", OWN)),
-                    format!("[{}]", definition_id(log)),
-                ],
-                "properties": {
-                    "roleDefinitionId": format!("[{}]", definition_id(log)),
-                    "principalId": principal,
-                    "principalType": "ServicePrincipal",
-                },
-            },
+            at_cluster(reader, &principal),
+            at_subscription(log, &principal),
         ],
         "outputs": {
             "clientId": { "type": "string", "value": format!("[{}]", output("operatorResourceGroup", OWN, "clientId")) },
@@ -157,6 +151,57 @@ fn nested(name: &str, group: &str, after: &[String], template: &Value, parameter
     })
 }
 
+/// The role for the activity log, at the subscription.
+fn at_subscription(log: &Role, principal: &str) -> Value {
+    json!({
+        "type": ASSIGNMENTS,
+        "apiVersion": ROLE_API,
+        "name": format!("[guid(subscription().id, '{IDENTITY}', '{}')]", log.name),
+        "dependsOn": [
+            format!("[{}]", deployment("operatorResourceGroup", OWN)),
+            format!("[{}]", definition_id(log)),
+        ],
+        "properties": {
+            "roleDefinitionId": format!("[{}]", definition_id(log)),
+            "principalId": principal,
+            "principalType": "ServicePrincipal",
+        },
+    })
+}
+
+/// The role to read the cluster, at the cluster: a deployment into its resource group, which is none where no cluster is named.
+fn at_cluster(reader: &Role, principal: &str) -> Value {
+    let id = "parameters('clusterId')";
+    // Both are evaluated also where the condition does not hold, and a group has to stand there.
+    let segment = |number: u8, otherwise: &str| format!("[if(empty({id}), {otherwise}, split({id}, '/')[{number}])]");
+    json!({
+        "type": DEPLOYMENTS,
+        "apiVersion": DEPLOYMENT_API,
+        "name": CLUSTER,
+        "condition": format!("[not(empty({id}))]"),
+        "resourceGroup": segment(4, "parameters('operatorResourceGroup')"),
+        "dependsOn": [
+            format!("[{}]", deployment("operatorResourceGroup", OWN)),
+            format!("[{}]", definition_id(reader)),
+        ],
+        "properties": {
+            "mode": "Incremental",
+            "expressionEvaluationOptions": { "scope": "inner" },
+            "parameters": {
+                "cluster": { "value": segment(8, "''") },
+                "principalId": { "value": principal },
+                "roleDefinitionId": { "value": format!("[{}]", definition_id(reader)) },
+            },
+            "template": assigning(&["cluster"], json!({
+                "scope": format!("[resourceId('{CLUSTERS}', parameters('cluster'))]"),
+                "name": format!(
+                    "[guid(resourceId('{CLUSTERS}', parameters('cluster')), parameters('principalId'), parameters('roleDefinitionId'))]"
+                ),
+            })),
+        },
+    })
+}
+
 /// The operator's own identity, and its trust in the operator's service account.
 fn own_identity() -> Value {
     let id = format!("resourceId('{IDENTITIES}', '{IDENTITY}')");
@@ -186,19 +231,32 @@ fn own_identity() -> Value {
 
 /// The role for identities, at the resource group of the deployment.
 fn rights() -> Value {
-    json!({
-        "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
-        "contentVersion": "1.0.0.0",
-        "parameters": { "principalId": { "type": "string" }, "roleDefinitionId": { "type": "string" } },
-        "resources": [{
-            "type": ASSIGNMENTS,
-            "apiVersion": ROLE_API,
-            "name": "[guid(resourceGroup().id, parameters('principalId'), parameters('roleDefinitionId'))]",
-            "properties": {
+    assigning(
+        &[],
+        json!({ "name": "[guid(resourceGroup().id, parameters('principalId'), parameters('roleDefinitionId'))]" }),
+    )
+}
+
+/// A template that assigns a role to a principal, with further parameters and where that is to be.
+fn assigning(further: &[&str], mut assignment: Value) -> Value {
+    let parameters = ["principalId", "roleDefinitionId"].iter().chain(further);
+    let parameters = parameters.map(|name| ((*name).to_owned(), json!({ "type": "string" })));
+    if let Some(assignment) = assignment.as_object_mut() {
+        assignment.insert("type".to_owned(), ASSIGNMENTS.into());
+        assignment.insert("apiVersion".to_owned(), ROLE_API.into());
+        assignment.insert(
+            "properties".to_owned(),
+            json!({
                 "roleDefinitionId": "[parameters('roleDefinitionId')]",
                 "principalId": "[parameters('principalId')]",
                 "principalType": "ServicePrincipal",
-            },
-        }],
+            }),
+        );
+    }
+    json!({
+        "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "contentVersion": "1.0.0.0",
+        "parameters": Value::Object(parameters.collect()),
+        "resources": [assignment],
     })
 }

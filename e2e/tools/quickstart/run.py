@@ -25,6 +25,8 @@ import arm  # noqa: E402
 
 PAGE = ROOT / "docs/quickstart.md"
 TEMPLATE = ROOT / "config/azure/main.json"
+# The cluster of the page, which is there before it begins.
+CLUSTER_GROUP, CLUSTER = "shop-cluster", "shop"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 # How far lists lag behind: a page that writes and looks at once must wait.
 LIST_LAG_MS = 4000
@@ -85,18 +87,28 @@ class Azure(arm.Arm):
             "identity": own["id"],
             "credentials": own["credentials"],
             "definitions": sorted((one["roleName"], one["permissions"]) for one in snapshot["roleDefinitions"]),
-            "assignments": sorted((names[one["roleDefinitionId"]], one["scope"]) for one in assigned),
+            # Azure answers with ids in whatever case.
+            "assignments": sorted((names[one["roleDefinitionId"]], one["scope"].lower()) for one in assigned),
         }
 
     def deploy(self, issuer):
         """Makes the same by the template."""
         subscription = self.subscription.rsplit("/", 1)[1]
-        given = {"location": "westeurope", "issuer": issuer, "cluster": "shop"}
+        cluster = f"{self.subscription}/resourcegroups/{CLUSTER_GROUP}/providers/Microsoft.ContainerService/managedClusters/{CLUSTER}"
+        given = {"location": "westeurope", "issuer": issuer, "cluster": "shop", "clusterId": cluster}
         template.Deployment(self.put, json.loads(TEMPLATE.read_text(encoding="utf-8")), given, subscription).run()
 
     def make_reader(self):
-        """An empty subscription, but for the identity as which the reader of the page is signed in: its owner. Gives the client id."""
-        empty = self.ask("GET", "/_sim/snapshot") | {"resourceGroups": []}
+        """An empty subscription, but for the cluster and the identity as which the reader of the page is signed in: its owner. Gives the client
+        id."""
+        subscription = self.subscription.rsplit("/", 1)[1]
+        cluster = {
+            "subscriptionId": subscription, "resourceGroup": CLUSTER_GROUP, "name": CLUSTER, "location": "westeurope",
+            "identity": {"type": "SystemAssigned"},
+            "properties": {"nodeResourceGroup": f"MC_{CLUSTER_GROUP}_{CLUSTER}_westeurope"},
+        }
+        group = {"subscriptionId": subscription, "name": CLUSTER_GROUP, "location": "westeurope"}
+        empty = self.ask("GET", "/_sim/snapshot") | {"resourceGroups": [group], "managedClusters": [cluster]}
         self.ask("PUT", "/_sim/snapshot", empty)
         group = f"{self.subscription}/resourceGroups/people"
         self.put(group, "2021-04-01", {"location": "westeurope"})
@@ -113,7 +125,7 @@ class Azure(arm.Arm):
     def left(self):
         """What the page has left behind in Azure."""
         snapshot = self.ask("GET", "/_sim/snapshot")
-        kinds = {"resourceGroups": 1, "identities": 1, "roleAssignments": self.granted, "roleDefinitions": 0}
+        kinds = {"resourceGroups": 2, "identities": 1, "roleAssignments": self.granted, "roleDefinitions": 0}
         return [f"{len(snapshot[kind])} {kind}, not {before}" for kind, before in kinds.items() if len(snapshot[kind]) != before]
 
 

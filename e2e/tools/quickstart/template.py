@@ -4,7 +4,7 @@ after what it depends on. It stands in for Azure's own engine, which the simulat
 import re
 import uuid
 
-TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[A-Za-z]\w*)|(?P<sign>[(),.]))")
+TOKEN = re.compile(r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<word>[A-Za-z]\w*)|(?P<number>\d+)|(?P<sign>[(),.\[\]]))")
 
 
 class Deployment:
@@ -27,6 +27,10 @@ class Deployment:
 
     def run(self):
         for resource in self.template["resources"]:
+            if not self.value(resource.get("condition", True)):
+                # Where it is deployed is evaluated all the same.
+                self.value(resource.get("resourceGroup"))
+                continue
             for depends in resource.get("dependsOn", []):
                 if (identifier := self.value(depends).lower()) not in self.made | self.outputs:
                     raise ValueError(f"{resource['type']} depends on {identifier}, which is not there")
@@ -40,6 +44,8 @@ class Deployment:
         kind, name = resource["type"], self.value(resource["name"])
         body = {field: self.value(resource[field]) for field in ("location", "properties") if field in resource}
         identifier = self.identifier(kind, *name.split("/"))
+        if "scope" in resource:
+            identifier = f"{self.value(resource['scope'])}/providers/{kind}/{name}"
         self.made[identifier.lower()] = self.put(identifier, resource["apiVersion"], body)
 
     def nested(self, resource):
@@ -76,13 +82,14 @@ class Deployment:
             result = self.expression(tokens)
             if tokens:
                 raise ValueError(f"something is left of {value}: {tokens}")
-            return result
+            return result()
         return value
 
     def expression(self, tokens):
+        """An expression, to be evaluated when it is called: of `if` one branch never is."""
         kind, word = tokens.pop(0)
         if kind == "text":
-            return word[1:-1].replace("''", "'")
+            return lambda: word[1:-1].replace("''", "'")
         if kind != "word" or tokens.pop(0)[1] != "(":
             raise ValueError(f"not a call: {word}")
         arguments = []
@@ -91,11 +98,24 @@ class Deployment:
             if tokens[0][1] == ",":
                 tokens.pop(0)
         tokens.pop(0)
-        result = self.call(word, arguments)
-        while tokens and tokens[0][1] == ".":
-            tokens.pop(0)
-            result = result[tokens.pop(0)[1]]
-        return result
+        path = []
+        while tokens and tokens[0][1] in (".", "["):
+            if tokens.pop(0)[1] == ".":
+                path.append(tokens.pop(0)[1])
+            else:
+                path.append(int(tokens.pop(0)[1]))
+                tokens.pop(0)
+
+        def evaluated():
+            if word == "if":
+                result = arguments[1 if arguments[0]() else 2]()
+            else:
+                result = self.call(word, [argument() for argument in arguments])
+            for step in path:
+                result = result[step]
+            return result
+
+        return evaluated
 
     def call(self, function, arguments):
         calls = {
@@ -104,6 +124,9 @@ class Deployment:
             "resourceGroup": lambda: {"id": self.scope, "name": self.group},
             "guid": lambda *parts: str(uuid.uuid5(uuid.NAMESPACE_URL, "-".join(parts))),
             "format": lambda text, *values: text.format(*values),
+            "empty": lambda value: not value,
+            "not": lambda value: not value,
+            "split": lambda text, by: text.split(by),
             "resourceId": self.identifier,
             "subscriptionResourceId": Deployment(None, {"parameters": {}}, {}, self.subscription).identifier if self.group else self.identifier,
             "extensionResourceId": lambda scope, kind, name: f"{scope}/providers/{kind}/{name}",

@@ -36,7 +36,7 @@ const RESOURCES: [&str; 14] = [
     "2025-04-01",
 ];
 const ACTIVITY_LOG: [&str; 1] = ["2015-04-01"];
-const MANAGED_CLUSTERS: [&str; 3] = ["2024-09-01", "2025-03-01", "2025-08-01"];
+const MANAGED_CLUSTERS: [&str; 4] = ["2024-09-01", "2025-03-01", "2025-08-01", "2026-06-01"];
 const LOCKS: [&str; 3] = ["2016-09-01", "2017-04-01", "2020-05-01"];
 const IDENTITIES: [&str; 11] = [
     "2015-08-31-preview",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::fault::{AzureCause, AzureFault};
-use wio_core::names::{IdentityId, Location, ResourceGroupId};
+use wio_core::names::{ClientId, IdentityId, Location, ResourceGroupId, SubscriptionId};
 use wio_core::observed::{IdentityFacts, Tags};
 use wio_core::orphaned::EndMark;
 
@@ -104,6 +104,25 @@ impl Azure {
         Ok(entries.filter_map(|entry| entry.listed(group)))
     }
 
+    /// The managed identity of a subscription that has this client id.
+    ///
+    /// # Errors
+    /// When any page cannot be had: half a list does not say that there is none.
+    pub async fn find_identity(
+        &self,
+        subscription: SubscriptionId,
+        client_id: ClientId,
+    ) -> Result<Option<ListedIdentity>, AzureFault> {
+        let list = self.pipeline.urls.identities_of(subscription);
+        let listed = list_all(&self.pipeline, Operation::ListIdentities, &list, MAX_PAGES).await;
+        let entries: Pages<Entry> = listed.map_err(|cause| AzureFault {
+            operation: format!("list the managed identities in the subscription {subscription}"),
+            cause,
+        })?;
+        let has = |one: &ListedIdentity| one.facts.as_ref().is_some_and(|facts| facts.client_id == client_id);
+        Ok(entries.filter_map(Entry::parsed).entries.into_iter().find(has))
+    }
+
     /// Creates the identity, or replaces the tags of one that is there.
     ///
     /// # Errors
@@ -194,13 +213,18 @@ impl Entry {
     /// The identity, parsed. None when its id breaks Azure's own rules or is one of another group: such a one can be neither
     /// ours nor written to.
     fn listed(self, group: &ResourceGroupId) -> Option<ListedIdentity> {
-        let Self { id, tags, properties } = self;
-        let parsed = parsed(id.clone()).filter(|id: &IdentityId| id.group == *group);
-        if parsed.is_none() {
+        let id = self.id.clone();
+        let listed = self.parsed().filter(|listed| listed.id.group == *group);
+        if listed.is_none() {
             tracing::debug!(id, "a managed identity is left out");
         }
+        listed
+    }
+
+    fn parsed(self) -> Option<ListedIdentity> {
+        let Self { id, tags, properties } = self;
         Some(ListedIdentity {
-            id: parsed?,
+            id: parsed(id)?,
             facts: properties.and_then(Properties::facts),
             tags: tags.unwrap_or_default(),
         })

@@ -47,6 +47,24 @@ impl Azure {
         })
     }
 
+    /// The role assignments that a principal has at the scope, above it and below it, by itself or as a member of a group.
+    ///
+    /// # Errors
+    /// When any page cannot be had: half a list is no list.
+    pub async fn list_roles_held(
+        &self,
+        scope: &Scope,
+        principal: PrincipalId,
+    ) -> Result<Vec<ObservedRoleAssignment>, AzureFault> {
+        let list = self.pipeline.urls.assigned_to(scope, principal);
+        let listed = list_all(&self.pipeline, Operation::ListRoleAssignments, &list, MAX_PAGES).await;
+        let listed = listed.map_err(|cause| AzureFault {
+            operation: format!("list what principal {principal} may do at {scope}"),
+            cause: denied(cause, READ, scope),
+        })?;
+        Ok(listed.filter_map(Assignment::observed).entries)
+    }
+
     async fn role_pages(
         &self,
         scope: &Scope,

@@ -1,7 +1,7 @@
-//! Custom roles, read: <https://learn.microsoft.com/rest/api/authorization/role-definitions/list>.
+//! Roles, read: <https://learn.microsoft.com/rest/api/authorization/role-definitions/list>.
 
 use serde::Deserialize;
-use wio_core::fault::AzureFault;
+use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{RoleDefinitionGuid, Scope};
 
 use crate::client::Azure;
@@ -11,9 +11,9 @@ use crate::telemetry::Operation;
 /// The bound on pages of a list: a tenant has at most 5000 custom roles.
 const MAX_PAGES: usize = 100;
 
-/// A custom role, as far as it says what it allows.
+/// A role, as far as it says what it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CustomRole {
+pub struct RoleDefinition {
     /// The GUID of its definition.
     pub definition: RoleDefinitionGuid,
     /// What people call it.
@@ -43,9 +43,22 @@ struct Properties {
     permissions: Vec<Permission>,
 }
 
-// === impl CustomRole ===
+// === impl Definition ===
 
-impl CustomRole {
+impl Definition {
+    /// None when it breaks Azure's own rules.
+    fn read(self) -> Option<RoleDefinition> {
+        Some(RoleDefinition {
+            definition: self.name.parse().ok()?,
+            name: self.properties.role_name,
+            permissions: self.properties.permissions,
+        })
+    }
+}
+
+// === impl RoleDefinition ===
+
+impl RoleDefinition {
     /// Whether it allows an action of management, such as `Microsoft.Authorization/roleAssignments/write`.
     #[must_use]
     pub fn allows(&self, action: &str) -> bool {
@@ -80,21 +93,39 @@ impl Azure {
     ///
     /// # Errors
     /// When any page cannot be had: half a list is no list.
-    pub async fn list_custom_roles(&self, scope: &Scope) -> Result<Vec<CustomRole>, AzureFault> {
+    pub async fn list_custom_roles(&self, scope: &Scope) -> Result<Vec<RoleDefinition>, AzureFault> {
         let list = self.pipeline.urls.custom_roles(scope);
         let listed = list_all(&self.pipeline, Operation::ListRoleDefinitions, &list, MAX_PAGES).await;
         let listed = listed.map_err(|cause| AzureFault {
             operation: format!("list the custom roles at {scope}"),
             cause,
         })?;
-        let role = |one: Definition| {
-            Some(CustomRole {
-                definition: one.name.parse().ok()?,
-                name: one.properties.role_name,
-                permissions: one.properties.permissions,
-            })
-        };
-        Ok(listed.filter_map(role).entries)
+        Ok(listed.filter_map(Definition::read).entries)
+    }
+
+    /// A role, built-in or custom; none where there is no such role for this scope.
+    ///
+    /// # Errors
+    /// Everything that is neither.
+    pub async fn get_role(
+        &self,
+        scope: &Scope,
+        role: RoleDefinitionGuid,
+    ) -> Result<Option<RoleDefinition>, AzureFault> {
+        const NONE: &str = "RoleDefinitionDoesNotExist";
+        let url = self.pipeline.urls.role(scope, role);
+        match self
+            .pipeline
+            .get_json::<Definition>(Operation::GetRoleDefinition, url)
+            .await
+        {
+            Ok(found) => Ok(found.read()),
+            Err(AzureCause::Answer(answer)) if answer.code == NONE => Ok(None),
+            Err(cause) => Err(AzureFault {
+                operation: format!("read the role {role} at {scope}"),
+                cause,
+            }),
+        }
     }
 }
 

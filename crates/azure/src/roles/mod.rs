@@ -1,7 +1,7 @@
-//! The resource provider Microsoft.Authorization, as plain requests (docs/adr/0002): role assignments, and custom roles.
+//! The resource provider Microsoft.Authorization, as plain requests (docs/adr/0002): role assignments, and roles.
 
 mod assignments;
 mod definitions;
 mod wire;
 
-pub use definitions::CustomRole;
+pub use definitions::RoleDefinition;

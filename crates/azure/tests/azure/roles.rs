@@ -11,7 +11,7 @@ use wio_core::observed::Tags;
 use wio_core::reasons::{Disposition, disposition};
 
 use wio_api::Reason;
-use wio_azure::Azure;
+use wio_azure::{Azure, NoClock};
 
 use crate::fixtures::{
     PRINCIPAL_ID, Response, SUBSCRIPTION, TOKEN, answered, cloud, desired_with, error_response, json_response, name,
@@ -445,4 +445,62 @@ async fn what_may_not_be_deleted_is_looked_for_before_it_is_said_to_stand() {
         .await
         .unwrap();
     assert_eq!(reason(delete().await.unwrap_err()), Reason::RoleAccessDenied);
+}
+
+#[tokio::test]
+async fn what_a_principal_may_do_is_read_by_its_client_id_its_assignments_and_their_roles() {
+    let (azure, simulator) = cloud(|_| ()).await;
+    let binding = secrets_user();
+    let principal = identity(&azure, &binding).await;
+    assigned_by_hand(&simulator, GROUP, SOMEBODY_ELSES, SECRETS_USER, principal).await;
+    let elsewhere = "b0f43c54-e787-4862-89b1-a653fa9cf747";
+    assigned_by_hand(&simulator, GROUP, elsewhere, SECRETS_USER, name(PRINCIPAL_ID)).await;
+
+    let subscription = scope(&format!("/subscriptions/{SUBSCRIPTION}"));
+    let held = azure.list_roles_held(&subscription, principal).await.unwrap();
+    let held: Vec<_> = held.iter().map(|one| (one.name, one.definition)).collect();
+    assert_eq!(held, [(name(SOMEBODY_ELSES), name(SECRETS_USER))]);
+
+    let role = azure
+        .get_role(&subscription, name(SECRETS_USER))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(role.name, "Key Vault Secrets User");
+    assert!(!role.allows("Microsoft.Authorization/roleAssignments/write"));
+    let none: RoleDefinitionGuid = name("00000000-e787-4862-89b1-a653fa9cf747");
+    assert_eq!(azure.get_role(&subscription, none).await.unwrap(), None);
+
+    let view = azure.get_identity(binding.granted.identity()).await.unwrap().unwrap();
+    let found = azure
+        .find_identity(name(SUBSCRIPTION), view.facts.client_id)
+        .await
+        .unwrap();
+    assert_eq!(found.unwrap().id, *binding.granted.identity());
+    assert_eq!(
+        azure
+            .find_identity(name(SUBSCRIPTION), name(PRINCIPAL_ID))
+            .await
+            .unwrap(),
+        None
+    );
+    // What could not be read is no answer.
+    simulator.inject(Fault::on("GET").respond(500, "InternalServerError").times(3));
+    assert!(azure.get_role(&subscription, none).await.is_err());
+    assert!(azure.list_roles_held(&subscription, principal).await.is_err());
+    assert!(
+        azure
+            .find_identity(name(SUBSCRIPTION), view.facts.client_id)
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn the_clock_of_entra_is_the_date_of_whatever_it_answers() {
+    let date = "Sat, 28 Nov 2026 09:45:00 GMT";
+    let (azure, _) = answered(vec![response(404, &[("date", date)], ""), response(200, &[], "")]);
+    let time = azure.time_of_entra().await.unwrap();
+    assert_eq!(time.to_string(), "2026-11-28T09:45:00Z");
+    assert_eq!(azure.time_of_entra().await, Err(NoClock::NoDate));
 }

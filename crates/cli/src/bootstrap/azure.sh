@@ -13,14 +13,18 @@ CLIENT_ID=$(az identity show --resource-group "$OPERATOR_GROUP" --name workload-
 OPERATOR=$(az identity show --resource-group "$OPERATOR_GROUP" --name workload-identity-operator --query principalId --output tsv)
 
 # Its roles. Azure finds a new role by its name only after a while.
-for role in identities activity-log-reader; do
+for role in identities activity-log-reader cluster-reader; do
   az role definition create --query roleName --output tsv \
     --role-definition "$(sed "s/00000000-0000-0000-0000-000000000000/$SUBSCRIPTION/" "config/azure/roles/$role.json")"
 done
-for role in "Identities" "Activity Log Reader"; do
+for role in "Identities" "Activity Log Reader" "Cluster Reader"; do
   until az role definition list --name "Workload Identity Operator - $role" --query '[].name' --output tsv | grep -q .; do sleep 5; done
 done
 az role assignment create --assignee-object-id "$OPERATOR" --assignee-principal-type ServicePrincipal \
   --role "Workload Identity Operator - Identities" --scope "/subscriptions/$SUBSCRIPTION/resourceGroups/$GROUP" --query scope --output tsv
 az role assignment create --assignee-object-id "$OPERATOR" --assignee-principal-type ServicePrincipal \
   --role "Workload Identity Operator - Activity Log Reader" --scope "/subscriptions/$SUBSCRIPTION" --query scope --output tsv
+if [ -n "$CLUSTER_ID" ]; then
+  az role assignment create --assignee-object-id "$OPERATOR" --assignee-principal-type ServicePrincipal \
+    --role "Workload Identity Operator - Cluster Reader" --scope "$CLUSTER_ID" --query scope --output tsv
+fi

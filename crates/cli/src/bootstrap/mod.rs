@@ -6,4 +6,4 @@ mod script;
 mod tests;
 
 pub(crate) use progress::{Found, in_azure, in_cluster, trees};
-pub(crate) use script::{Plan, shell_script, terraform};
+pub(crate) use script::{Aks, Plan, bicep, shell_script, terraform};

@@ -3,15 +3,15 @@
 use wio_azure::Azure;
 use wio_core::fault::AzureFault;
 use wio_core::names::{
-    Audience, IdentityId, IdentityName, PrincipalId, ResourceGroupId, ResourceGroupName, Scope, SubscriptionId,
+    Audience, IdentityId, IdentityName, PrincipalId, ResourceGroupId, ResourceGroupName, SubscriptionId,
 };
 use wio_core::observed::ObservedCredential;
 
-use crate::doctor::{Examination, Finding, Level};
+use crate::doctor::{Examination, Facts, Finding, Level, OwnRole, Unseen, lacks_at};
 use crate::output::tree::{Mark, Node};
 use crate::report::Looked;
 
-use super::script::Plan;
+use super::script::{Aks, Plan};
 
 const IDENTITY: &str = "workload-identity-operator";
 const SUBJECT: &str = "system:serviceaccount:workload-identity-system:workload-identity-operator";
@@ -48,7 +48,7 @@ const IN_CLUSTER: [&str; 9] = [
 ];
 
 /// The steps in the cluster.
-pub(crate) fn in_cluster(examined: &Examination) -> Vec<Step> {
+pub(crate) fn in_cluster(plan: &Plan, facts: &Facts, examined: &Examination) -> Vec<Step> {
     let of_it = IN_CLUSTER
         .iter()
         .filter_map(|id| examined.checks.iter().find(|check| check.id == *id));
@@ -61,7 +61,22 @@ pub(crate) fn in_cluster(examined: &Examination) -> Vec<Step> {
             Level::Unknown => Found::Unknown(check.says.clone()),
         },
     };
-    of_it.map(step).collect()
+    of_it.map(step).chain(named(plan, facts)).collect()
+}
+
+/// Whether the operator was told which cluster of AKS it is in.
+fn named(plan: &Plan, facts: &Facts) -> Option<Step> {
+    let Aks::Is(id) = &plan.aks else { return None };
+    let found = match facts.named_cluster() {
+        Ok(Some(named)) if named.parse().as_ref() == Ok(id) => Found::Done(named.to_owned()),
+        Ok(Some(other)) => Found::Missing(format!("its settings name {other}")),
+        Ok(None) | Err(Unseen::Nothing(_)) => Found::Missing("not there: azure.clusterId of the chart".to_owned()),
+        Err(Unseen::Unknown(why)) => Found::Unknown(why),
+    };
+    Some(Step {
+        title: "The cluster, in the operator's settings",
+        found,
+    })
 }
 
 /// The steps in Azure.
@@ -71,12 +86,11 @@ pub(crate) async fn in_azure(plan: &Plan, azure: Looked<&Azure>) -> Vec<Step> {
         Ok(place) => place,
         Err(why) => {
             let found = Found::Unknown(why);
-            return TITLES
-                .map(|title| Step {
-                    title,
-                    found: found.clone(),
-                })
-                .into();
+            let step = |title| Step {
+                title,
+                found: found.clone(),
+            };
+            return titles(plan).map(step).collect();
         }
     };
     let listed = azure.list_identities(&group).await;
@@ -94,27 +108,36 @@ pub(crate) async fn in_azure(plan: &Plan, azure: Looked<&Azure>) -> Vec<Step> {
             .map_err(|fault| told(&fault))
             .map(|all| trusted(&all, plan)),
     };
-    let role = match &view {
-        Ok(None) => Ok(None),
-        Err(why) => Err(why.clone()),
-        Ok(Some(view)) => roles(azure, &group, view.facts.principal_id).await,
+    let of_role = async |role_file, at: String| match &view {
+        Ok(None) => Found::from(Ok(None)),
+        Err(why) => Found::Unknown(why.clone()),
+        Ok(Some(view)) => role(azure, role_file, &at, view.facts.principal_id).await,
     };
-    let found = [of_group, client_id, credential, role];
-    TITLES
-        .into_iter()
+    let at_group = of_role(OwnRole::Identities, group.to_string()).await;
+    let at_cluster = match &plan.aks {
+        Aks::Is(id) => of_role(OwnRole::ClusterReader, id.to_string()).await,
+        Aks::Not | Aks::Unsaid => Found::Unknown("say which cluster it is, with --cluster-id".to_owned()),
+    };
+    let found = [of_group, client_id, credential].map(Found::from);
+    let found = found.into_iter().chain([at_group, at_cluster]);
+    titles(plan)
         .zip(found)
-        .map(|(title, found)| Step {
-            title,
-            found: Found::from(found),
-        })
+        .map(|(title, found)| Step { title, found })
         .collect()
 }
 
-const TITLES: [&str; 4] = [
+/// Of what is looked at: the last one is of AKS alone.
+fn titles(plan: &Plan) -> impl Iterator<Item = &'static str> {
+    let last = usize::from(plan.aks == Aks::Not);
+    TITLES.into_iter().take(TITLES.len() - last)
+}
+
+const TITLES: [&str; 5] = [
     "The resource group of the identities of bindings",
     "The operator's own identity",
     "Its trust in the operator's service account",
     "Its role where the identities of bindings are",
+    "Its role at the cluster, to protect the identities by which that acts",
 ];
 
 fn places(plan: &Plan) -> Looked<(IdentityId, ResourceGroupId)> {
@@ -145,17 +168,13 @@ fn trusted(all: &[ObservedCredential], plan: &Plan) -> Option<String> {
     found.map(|one| format!("federated credential {}", one.name))
 }
 
-async fn roles(azure: &Azure, group: &ResourceGroupId, principal: PrincipalId) -> Looked<Option<String>> {
-    let scope: Scope = group.to_string().parse().map_err(|error| format!("{group}: {error}"))?;
-    let listed = azure
-        .list_role_assignments(&scope, principal)
-        .await
-        .map_err(|fault| told(&fault))?;
-    let held = listed
-        .iter()
-        .filter(|one| scope.to_string().to_lowercase().starts_with(&one.scope.to_lowercase()));
-    let roles: Vec<String> = held.map(|one| format!("role {}", one.definition)).collect();
-    Ok((!roles.is_empty()).then(|| roles.join(", ")))
+/// What it may do at a place, if that is all that one of its roles allows.
+async fn role(azure: &Azure, role: OwnRole, at: &str, principal: PrincipalId) -> Found {
+    match lacks_at(azure, principal, role, at).await {
+        Ok(lacks) if lacks.is_empty() => Found::Done(format!("it may do what it does at {at}")),
+        Ok(lacks) => Found::Missing(format!("it may not {} at {at}", lacks.join(", "))),
+        Err(why) => Found::Unknown(why.to_string()),
+    }
 }
 
 fn told(fault: &AzureFault) -> String {

@@ -8,8 +8,8 @@ use wio_azure::Azure;
 use wio_core::names::Issuer;
 
 use crate::arguments::BootstrapArguments;
-use crate::bootstrap::{Found, Plan, in_azure, in_cluster, shell_script, terraform, trees};
-use crate::doctor::{examine, gather, region};
+use crate::bootstrap::{Aks, Found, Plan, bicep, in_azure, in_cluster, shell_script, terraform, trees};
+use crate::doctor::{examine, gather, is_on_azure, region};
 use crate::ending::Ending;
 use crate::session::Session;
 
@@ -21,6 +21,8 @@ pub(crate) async fn run(asked: &BootstrapArguments, session: &Session, out: &mut
     }
     let text = if asked.terraform {
         terraform(&plan)
+    } else if asked.bicep {
+        bicep(&plan)
     } else {
         shell_script(&plan)
     };
@@ -36,7 +38,7 @@ pub(crate) async fn check(
     out: &mut impl Write,
 ) -> anyhow::Result<Ending> {
     let (azure, examined) = future::join(in_azure(plan, azure), Box::pin(gather(session, None))).await;
-    let cluster = in_cluster(&examine(&examined));
+    let cluster = in_cluster(plan, &examined, &examine(&examined));
     for tree in trees(&azure, &cluster) {
         tree.write(out)?;
     }
@@ -64,12 +66,18 @@ async fn plan(asked: &BootstrapArguments, session: &Session) -> anyhow::Result<P
             .flatten()
             .context("no node says in which region it is: give it with --location")?,
     };
+    let aks = match &asked.cluster_id {
+        Some(id) => Aks::Is(id.clone()),
+        None if is_on_azure(session).await == Ok(false) => Aks::Not,
+        None => Aks::Unsaid,
+    };
     Ok(Plan {
         subscription: asked.subscription.map(|id| id.to_string()),
         location,
         group: asked.resource_group.to_string(),
         operator_group: asked.operator_resource_group.to_string(),
         cluster: asked.cluster_name.to_string(),
+        aks,
         issuer,
         registry: asked.registry.clone(),
         unreachable,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhook, MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
@@ -13,18 +13,27 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
-use wio_azure::{CustomRole, ManagedCluster, ManagedClusterId};
+use wio_azure::{ManagedCluster, ManagedClusterId, RoleDefinition};
+use wio_core::fault::AzureFault;
+use wio_core::names::PrincipalId;
 use wio_core::observed::ObservedRoleAssignment;
 
 use crate::output::shell;
 use crate::session::Discovery;
 
 use super::access::Access;
+use super::own_roles::Lack;
 
 /// The name of the operator's Deployment, service account, Lease and rules of admission, and the label of all its objects.
 pub(super) const OPERATOR: &str = "workload-identity-operator";
 /// The namespace in which it is installed unless somebody says otherwise.
 pub(super) const NAMESPACE: &str = "workload-identity-system";
+/// The operator's setting that names the client id which it must have.
+pub(super) const DEMANDED_CLIENT: &str = "WIO_CLIENT_ID";
+/// The variable in which the pod webhook gives it one.
+pub(super) const GIVEN_CLIENT: &str = "AZURE_CLIENT_ID";
+/// The operator's setting that names the cluster.
+pub(super) const CLUSTER_ID: &str = "WIO_CLUSTER_ID";
 /// The webhook that puts tokens into pods, in whatever configuration it stands.
 const MUTATION: &str = "mutation.azure-workload-identity.io";
 
@@ -44,8 +53,8 @@ pub(crate) enum Unseen {
 pub(crate) struct Facts {
     /// The time here.
     pub(super) now: Timestamp,
-    /// The time that the API server says.
-    pub(super) time_there: Looked<Timestamp>,
+    /// How far the clock of the API server is ahead of the one here.
+    pub(super) ahead: Looked<SignedDuration>,
     pub(super) caller: Looked<Caller>,
     pub(super) other_issuers: Looked<OtherIssuers>,
     /// Our custom resource definitions, as far as they are there.
@@ -73,9 +82,21 @@ pub(super) struct OnAzure {
     /// The role assignments that hold at the cluster.
     pub(super) assignments: Looked<Vec<ObservedRoleAssignment>>,
     /// The custom roles that may be assigned there.
-    pub(super) roles: Looked<Vec<CustomRole>>,
+    pub(super) roles: Looked<Vec<RoleDefinition>>,
+    /// What the operator may do there.
+    pub(super) rights: Looked<OwnRights>,
+    /// How far the clock of Entra is ahead of the one here.
+    pub(super) ahead: Looked<SignedDuration>,
     /// The federated credentials on identities of bindings that trust this cluster, and belong to no binding.
     pub(super) strangers: Looked<Vec<String>>,
+}
+
+/// What the operator's own identity may do in Azure.
+pub(super) struct OwnRights {
+    pub(super) principal: PrincipalId,
+    /// At how many places it needs something.
+    pub(super) places: usize,
+    pub(super) lacks: Vec<Lack>,
 }
 
 /// Who asks.
@@ -149,6 +170,13 @@ impl From<String> for Unseen {
     }
 }
 
+/// What Azure did not say.
+impl From<AzureFault> for Unseen {
+    fn from(fault: AzureFault) -> Self {
+        Self::Unknown(fault.to_string())
+    }
+}
+
 /// The same, of words that are written here.
 impl From<&str> for Unseen {
     fn from(why: &str) -> Self {
@@ -160,6 +188,19 @@ impl fmt::Display for Unseen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Self::Unknown(why) | Self::Nothing(why)) = self;
         f.write_str(why)
+    }
+}
+
+// === impl Operator ===
+
+impl Operator {
+    /// The client id as which it signs in: that which its settings demand, or else what its pods were given.
+    pub(super) fn client_id(&self) -> Looked<&str> {
+        let demanded = seen(&self.settings)?.get(DEMANDED_CLIENT).map(String::as_str);
+        let given = || self.pods.iter().flatten().find_map(|pod| variable(pod, GIVEN_CLIENT));
+        demanded
+            .or_else(given)
+            .ok_or_else(|| "neither its settings nor its pods say as which client id it signs in".into())
     }
 }
 
@@ -188,7 +229,7 @@ impl OtherIssuers {
 impl Facts {
     /// The time of the API server, whose clock is nearer to the leader's than the one here.
     pub(super) fn there(&self) -> Timestamp {
-        self.time_there.as_ref().copied().unwrap_or(self.now)
+        self.now + self.ahead.as_ref().copied().unwrap_or_default()
     }
 
     /// The operator's Deployment.
@@ -217,11 +258,23 @@ impl Facts {
         (shell::word(&group), shell::word(&name))
     }
 
+    /// The cluster that the operator's settings name; none when they name none.
+    pub(crate) fn named_cluster(&self) -> Looked<Option<&str>> {
+        Ok(seen(&self.operator.settings)?.get(CLUSTER_ID).map(String::as_str))
+    }
+
     /// The name of the operator's service account.
     pub(super) fn account(&self) -> String {
         let deployment = self.deployment().ok().flatten();
         account_of(deployment)
     }
+}
+
+/// The value of a variable of a pod's containers.
+pub(super) fn variable<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
+    let containers = pod.spec.iter().flat_map(|spec| spec.containers.iter());
+    let mut variables = containers.flat_map(|container| container.env.iter().flatten());
+    variables.find(|variable| variable.name == name)?.value.as_deref()
 }
 
 /// The name of the service account as which a Deployment of the operator runs.

@@ -6,12 +6,17 @@ mod checks;
 mod facts;
 mod finding;
 mod gather;
+mod own_roles;
 mod show;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tests_of_roles;
 mod words;
 
 pub(crate) use checks::examine;
+pub(crate) use facts::{Facts, Unseen};
 pub(crate) use finding::{Examination, Finding, Level};
-pub(crate) use gather::{Way, gather, region};
+pub(crate) use gather::{Way, gather, is_on_azure, lacks_at, region};
+pub(crate) use own_roles::OwnRole;
 pub(crate) use show::{commands, trees};

@@ -28,8 +28,8 @@ use super::finding::{Examination, Finding, Level};
 use super::{Way, commands, examine, gather, trees};
 
 const NAMESPACE: &str = "workload-identity-system";
-const CLIENT_ID: &str = "4b65e8cb-da6f-4b8e-9399-17dfd09b7846";
-const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
+pub(super) const CLIENT_ID: &str = "4b65e8cb-da6f-4b8e-9399-17dfd09b7846";
+pub(super) const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
 const NODE_GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/MC_shop";
 
 /// The objects of a file of `config`.
@@ -212,7 +212,7 @@ async fn examined(server: &FakeApiServer) -> Examination {
     examine(&gather(&session, None).await)
 }
 
-fn told(trees: &[Node]) -> String {
+pub(super) fn told(trees: &[Node]) -> String {
     let mut out = anstream::StripStream::new(Vec::new());
     for tree in trees {
         tree.write(&mut out).unwrap();
@@ -220,7 +220,7 @@ fn told(trees: &[Node]) -> String {
     String::from_utf8(out.into_inner()).unwrap()
 }
 
-fn of<'a>(found: &'a Examination, id: &str) -> &'a Finding {
+pub(super) fn of<'a>(found: &'a Examination, id: &str) -> &'a Finding {
     found.checks.iter().find(|one| one.id == id).unwrap()
 }
 
@@ -281,7 +281,7 @@ where
     });
 }
 
-fn effective(server: &FakeApiServer, edit: impl FnOnce(&mut WorkloadIdentityEffectivePolicy)) {
+pub(super) fn effective(server: &FakeApiServer, edit: impl FnOnce(&mut WorkloadIdentityEffectivePolicy)) {
     change(server, "", "cluster", edit);
 }
 
@@ -459,7 +459,7 @@ const TURNS: &[Turn] = {
         ),
         turn(
             |server| set_binding_status(server, "False", "ScopeLocked", "https://issuer.example/"),
-            &[("bindings", Yellow)],
+            &[("bindings", Yellow), ("azure-rights", NotLookedAt)],
             "kubectl wib status orders --namespace shop",
         ),
         turn(
@@ -536,7 +536,7 @@ const TURNS: &[Turn] = {
                 );
                 set_binding_status(server, "False", "IssuerUnreachable", "https://10.0.0.1/");
             },
-            &[("issuer", Red), ("bindings", Yellow)],
+            &[("issuer", Red), ("bindings", Yellow), ("azure-rights", NotLookedAt)],
             "az aks update --resource-group RESOURCE_GROUP --name CLUSTER --enable-oidc-issuer",
         ),
         // The operator was told that it is meant, or the binding would not be ready.

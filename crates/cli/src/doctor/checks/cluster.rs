@@ -2,17 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use wio_azure::{CustomRole, ManagedClusterId};
+use wio_azure::{ManagedClusterId, RoleDefinition};
 use wio_core::names::IdentityId;
 
 use crate::output::shell;
 
-use super::super::facts::{Facts, Looked, Unseen, seen};
+use super::super::facts::{CLUSTER_ID, Facts, Looked, Unseen, seen};
 use super::super::finding::Verdict;
 use super::super::words::{counted, some, upgrade};
-
-/// The operator's setting that names the cluster.
-const CLUSTER_ID: &str = "WIO_CLUSTER_ID";
 
 /// Kubelets and add-ons have their identities in the node resource group: a binding with one of them would act as the cluster.
 pub(super) fn node_group(facts: &Facts) -> Looked<Verdict> {
@@ -73,8 +70,8 @@ pub(super) fn kubeconfig(facts: &Facts) -> Looked<Verdict> {
         ));
     }
     let custom = seen(&facts.azure.roles)?;
-    let fetch = |role: &&CustomRole| FETCHING.iter().any(|action| role.allows(action));
-    let fetch: Vec<&CustomRole> = custom.iter().filter(fetch).collect();
+    let fetch = |role: &&RoleDefinition| FETCHING.iter().any(|action| role.allows(action));
+    let fetch: Vec<&RoleDefinition> = custom.iter().filter(fetch).collect();
     let holders = assignments.iter().filter_map(|one| {
         let definition = one.definition.to_string();
         let built_in = FETCH_ADMINISTRATORS.iter().find(|(guid, _)| *guid == definition);
@@ -146,8 +143,7 @@ pub(super) fn identities(facts: &Facts) -> Looked<Verdict> {
 
 /// How the operator learns them by itself, or that it did not.
 fn learned(facts: &Facts, id: &ManagedClusterId) -> String {
-    let settings = facts.operator.settings.as_ref().ok();
-    match settings.and_then(|settings| settings.get(CLUSTER_ID)) {
+    match facts.named_cluster().ok().flatten() {
         Some(named) if named.parse().as_ref() == Ok(id) => format!(
             "its settings name the cluster ({CLUSTER_ID}), and it has not read there or nobody confirmed what bindings lose by that: its log says \
              why; it needs the role Cluster Reader of config/azure at {id}"

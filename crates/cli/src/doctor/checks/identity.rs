@@ -1,25 +1,23 @@
 //! The operator's own identity: it signs in as every workload does.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use wio_api::keys;
 
 use crate::output::shell;
 
-use super::super::facts::{Facts, Looked, Unseen, seen};
+use super::super::facts::{DEMANDED_CLIENT, Facts, GIVEN_CLIENT, Looked, Unseen, seen, variable};
 use super::super::finding::Verdict;
 use super::super::words::{some, upgrade};
 
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
-const CLIENT_ID: &str = "AZURE_CLIENT_ID";
-const DEMANDED: &str = "WIO_CLIENT_ID";
 
 /// A pod that the webhook did not see has no token, and never takes the node's identity.
 pub(super) fn identity(facts: &Facts) -> Looked<Verdict> {
     let deployment = facts.found_deployment()?;
     let namespace = &facts.operator.namespace;
     let settings = facts.operator.settings.as_ref();
-    let demanded = settings.ok().and_then(|settings| settings.get(DEMANDED));
+    let demanded = settings.ok().and_then(|settings| settings.get(DEMANDED_CLIENT));
     let pods = seen(&facts.operator.pods)?;
     let living: Vec<&Pod> = pods
         .iter()
@@ -39,7 +37,9 @@ pub(super) fn identity(facts: &Facts) -> Looked<Verdict> {
         return Ok(match settings {
             Err(_) => Verdict::green(signs_in(living.len())),
             Ok(_) => Verdict::yellow("its settings name no client id, so nothing holds it to one identity")
-                .detail(format!("{DEMANDED} is not set; the chart's value is azure.clientId"))
+                .detail(format!(
+                    "{DEMANDED_CLIENT} is not set; the chart's value is azure.clientId"
+                ))
                 .fix(format!("{} --set azure.clientId=CLIENT_ID", upgrade(namespace))),
         });
     };
@@ -74,7 +74,7 @@ fn bare(pods: &[&Pod]) -> Option<Verdict> {
 /// What is said when some are another identity than the settings demand.
 fn somebody_else(pods: &[&Pod], demanded: &str) -> Option<Verdict> {
     let others = pods.iter().filter_map(|pod| {
-        let given = variable(pod, CLIENT_ID).unwrap_or("nobody");
+        let given = variable(pod, GIVEN_CLIENT).unwrap_or("nobody");
         (!given.eq_ignore_ascii_case(demanded)).then(|| format!("pod {} is {given}", pod.name_any()))
     });
     let others: Vec<String> = others.collect();
@@ -88,10 +88,4 @@ fn signs_in(pods: usize) -> String {
     } else {
         format!("its {pods} pods sign in")
     }
-}
-
-fn variable<'a>(pod: &'a Pod, name: &str) -> Option<&'a str> {
-    let containers = pod.spec.iter().flat_map(|spec| spec.containers.iter());
-    let mut variables = containers.flat_map(|container: &Container| container.env.iter().flatten());
-    variables.find(|variable| variable.name == name)?.value.as_deref()
 }

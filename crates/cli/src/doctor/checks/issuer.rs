@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use wio_api::ConditionType;
 use wio_core::names::Issuer;
 
-use super::super::facts::{Facts, Looked, seen};
+use super::super::facts::{Facts, Looked, Unseen, seen};
 use super::super::finding::Verdict;
 use super::super::words::{ago, counted, some};
 
@@ -105,20 +105,32 @@ fn have(bindings: usize) -> String {
     }
 }
 
+/// A token says in the API server's time from when to when it is good, and Entra looks at its own clock. Whoever runs this is a third one, which only
+/// stands in for Entra's where that was not asked.
 pub(super) fn clock(facts: &Facts) -> Looked<Verdict> {
-    let there = *seen(&facts.time_there)?;
-    let apart = facts.now.duration_since(there).abs();
-    let says = format!("the API server's and the one here are {} apart", ago(apart));
+    clocks(facts.now, &facts.ahead, &facts.azure.ahead)
+}
+
+/// By how far the API server's and Entra's are ahead of the one here.
+fn clocks(now: Timestamp, there: &Looked<SignedDuration>, entra: &Looked<SignedDuration>) -> Looked<Verdict> {
+    let there = *seen(there)?;
+    let (other, apart) = match entra {
+        Ok(entra) => ("Entra's", (there - *entra).abs()),
+        // What was to be asked and was not is no green.
+        Err(Unseen::Unknown(why)) if there.abs() < NOTICED => return Err(Unseen::Unknown(why.clone())),
+        Err(Unseen::Unknown(_) | Unseen::Nothing(_)) => ("the one here", there.abs()),
+    };
+    let says = format!("the API server's and {other} are {} apart", ago(apart));
+    let of_entra = entra.as_ref().map(|ahead| format!(", Entra {}", now + *ahead));
+    let all = format!("here {now}, API server {}{}", now + there, of_entra.unwrap_or_default());
     Ok(if apart >= TOLERATED {
         Verdict::red(format!(
             "{says}: Entra tolerates 5 min between a token and its own clock"
         ))
-        .detail(format!("here {}, there {there}", facts.now))
+        .detail(all)
         .fix("timedatectl status")
     } else if apart >= NOTICED {
-        Verdict::yellow(says)
-            .detail(format!("here {}, there {there}", facts.now))
-            .fix("timedatectl status")
+        Verdict::yellow(says).detail(all).fix("timedatectl status")
     } else {
         Verdict::green(says)
     })
@@ -136,4 +148,40 @@ pub(super) fn pod_identity(facts: &Facts) -> Looked<Verdict> {
         .fix("kubectl get azureidentities,azureidentitybindings --all-namespaces")
         .fix(facts.aks_update("--disable-pod-identity"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::finding::Level;
+    use super::*;
+
+    #[test]
+    fn entras_clock_counts_where_it_was_asked_and_else_the_one_here() {
+        let ahead = |seconds| Ok(SignedDuration::from_secs(seconds));
+        let nothing = || Err(Unseen::nothing("not asked"));
+        let unknown = || Err(Unseen::from("no answer"));
+        for (there, entra, level, says) in [
+            (ahead(0), nothing(), Some(Level::Green), "the one here are 0 s"),
+            (ahead(-31), nothing(), Some(Level::Yellow), "the one here are 31 s"),
+            (ahead(300), nothing(), Some(Level::Red), "Entra tolerates"),
+            // The one here is wrong alone.
+            (ahead(900), ahead(899), Some(Level::Green), "Entra's are 1 s"),
+            // The API server's is, and the one here with it.
+            (ahead(0), ahead(-301), Some(Level::Red), "Entra's are 5 min"),
+            (ahead(0), unknown(), None, ""),
+            (ahead(400), unknown(), Some(Level::Red), "the one here"),
+            (nothing(), ahead(0), None, ""),
+        ] {
+            let found = clocks(Timestamp::UNIX_EPOCH, &there, &entra);
+            assert_eq!(
+                found.as_ref().ok().map(|found| found.level),
+                level,
+                "{there:?} {entra:?}"
+            );
+            assert!(
+                found.is_err() || found.is_ok_and(|found| found.says.contains(says)),
+                "{says}"
+            );
+        }
+    }
 }

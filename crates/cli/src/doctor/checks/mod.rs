@@ -7,6 +7,7 @@ mod definitions;
 mod identity;
 mod issuer;
 mod operator;
+mod own_roles;
 mod policies;
 mod rights;
 mod webhook;
@@ -77,6 +78,7 @@ pub(super) const TABLE: &[Check] = {
             "Its rights in the cluster",
             operator::rights,
         ),
+        check("azure-rights", Installation, "Its rights in Azure", own_roles::rights),
         check("admission", Installation, "Rules of admission", policies::admission),
         check(
             "effective-policy",

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future;
-use wio_api::WorkloadIdentityBinding;
+use jiff::{SignedDuration, Timestamp};
+use wio_api::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy};
 use wio_azure::{Azure, ManagedClusterId};
 use wio_core::fault::AzureFault;
 use wio_core::names::{IdentityId, Scope};
@@ -11,7 +12,9 @@ use wio_core::observed::ObservedCredential;
 
 use crate::session::Discovery;
 
-use super::super::facts::{Looked, OnAzure, Unseen, seen};
+use super::super::facts::{CLUSTER_ID, Looked, OnAzure, Operator, OwnRights, Unseen, seen};
+use super::super::own_roles::needs;
+use super::own_roles;
 
 const NOT_ASKED: &str = "Azure was not asked: give --cluster-id, or --azure, with an Azure login";
 const WHICH: &str = "give --cluster-id, the resource id of the cluster";
@@ -26,21 +29,32 @@ pub(crate) struct Way {
     pub(crate) id: Option<ManagedClusterId>,
 }
 
-pub(super) async fn on_azure(
-    way: Option<&Way>,
-    bindings: &Looked<Vec<WorkloadIdentityBinding>>,
-    discovery: &Looked<Discovery>,
-) -> OnAzure {
+/// What the rest of the examination tells of what is to be looked at.
+pub(super) struct Known<'a> {
+    pub(super) bindings: &'a Looked<Vec<WorkloadIdentityBinding>>,
+    pub(super) discovery: &'a Looked<Discovery>,
+    pub(super) operator: &'a Operator,
+    pub(super) effective: &'a Looked<Option<WorkloadIdentityEffectivePolicy>>,
+}
+
+pub(super) async fn on_azure(way: Option<&Way>, around: Known<'_>) -> OnAzure {
     let id = way.and_then(|way| way.id.clone());
     let azure = match way.map(|way| seen(&way.azure)) {
         Some(Ok(azure)) => azure,
         Some(Err(why)) => return nothing(id, &why),
         None => return nothing(id, &Unseen::nothing(NOT_ASKED)),
     };
-    let strangers = strangers(azure, bindings, discovery).await;
+    let (strangers, rights, time) = future::join3(
+        strangers(azure, around.bindings, around.discovery),
+        rights(azure, &around),
+        ahead(azure),
+    )
+    .await;
     let Some(known) = &id else {
         return OnAzure {
             strangers,
+            rights,
+            ahead: time,
             ..nothing(id, &Unseen::nothing(WHICH))
         };
     };
@@ -63,9 +77,37 @@ pub(super) async fn on_azure(
         cluster,
         assignments: assignments.map(|listed| listed.entries),
         roles,
+        rights,
+        ahead: time,
         strangers,
         id,
     }
+}
+
+/// How far the clock of Entra is ahead of the one here.
+async fn ahead(azure: &Azure) -> Looked<SignedDuration> {
+    let there = azure.time_of_entra().await.map_err(|why| why.to_string())?;
+    Ok(there.duration_since(Timestamp::now()))
+}
+
+/// What the operator's own identity may do.
+async fn rights(azure: &Azure, around: &Known<'_>) -> Looked<OwnRights> {
+    let client_id = around.operator.client_id()?;
+    let effective = seen(around.effective)?.as_ref();
+    let effective = &effective
+        .ok_or_else(|| Unseen::nothing("there is no merged policy, which names its subscription"))?
+        .spec;
+    let operator = own_roles::Operator {
+        client_id: client_id.parse().map_err(|error| format!("{client_id}: {error}"))?,
+        subscription: effective
+            .subscription_id
+            .parse()
+            .map_err(|error| format!("the subscription of its merged policy: {error}"))?,
+    };
+    let settings = seen(&around.operator.settings)?;
+    let cluster = settings.get(CLUSTER_ID).map(String::as_str);
+    let needs = needs(effective, cluster, seen(around.bindings)?);
+    own_roles::own_rights(azure, &operator, &needs).await
 }
 
 fn nothing(id: Option<ManagedClusterId>, why: &Unseen) -> OnAzure {
@@ -74,6 +116,8 @@ fn nothing(id: Option<ManagedClusterId>, why: &Unseen) -> OnAzure {
         cluster: Err(why.clone()),
         assignments: Err(why.clone()),
         roles: Err(why.clone()),
+        rights: Err(why.clone()),
+        ahead: Err(why.clone()),
         strangers: Err(why.clone()),
     }
 }

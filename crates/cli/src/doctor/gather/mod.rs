@@ -2,6 +2,7 @@
 
 mod azure;
 mod operator;
+mod own_roles;
 mod reads;
 mod rights;
 mod webhook;
@@ -20,6 +21,7 @@ use crate::session::Session;
 use super::checks::OURS;
 use super::facts::{Admission, Facts, Looked};
 pub(crate) use azure::Way;
+pub(crate) use own_roles::lacks_at;
 use reads::Reads;
 
 /// The definitions of AAD Pod Identity, which is deprecated.
@@ -47,7 +49,7 @@ pub(crate) async fn gather(session: &Session, way: Option<&Way>) -> Facts {
     ));
     let rules = Box::pin(future::join3(reads.list(), reads.list(), reads.other_issuers()));
     let around = Box::pin(future::join5(
-        reads.time(),
+        reads.ahead(),
         reads.discovery(),
         reads.caller(),
         rights::access(&reads),
@@ -56,12 +58,18 @@ pub(crate) async fn gather(session: &Session, way: Option<&Way>) -> Facts {
     let parts = Box::pin(future::join(operator::operator(&reads), webhook::webhook(&reads)));
     let (cluster, rules, around, parts) = future::join4(cluster, rules, around, parts).await;
     let (definitions, pod_identity, effective, policies, bindings) = cluster;
-    let (time_there, discovery, caller, access, node_groups) = around;
+    let (ahead, discovery, caller, access, node_groups) = around;
     let (operator, webhook) = parts;
-    let azure = azure::on_azure(way, &bindings, &discovery).await;
+    let around = azure::Known {
+        bindings: &bindings,
+        discovery: &discovery,
+        operator: &operator,
+        effective: &effective,
+    };
+    let azure = azure::on_azure(way, around).await;
     Facts {
         now: Timestamp::now(),
-        time_there,
+        ahead,
         caller,
         definitions,
         pod_identity: pod_identity.map(|found| found.iter().map(ResourceExt::name_any).collect()),
@@ -100,6 +108,21 @@ fn group_of(provider_id: &str) -> Option<String> {
     let (subscriptions, subscription, groups, group) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_group = subscriptions.eq_ignore_ascii_case("subscriptions") && groups.eq_ignore_ascii_case("resourceGroups");
     is_group.then(|| format!("/subscriptions/{subscription}/resourceGroups/{group}"))
+}
+
+/// Whether a node says that it is a machine of Azure; false when there are nodes and none says so.
+pub(crate) async fn is_on_azure(session: &Session) -> Looked<bool> {
+    let reads = Reads::new(session.client.clone());
+    let nodes: Api<Node> = Api::all(reads.client.clone());
+    let listed = reads.told(nodes.list(&ListParams::default().limit(NODES)).await)?;
+    let mut ids = listed
+        .items
+        .iter()
+        .filter_map(|node| node.spec.as_ref()?.provider_id.as_deref());
+    if listed.items.is_empty() {
+        return Err("there are no nodes".into());
+    }
+    Ok(ids.any(|id| id.starts_with("azure://")))
 }
 
 /// The region in which a node says that it is.

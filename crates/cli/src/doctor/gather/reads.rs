@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use futures::future;
 use http::{Request, header};
-use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, PostParams};
@@ -90,17 +90,17 @@ impl Reads {
         read.map_err(|error| format!("{error:#}").into())
     }
 
-    /// The time as the API server has it, to the second.
-    pub(super) async fn time(&self) -> Looked<Timestamp> {
+    /// How far the clock of the API server is ahead of the one here, to the second.
+    pub(super) async fn ahead(&self) -> Looked<SignedDuration> {
         let request = Request::get(VERSION)
             .body(Body::empty())
             .map_err(|error| error.to_string())?;
         let answer = self.told(self.client.send(request).await)?;
         let date = answer.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.ok_or("the API server's answers carry no date")?;
-        DateTimeParser::new()
-            .parse_timestamp(date)
-            .map_err(|error| error.to_string().into())
+        let there = DateTimeParser::new().parse_timestamp(date);
+        let there = there.map_err(|error| error.to_string())?;
+        Ok(there.duration_since(Timestamp::now()))
     }
 
     /// What its metrics tell of issuers of others. They are many, and each API server has its own.
