@@ -106,6 +106,13 @@ impl ArgoCd {
         self.kubectl.apply(&application.to_string()).await.map(drop)
     }
 
+    /// Says how it compares an Application with Git: `ServerSideDiff=true`, or nothing special.
+    pub async fn compare(&self, name: &str, options: &str) -> Result<()> {
+        let options = format!("argocd.argoproj.io/compare-options={options}");
+        let annotate = ["annotate", "application", name, "--namespace", NAMESPACE, "--overwrite"];
+        self.kubectl.run(&[&annotate[..], &[&options]].concat()).await.map(drop)
+    }
+
     /// An Application as it is.
     pub async fn application(&self, name: &str) -> Result<Value> {
         self.kubectl.get(&["application", name, "--namespace", NAMESPACE]).await

@@ -6,6 +6,7 @@
 
 mod git;
 mod platform;
+mod restarts;
 mod writes;
 
 use std::sync::Arc;
@@ -29,6 +30,10 @@ use self::platform::{
     operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app,
     the_operator_by_its_kustomization_is_in_sync_and_stays_so,
 };
+use self::restarts::{
+    a_restart_is_no_difference_to_argo_cd_and_outlives_a_change_in_git,
+    an_app_that_replaces_its_objects_takes_a_restart_back_and_no_second_one_follows,
+};
 use self::writes::{nobody_writes_again, refusals, writes};
 use crate::harness::{Case, case};
 use crate::install::in_repository;
@@ -45,6 +50,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(what_admission_refuses_is_told_by_the_app),
         case!(what_leaves_git_leaves_azure),
         case!(an_edit_by_hand_is_undone_where_git_says_something),
+        case!(a_restart_is_no_difference_to_argo_cd_and_outlives_a_change_in_git),
+        case!(an_app_that_replaces_its_objects_takes_a_restart_back_and_no_second_one_follows),
     ];
     // They take away what the others stand on.
     let alone = [
@@ -218,14 +225,13 @@ async fn without_the_lua_a_stalled_binding_is_called_healthy(world: Arc<World>) 
 
 async fn what_the_api_server_and_the_operator_fill_in_is_no_difference(world: Arc<World>) -> Result<()> {
     let argo = argo_cd(&world).await?;
+    let server_side = json!({ "syncPolicy": { "syncOptions": ["ServerSideApply=true"] } });
     let ways = [
-        ("argo-client-side", json!({})),
-        (
-            "argo-server-side",
-            json!({ "syncPolicy": { "syncOptions": ["ServerSideApply=true"] } }),
-        ),
+        ("argo-client-side", json!({}), ""),
+        ("argo-server-side", server_side, ""),
+        ("argo-server-diff", json!({}), "ServerSideDiff=true"),
     ];
-    for (name, spec) in ways {
+    for (name, spec, compare) in ways {
         let namespace = world.namespace(name).await?;
         argo.commit(
             name,
@@ -236,6 +242,7 @@ async fn what_the_api_server_and_the_operator_fill_in_is_no_difference(world: Ar
         )
         .await?;
         argo.apply(name, name, &spec).await?;
+        argo.compare(name, compare).await?;
         argo.synced(name, "Healthy").await?;
         let audit = world.cluster.own().context("it needs the audit log")?.audit();
         let mut written = writes(audit, Mark::default(), operator::USER, name)?;

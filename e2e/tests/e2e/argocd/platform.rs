@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use wio_e2e::argocd::{self, ArgoCd, CLUSTER};
-use wio_e2e::namespace::DEADLINE;
+use wio_e2e::namespace::{DEADLINE, Namespace};
 use wio_e2e::operator;
 use wio_e2e::paths::repository;
 use wio_e2e::process::Signal;
@@ -128,6 +128,7 @@ pub(super) async fn operator_policies_and_bindings_come_in_waves_and_bindings_ou
     ] {
         argo.synced(app, "Healthy").await?;
     }
+    an_upgrade_of_the_operator_disturbs_no_binding(&namespace, argo, &chart).await?;
 
     // With the finalizer that the example does not have, Argo CD takes away all that the operator's Application holds.
     let finalizer = r#"--patch={"metadata":{"finalizers":["resources-finalizer.argocd.argoproj.io"]}}"#;
@@ -161,17 +162,7 @@ pub(super) async fn operator_policies_and_bindings_come_in_waves_and_bindings_ou
             .concat(),
         )
         .await?;
-    until("the operator's Application to be back", DEADLINE, async || {
-        pretend_that_pods_run(&world).await?;
-        let status = &argo.application("workload-identity-operator").await?["status"];
-        let is = [
-            &status["sync"]["status"],
-            &status["health"]["status"],
-            &status["operationState"]["phase"],
-        ];
-        Ok((is == ["Synced", "Healthy", "Succeeded"]).then_some(()))
-    })
-    .await?;
+    operator_is_healthy(&world, argo).await?;
     // The service account is another one than before, and so is what the operator signs in with.
     world
         .cluster
@@ -181,6 +172,57 @@ pub(super) async fn operator_policies_and_bindings_come_in_waves_and_bindings_ou
     namespace.ready("orders").await?;
     argo.delete("workload-identity-bindings").await?;
     ensure!(namespace.find_binding("orders").await?.is_none(), "the binding is left");
+    Ok(())
+}
+
+/// Waits until the operator's Application is in sync and healthy, while a kubelet sees to its pods.
+async fn operator_is_healthy(world: &World, argo: &ArgoCd) -> Result<()> {
+    until("the operator's Application to be healthy", DEADLINE, async || {
+        pretend_that_pods_run(world).await?;
+        let status = &argo.application("workload-identity-operator").await?["status"];
+        let is = [
+            &status["sync"]["status"],
+            &status["health"]["status"],
+            &status["operationState"]["phase"],
+        ];
+        Ok((is == ["Synced", "Healthy", "Succeeded"]).then_some(()))
+    })
+    .await
+}
+
+/// A commit with another setting in the chart: the operator's Deployment is rolled, and nobody writes where the binding is.
+async fn an_upgrade_of_the_operator_disturbs_no_binding(
+    namespace: &Namespace<'_>,
+    argo: &ArgoCd,
+    chart: &[(&str, String)],
+) -> Result<()> {
+    let world = namespace.world();
+    let deployment = ["get", "deployment", operator::NAME, "--namespace", operator::NAMESPACE];
+    let rolled = [&deployment[..], &["--output=jsonpath={.metadata.generation}"]].concat();
+    let before = world.cluster.kubectl.run(&rolled).await?;
+    let (from, to) = ("\n  log: info\n", "\n  log: debug\n");
+    let upgraded: Vec<(&str, String)> = chart
+        .iter()
+        .map(|(path, text)| match *path {
+            "values.yaml" => (*path, text.replace(from, to)),
+            _ => (*path, text.clone()),
+        })
+        .collect();
+    ensure!(upgraded != chart, "the chart's values do not hold {from:?}");
+    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let mark = audit.mark()?;
+    argo.commit("charts/workload-identity-operator", &upgraded).await?;
+    argo.refresh("workload-identity-operator").await?;
+    until("the Deployment to be rolled", DEADLINE, async || {
+        Ok((world.cluster.kubectl.run(&rolled).await? != before).then_some(()))
+    })
+    .await?;
+    operator_is_healthy(world, argo).await?;
+    argo.synced("workload-identity-bindings", "Healthy").await?;
+    for user in [argocd::USER, operator::USER] {
+        let written = writes(audit, mark, user, &namespace.name)?;
+        ensure!(written.is_empty(), "{written:#?}");
+    }
     Ok(())
 }
 
