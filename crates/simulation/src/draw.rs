@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::chance::Numbers;
-use crate::plan::{Act, ApiEffect, ApiFault, AzureEffect, AzureFault, Candidate, Outlives, Plan, Planned, Timed};
+use crate::plan::{
+    Act, ApiEffect, ApiFault, Asked, AzureEffect, AzureFault, Candidate, Deployed, Maker, Outlives, Plan, Planned,
+    Setup, Struck, Timed,
+};
 
 /// How long things happen.
 pub(crate) const ACTIVE: Duration = Duration::from_mins(6);
@@ -20,8 +23,14 @@ pub(crate) const WATCHED: [&str; 4] = [
 pub(crate) fn draw(seed: u64) -> Plan {
     let mut numbers = Numbers::new(seed);
     let namespaces = 1 + numbers.index(3);
+    let workloads = numbers.percent(60);
+    let setup = Setup {
+        workloads,
+        rollouts: workloads && numbers.percent(85),
+        cluster: numbers.percent(40),
+    };
     let bindings: Vec<Planned> = (0..=numbers.index(4))
-        .map(|_| binding(&mut numbers, namespaces))
+        .map(|_| binding(&mut numbers, namespaces, setup))
         .collect();
     let operators = [candidate(&mut numbers), candidate(&mut numbers)];
     let mut acts: Vec<Timed> = (0..bindings.len())
@@ -34,12 +43,25 @@ pub(crate) fn draw(seed: u64) -> Plan {
         let at = Duration::from_millis(1_000 + numbers.below(300_000));
         acts.extend(some(&mut numbers, &bindings, namespaces, at));
     }
+    if setup.workloads {
+        acts.extend(pods(&mut numbers, &bindings));
+    }
+    for (n, planned) in bindings.iter().enumerate() {
+        if planned.asks.contains(&Asked::Export) && numbers.percent(20) {
+            let at = Duration::from_secs(1);
+            acts.push(Timed {
+                at,
+                act: Act::MakeMap(n),
+            });
+        }
+    }
     acts.sort_by_key(|timed| timed.at);
     Plan {
         seed,
         namespaces,
         bindings,
         operators,
+        setup,
         acts,
     }
 }
@@ -53,13 +75,14 @@ fn candidate(numbers: &mut Numbers) -> Candidate {
     }
 }
 
-fn binding(numbers: &mut Numbers, namespaces: usize) -> Planned {
-    let existing = numbers.percent(50);
-    let role = !existing && numbers.percent(30);
+fn binding(numbers: &mut Numbers, namespaces: usize, setup: Setup) -> Planned {
+    let barred = setup.cluster && numbers.percent(20);
+    let existing = !barred && numbers.percent(50);
+    let role = !existing && !barred && numbers.percent(30);
     let outlives = match numbers.below(100) {
-        0..=14 if !existing => Outlives::Identity,
+        0..=14 if !existing && !barred => Outlives::Identity,
         // Where something rests on a policy, a policy has to allow it, and none here does.
-        15..=29 if !existing && !role => Outlives::Everything,
+        15..=29 if !existing && !barred && !role => Outlives::Everything,
         _ => Outlives::Nothing,
     };
     Planned {
@@ -69,7 +92,39 @@ fn binding(numbers: &mut Numbers, namespaces: usize) -> Planned {
         role,
         outlives,
         foreign: numbers.percent(25),
+        barred,
+        asks: [
+            (Asked::Export, 30),
+            (Asked::Proof, 30),
+            (Asked::Restart, if setup.workloads { 60 } else { 10 }),
+            (Asked::Condition, 40),
+        ]
+        .into_iter()
+        .filter_map(|(asked, percent)| numbers.percent(percent).then_some(asked))
+        .collect(),
     }
+}
+
+/// Pods that run, before or after the binding is there.
+fn pods(numbers: &mut Numbers, bindings: &[Planned]) -> Vec<Timed> {
+    let deployed = (0..=numbers.index(2)).map(|_| {
+        let n = numbers.index(bindings.len());
+        let deployed = Deployed {
+            maker: if numbers.percent(70) {
+                Maker::Deployment
+            } else {
+                Maker::StatefulSet
+            },
+            replicas: 1 + numbers.index(2),
+            takes: Duration::from_secs(1 + numbers.below(40)),
+            hopeless: numbers.percent(20),
+        };
+        Timed {
+            at: Duration::from_millis(500 + numbers.below(60_000)),
+            act: Act::Deploy(n, deployed),
+        }
+    });
+    deployed.collect()
 }
 
 /// Something that happens, with what ends it.
@@ -82,7 +137,7 @@ fn some(numbers: &mut Numbers, bindings: &[Planned], namespaces: usize, at: Dura
         .get(numbers.index(WATCHED.len()))
         .copied()
         .unwrap_or("namespaces");
-    match numbers.below(112) {
+    match numbers.below(150) {
         0..=9 => one(Act::Delete(n)),
         10..=15 => pair(Act::Delete(n), Act::Create(n)),
         16..=21 => one(Act::AddAccount(n)),
@@ -111,7 +166,7 @@ fn some(numbers: &mut Numbers, bindings: &[Planned], namespaces: usize, at: Dura
         98..=101 => pair(Act::Suspend(n), Act::Resume(n)),
         102..=104 => one(Act::LoseAccount(n)),
         105..=108 => pair(Act::Claim(n), Act::Unclaim(n)),
-        _ => {
+        109..=111 => {
             let mut acts = pair(Act::CutOff, Act::Reconnect);
             acts.push(Timed {
                 at: at + Duration::from_millis(200),
@@ -119,6 +174,71 @@ fn some(numbers: &mut Numbers, bindings: &[Planned], namespaces: usize, at: Dura
             });
             acts
         }
+        other => asking(numbers, (n, bindings.len()), other - 112, (at, later)),
+    }
+}
+
+/// Something that happens to what a binding asks for beside its trust.
+fn asking(
+    numbers: &mut Numbers,
+    (n, bindings): (usize, usize),
+    which: u64,
+    (at, later): (Duration, Duration),
+) -> Vec<Timed> {
+    const ASKED: [Asked; 4] = [Asked::Export, Asked::Proof, Asked::Restart, Asked::Condition];
+    let one = |act| vec![Timed { at, act }];
+    let pair = |first, second| vec![Timed { at, act: first }, Timed { at: later, act: second }];
+    let asked = ASKED.get(numbers.index(ASKED.len())).copied().unwrap_or(Asked::Export);
+    match which {
+        0..=3 => one(Act::Ask(n, asked)),
+        4..=6 => one(Act::Unask(n, asked)),
+        7..=9 => pair(Act::Unask(n, asked), Act::Ask(n, asked)),
+        10..=11 => one(Act::ExportInto(n, numbers.index(bindings))),
+        12..=14 => one(Act::MakeMap(n)),
+        15..=16 => one(Act::EditMap(n)),
+        17 => one(Act::LoseMap(n)),
+        18..=19 => one(Act::Undeploy(n)),
+        20..=22 => one(Act::LosePod(n)),
+        23 => one(Act::Unmark(n)),
+        24..=25 => pair(Act::Withdraw, Act::Publish),
+        26..=27 => one(Act::Unheard(Duration::from_secs(1 + numbers.below(120)))),
+        28..=30 => one(Act::Azure(exchange(numbers))),
+        _ => one(Act::Api(struck(numbers))),
+    }
+}
+
+/// A token exchange that goes wrong.
+fn exchange(numbers: &mut Numbers) -> AzureFault {
+    let drawn = azure(numbers);
+    AzureFault {
+        method: "POST",
+        skip: drawn.skip % 3,
+        effect: match drawn.effect {
+            AzureEffect::Status(409 | 500) | AzureEffect::Late(_) => AzureEffect::Refused,
+            other => other,
+        },
+        executed: false,
+    }
+}
+
+/// A request about what a binding asks for beside its trust that goes wrong.
+fn struck(numbers: &mut Numbers) -> ApiFault {
+    const STRUCK: [Struck; 5] = [
+        Struck::Pods,
+        Struck::Makers,
+        Struck::Restarts,
+        Struck::Tokens,
+        Struck::ConfigMaps,
+    ];
+    let drawn = api(numbers);
+    ApiFault {
+        struck: STRUCK.get(numbers.index(STRUCK.len())).copied().unwrap_or(Struck::Pods),
+        skip: drawn.skip % 3,
+        effect: match drawn.effect {
+            ApiEffect::Status(422) => ApiEffect::Status(403),
+            other => other,
+        },
+        executed: drawn.executed,
     }
 }
 
@@ -154,6 +274,7 @@ fn api(numbers: &mut Numbers) -> ApiFault {
         _ => ApiEffect::Crash,
     };
     ApiFault {
+        struck: Struck::Writes,
         skip: numbers.index(8),
         executed: numbers.percent(50) && !matches!(effect, ApiEffect::Status(409 | 422 | 429)),
         effect,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use wio_api::keys;
 use wio_azure_sim::{Credential, Snapshot};
 use wio_testkit::ApiRequest;
 
@@ -36,6 +37,10 @@ pub struct History {
     pub owners: Vec<Owned>,
     /// The token with which the operators ask Azure.
     pub token: String,
+    /// The tokens that were shown to Entra, and what it said.
+    pub exchanges: Vec<Exchange>,
+    /// Which service account what makes pods runs as: by namespace and name.
+    pub makers: BTreeMap<(String, String), String>,
     /// Which faults fired, by their kinds.
     pub fired: BTreeMap<String, usize>,
     /// What the play itself found wrong: that it did not converge, or wrote in the end.
@@ -64,6 +69,25 @@ pub struct Moment {
     pub bindings: Vec<Arc<Value>>,
     /// The service accounts.
     pub accounts: Vec<Arc<Value>>,
+    /// The ConfigMaps.
+    pub maps: Vec<Arc<Value>>,
+}
+
+/// A token of a service account that was shown to Entra.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// When it was shown.
+    pub begun: Duration,
+    /// When Entra gave a token for it; none when it did not, or nobody heard of it.
+    pub passed: Option<Duration>,
+    /// Of which identity a token was asked for, by its client id.
+    pub client: String,
+    /// Who issued it.
+    pub issuer: String,
+    /// Whose it is.
+    pub subject: String,
+    /// The token itself.
+    pub token: String,
 }
 
 /// A request to Azure.
@@ -100,6 +124,8 @@ pub struct Owned {
     pub existing: bool,
     /// Whether it needs a policy.
     pub needs_policy: bool,
+    /// Whether it asks for an identity by which the cluster itself acts, which no policy gives.
+    pub barred: bool,
 }
 
 // === impl History ===
@@ -169,6 +195,27 @@ impl History {
         self.acts.iter().any(|timed| timed.at == at && meant(&timed.act))
     }
 
+    /// What was at this time: the last moment before it, and all that are of this very time.
+    pub fn around(&self, at: Duration) -> impl Iterator<Item = &Moment> {
+        let after = self.moments.partition_point(|moment| moment.at < at);
+        let found = self.moments.iter().skip(after.saturating_sub(1));
+        found.take_while(move |moment| moment.at <= at)
+    }
+
+    /// What was at any time of these.
+    pub fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Moment> {
+        let after = self.moments.partition_point(|moment| moment.at < from);
+        let found = self.moments.iter().skip(after.saturating_sub(1));
+        found.take_while(move |moment| moment.at <= to)
+    }
+
+    /// When something was asked of the API server.
+    #[must_use]
+    pub fn time_of(&self, request: &ApiRequest) -> Duration {
+        let first = self.asked.first();
+        first.map_or(Duration::ZERO, |first| request.at - first.at)
+    }
+
     /// Each moment with the one before it.
     pub fn steps(&self) -> impl Iterator<Item = (&Moment, &Moment)> {
         self.moments.iter().zip(self.moments.iter().skip(1))
@@ -197,11 +244,12 @@ impl History {
             azure,
             bindings,
             accounts,
+            maps,
         } in &self.moments
         {
-            hash.update(format!("{at:?} {azure:?} {bindings:?} {accounts:?}"));
+            hash.update(format!("{at:?} {azure:?} {bindings:?} {accounts:?} {maps:?}"));
         }
-        hash.update(format!("{:?}", self.sent));
+        hash.update(format!("{:?} {:?}", self.sent, self.exchanges));
         let start = self.asked.first().map(|request| request.at);
         for request in &self.asked {
             let at = start.map(|start| request.at - start);
@@ -239,6 +287,28 @@ pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// The object of this namespace and name.
+#[must_use]
+pub fn named<'a>(objects: &'a [Arc<Value>], namespace: &str, name: &str) -> Option<&'a Arc<Value>> {
+    let is = |object: &&Arc<Value>| {
+        text(object, "/metadata/namespace") == namespace && text(object, "/metadata/name") == name
+    };
+    objects.iter().find(is)
+}
+
+/// Whether a binding says that it is ready as it is now.
+#[must_use]
+pub fn is_ready(binding: &Value) -> bool {
+    let conditions = binding.pointer("/status/conditions").and_then(Value::as_array);
+    let mut ready = conditions
+        .into_iter()
+        .flatten()
+        .filter(|one| text(one, "/type") == "Ready");
+    ready.any(|one| {
+        text(one, "/status") == "True" && one.get("observedGeneration") == binding.pointer("/metadata/generation")
+    })
+}
+
 /// Whether a binding carries our finalizer.
 #[must_use]
 pub fn has_finalizer(binding: &Value) -> bool {
@@ -251,4 +321,26 @@ pub fn has_finalizer(binding: &Value) -> bool {
 pub fn wants(binding: &Value, account: &str) -> bool {
     let accounts = binding.pointer("/spec/serviceAccounts").and_then(Value::as_array);
     accounts.is_some_and(|all| all.iter().any(|one| text(one, "/name") == account))
+}
+
+/// The UID of the binding whose ConfigMap it is.
+#[must_use]
+pub fn bound_by(map: &Value) -> Option<&str> {
+    map.pointer("/metadata/labels")?.get(keys::BOUND_BY_LABEL)?.as_str()
+}
+
+/// Whether a ConfigMap holds the ids that the binding's status tells.
+#[must_use]
+pub fn holds_ids(map: &Value, binding: &Value) -> bool {
+    let identity = binding.pointer("/status/identity");
+    let same = |key: &str| {
+        let told = identity.and_then(|identity| identity.get(key));
+        told.is_some() && map.get("data").and_then(|data| data.get(key)) == told
+    };
+    let keys = [
+        keys::EXPORTED_CLIENT_ID,
+        keys::EXPORTED_TENANT_ID,
+        keys::EXPORTED_PRINCIPAL_ID,
+    ];
+    keys.into_iter().all(same) && bound_by(map) == Some(text(binding, "/metadata/uid"))
 }

@@ -1,5 +1,6 @@
 //! Plans: a small world, and what happens in it and when.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct Plan {
     pub bindings: Vec<Planned>,
     /// The first operator, and the second.
     pub operators: [Candidate; 2],
+    /// What both were told.
+    pub setup: Setup,
     /// What happens, in the order of time.
     pub acts: Vec<Timed>,
 }
@@ -27,8 +30,20 @@ pub struct Candidate {
     pub lease: u64,
 }
 
+/// What the operators of a plan were told at start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Whether they look at pods.
+    pub workloads: bool,
+    /// Whether they restart owners of pods.
+    pub rollouts: bool,
+    /// Whether they know which cluster is theirs, and read by which identities it acts.
+    pub cluster: bool,
+}
+
 /// A binding that a plan creates.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is drawn for itself")]
 pub struct Planned {
     /// The number of its namespace.
     pub namespace: usize,
@@ -42,6 +57,32 @@ pub struct Planned {
     pub outlives: Outlives,
     /// Whether somebody else made its first service account before.
     pub foreign: bool,
+    /// Whether it asks for an identity by which the cluster itself acts.
+    pub barred: bool,
+    /// What else it asks for.
+    pub asks: BTreeSet<Asked>,
+}
+
+/// What a binding may ask for beside its trust.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asked {
+    /// That its identity's ids are exported.
+    Export,
+    /// That its readiness is proven.
+    Proof,
+    /// That owners of its pods are restarted.
+    Restart,
+    /// That its role holds under a condition.
+    Condition,
+}
+
+/// What makes pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maker {
+    /// A Deployment, by its ReplicaSet.
+    Deployment,
+    /// A StatefulSet.
+    StatefulSet,
 }
 
 /// What is to outlive a binding, by its deletion policy.
@@ -53,6 +94,19 @@ pub enum Outlives {
     Identity,
     /// All of it.
     Everything,
+}
+
+/// Pods that somebody runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// What makes them.
+    pub maker: Maker,
+    /// How many.
+    pub replicas: usize,
+    /// How long a rollout of them takes.
+    pub takes: Duration,
+    /// Whether they never get a client id, however often they are made anew.
+    pub hopeless: bool,
 }
 
 /// An act at its time.
@@ -79,6 +133,28 @@ pub enum Act {
     Suspend(usize),
     /// Somebody lets it go on.
     Resume(usize),
+    /// Somebody has it ask for this too.
+    Ask(usize, Asked),
+    /// Somebody has it ask for this no more.
+    Unask(usize, Asked),
+    /// Somebody has it export into the ConfigMap of another one.
+    ExportInto(usize, usize),
+    /// Somebody makes a ConfigMap of the name that it exports into, unless there is one.
+    MakeMap(usize),
+    /// Somebody changes an id in the ConfigMap of that name.
+    EditMap(usize),
+    /// Somebody deletes the ConfigMap of that name.
+    LoseMap(usize),
+    /// Somebody deletes the ConfigMap of that name that he made.
+    ReleaseMap(usize),
+    /// Somebody runs pods of its first service account.
+    Deploy(usize, Deployed),
+    /// Somebody deletes what makes these pods, and they go.
+    Undeploy(usize),
+    /// A pod of its first service account is made anew by what made it.
+    LosePod(usize),
+    /// Somebody takes the mark of a restart off again.
+    Unmark(usize),
     /// Somebody deletes its first service account.
     LoseAccount(usize),
     /// Somebody writes another client id on its first service account.
@@ -107,6 +183,12 @@ pub enum Act {
     LoseIdentity,
     /// An Azure Policy begins to modify the tags of identities.
     TagPolicy,
+    /// Entra cannot reach the issuers any more.
+    Withdraw,
+    /// It can.
+    Publish,
+    /// Entra hears so much later of federated credentials.
+    Unheard(Duration),
     /// A request to Azure goes wrong.
     Azure(AzureFault),
     /// Lists and GETs of Azure lag behind so far.
@@ -161,14 +243,35 @@ pub enum AzureEffect {
     Slow(Duration),
     /// No answer, and the request is carried out so much later.
     Late(Duration),
+    /// Entra refuses the exchange.
+    Refused,
     /// The operator ends there, as by SIGKILL.
     Crash,
 }
 
-/// What goes wrong with a write to the API server.
+/// With which requests to the API server something goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Struck {
+    /// Writes.
+    Writes,
+    /// Lists of pods.
+    Pods,
+    /// Reads and writes of what makes pods.
+    Makers,
+    /// Writes of what makes pods: restarts.
+    Restarts,
+    /// Requests for tokens of service accounts.
+    Tokens,
+    /// Reads and writes of ConfigMaps.
+    ConfigMaps,
+}
+
+/// What goes wrong with a request to the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiFault {
-    /// How many writes pass first.
+    /// With which.
+    pub struck: Struck,
+    /// How many such requests pass first.
     pub skip: usize,
     /// Whether it is carried out all the same.
     pub executed: bool,
@@ -189,7 +292,20 @@ pub enum ApiEffect {
     Crash,
 }
 
-// === impl Act ===
+// === impl Struck, impl Act ===
+
+impl Struck {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Writes => "a write",
+            Self::Pods => "a list of pods",
+            Self::Makers => "what makes pods",
+            Self::Restarts => "a restart",
+            Self::Tokens => "a request for a token",
+            Self::ConfigMaps => "a ConfigMap",
+        }
+    }
+}
 
 impl Act {
     /// The kind, for the table of what was drawn.
@@ -204,19 +320,24 @@ impl Act {
                     AzureEffect::Drop => format!("Azure's connection breaks{executed}"),
                     AzureEffect::Slow(_) => "Azure is slow".to_owned(),
                     AzureEffect::Late(_) => "a late write in Azure".to_owned(),
+                    AzureEffect::Refused => "Entra refuses an exchange".to_owned(),
                     AzureEffect::Crash => format!("a crash at a call to Azure{executed}"),
                 }
             }
             Self::Api(fault) => {
                 let executed = if fault.executed { ", carried out" } else { "" };
+                let what = fault.struck.words();
                 match fault.effect {
-                    ApiEffect::Status(status) => format!("the API server answers {status}{executed}"),
-                    ApiEffect::Drop => format!("the API server's connection breaks{executed}"),
-                    ApiEffect::Hang => format!("the API server hangs{executed}"),
-                    ApiEffect::Crash => format!("a crash at a write to the API server{executed}"),
+                    ApiEffect::Status(status) => format!("the API server answers {status} to {what}{executed}"),
+                    ApiEffect::Drop => format!("the API server's connection breaks at {what}{executed}"),
+                    ApiEffect::Hang => format!("the API server hangs at {what}{executed}"),
+                    ApiEffect::Crash => format!("a crash at {what}{executed}"),
                 }
             }
             Self::Lag(_) => "lists and GETs lag".to_owned(),
+            Self::Ask(_, what) => format!("Ask {what:?}"),
+            Self::Unask(_, what) => format!("Unask {what:?}"),
+            Self::Deploy(_, what) => format!("Deploy {:?}", what.maker),
             Self::LoseEvent(what) => format!("an event of {what} is lost"),
             Self::HoldEvents(what) => format!("events of {what} are held back"),
             other => {
@@ -230,7 +351,7 @@ impl Act {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}, {} namespaces", self.seed, self.namespaces)?;
-        writeln!(f, "  operators: {:?}", self.operators)?;
+        writeln!(f, "  operators: {:?}, {:?}", self.operators, self.setup)?;
         for (n, binding) in self.bindings.iter().enumerate() {
             writeln!(f, "  b{n}: {binding:?}")?;
         }

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use wio_testkit::ApiRequest;
+
 use crate::history::History;
 use crate::plan::Plan;
 
@@ -29,7 +31,7 @@ pub fn tell(plan: &Plan, history: &History) -> String {
     for request in history
         .asked
         .iter()
-        .filter(|request| request.verb.writes() && request.resource != "events")
+        .filter(|request| request.verb.writes() && request.resource != "events" && !renews(request))
     {
         let at = first.map_or(Duration::ZERO, |first| request.at - first);
         lines.push((at, format!("  {} {request}", request.client)));
@@ -40,4 +42,9 @@ pub fn tell(plan: &Plan, history: &History) -> String {
         let _ = writeln!(story, "{:>8.1} s {line}", at.as_secs_f64());
     }
     story
+}
+
+/// Whether it only keeps a lease.
+fn renews(request: &ApiRequest) -> bool {
+    request.resource == "leases" && request.status == Some(200)
 }

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use tokio::time::Instant;
 use wio_azure_sim::{ConnectionDropped, Fault, Simulator};
 
-use crate::history::Sent;
+use crate::history::{Exchange, Sent};
 use crate::plan::{AzureEffect, AzureFault};
 
 /// The wire. Clones are the same.
@@ -21,6 +21,7 @@ struct Shared {
     azure: Simulator,
     started: Instant,
     sent: Mutex<Vec<Sent>>,
+    exchanges: Mutex<Vec<Exchange>>,
     armed: Mutex<Vec<(AzureFault, String)>>,
     fired: Mutex<BTreeMap<String, usize>>,
     crash: AtomicBool,
@@ -40,6 +41,7 @@ impl Wire {
             azure,
             started: Instant::now(),
             sent: Mutex::default(),
+            exchanges: Mutex::default(),
             armed: Mutex::default(),
             fired: Mutex::default(),
             crash: AtomicBool::new(false),
@@ -56,6 +58,10 @@ impl Wire {
 
     pub(crate) fn sent(&self) -> Vec<Sent> {
         lock(&self.0.sent).clone()
+    }
+
+    pub(crate) fn exchanges(&self) -> Vec<Exchange> {
+        lock(&self.0.exchanges).clone()
     }
 
     pub(crate) fn count(&self) -> usize {
@@ -110,6 +116,11 @@ impl Wire {
             sent.len() - 1
         };
         let _pending = Pending { wire: &self, index };
+        let shown = shown(&request, self.0.started.elapsed()).map(|exchange| {
+            let mut exchanges = lock(&self.0.exchanges);
+            exchanges.push(exchange);
+            exchanges.len() - 1
+        });
         if let Some(fault) = self.take(&method) {
             if fault.effect == AzureEffect::Crash {
                 self.0.crash.store(true, Ordering::SeqCst);
@@ -120,6 +131,12 @@ impl Wire {
         let answer = self.0.azure.handle(request).await;
         if let (Ok(answer), Some(sent)) = (&answer, lock(&self.0.sent).get_mut(index)) {
             sent.status = Some(answer.status().as_u16());
+        }
+        let passed = answer.as_ref().is_ok_and(|answer| answer.status() == StatusCode::OK);
+        if let Some(shown) = shown.filter(|_| passed)
+            && let Some(exchange) = lock(&self.0.exchanges).get_mut(shown)
+        {
+            exchange.passed = Some(self.0.started.elapsed());
         }
         answer
     }
@@ -134,6 +151,28 @@ impl Drop for Pending<'_> {
     }
 }
 
+/// The token that a request shows to Entra.
+fn shown(request: &Request<Bytes>, begun: Duration) -> Option<Exchange> {
+    if request.method() != Method::POST || !request.uri().path().ends_with("/token") {
+        return None;
+    }
+    let form = std::str::from_utf8(request.body()).ok()?;
+    let field = |name: &str| {
+        form.split('&')
+            .find_map(|part| part.strip_prefix(name)?.strip_prefix('='))
+    };
+    let token = field("client_assertion")?;
+    let claims = wio_azure::Token::from(token.to_owned()).claims()?;
+    Some(Exchange {
+        begun,
+        passed: None,
+        client: field("client_id")?.to_owned(),
+        issuer: claims.issuer?,
+        subject: claims.subject?,
+        token: token.to_owned(),
+    })
+}
+
 /// The fault as the simulator takes it.
 fn scripted(fault: &AzureFault) -> Fault {
     let scripted = match fault.effect {
@@ -143,6 +182,7 @@ fn scripted(fault: &AzureFault) -> Fault {
         ),
         AzureEffect::Status(429) => Fault::any().respond(429, "TooManyRequests").header("Retry-After", "7"),
         AzureEffect::Status(503) => Fault::any().respond(503, "ServiceUnavailable"),
+        AzureEffect::Refused => Fault::any().respond(400, "invalid_request"),
         AzureEffect::Status(status) => Fault::any().respond(status, "InternalServerError"),
         AzureEffect::Hang | AzureEffect::Crash => Fault::any().hang(),
         AzureEffect::Drop => Fault::any().drop_connection(),

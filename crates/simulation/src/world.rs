@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use k8s_openapi::api::core::v1::ServiceAccount;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
 use wio_api::{
-    BoundServiceAccount, ConflictPolicy, DeletionPolicy, NamespaceSelector, WorkloadIdentityBinding,
+    BoundServiceAccount, ConflictPolicy, DeletionPolicy, NamespaceSelector, VerificationMode, WorkloadIdentityBinding,
     WorkloadIdentityPolicy, keys,
 };
-use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
-use wio_azure_sim::{Config, Credential, Identity, IdentityId, ResourceGroup, Simulator, Snapshot};
+use wio_azure::{ApiVersion, Azure, Cloud, Endpoints, InvalidClusterId, ManagedClusterId};
+use wio_azure_sim::{
+    Config, Credential, Identity, IdentityId, KnownIssuers, ManagedCluster, ResourceGroup, Simulator, Snapshot,
+};
 use wio_controller::{Clock, Ended, LeaseSettings, Settings};
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
@@ -26,7 +29,7 @@ use wio_testkit::fixtures::{binding, policy, service_account};
 use wio_testkit::{CLUSTER_UID, DEFAULT_ISSUER, FakeApiServer};
 
 use crate::history::Owned;
-use crate::plan::{Candidate, Outlives, Plan, Planned};
+use crate::plan::{Asked, Candidate, Outlives, Plan, Planned, Setup};
 use crate::wire::Wire;
 
 pub(crate) const SUBSCRIPTION: &str = "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11";
@@ -39,6 +42,14 @@ pub(crate) const MADE_BY: &str = "made-by";
 pub(crate) const SOMEBODY: &str = "somebody";
 const SHARED_GROUP: &str = "shared";
 const SHARED: &str = "billing";
+/// The identity by which the cluster itself acts, where its operators know which cluster is theirs.
+pub(crate) const KUBELET: &str = "kubelet";
+/// Under what a role is to hold where a binding asks for a condition.
+pub(crate) const CONDITION: &str =
+    "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'logs')";
+/// The key by which the cluster signs its tokens, and what Entra knows of it.
+const KEY: &[u8] = include_bytes!("../../azure-sim/tests/keys/test-only-cluster-key.pem");
+const KEYS: &str = include_str!("../../azure-sim/tests/keys/test-only-cluster.jwks.json");
 /// How often the operator looks at Azure.
 pub(crate) const DRIFT: Duration = Duration::from_mins(1);
 /// What the API server says that its issuer is, one after the other.
@@ -56,6 +67,9 @@ pub(crate) struct World {
     pub(crate) azure: Simulator,
     pub(crate) wire: Wire,
     pub(crate) token: String,
+    /// Whom Entra can ask for the keys of the cluster's tokens.
+    pub(crate) documents: KnownIssuers,
+    setup: Setup,
     pub(crate) started: Instant,
     lives: u32,
 }
@@ -109,8 +123,9 @@ pub(crate) fn foreign_account(number: usize, planned: &Planned) -> ServiceAccoun
 /// The binding of a plan, as somebody applies it.
 pub(crate) fn binding_of(number: usize, planned: &Planned) -> WorkloadIdentityBinding {
     let mut built = binding(&namespace(planned.namespace), &format!("b{number}"));
-    built = if planned.existing {
-        built.existing(&IdentityId::new(SUBSCRIPTION, SHARED_GROUP, SHARED).to_string())
+    built = if planned.existing || planned.barred {
+        let name = if planned.barred { KUBELET } else { SHARED };
+        built.existing(&IdentityId::new(SUBSCRIPTION, SHARED_GROUP, name).to_string())
     } else {
         built.managed()
     };
@@ -124,6 +139,18 @@ pub(crate) fn binding_of(number: usize, planned: &Planned) -> WorkloadIdentityBi
     }
     if planned.role {
         built = built.role("Reader", &role_scope());
+        if planned.asks.contains(&Asked::Condition) {
+            built = built.under(CONDITION);
+        }
+    }
+    if planned.asks.contains(&Asked::Export) {
+        built = built.exported(&map_of(number));
+    }
+    if planned.asks.contains(&Asked::Proof) {
+        built = built.verified(VerificationMode::TokenExchange);
+    }
+    if planned.asks.contains(&Asked::Restart) {
+        built = built.restarting();
     }
     built = built.deletion_policy(match planned.outlives {
         Outlives::Nothing => DeletionPolicy::Delete,
@@ -131,6 +158,11 @@ pub(crate) fn binding_of(number: usize, planned: &Planned) -> WorkloadIdentityBi
         Outlives::Everything => DeletionPolicy::Orphan,
     });
     built.build()
+}
+
+/// The ConfigMap that a binding exports into.
+pub(crate) fn map_of(number: usize) -> String {
+    format!("ids-{number}")
 }
 
 /// Bindings of one namespace that have the shared identity share service accounts as well.
@@ -156,7 +188,8 @@ pub(crate) fn owners(plan: &Plan) -> Vec<Owned> {
             name,
             outlives: planned.outlives,
             existing: planned.existing,
-            needs_policy: planned.existing || planned.role,
+            needs_policy: planned.existing || planned.barred || planned.role,
+            barred: planned.barred,
         })
     };
     plan.bindings.iter().enumerate().filter_map(owned).collect()
@@ -188,7 +221,7 @@ fn identity(group: &str, name: &str, n: u128, credentials: Vec<Credential>) -> I
 }
 
 /// What is there before, all of it somebody else's.
-fn before() -> Snapshot {
+fn before(setup: Setup) -> Snapshot {
     let groups = [GROUP, SHARED_GROUP].map(|name| ResourceGroup {
         subscription_id: SUBSCRIPTION.to_owned(),
         name: name.to_owned(),
@@ -213,9 +246,24 @@ fn before() -> Snapshot {
             "system:serviceaccount:n0:shared-0",
         ),
     ];
+    let cluster = ManagedCluster {
+        subscription_id: SUBSCRIPTION.to_owned(),
+        resource_group: GROUP.to_owned(),
+        name: "cluster".to_owned(),
+        location: "westeurope".to_owned(),
+        identity: json!({"type": "SystemAssigned"}),
+        properties: json!({
+            "nodeResourceGroup": "MC_cluster",
+            "identityProfile": {
+                "kubeletidentity": {"resourceId": IdentityId::new(SUBSCRIPTION, SHARED_GROUP, KUBELET).to_string()},
+            },
+        }),
+    };
     Snapshot {
+        managed_clusters: if setup.cluster { vec![cluster] } else { Vec::new() },
         resource_groups: groups.into(),
         identities: vec![
+            identity(SHARED_GROUP, KUBELET, 3, Vec::new()),
             identity(SHARED_GROUP, SHARED, 1, shared),
             identity(
                 GROUP,
@@ -230,6 +278,32 @@ fn before() -> Snapshot {
         ],
         ..Snapshot::default()
     }
+}
+
+fn cluster_id() -> Result<ManagedClusterId, InvalidClusterId> {
+    format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}/providers/Microsoft.ContainerService/managedClusters/cluster"
+    )
+    .parse()
+}
+
+/// A token of a service account. Cluster and cloud have clocks of their own.
+fn signed(claims: &Value, azure: &Simulator) -> String {
+    let header = Header {
+        kid: Some("cluster-1".to_owned()),
+        ..Header::new(Algorithm::RS256)
+    };
+    let now = azure.now().as_second();
+    let number = |claim: &str| claims.get(claim).and_then(Value::as_i64).unwrap_or_default();
+    let mut claims = claims.clone();
+    let life = number("exp") - number("iat");
+    if let Some(claims) = claims.as_object_mut() {
+        for (claim, at) in [("iat", now), ("nbf", now), ("exp", now + life)] {
+            claims.insert(claim.to_owned(), json!(at));
+        }
+    }
+    let key = EncodingKey::from_rsa_pem(KEY);
+    key.and_then(|key| encode(&header, &claims, &key)).unwrap_or_default()
 }
 
 // === impl World ===
@@ -259,15 +333,30 @@ impl World {
         config.latency = Duration::from_millis(50);
         config.seed = Some(Uuid::from_u64_pair(plan.seed, 1));
         config.starts_at = Timestamp::from_second(START_SECOND).ok();
-        let azure = Simulator::new(config);
-        azure.restore(before());
-        Self {
+        let documents = KnownIssuers::default();
+        let azure = Simulator::with_issuers(config, Arc::new(documents.clone()));
+        azure.restore(before(plan.setup));
+        let view = azure.clone();
+        cluster.sign_tokens_with(move |claims| signed(claims, &view));
+        let world = Self {
+            documents,
+            setup: plan.setup,
             wire: Wire::new(azure.clone()),
             cluster,
             azure,
             token,
             started: Instant::now(),
             lives: 0,
+        };
+        world.publish();
+        world
+    }
+
+    /// Entra can reach the issuers.
+    pub(crate) fn publish(&self) {
+        for issuer in ISSUERS {
+            self.documents
+                .publish(issuer, serde_json::from_str(KEYS).unwrap_or_default());
         }
     }
 
@@ -325,11 +414,11 @@ impl World {
                 ignored_tags: Vec::new(),
                 verification: wio_api::VerificationMode::None,
             },
-            cluster: None,
+            cluster: self.setup.cluster.then(cluster_id).transpose().map_err(|e| said(&e))?,
             drift_interval: DRIFT,
             sweep_interval: DRIFT,
-            workloads: false,
-            rollouts: false,
+            workloads: self.setup.workloads,
+            rollouts: self.setup.rollouts,
             concurrency: 4,
             instance: Some(name.to_owned()),
             lease: Some(LeaseSettings {

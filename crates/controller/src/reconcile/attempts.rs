@@ -70,7 +70,7 @@ impl Attempts {
     }
 
     /// Nothing is known to be due.
-    pub(super) const fn forget_next(&mut self) {
+    pub(crate) const fn forget_next(&mut self) {
         self.due = None;
     }
 

@@ -272,6 +272,8 @@ impl Slots {
 impl Memory {
     /// Hears what somebody asks for by an annotation: Azure is read in this pass, or when its turn comes.
     pub(crate) fn hear(&mut self, asked: Option<&str>) {
+        // When an exchange is due is known anew where the pass comes to it. One that does not come to it would begin again at once.
+        self.attempts.iter_mut().for_each(|attempts| attempts.forget_next());
         if self.requests.heed(asked) {
             self.azure.invalidate();
         }

@@ -38,8 +38,6 @@ pub(super) async fn prove(
     outcome: Outcome,
     memory: &mut Memory,
 ) -> (Outcome, Attempted) {
-    // What it was the last time is over, whatever is found.
-    memory.attempts.iter_mut().for_each(|attempts| attempts.forget_next());
     if !outcome.is_to_be_proven() {
         return (outcome, Attempted::Done);
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 use tokio::time::sleep;
-use wio_api::{Reason, TokenExchangeStatus, VerificationMode, WorkloadIdentityBinding};
+use wio_api::{Reason, TokenExchangeStatus, VerificationMode, WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure_sim::Fault;
 use wio_core::election::Terms;
-use wio_testkit::fixtures::{BindingBuilder, binding};
-use wio_testkit::{DEFAULT_ISSUER, Effect, Matcher};
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
+use wio_testkit::{DEFAULT_ISSUER, Effect, FakeApiServer, Matcher};
 
 use crate::log::Log;
 use crate::world::*;
@@ -443,6 +443,39 @@ async fn a_token_stands_nowhere() {
             assert_eq!(log.lines(signature), Vec::<String>::new());
         }
         assert!(minted.count() > 1 && !log.lines("was not exchanged").is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_is_held_while_a_token_is_waited_for_does_not_go_round_and_round() {
+    proving(async |world, _| {
+        world
+            .azure
+            .reconfigure(|config| config.credential_propagation = Duration::from_mins(5));
+        for name in ["one", "two", "three"] {
+            world.cluster.seed(policy(name).build());
+        }
+        let id = world.foreign_identity(SHARED_GROUP, "orders", Vec::new());
+        let orders = binding(NAMESPACE, "orders").existing(&id).service_account("orders");
+        world.create(orders.verified(VerificationMode::TokenExchange));
+        world.says("orders", Reason::TokenExchangeAwaited).await;
+        let shared = world.cluster.get::<WorkloadIdentityPolicy>("", "shared").unwrap();
+        world.forget_requests();
+        for name in ["one", "two", "three", "shared"] {
+            world.cluster.delete::<WorkloadIdentityPolicy>("", name);
+        }
+        let restless = |cluster: &FakeApiServer| (cluster.requests().len() > 2_000).then_some(());
+        let held = async {
+            world.says("orders", Reason::MassDisappearance).await;
+            sleep(DRIFT).await;
+        };
+        tokio::select! {
+            () = held => {}
+            () = world.cluster.wait_until("somebody asks again and again", restless) => panic!("it goes round and round"),
+        }
+        world.cluster.seed(policy("shared").namespace(NAMESPACE).existing(&shared.spec.existing_identities[0]).build());
+        world.ready("orders").await;
     })
     .await;
 }

@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use wio_api::{Reason, WorkloadIdentityBinding, WorkloadIdentityPolicy, WorkloadsStatus, keys};
-use wio_testkit::Effect;
-use wio_testkit::fixtures::{BindingBuilder, binding};
+use wio_testkit::fixtures::{BindingBuilder, binding, policy};
+use wio_testkit::{Effect, FakeApiServer};
 
 use crate::world::*;
 
@@ -270,6 +270,34 @@ async fn a_restart_of_the_operator_lists_no_pods_of_bindings_that_tell_of_them()
         let lists = world.pod_lists();
         assert!(lists <= 5, "they are spread over an interval: {lists}");
         assert!(world.cluster_writes().iter().all(|request| !request.changed));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_is_held_when_its_pods_are_to_be_looked_at_does_not_go_round_and_round() {
+    story(async |world| {
+        world.with_workloads().await;
+        let names = ["one", "two", "three"];
+        let shared = world.cluster.get::<WorkloadIdentityPolicy>("", "shared").unwrap();
+        for name in names {
+            world.cluster.seed(policy(name).build());
+        }
+        let id = world.foreign_identity(SHARED_GROUP, "orders", Vec::new());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        for name in names.into_iter().chain(["shared"]) {
+            world.cluster.delete::<WorkloadIdentityPolicy>("", name);
+        }
+        world.says("orders", Reason::MassDisappearance).await;
+        world.forget_requests();
+        let restless = |cluster: &FakeApiServer| (cluster.requests().len() > 2_000).then_some(());
+        tokio::select! {
+            () = sleep(DRIFT * 2) => {}
+            () = world.cluster.wait_until("somebody asks again and again", restless) => panic!("it goes round and round"),
+        }
+        world.cluster.seed(policy("shared").namespace(NAMESPACE).existing(&shared.spec.existing_identities[0]).build());
+        world.ready("orders").await;
     })
     .await;
 }

@@ -1,8 +1,13 @@
 //! The rules of the domain, as far as a history shows them: one pure function each.
 
 mod azure;
+mod barred;
+mod conditions;
+mod exports;
 mod order;
 mod people;
+mod proofs;
+mod restarts;
 mod trust;
 mod wire;
 
@@ -135,6 +140,61 @@ pub const ALL: &[Oracle] = &[
         rule: "18",
         text: "the binding, or one that shares the trust, was seen live shortly before a grant",
         judge: wire::seen_live,
+    },
+    Oracle {
+        rule: "1",
+        text: "a ConfigMap that is not the binding's own is never touched",
+        judge: exports::foreign,
+    },
+    Oracle {
+        rule: "export",
+        text: "a ConfigMap is told of in its binding's status before it is written",
+        judge: exports::announced,
+    },
+    Oracle {
+        rule: "export",
+        text: "what is written there are the ids of the binding's identity",
+        judge: exports::ids,
+    },
+    Oracle {
+        rule: "export",
+        text: "a binding that is ready has the ids of its status exported",
+        judge: exports::as_told,
+    },
+    Oracle {
+        rule: "17",
+        text: "a role is given under the condition that is asked for",
+        judge: conditions::asked,
+    },
+    Oracle {
+        rule: "proof",
+        text: "Ready is proven where that is asked for: Entra gave a token for what stands now",
+        judge: proofs::ready,
+    },
+    Oracle {
+        rule: "restart",
+        text: "nothing is restarted twice for one client id",
+        judge: restarts::once,
+    },
+    Oracle {
+        rule: "restart",
+        text: "a restart is a mark and nothing else",
+        judge: restarts::mark,
+    },
+    Oracle {
+        rule: "restart",
+        text: "only where a binding that has been ready for a while asks for it, and after its service account has the client id",
+        judge: restarts::asked,
+    },
+    Oracle {
+        rule: "cluster",
+        text: "nobody is trusted to be an identity by which the cluster acts",
+        judge: barred::cluster,
+    },
+    Oracle {
+        rule: "cluster",
+        text: "no service account carries its client id",
+        judge: barred::marks,
     },
 ];
 

@@ -35,7 +35,13 @@ pub(super) fn spec(history: &History) -> Judged {
         let edited = history.did(now.at, |act| {
             matches!(
                 act,
-                Act::AddAccount(_) | Act::DropAccount(_) | Act::Suspend(_) | Act::Resume(_)
+                Act::AddAccount(_)
+                    | Act::DropAccount(_)
+                    | Act::Suspend(_)
+                    | Act::Resume(_)
+                    | Act::Ask(..)
+                    | Act::Unask(..)
+                    | Act::ExportInto(..)
             )
         });
         for (was, is) in kept(&before.bindings, &now.bindings) {

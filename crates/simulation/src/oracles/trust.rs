@@ -282,7 +282,7 @@ pub(super) fn revoked(history: &History) -> Judged {
 }
 
 /// Whether an operator does not hear of something then.
-fn is_blinding(act: &Act) -> bool {
+pub(super) fn is_blinding(act: &Act) -> bool {
     matches!(act, Act::CutOff | Act::HoldEvents(_) | Act::LoseEvent(_))
 }
 

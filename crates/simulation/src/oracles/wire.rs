@@ -131,8 +131,13 @@ pub(super) fn spec(history: &History) -> Judged {
 pub(super) fn secrets(history: &History) -> Judged {
     let mut judged = Judged::default();
     for request in history.asked.iter().filter(|request| request.verb.writes()) {
-        judged.case(!holds(&request.body, &history.token), || {
-            format!("{request} carries the token")
+        let mut tokens = history
+            .exchanges
+            .iter()
+            .map(|exchange| &exchange.token)
+            .chain([&history.token]);
+        judged.case(!tokens.any(|token| holds(&request.body, token)), || {
+            format!("{request} carries a token")
         });
     }
     judged

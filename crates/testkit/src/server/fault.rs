@@ -16,6 +16,7 @@ pub struct Matcher {
     client: Option<String>,
     verbs: Vec<Verb>,
     path: Option<String>,
+    group: Option<String>,
     resource: Option<String>,
     subresource: Option<String>,
     namespace: Option<String>,
@@ -59,6 +60,13 @@ impl Matcher {
     #[must_use]
     pub fn path(mut self, path: &str) -> Self {
         self.path = Some(path.to_owned());
+        self
+    }
+
+    /// Requests about resources of this API group.
+    #[must_use]
+    pub fn group(mut self, group: &str) -> Self {
+        self.group = Some(group.to_owned());
         self
     }
 
@@ -116,6 +124,7 @@ impl Matcher {
             && (!self.writes || request.verb.writes())
             && is(&self.client, &request.client)
             && is(&self.path, &request.path)
+            && is(&self.group, &request.group)
             && is(&self.resource, &request.resource)
             && is(&self.subresource, &request.subresource)
             && is(&self.namespace, &request.namespace)

@@ -159,6 +159,12 @@ impl FakeApiServer {
         self.shared.changes.subscribe()
     }
 
+    /// Counts up with each change and at least once with each request.
+    #[must_use]
+    pub fn activity(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.shared.activity.subscribe()
+    }
+
     /// Sets how long the waits below last. Default: five minutes of tokio's time.
     pub fn set_deadline(&self, deadline: Duration) {
         self.shared.lock().deadline = deadline;

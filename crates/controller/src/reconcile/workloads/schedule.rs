@@ -23,6 +23,8 @@ pub(crate) struct Schedule {
     /// What they were last looked at for.
     subject: u64,
     next: Instant,
+    /// How often they are looked at when nothing is missed.
+    interval: Duration,
     /// Since when it is the same, as far as this process knows.
     since: Instant,
     /// How many looks in a row showed pods without a token.
@@ -53,6 +55,7 @@ impl Schedule {
         Self {
             subject: subject(next),
             next: now + pause,
+            interval,
             since: now,
             missing: 0,
             untold: None,
@@ -113,9 +116,13 @@ impl Schedule {
         self.next = Instant::now() + jittered(pause);
     }
 
-    /// How long it is until the next look.
+    /// How long it is until the next look, at the end of a pass. A look that was due and was not possible, because the binding is held or Azure could not be
+    /// read, is no reason to begin again at once: whatever ends that has its own pass, which looks.
     pub(crate) fn pause(&self) -> Duration {
-        self.next.saturating_duration_since(Instant::now())
+        match self.next.saturating_duration_since(Instant::now()) {
+            Duration::ZERO => jittered(self.interval),
+            pause => pause,
+        }
     }
 }
 
@@ -158,6 +165,15 @@ mod tests {
         schedule.looked(&status(2, 0), false, HOUR);
         assert!(!schedule.is_due(&status(2, 0)));
         assert!(schedule.is_due(&status(3, 0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_was_due_and_not_possible_has_nobody_begin_again_at_once() {
+        let mut schedule = Schedule::begin(None, &status(1, 0), HOUR);
+        schedule.looked(&status(1, 0), false, HOUR);
+        tokio::time::advance(HOUR * 2).await;
+        assert!(schedule.is_due(&status(1, 0)));
+        assert!(schedule.pause() >= HOUR / 2, "{:?}", schedule.pause());
     }
 
     #[tokio::test(start_paused = true)]
