@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint workflows deny alerts unit simulate model mutants e2e compat gitops az quickstart signatures bench bench-large generate verify image reproduce setup clean
+.PHONY: help demo abuse test lint workflows deny alerts unit simulate model mutants e2e compat gitops az quickstart signatures bench bench-large bench-traces generate verify image reproduce setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,14 @@ bench-large: setup ## Print what 10,000 and 50,000 Ready bindings cost beside th
 		--package workload-identity-operator --package wio-azure-sim --package wio-e2e \
 		--bin workload-identity-operator --bin azure-sim --bin bench
 	@cargo run --quiet --release --package wio-e2e --bin bench -- --write --large 10000 --large 50000 --strangers 100000
+
+bench-traces: setup ## Print what traces by OTLP cost, for docs/traces.md (the operator is built for release twice; then three minutes)
+	@hack/progress "building the operator for release" cargo build --release --target-dir target/traces --package workload-identity-operator
+	@cp target/traces/release/workload-identity-operator target/traces/without
+	@hack/progress "building it with traces" cargo build --release --target-dir target/traces --package workload-identity-operator --features otlp
+	@cp target/traces/release/workload-identity-operator target/traces/with
+	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
+	@cargo run --quiet --package wio-e2e --bin bench -- --traces target/traces/without target/traces/with
 
 generate: ## Write the CRDs, RBAC and the API reference anew
 	cargo xtask generate

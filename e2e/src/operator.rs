@@ -1,7 +1,7 @@
 //! The operator's own binary, with the access that `config/rbac` and `config/azure` grant it and nothing more.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -154,6 +154,11 @@ impl Operator {
     /// Changes a setting by its environment variable, from the next start on.
     pub fn set(&mut self, variable: &str, value: &str) {
         self.program = self.program.clone().env(variable, value);
+    }
+
+    /// Is another build, from the next start on.
+    pub fn replace(&mut self, binary: &Path) {
+        self.program = self.program.clone().replaced(binary);
     }
 
     /// Takes part in the election of one that leads, or runs alone, from the next start on.

@@ -80,6 +80,13 @@ impl Program {
         }
     }
 
+    /// The same with another program.
+    #[must_use]
+    pub fn replaced(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path = path.into();
+        self
+    }
+
     /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl Into<OsString>) -> Self {

@@ -7,8 +7,10 @@ mod many;
 mod measure;
 mod process;
 mod seed;
+mod traces;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -60,6 +62,9 @@ struct Arguments {
     /// With `--large`: and so many service accounts that nobody binds.
     #[arg(long, default_value_t = 0)]
     strangers: usize,
+    /// Measure what traces cost instead, and print the table of docs/traces.md: by a build of the operator without the feature, and one with it.
+    #[arg(long, num_args = 2, value_names = ["WITHOUT", "WITH"])]
+    traces: Vec<PathBuf>,
 }
 
 #[tokio::main]
@@ -80,6 +85,12 @@ async fn run(arguments: &Arguments) -> Result<()> {
     );
     let (progress, style) = (Progress::new(Vec::new()), Style::of_stdout());
     let world = World::start(|part| progress.step(&format!("starting {part}"))).await?;
+    if let Ok(builds) = <[PathBuf; 2]>::try_from(arguments.traces.clone()) {
+        let table = traces::traces(&Bench::new(&world).await, &progress, builds).await;
+        world.stop().await?;
+        println!("\n{}\n\n{}", machine(), table?);
+        return Ok(());
+    }
     let figures = match all(&world, arguments, &progress).await {
         Ok(figures) => figures,
         Err(error) => {

@@ -76,10 +76,10 @@ impl<'w> Bench<'w> {
             {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            begin.elapsed()
+            Ok(begin.elapsed())
         };
-        let (started, took) = tokio::join!(operator.run(), watched);
-        started.map(|()| took)
+        // It never is, when it cannot be started.
+        tokio::try_join!(operator.run(), watched).map(|((), took)| took)
     }
 
     /// Ends the operator.
