@@ -1,5 +1,6 @@
 //! What the status of a binding says of the pods of its service accounts.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,9 @@ pub struct RestartStatus {
     pub client_id: String,
     /// What became of it.
     pub result: RestartResult,
+    /// When the operator restarted it. Absent where it did not, or does not know: it ended before it could write that down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted_at: Option<Time>,
     /// The same in words.
     pub message: String,
 }

@@ -12,6 +12,7 @@ mod manual;
 mod output;
 mod pages;
 mod planning;
+mod pods;
 mod report;
 mod session;
 mod verify;

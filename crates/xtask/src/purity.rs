@@ -41,6 +41,11 @@ const DATA: &[Allowed] = &[
     },
     Allowed {
         module: "rollout",
+        path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::Time",
+        reason: "the status says when an owner was restarted",
+    },
+    Allowed {
+        module: "rollout",
         path: "k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta",
         reason: "UID, versions and deletion of an owner of pods, as they were read",
     },

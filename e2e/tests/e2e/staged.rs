@@ -33,7 +33,8 @@ struct Staged {
     fault: &'static str,
     /// The name of the binding, and of its service account and pod.
     name: &'static str,
-    /// What `kubectl wib status` says of it.
+    /// The command of `kubectl wib` that finds it, and what it says.
+    command: &'static str,
     says: &'static str,
     stage: Stage,
 }
@@ -55,18 +56,20 @@ enum Stage {
     RefusedForRights,
     RefusedForAPolicy,
     Throttled,
+    OtherIssuer,
 }
 
 const fn staged(fault: &'static str, name: &'static str, says: &'static str, stage: Stage) -> Staged {
     Staged {
         fault,
         name,
+        command: "status",
         says,
         stage,
     }
 }
 
-const STAGED: [Staged; 14] = [
+const STAGED: [Staged; 15] = [
     staged(
         "the pod lacks the label",
         "unlabelled",
@@ -146,6 +149,15 @@ const STAGED: [Staged; 14] = [
         Stage::RefusedForAPolicy,
     ),
     staged("Azure throttles", "throttled", "Throttled", Stage::Throttled),
+    Staged {
+        command: "verify",
+        ..staged(
+            "the federated credential has another issuer",
+            "other-issuer",
+            "AADSTS700211: the issuer differs",
+            Stage::OtherIssuer,
+        )
+    },
 ];
 
 async fn stage(namespace: &Namespace<'_>, staged: &Staged) -> Result<()> {
@@ -165,6 +177,7 @@ async fn stage(namespace: &Namespace<'_>, staged: &Staged) -> Result<()> {
         Stage::RefusedForRights => refused(namespace, name, 403, "AuthorizationFailed").await,
         Stage::RefusedForAPolicy => refused(namespace, name, 403, "RequestDisallowedByPolicy").await,
         Stage::Throttled => refused(namespace, name, 429, "TooManyRequests").await,
+        Stage::OtherIssuer => other_issuer(namespace, name).await,
     }
 }
 
@@ -173,7 +186,9 @@ async fn each_staged_fault_is_named_by_the_plugin(world: Arc<World>) -> Result<(
     let all = STAGED.iter().map(async |staged| {
         stage(&namespace, staged).await.context(staged.fault)?;
         let named = async || -> Result<Option<()>> {
-            let told = namespace.wib(&["status", staged.name], None).await?;
+            let asked = [staged.command, staged.name, "--namespace", &namespace.name];
+            let azure = world.simulator.variables();
+            let told = world.cluster.kubectl.wib(&asked, None, &azure).await?;
             ensure!(told.out.contains(staged.says), "{}{}", told.out, told.err);
             Ok(Some(()))
         };
@@ -185,7 +200,7 @@ async fn each_staged_fault_is_named_by_the_plugin(world: Arc<World>) -> Result<(
 async fn the_page_lists_each_staged_fault(_: Arc<World>) -> Result<()> {
     let page = std::fs::read_to_string(repository().join(PAGE)).context(PAGE)?;
     for staged in &STAGED {
-        let row = format!("| {} | `kubectl wib status` | ", staged.fault);
+        let row = format!("| {} | `kubectl wib {}` | ", staged.fault, staged.command);
         ensure!(page.contains(&row), "{PAGE} has no row that begins with {row:?}");
     }
     for staged in &FAULTS {
@@ -291,6 +306,24 @@ async fn missing_account(namespace: &Namespace<'_>, name: &str) -> Result<()> {
 async fn suspended(namespace: &Namespace<'_>, name: &str) -> Result<()> {
     ready(namespace, name).await?;
     namespace.wib(&["suspend", name], None).await.map(drop)
+}
+
+/// Somebody edits the credential, and nobody puts it back.
+async fn other_issuer(namespace: &Namespace<'_>, name: &str) -> Result<()> {
+    ready(namespace, name).await?;
+    namespace.wib(&["suspend", name], None).await?;
+    let identity = namespace.identity(name).await?;
+    let status = namespace.binding(name).await?.status.unwrap_or_default();
+    let credential = status.federated_credentials.first().context("no credential")?;
+    let trusted = Trusted {
+        issuer: "https://elsewhere.example/",
+        subject: &credential.subject,
+        audience: AUDIENCE,
+    };
+    let simulator = &namespace.world().simulator;
+    simulator
+        .put_credential(&identity.resource_id, &credential.name, trusted)
+        .await
 }
 
 /// Has Azure answer each write of the binding's identity so.

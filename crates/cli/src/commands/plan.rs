@@ -12,7 +12,9 @@ use wio_core::role_assignment_scopes::Last;
 use crate::arguments::PlanArguments;
 use crate::ending::Ending;
 use crate::output::{Format, write_data, write_name};
-use crate::planning::{Change, Comparison, Forecasts, Key, Named, World, consider, in_doubt, read, rehearse, write};
+use crate::planning::{
+    Change, Comparison, Forecasts, Key, Named, World, consider, foresee_restarts, in_doubt, read, rehearse, write,
+};
 use crate::session::Session;
 
 pub(crate) async fn run(asked: &PlanArguments, session: &Session, out: &mut impl Write) -> anyhow::Result<Ending> {
@@ -56,6 +58,7 @@ pub(crate) async fn run(asked: &PlanArguments, session: &Session, out: &mut impl
         }
     }
     consider(&mut forecasts, session).await;
+    foresee_restarts(&mut forecasts, &after, session).await;
     tell(&forecasts, asked.output, out)?;
     Ok(if forecasts.is_still() {
         Ending::Well

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind, ListParams};
 use wio_azure::Azure;
@@ -15,7 +15,7 @@ use super::found::Found;
 use super::resources::Operator;
 use super::{accounts, pod_identity, resources, terraform};
 use crate::pages::{list, list_metadata};
-use crate::report::PodGlance;
+use crate::pods::pods;
 use crate::session::{Session, told};
 
 /// Where to look.
@@ -88,7 +88,9 @@ pub(crate) async fn find(asked: &Asked<'_>, session: &Session) -> anyhow::Result
     let pods = if bindings.is_empty() {
         None
     } else {
-        pods(everywhere, session).await
+        let within = (!everywhere).then_some(session.namespace.as_str());
+        let labelled = ListParams::default().labels("aadpodidbinding");
+        pods(session, within, &labelled).await.ok()
     };
     pod_identity::take_in(&identities, &bindings, pods.as_deref(), &mut found);
 
@@ -192,15 +194,4 @@ fn not_read(what: &str, error: kube::Error, found: &mut Found) -> anyhow::Result
         }
         error => Err(told(error).context(what.to_owned())),
     }
-}
-
-async fn pods(everywhere: bool, session: &Session) -> Option<Vec<PodGlance>> {
-    let resource = ApiResource::erase::<Pod>(&());
-    let api: Api<PodGlance> = if everywhere {
-        Api::all_with(session.client.clone(), &resource)
-    } else {
-        Api::namespaced_with(session.client.clone(), &session.namespace, &resource)
-    };
-    let labelled = ListParams::default().labels("aadpodidbinding");
-    list(&api, &labelled).await.ok()
 }

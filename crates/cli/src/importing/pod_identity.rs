@@ -9,7 +9,7 @@ use serde_json::Value;
 use wio_core::names::IdentityId;
 
 use super::found::{Found, Trust, Which};
-use crate::report::PodGlance;
+use crate::pods::PodGlance;
 
 /// The label by which pods ask for an identity.
 const LABEL: &str = "aadpodidbinding";

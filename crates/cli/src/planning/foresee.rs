@@ -47,6 +47,9 @@ pub(crate) struct Forecast {
     /// The service accounts whose tokens are exchanged with Entra, once all that is done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) proves: Vec<String>,
+    /// The owners of pods that the operator would restart, where it may, once all that is done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) restarts: Vec<String>,
     /// What cannot be done until somebody else acts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) blocked: Vec<String>,
@@ -198,6 +201,7 @@ impl Forecast {
             takes_away: Vec::new(),
             gives: Vec::new(),
             proves: Vec::new(),
+            restarts: Vec::new(),
             blocked: Vec::new(),
         }
     }
@@ -229,7 +233,7 @@ impl Forecast {
     /// Whether anything would be written, be asked of Entra, or be refused.
     pub(crate) const fn changes_something(&self) -> bool {
         let writes = !self.takes_away.is_empty() || !self.gives.is_empty();
-        writes || !self.proves.is_empty() || !self.blocked.is_empty()
+        writes || !self.proves.is_empty() || !self.restarts.is_empty() || !self.blocked.is_empty()
     }
 }
 

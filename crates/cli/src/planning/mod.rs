@@ -5,6 +5,7 @@ mod compare;
 mod foresee;
 mod minting;
 mod read;
+mod restarting;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -15,5 +16,6 @@ pub(crate) use compare::Comparison;
 pub(crate) use foresee::in_doubt;
 pub(crate) use minting::consider;
 pub(crate) use read::read;
+pub(crate) use restarting::foresee_restarts;
 pub(crate) use show::{Forecasts, Named, write};
 pub(crate) use world::{Key, World};

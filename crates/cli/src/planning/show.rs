@@ -96,6 +96,13 @@ pub(crate) fn write(forecasts: &Forecasts, out: &mut impl Write) -> anyhow::Resu
                 plain(account)
             )?;
         }
+        for owner in &forecast.restarts {
+            writeln!(
+                out,
+                "  {yellow}~{yellow:#} {}, restarted when its turn comes and where the operator may (--rollouts): its pods lack the token",
+                plain(owner)
+            )?;
+        }
         for blocked in &forecast.blocked {
             writeln!(out, "  {yellow}!{yellow:#} {}", plain(blocked))?;
         }
@@ -142,6 +149,7 @@ fn sum(forecasts: &Forecasts) -> String {
     let gives: usize = all().map(|one| one.gives.len()).sum();
     let takes: usize = all().map(|one| one.takes_away.len()).sum();
     let proves: usize = all().map(|one| one.proves.len()).sum();
+    let restarts: usize = all().map(|one| one.restarts.len()).sum();
     let blocked: usize = all().map(|one| one.blocked.len()).sum();
     if forecasts.is_still() {
         return "Plan: nothing to do.".to_owned();
@@ -151,6 +159,7 @@ fn sum(forecasts: &Forecasts) -> String {
         (gives, "to give"),
         (takes, "to take away"),
         (proves, "to prove"),
+        (restarts, "to restart"),
         (blocked, "blocked"),
         (forecasts.refused.len(), "refused"),
         (unknown + forecasts.without_ground.len(), "not known"),

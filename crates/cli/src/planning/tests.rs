@@ -401,3 +401,83 @@ async fn the_namespaces_of_the_file_are_read_where_all_cannot_be() {
         "{told}"
     );
 }
+
+/// A pod of a Deployment that was created before its service account carried a client id.
+fn early(name: &str, deployment: &str, account: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "namespace": "shop", "name": name, "labels": { "azure.workload.identity/use": "true", "pod-template-hash": "5d" },
+            "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{deployment}-5d"), "uid": "u", "controller": true }],
+        },
+        "spec": { "serviceAccountName": account, "containers": [{ "name": "app", "image": "i", "env": [{ "name": "AZURE_FEDERATED_TOKEN_FILE", "value": "/t/x" }] }] },
+        "status": { "phase": "Running" },
+    })
+}
+
+#[tokio::test]
+async fn whose_pods_would_be_restarted_is_foretold_where_the_binding_asks_for_it() {
+    let server = server();
+    for pod in [
+        early("a", "orders", "orders"),
+        early("b", "orders", "orders"),
+        early("c", "strange", "other"),
+    ] {
+        server.seed(pod);
+    }
+    let wanted = |rollout: Value| {
+        let mut wanted = json!(binding("shop", "orders").managed().service_account("orders").build());
+        wanted["spec"]["rollout"] = rollout;
+        wanted
+    };
+    let (_, told) = plan(&server, &[wanted(Value::Null)], "").await.unwrap();
+    assert!(!told.contains("restart"), "{told}");
+    let (_, told) = plan(&server, &[wanted(json!("Restart"))], "").await.unwrap();
+    assert!(
+        told.contains("~ Deployment/orders, restarted when its turn comes"),
+        "{told}"
+    );
+    assert!(
+        !told.contains("strange") && told.ends_with("Plan: 3 to give, 1 to restart.\n"),
+        "{told}"
+    );
+
+    server.inject(Matcher::any().verb(Verb::List).resource("pods"), Effect::forbidden());
+    let (_, told) = plan(&server, &[wanted(json!("Restart"))], "").await.unwrap();
+    assert!(
+        told.contains("not read: the pods of namespace shop, whose owners"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn one_that_was_restarted_for_the_client_id_is_not_restarted_again() {
+    const CLIENT_ID: &str = "4b65e8cb-da6f-4b8e-9399-17dfd09b7846";
+    let id = identity("orders");
+    let with = |result: &str, client_id: &str| {
+        let mut stands = of_existing("orders", "orders", &id);
+        stands["spec"]["rollout"] = json!("Restart");
+        stands["status"] = json!({
+            "identity": { "resourceId": id, "name": "orders", "clientId": CLIENT_ID, "origin": "Referenced" },
+            "workloads": {
+                "pods": 1, "withToken": 0, "withoutToken": 1, "notAsking": 0,
+                "restarts": [{ "owner": "Deployment/orders", "clientId": client_id, "result": result, "message": "" }],
+            },
+        });
+        stands
+    };
+    let other = "00000000-0000-4000-8000-000000000001";
+    for (stands, restarts) in [
+        (with("Restarting", CLIENT_ID), false),
+        (with("NotRestarted", CLIENT_ID), false),
+        (with("Waiting", CLIENT_ID), true),
+        (with("Restarted", other), true),
+    ] {
+        let server = server();
+        for object in [early("a", "orders", "orders"), allowing("orders", &id), stands.clone()] {
+            server.seed(object);
+        }
+        let (_, told) = plan(&server, &[], "orders").await.unwrap();
+        assert_eq!(told.contains("~ Deployment/orders"), restarts, "{stands}\n{told}");
+    }
+}

@@ -1,7 +1,9 @@
 //! The report, as data: what `-o json` and `-o yaml` say.
 
 use serde::Serialize;
-use wio_api::{Condition, FederatedCredentialUsage, IdentityStatus, RoleAssignmentStatus, WorkloadsStatus};
+use wio_api::{
+    Condition, FederatedCredentialUsage, IdentityStatus, RestartStatus, RoleAssignmentStatus, WorkloadsStatus,
+};
 
 /// The report about a binding.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -40,6 +42,19 @@ pub(crate) struct Report {
     /// What the operator saw of the pods, where the caller may not look at them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub workloads: Option<WorkloadsStatus>,
+    /// What became of the owners of pods for the client id as it is; none where spec.rollout does not ask for restarts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<Restarts>,
+}
+
+/// What the operator says of the owners of pods that it is to restart.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Restarts {
+    /// Why nothing is known of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+    pub owners: Vec<RestartStatus>,
 }
 
 /// Where in its life a binding is.

@@ -3,19 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future;
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
-use kube::core::{ApiResource, Object};
 use kube::{Api, ResourceExt};
 use wio_api::WorkloadIdentityBinding;
-use wio_api::pod::{PodSpec, PodStatus};
 
 use crate::pages::{list, list_metadata};
+use crate::pods::{PodGlance, pods, runs_as};
 use crate::session::{Session, told};
-
-/// A pod as far as it is read.
-pub(crate) type PodGlance = Object<PodSpec, PodStatus>;
 
 /// A namespace, and a name in it.
 type Key = (String, String);
@@ -41,19 +37,15 @@ pub(crate) struct Surroundings {
 pub(crate) async fn gather(session: &Session, everywhere: bool) -> anyhow::Result<Surroundings> {
     let client = &session.client;
     let within = (!everywhere).then_some(session.namespace.as_str());
-    let resource = ApiResource::erase::<Pod>(&());
-    let (accounts, pods): (Api<ServiceAccount>, Api<PodGlance>) = match within {
-        Some(namespace) => (
-            Api::namespaced(client.clone(), namespace),
-            Api::namespaced_with(client.clone(), namespace, &resource),
-        ),
-        None => (Api::all(client.clone()), Api::all_with(client.clone(), &resource)),
+    let accounts: Api<ServiceAccount> = match within {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
     };
     let all = ListParams::default();
     let everywhere_bindings: Api<WorkloadIdentityBinding> = Api::all(client.clone());
     let (accounts, pods, bindings) = future::join3(
         list_metadata(&accounts, &all),
-        list(&pods, &all),
+        pods(session, within, &all),
         list(&everywhere_bindings, &all),
     )
     .await;
@@ -88,11 +80,7 @@ fn by_account(pods: Vec<PodGlance>) -> BTreeMap<Key, Vec<PodGlance>> {
     for mut pod in pods {
         // It is most of a pod's metadata, and nothing is asked of it.
         pod.metadata.managed_fields = None;
-        let account = match pod.spec.service_account_name.as_str() {
-            "" => "default",
-            account => account,
-        };
-        let key = (pod.namespace().unwrap_or_default(), account.to_owned());
+        let key = (pod.namespace().unwrap_or_default(), runs_as(&pod).to_owned());
         by_account.entry(key).or_default().push(pod);
     }
     by_account

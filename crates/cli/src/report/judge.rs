@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 use wio_api::{
-    BoundServiceAccount, Condition, ConditionType, IdentityStatus, WorkloadIdentityBinding,
+    BoundServiceAccount, Condition, ConditionType, IdentityStatus, RestartStatus, WorkloadIdentityBinding,
     WorkloadIdentityBindingStatus, keys,
 };
 use wio_core::names::ClientId;
-use wio_core::workloads::{NoToken, PodToken, is_over, judge};
+use wio_core::workloads::{NoToken, PodOwner, PodToken, is_over, judge};
 
-use super::data::{Account, AccountState, Phase, PodReport, Report, Role};
-use super::gather::{PodGlance, Surroundings};
+use super::data::{Account, AccountState, Phase, PodReport, Report, Restarts, Role};
+use super::gather::Surroundings;
 use super::next_step::next_step;
+use crate::pods::PodGlance;
 
 /// The conditions of the parts, in the order in which they come about.
 const PARTS: [ConditionType; 6] = [
@@ -48,6 +49,7 @@ pub(crate) fn report(binding: &WorkloadIdentityBinding, around: &Surroundings) -
             .map(|one| account(&namespace, one, status, around))
             .collect(),
         workloads: status.workloads.clone().filter(|_| !around.sees_pods()),
+        restarts: restarts(binding, status),
         name: binding.name_any(),
         namespace,
         not_looked_at,
@@ -58,6 +60,32 @@ pub(crate) fn report(binding: &WorkloadIdentityBinding, around: &Surroundings) -
     // Whoever may not see the pods must not be told that all of them have their token.
     report.well = report.next_step.is_none() && judged;
     report
+}
+
+/// Of the client id as it is: what was told of another one is over.
+fn restarts(binding: &WorkloadIdentityBinding, status: &WorkloadIdentityBindingStatus) -> Option<Restarts> {
+    binding.spec.rollout?;
+    let client_id = client_id(status);
+    let Some(workloads) = &status.workloads else {
+        let told = status.condition(ConditionType::WorkloadsReady);
+        let told = told.map(|condition| condition.message.clone());
+        let unknown = told.unwrap_or_else(|| {
+            "the operator did not look at the pods yet, or was not told to: its setting --workloads".to_owned()
+        });
+        return Some(Restarts {
+            unknown: Some(unknown),
+            owners: Vec::new(),
+        });
+    };
+    let of_now = |one: &&RestartStatus| client_id.is_some() && one.client_id.parse().ok() == client_id;
+    Some(Restarts {
+        unknown: None,
+        owners: workloads.restarts.iter().filter(of_now).cloned().collect(),
+    })
+}
+
+fn client_id(status: &WorkloadIdentityBindingStatus) -> Option<ClientId> {
+    status.identity.as_ref()?.client_id.as_deref()?.parse().ok()
 }
 
 fn phase(binding: &WorkloadIdentityBinding, status: &WorkloadIdentityBindingStatus) -> Phase {
@@ -117,11 +145,9 @@ fn account(
         .iter()
         .find(|one| one.service_account == asked.name);
     let recorded = status.service_accounts.iter().find(|one| one.name == asked.name);
-    let client_id = status
-        .identity
-        .as_ref()
-        .and_then(|identity| identity.client_id.as_deref());
-    let client_id: Option<ClientId> = client_id.and_then(|id| id.parse().ok());
+    let client_id = client_id(status);
+    let workloads = status.workloads.as_ref();
+    let restarts = workloads.map_or(&[][..], |workloads| &workloads.restarts);
     let state = match around.account(namespace, &asked.name) {
         Ok(None) => AccountState::Missing,
         Ok(Some(found)) => annotated(found, client_id),
@@ -130,7 +156,7 @@ fn account(
     let pods = around.pods_of(namespace, &asked.name).ok();
     let running = |pods: &[PodGlance]| {
         let pods = pods.iter().filter(|pod| !pod.status.as_ref().is_some_and(is_over));
-        pods.map(|pod| of_pod(pod, client_id)).collect()
+        pods.map(|pod| of_pod(pod, client_id, restarts)).collect()
     };
     Account {
         name: asked.name.clone(),
@@ -155,7 +181,7 @@ fn annotated(found: &BTreeMap<String, String>, client_id: Option<ClientId>) -> A
     }
 }
 
-fn of_pod(pod: &PodGlance, client_id: Option<ClientId>) -> PodReport {
+fn of_pod(pod: &PodGlance, client_id: Option<ClientId>, restarts: &[RestartStatus]) -> PodReport {
     let token = client_id.map(|id| judge(pod.labels(), pod.annotations(), &pod.spec, id));
     let (has_token, why) = match token {
         None => (None, None),
@@ -166,7 +192,10 @@ fn of_pod(pod: &PodGlance, client_id: Option<ClientId>) -> PodReport {
         name: pod.name_any(),
         asks: why != Some(NoToken::NotAsked),
         has_token,
-        next_step: why.as_ref().map(|why| why.next_step().to_owned()),
+        next_step: why.as_ref().map(|why| {
+            let owner = PodOwner::of(&pod.metadata).to_string();
+            wio_core::workloads::next_step(why, &owner, restarts).to_owned()
+        }),
         why: why.map(|why| why.to_string()),
     }
 }

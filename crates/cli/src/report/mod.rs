@@ -9,6 +9,6 @@ mod show;
 mod tests;
 
 pub(crate) use data::Report;
-pub(crate) use gather::{Looked, PodGlance, gather};
+pub(crate) use gather::{Looked, gather};
 pub(crate) use judge::report;
 pub(crate) use show::tree;

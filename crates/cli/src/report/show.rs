@@ -1,9 +1,9 @@
 //! The report as a tree.
 
-use wio_api::{Condition, IdentityOrigin, IdentityStatus, NoTokenReason, WorkloadsStatus};
+use wio_api::{Condition, IdentityOrigin, IdentityStatus, NoTokenReason, RestartResult, WorkloadsStatus};
 use wio_core::status::misses_some;
 
-use super::data::{Account, AccountState, Phase, PodReport, Report, Role};
+use super::data::{Account, AccountState, Phase, PodReport, Report, Restarts, Role};
 use crate::output::tree::{Mark, Node};
 
 /// The tree of a report.
@@ -16,6 +16,7 @@ pub(crate) fn tree(report: &Report) -> Node {
     parts.extend((!report.roles.is_empty()).then(|| roles(&report.roles)));
     parts.push(accounts(&report.service_accounts));
     parts.extend(report.workloads.as_ref().map(workloads));
+    parts.extend(report.restarts.as_ref().map(restarts));
     parts.extend(
         report
             .not_looked_at
@@ -154,6 +155,32 @@ fn workloads(told: &WorkloadsStatus) -> Node {
         told.with_token, told.pods
     );
     Node::new(Mark::of(!misses_some(told)), title).with(lines)
+}
+
+/// What becomes of the owners of pods that the operator is to restart.
+fn restarts(told: &Restarts) -> Node {
+    const TITLE: &str = "Restarts, as spec.rollout asks";
+    if let Some(why) = &told.unknown {
+        return Node::new(Mark::Waiting, format!("{TITLE}: nothing is known of them: {why}"));
+    }
+    let lines = told.owners.iter().map(|one| {
+        let (mark, word) = match one.result {
+            RestartResult::Restarted => (Mark::Good, "restarted"),
+            RestartResult::Restarting => (Mark::Waiting, "restarting"),
+            RestartResult::Waiting => (Mark::Waiting, "waiting"),
+            RestartResult::NotRestarted => (Mark::Bad, "not restarted"),
+        };
+        let at = one.restarted_at.as_ref().map(|at| format!(" at {}", at.0));
+        let text = format!("{}: {word}{}: {}", one.owner, at.unwrap_or_default(), one.message);
+        Node::new(mark, text)
+    });
+    let lines: Vec<Node> = lines.collect();
+    if lines.is_empty() {
+        return Node::plain(format!(
+            "{TITLE}: nobody was restarted for this client id, and nobody waits for it"
+        ));
+    }
+    Node::plain(TITLE).with(lines)
 }
 
 fn account(account: &Account) -> Node {

@@ -2,6 +2,7 @@
 
 use kube::Client;
 use serde_json::{Value, json};
+use wio_api::WorkloadIdentityBinding;
 use wio_testkit::fixtures::binding;
 use wio_testkit::{Effect, FakeApiServer, Matcher, Verb};
 
@@ -219,5 +220,66 @@ async fn whoever_may_not_list_pods_reads_what_the_operator_saw_of_them() {
     assert!(
         !told.contains("as the operator saw them"),
         "what one sees oneself is newer: {told}"
+    );
+}
+
+/// What a person reads of the binding where it asks for restarts, and the operator told this of its pods.
+async fn restarting(server: &FakeApiServer, objects: &[Value], workloads: Option<Value>) -> String {
+    let mut ready = status("True", "Succeeded", "all is well");
+    ready["workloads"] = json!(workloads);
+    read_of(server, objects, Some(ready), false).await;
+    server.edit::<WorkloadIdentityBinding>("shop", "orders", |object| {
+        object["spec"]["rollout"] = json!("Restart");
+    });
+    server.edit::<WorkloadIdentityBinding>("shop", "orders", |object| {
+        object["status"]["observedGeneration"] = object["metadata"]["generation"].clone();
+    });
+    let around = gather(&session(server.client()), false).await.unwrap();
+    let mut out = anstream::StripStream::new(Vec::new());
+    tree(&report(&around.bindings[0], &around)).write(&mut out).unwrap();
+    String::from_utf8(out.into_inner()).unwrap()
+}
+
+#[tokio::test]
+async fn who_was_restarted_when_and_who_waits_for_it_is_told_for_the_client_id_as_it_is() {
+    let restart = |owner: &str, client_id: &str, result: &str, at: Option<&str>| json!({ "owner": owner, "clientId": client_id, "result": result, "restartedAt": at, "message": "so" });
+    let workloads = json!({
+        "pods": 3, "withToken": 1, "withoutToken": 2, "notAsking": 0,
+        "restarts": [
+            restart("Deployment/a", CLIENT_ID, "Restarted", Some("2026-11-28T10:00:00Z")),
+            restart("Pod/early", &CLIENT_ID.to_uppercase(), "Waiting", None),
+            restart("Deployment/old", "00000000-0000-4000-8000-000000000001", "Restarted", None),
+            restart("Job/b", CLIENT_ID, "NotRestarted", None),
+        ],
+    });
+    let objects = [account(CLIENT_ID), pod("early", "true", None)];
+    let told = restarting(&FakeApiServer::new(), &objects, Some(workloads)).await;
+    for line in [
+        "✓ Deployment/a: restarted at 2026-11-28T10:00:00Z: so",
+        "… Pod/early: waiting: so",
+        "✗ Job/b: not restarted: so",
+    ] {
+        assert!(told.contains(line), "{line} is not in\n{told}");
+    }
+    assert!(!told.contains("Deployment/old"), "{told}");
+    assert_eq!(
+        next_step(&told),
+        "pod early: it is older than the client id on its service account; the operator restarts its owner by itself, as spec.rollout asks: wait"
+    );
+}
+
+#[tokio::test]
+async fn where_nothing_is_told_of_restarts_it_is_said_why() {
+    let objects = [account(CLIENT_ID)];
+    let told = restarting(&FakeApiServer::new(), &objects, None).await;
+    assert!(
+        told.contains("… Restarts, as spec.rollout asks: nothing is known of them: the operator did not look"),
+        "{told}"
+    );
+    let quiet = json!({ "pods": 0, "withToken": 0, "withoutToken": 0, "notAsking": 0 });
+    let told = restarting(&FakeApiServer::new(), &objects, Some(quiet)).await;
+    assert!(
+        told.contains("asks: nobody was restarted for this client id, and nobody waits"),
+        "{told}"
     );
 }

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wio_api::{NoTokenReason, RestartResult, RestartStatus, WorkloadsStatus, limits};
 
 use super::owner::{Owner, Restart, Standing};
@@ -68,10 +70,18 @@ pub enum Written {
 #[derive(Debug)]
 pub struct Round {
     client_id: ClientId,
-    told: BTreeMap<String, (RestartResult, String)>,
+    told: BTreeMap<String, Told>,
     queue: VecDeque<ToRead>,
     /// For whom all others wait.
     busy: Option<String>,
+}
+
+/// What is told of an owner.
+#[derive(Debug)]
+struct Told {
+    result: RestartResult,
+    words: String,
+    at: Option<Time>,
 }
 
 const NOT_TOLD: &str = "spec.rollout asks for it, and the operator was not told that it may: --rollouts (WIO_ROLLOUTS), rollouts.enabled of the chart";
@@ -145,16 +155,24 @@ impl Round {
         }
         let asks = |reason| reason != NoTokenReason::LabelMissing;
         let mut lacking = seen.lacking.iter();
-        if lacking.any(|one| one.owner == before.owner && asks(one.reason)) {
-            self.tell(&before.owner, Restarting, ONCE);
+        let lacks = lacking.any(|one| one.owner == before.owner && asks(one.reason));
+        let (result, words) = match before.result {
+            _ if lacks => (Restarting, ONCE),
+            Restarted => (Restarted, OVER),
+            Restarting | Waiting | NotRestarted => (before.result, UNDER_WAY),
+        };
+        self.told.insert(
+            before.owner.clone(),
+            Told {
+                result,
+                words: words.to_owned(),
+                at: before.restarted_at.clone(),
+            },
+        );
+        if lacks {
             self.busy = Some(before.owner.clone());
             return;
         }
-        self.tell(
-            &before.owner,
-            before.result,
-            if before.result == Restarted { OVER } else { UNDER_WAY },
-        );
         let named = before.owner.split_once('/');
         let named = named.and_then(|(kind, name)| Some((MakerKind::named(kind)?, name)));
         if let (Restarting, false, Some((kind, name))) = (before.result, held, named) {
@@ -234,13 +252,18 @@ impl Round {
         None
     }
 
-    /// Takes in what became of a restart.
-    pub fn wrote(&mut self, candidate: &Candidate, written: &Written) {
+    /// Takes in what became of a restart, at a moment.
+    pub fn wrote(&mut self, candidate: &Candidate, written: &Written, now: Timestamp) {
         use RestartResult::{NotRestarted, Restarting, Waiting};
         let owner = candidate.owner.to_string();
         match written {
             Written::Done => {
-                self.tell(&owner, Restarting, UNDER_WAY);
+                let told = Told {
+                    result: Restarting,
+                    words: UNDER_WAY.to_owned(),
+                    at: Some(Time(now)),
+                };
+                self.told.insert(owner.clone(), told);
                 self.busy = Some(owner);
             }
             Written::Overtaken => self.tell(&owner, Waiting, UNREAD),
@@ -260,11 +283,12 @@ impl Round {
         let mut told: Vec<RestartStatus> = self
             .told
             .into_iter()
-            .map(|(owner, (result, message))| RestartStatus {
+            .map(|(owner, told)| RestartStatus {
                 owner,
                 client_id: client_id.clone(),
-                result,
-                message,
+                result: told.result,
+                restarted_at: told.at,
+                message: told.words,
             })
             .collect();
         told.sort_by(|a, b| (!is_done(a.result), &a.owner).cmp(&(!is_done(b.result), &b.owner)));
@@ -274,12 +298,15 @@ impl Round {
 
     /// Whether one more can be remembered.
     fn has_room(&self) -> bool {
-        self.told.values().filter(|(result, _)| is_done(*result)).count() < limits::TOLD_WORKLOADS_MAX
+        self.told.values().filter(|told| is_done(told.result)).count() < limits::TOLD_WORKLOADS_MAX
     }
 
     fn tell(&mut self, owner: &str, result: RestartResult, words: &str) {
-        self.told
-            .insert(owner.to_owned(), (result, shortened(words, MESSAGE_CHARS_MAX)));
+        let words = shortened(words, MESSAGE_CHARS_MAX);
+        // When it was restarted stays known.
+        let before = self.told.remove(owner).filter(|_| is_done(result));
+        let at = before.and_then(|before| before.at);
+        self.told.insert(owner.to_owned(), Told { result, words, at });
     }
 }
 
@@ -296,6 +323,7 @@ mod tests {
     use super::*;
 
     const KIND: MakerKind = MakerKind::Deployment;
+    const NOW: Timestamp = Timestamp::MAX;
 
     fn seen(lacking: &[&str], restarts: Vec<RestartStatus>) -> WorkloadsStatus {
         let lacks = |owner: &&str| PodsWithoutToken {
@@ -318,6 +346,7 @@ mod tests {
             owner: owner.to_owned(),
             client_id: client_id.to_owned(),
             result,
+            restarted_at: Some(Time(Timestamp::UNIX_EPOCH)),
             message: "before".to_owned(),
         }
     }
@@ -345,7 +374,7 @@ mod tests {
                 ToRead::Candidate(candidate, _) => {
                     if round.saw(&candidate, &read).is_some() {
                         restarted.push(candidate.owner.to_string());
-                        round.wrote(&candidate, written);
+                        round.wrote(&candidate, written, NOW);
                     }
                 }
             }
@@ -358,6 +387,41 @@ mod tests {
         told.iter()
             .map(|one| format!("{} {:?}", one.owner, one.result))
             .collect()
+    }
+
+    #[test]
+    fn when_one_was_restarted_is_remembered_and_of_one_that_was_not_nothing_is() {
+        let times = |lacking: &[&str], previous: Vec<RestartStatus>| {
+            let candidates = lacking.iter().map(|owner| owner.split_once('/').unwrap().1);
+            let candidates = candidates.map(|name| candidate_named(KIND, name)).collect();
+            let (now, previous) = (seen(lacking, Vec::new()), seen(&[], previous));
+            let mut round = Round::begin(OURS.parse().unwrap(), candidates, (&now, Some(&previous)), None);
+            while let Some(next) = round.next_to_read() {
+                let read = Read::Owner(Box::new(owner(KIND, &json!({}))));
+                match next {
+                    ToRead::Restarted(kind, name) => round.saw_restarted((kind, &name), &read),
+                    ToRead::Candidate(candidate, _) => {
+                        if round.saw(&candidate, &read).is_some() {
+                            round.wrote(&candidate, &Written::Done, NOW);
+                        }
+                    }
+                }
+            }
+            let told = round.into_told().into_iter();
+            told.map(|one| one.restarted_at.map(|at| at.0)).collect::<Vec<_>>()
+        };
+        let before = |result| vec![before("Deployment/a", OURS, result)];
+        let then = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(times(&["Deployment/a", "Deployment/b"], vec![]), [Some(NOW), None]);
+        // Its rollout is over; or it lacks the token still; or it was over before.
+        assert_eq!(times(&[], before(RestartResult::Restarting)), [then]);
+        assert_eq!(times(&["Deployment/a"], before(RestartResult::Restarted)), [then]);
+        assert_eq!(
+            times(&["Deployment/b"], before(RestartResult::Restarted)),
+            [then, Some(NOW)]
+        );
+        // One that only waited has no time, whatever somebody wrote there.
+        assert_eq!(times(&["Deployment/a"], before(RestartResult::Waiting)), [Some(NOW)]);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use wio_api::NoTokenReason;
+use wio_api::{NoTokenReason, RestartResult, RestartStatus};
 
+use super::judge::NoToken;
 use super::owner::PodOwner;
 
 /// An owner of pods that lack a token which they would have if they were created anew.
@@ -51,6 +52,20 @@ pub(super) const fn is_mended_by_restart(reason: NoTokenReason) -> bool {
         | NoTokenReason::NotMutated
         | NoTokenReason::UnknownClientId
         | NoTokenReason::TokenPathMoved => false,
+    }
+}
+
+/// What is to be done about pods of an owner, where this becomes of the owners that a binding has the operator restart.
+#[must_use]
+pub fn next_step(why: &NoToken, owner: &str, restarts: &[RestartStatus]) -> &'static str {
+    let mended = is_mended_by_restart(why.reason());
+    let mut restarts = restarts.iter().filter(|one| mended && one.owner == owner);
+    match restarts.next().map(|one| one.result) {
+        Some(RestartResult::Waiting) => "the operator restarts its owner by itself, as spec.rollout asks: wait",
+        Some(RestartResult::Restarting) => {
+            "the operator restarted its owner, as spec.rollout asks: see whether its rollout goes on, kubectl rollout status"
+        }
+        Some(RestartResult::Restarted | RestartResult::NotRestarted) | None => why.next_step(),
     }
 }
 

@@ -5,7 +5,7 @@ mod judge;
 mod owner;
 mod tally;
 
-pub use candidate::{Candidate, Maker, MakerKind};
+pub use candidate::{Candidate, Maker, MakerKind, next_step};
 pub use judge::{NoToken, PodToken, is_missed, is_over, judge};
 pub use owner::PodOwner;
 pub(crate) use owner::shortened;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use wio_api::pod::{PodSpec, PodStatus};
-use wio_api::{PodsWithoutToken, WorkloadsStatus, limits};
+use wio_api::{PodsWithoutToken, RestartStatus, WorkloadsStatus, limits};
 
-use super::candidate::{Candidate, Maker, is_mended_by_restart};
+use super::candidate::{Candidate, Maker, is_mended_by_restart, next_step};
 use super::judge::{NoToken, PodToken, is_over, judge};
 use super::owner::{PodOwner, shortened};
 use crate::names::ClientId;
@@ -41,7 +41,7 @@ struct Pods {
     first: String,
     /// What made that one.
     maker: Option<Maker>,
-    message: String,
+    why: NoToken,
 }
 
 // === impl Tally ===
@@ -81,16 +81,15 @@ impl Tally {
             reason: why.reason(),
         };
         let name = metadata.name.as_deref().unwrap_or_default();
-        let message = || shortened(&format!("{why}; {}", why.next_step()), MESSAGE_CHARS_MAX);
         let pods = self.groups.entry(group).or_insert_with(|| Pods {
             count: 0,
             first: name.to_owned(),
             maker: Maker::of(metadata),
-            message: message(),
+            why: why.clone(),
         });
         pods.count = pods.count.saturating_add(1);
         if name < pods.first.as_str() {
-            (pods.first, pods.message) = (name.to_owned(), message());
+            (pods.first, pods.why) = (name.to_owned(), why.clone());
             pods.maker = Maker::of(metadata);
         }
         // What comes after so many others is not told, however many more of it there are.
@@ -117,17 +116,22 @@ impl Tally {
         candidates
     }
 
-    /// What the status says of it.
+    /// What the status says of it, where this becomes of the owners: whoever waits for the operator has nothing to do.
     #[must_use]
-    pub fn into_status(self) -> WorkloadsStatus {
-        let told = self.groups.into_iter().map(|(group, pods)| PodsWithoutToken {
-            owner: group.owner.to_string(),
-            service_account: group.account,
-            reason: group.reason,
-            message: pods.message,
-            pods: pods.count,
-            first_pod: pods.first,
+    pub fn status(&self, restarts: Vec<RestartStatus>) -> WorkloadsStatus {
+        let told = self.groups.iter().map(|(group, pods)| {
+            let owner = group.owner.to_string();
+            let step = next_step(&pods.why, &owner, &restarts);
+            PodsWithoutToken {
+                message: shortened(&format!("{}; {step}", pods.why), MESSAGE_CHARS_MAX),
+                owner,
+                service_account: group.account.clone(),
+                reason: group.reason,
+                pods: pods.count,
+                first_pod: pods.first.clone(),
+            }
         });
+        let told: Vec<PodsWithoutToken> = told.collect();
         WorkloadsStatus {
             pods: self
                 .with_token
@@ -136,8 +140,8 @@ impl Tally {
             with_token: self.with_token,
             without_token: self.without_token,
             not_asking: self.not_asking,
-            lacking: told.collect(),
-            restarts: Vec::new(),
+            lacking: told,
+            restarts,
         }
     }
 }
@@ -145,6 +149,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use wio_api::RestartResult;
 
     use super::*;
 
@@ -193,7 +198,7 @@ mod tests {
         see(&mut tally, "going", |pod| {
             pod["metadata"]["deletionTimestamp"] = json!("2026-11-28T00:00:00Z");
         });
-        let told = tally.into_status();
+        let told = tally.status(Vec::new());
         assert_eq!(
             (told.pods, told.with_token, told.without_token, told.not_asking),
             (4, 1, 2, 1)
@@ -226,7 +231,7 @@ mod tests {
             see(&mut backwards, name, bare);
         }
         assert_eq!(forwards, backwards);
-        let told = forwards.into_status();
+        let told = forwards.status(Vec::new());
         assert_eq!(told.without_token, 200);
         assert_eq!(told.lacking.len(), limits::TOLD_WORKLOADS_MAX);
         assert_eq!(told.lacking[19].first_pod, "p019");
@@ -270,6 +275,45 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waits_for_the_operator_is_not_told_to_restart_anything() {
+        use RestartResult::{NotRestarted, Restarted, Restarting, Waiting};
+        let mut tally = Tally::default();
+        see(&mut tally, "early", |_| {});
+        see(&mut tally, "missed", |pod| {
+            pod["spec"]["containers"][0]["env"] = json!([]);
+        });
+        let message = |owner: &str, result| {
+            let restart = RestartStatus {
+                owner: owner.to_owned(),
+                client_id: OURS.to_owned(),
+                result,
+                restarted_at: None,
+                message: String::new(),
+            };
+            let told = tally.status(vec![restart]).lacking;
+            let of = |reason| told.iter().find(|one| one.reason == reason).unwrap().message.clone();
+            let missed = of(wio_api::NoTokenReason::NotMutated);
+            assert!(
+                missed.contains("kubectl rollout restart"),
+                "no restart of the operator's mends it: {missed}"
+            );
+            of(wio_api::NoTokenReason::StartedTooEarly)
+        };
+        assert!(message("Deployment/orders", Waiting).ends_with("as spec.rollout asks: wait"));
+        assert!(message("Deployment/orders", Restarting).contains("the operator restarted its owner"));
+        for (owner, result) in [
+            ("Deployment/orders", NotRestarted),
+            ("Deployment/orders", Restarted),
+            ("Deployment/other", Waiting),
+        ] {
+            assert!(
+                message(owner, result).ends_with("kubectl rollout restart"),
+                "{owner} {result:?}"
+            );
+        }
+    }
+
+    #[test]
     fn what_users_may_choose_is_told_in_few_words() {
         let mut tally = Tally::default();
         see(&mut tally, "a", |pod| {
@@ -277,7 +321,7 @@ mod tests {
             pod["spec"]["containers"][0]["env"].as_array_mut().unwrap().push(other);
         });
         assert_eq!(
-            tally.into_status().lacking[0].message.chars().count(),
+            tally.status(Vec::new()).lacking[0].message.chars().count(),
             MESSAGE_CHARS_MAX
         );
     }

@@ -87,7 +87,7 @@ async fn see(
         let _turn = api.workloads.take().await;
         wanted.see(api).await?
     };
-    Ok(asking.answer(api, schedule, tally).await)
+    Ok(asking.answer(api, schedule, &tally).await)
 }
 
 /// Whether a fault may pass by itself.

@@ -1,5 +1,6 @@
 //! Restarts owners of pods that lack a token, where a binding asks for it. Whom and when, the core says.
 
+use jiff::Timestamp;
 use kube::Api as Resources;
 use wio_api::{Rollout, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadsStatus};
 use wio_core::names::ClientId;
@@ -27,9 +28,9 @@ pub(super) struct Asking<'a> {
 
 impl Asking<'_> {
     /// What is told of the pods, with what became of their owners.
-    pub(super) async fn answer(&self, api: &Api, schedule: &mut Schedule, tally: Tally) -> WorkloadsStatus {
+    pub(super) async fn answer(&self, api: &Api, schedule: &mut Schedule, tally: &Tally) -> WorkloadsStatus {
         let candidates = tally.candidates();
-        let mut seen = tally.into_status();
+        let seen = tally.status(Vec::new());
         let Some(Rollout::Restart) = self.object.spec.rollout else {
             return seen;
         };
@@ -52,12 +53,11 @@ impl Asking<'_> {
                         continue;
                     };
                     let written = self.restart((api, &owners), &restart, schedule).await;
-                    round.wrote(&candidate, &written);
+                    round.wrote(&candidate, &written, Timestamp::now());
                 }
             }
         }
-        seen.restarts = round.into_told();
-        seen
+        tally.status(round.into_told())
     }
 
     /// Restarts an owner, if the binding still asks for it. Of one that is not confirmed nothing is known that lets another one be tried.
