@@ -11,29 +11,83 @@ use wio_core::fault::Fault;
 use wio_core::verdict::Verdict;
 
 use super::footing::is_as_decided;
-use super::knowledge::Memory;
+use super::knowledge::{Knowledge, Memory};
+use super::writes::Begun;
 use crate::caches::kept::has_more_finalizers;
 use crate::runtime::own_write::OwnWrite;
 use crate::runtime::request::{is_not_found, malformed, request};
 
-/// Sets the finalizer where it must be: before anything is made for a binding, and again when somebody took it off though
-/// something was.
-pub(crate) async fn ensure(
-    client: &Client,
-    object: &WorkloadIdentityBinding,
-    binding: &Binding,
-    verdict: &Verdict,
-    memory: &mut Memory,
-) -> Result<(), Fault> {
-    if !is_needed(binding, verdict) {
-        return Ok(());
+/// A finalizer that is to be set before anything is made for a binding.
+pub(crate) struct Unset<'a> {
+    client: &'a Client,
+    object: &'a WorkloadIdentityBinding,
+    binding: &'a Binding,
+}
+
+/// The metadata of a binding as it was when the finalizer had been set.
+pub(crate) struct Set(PartialObjectMeta<WorkloadIdentityBinding>);
+
+// === impl Unset ===
+
+impl<'a> Unset<'a> {
+    /// The finalizer that is missing where something is to be made, or was made before somebody took it off; none when it is there, or is not
+    /// needed.
+    pub(crate) fn where_needed(
+        client: &'a Client,
+        object: &'a WorkloadIdentityBinding,
+        binding: &'a Binding,
+        verdict: &Verdict,
+    ) -> Option<Self> {
+        is_needed(binding, verdict).then_some(Self {
+            client,
+            object,
+            binding,
+        })
     }
-    let add = |finalizers: &mut Vec<String>| finalizers.push(keys::FINALIZER.to_owned());
-    let written = change(client, object, add).await?;
-    memory.written = OwnWrite::of(&written);
-    memory.shown.see_binding(is_as_decided(&written.metadata, binding));
-    memory.begun.finalizer_is_set(&binding.recorded);
-    Ok(())
+
+    fn may_be_set_beside_a_look(&self, memory: &Memory) -> bool {
+        matches!(memory.azure, Knowledge::Unread) && !self.binding.lost_finalizer()
+    }
+
+    /// Sets it.
+    pub(crate) async fn set(&self) -> Result<Set, Fault> {
+        let add = |finalizers: &mut Vec<String>| finalizers.push(keys::FINALIZER.to_owned());
+        change(self.client, self.object, add).await.map(Set)
+    }
+
+    /// Sets it, and remembers that.
+    pub(crate) async fn set_now(&self, memory: &mut Memory) -> Result<(), Fault> {
+        let set = self.set().await?;
+        self.remember(&set, memory);
+        Ok(())
+    }
+
+    /// Remembers that it was set.
+    pub(crate) fn remember(&self, Set(written): &Set, memory: &mut Memory) {
+        memory.written = OwnWrite::of(written);
+        memory.shown.see_binding(is_as_decided(&written.metadata, self.binding));
+        memory.begun = self.begun(memory.begun);
+    }
+
+    /// Who may have written for the binding, once this process has set the finalizer.
+    pub(crate) fn begun(&self, mut begun: Begun) -> Begun {
+        begun.finalizer_is_set(&self.binding.recorded);
+        begun
+    }
+}
+
+/// Sets an unset finalizer, but leaves that of a new binding, which is given something, to be set beside its first look. One that could not
+/// be set then goes before the next look.
+pub(crate) async fn set<'a>(
+    unset: Option<Unset<'a>>,
+    gives: bool,
+    memory: &mut Memory,
+) -> Result<Option<Unset<'a>>, Fault> {
+    match unset {
+        Some(unset) if gives && unset.may_be_set_beside_a_look(memory) => Ok(Some(unset)),
+        Some(unset) => unset.set_now(memory).await.map(|()| None),
+        None => Ok(None),
+    }
 }
 
 fn is_needed(binding: &Binding, verdict: &Verdict) -> bool {

@@ -58,8 +58,9 @@ use context::Context;
 use dereference::{dereference, parse};
 use ending::{Ended, release, told};
 use errand::Errand;
+use finalizer::Unset;
 use knowledge::Memory;
-use lanes::Lane;
+use lanes::{Lane, Place};
 use proofs::{Attempted, prove};
 use pursue::{Pursued, pursue, withheld};
 use schedule::{must_wait, next, overtaken, takes_away_first, too_early, when_landed};
@@ -174,7 +175,7 @@ fn came_to_an_end(ctx: &Context, object: &WorkloadIdentityBinding, memory: &mut 
 /// 1. Dereference: take all that the decision rests on from the caches, at one moment (no client).
 /// 2. Verdict: decide (pure).
 /// 3. Guard: where something is to be taken away, ask whether it disappeared by accident (reads Kubernetes).
-/// 4. Finalizer: set it before anything is made (writes Kubernetes).
+/// 4. Finalizer: set it before anything is made, for a new binding beside the first look (writes Kubernetes).
 /// 5. Pursue: observe (reads both), decide once more (pure), plan (pure), execute (writes both).
 /// 6. Prove: where a proof is asked for and nothing else is to be done, exchange tokens (reads both).
 /// 7. Status: write it once, or take the finalizer off when nothing is left (writes Kubernetes).
@@ -200,20 +201,19 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     {
         return Ok(Ended::Early(pause));
     }
-    let place = Lane::of(&verdict).map(|lane| ctx.books.lanes.enter(lane, &ObjectRef::from_obj(object)));
     // It is held until the pass has ended.
-    let Some(_place) = place.map_or(Some(None), |place| place.map(Some)) else {
+    let Ok(_place) = enter(ctx, object, &verdict) else {
         return Ok(Ended::Queued);
     };
     let confirmed = in_stage("guard", confirm(ctx, &case, &verdict)).await;
-    let ensured = finalizer::ensure(&api.client, object, binding, &verdict, memory);
-    in_stage("finalizer", ensured).await?;
+    let unset = Unset::where_needed(&api.client, object, binding, &verdict);
+    let beside = in_stage("finalizer", finalizer::set(unset, confirmed.is_ok(), memory)).await?;
     let ending = match confirmed {
         Ok(()) => status::begin_ending(api, target, memory).await,
         Err(_) => None,
     };
-    let object = ending.as_ref().unwrap_or(object);
-    let target = status::Target { object, ..target };
+    let target = target.after(ending.as_ref());
+    let object = target.object;
     let turn = Turn::begin(ctx, binding, &verdict);
     let outcome = match (verdict, confirmed) {
         (Verdict::Hold(blocked), Ok(())) => Outcome::Held(blocked),
@@ -223,10 +223,11 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
             Err(fault) => Outcome::Unobserved { desired: None, fault },
         },
         (Verdict::Pursue(desired), Ok(())) => {
-            match Box::pin(pursue((object, &turn), ctx, &case, *desired, memory)).await {
+            match Box::pin(pursue((object, &turn, beside), ctx, &case, *desired, memory)).await {
                 Pursued::Outcome { outcome, announced } => {
                     return Box::pin(proven((ctx, &turn), (target, announced.as_deref()), outcome, memory)).await;
                 }
+                Pursued::WithoutFinalizer(fault) => return Err(fault),
                 Pursued::Overtaken => return Ok(Ended::Overtaken),
                 Pursued::Early(pause) => return Ok(Ended::Early(pause)),
                 Pursued::Waits { pause, tell, announced } => {
@@ -238,6 +239,18 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
         (verdict, Err(fault)) => withheld(verdict, fault),
     };
     told(api, target, outcome, memory).await
+}
+
+/// There is no place for a pass: its lane is full.
+struct Full;
+
+/// The place of a pass in its lane; none where it needs none.
+fn enter<'a>(ctx: &'a Context, object: &WorkloadIdentityBinding, verdict: &Verdict) -> Result<Option<Place<'a>>, Full> {
+    let Some(lane) = Lane::of(verdict) else {
+        return Ok(None);
+    };
+    let place = ctx.books.lanes.enter(lane, &ObjectRef::from_obj(object));
+    place.map(Some).ok_or(Full)
 }
 
 /// Ends a pass over a binding whose world was observed: its proof is tried, where one is due, and the status tells of both.

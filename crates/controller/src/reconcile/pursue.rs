@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::OptionFuture;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
@@ -21,6 +23,7 @@ use wio_core::verdict::Verdict;
 use super::context::Context;
 use super::corrections;
 use super::execute::{Executed, execute, mark_end};
+use super::finalizer::Unset;
 use super::footing::{Footing, decide_again, heirs_are_live};
 use super::knowledge::Memory;
 use super::observe::observe;
@@ -42,6 +45,8 @@ pub(super) enum Pursued {
         /// The binding with what was announced; none when nothing was.
         announced: Option<Box<WorkloadIdentityBinding>>,
     },
+    /// The finalizer could not be set, so nothing was begun.
+    WithoutFinalizer(Fault),
     /// What was decided does not hold any more: it is to be decided anew, at once.
     Overtaken,
     /// Azure does not want to be asked to give anything for so long; what was to be taken away is.
@@ -60,9 +65,9 @@ pub(super) enum Pursued {
 }
 
 /// Brings the world nearer to what is desired; for a binding that is to be gone on each identity that it may have, though one of them
-/// cannot be reached.
+/// cannot be reached. A finalizer that is unset is set before anything is written.
 pub(super) async fn pursue(
-    (object, turn): (&WorkloadIdentityBinding, &Turn<'_>),
+    (object, turn, unset): (&WorkloadIdentityBinding, &Turn<'_>, Option<Unset<'_>>),
     ctx: &Context,
     case: &Case,
     desired: Desired,
@@ -70,49 +75,64 @@ pub(super) async fn pursue(
 ) -> Pursued {
     let errand = turn.errand();
     errand
-        .run(Box::pin(pursue_all((object, turn), ctx, case, desired, memory)))
+        .run(Box::pin(pursue_all((object, turn, unset), ctx, case, desired, memory)))
         .await
 }
 
 async fn pursue_all(
-    (object, turn): (&WorkloadIdentityBinding, &Turn<'_>),
+    (object, turn, unset): (&WorkloadIdentityBinding, &Turn<'_>, Option<Unset<'_>>),
     ctx: &Context,
     case: &Case,
     desired: Desired,
     memory: &mut Memory,
 ) -> Pursued {
     if let Err(waits) = turn.for_new(&case.candidate.binding, &desired, memory) {
+        if let Some(unset) = unset
+            && let Err(fault) = in_stage("finalizer", unset.set_now(memory)).await
+        {
+            return Pursued::WithoutFinalizer(fault);
+        }
         return waiting(waits, desired, memory);
     }
     let elsewhere = match &desired {
         Desired::Gone(removal) => removal.elsewhere().cloned(),
         Desired::Bound(_) | Desired::Denied(_) => None,
     };
-    let pursued = Box::pin(pursue_one((object, turn), ctx, case, desired, memory)).await;
+    let pursued = Box::pin(pursue_one((object, turn, unset), ctx, case, desired, memory)).await;
     let Some(removal) = elsewhere else { return pursued };
-    let other = Box::pin(pursue_one((object, turn), ctx, case, Desired::Gone(removal), memory)).await;
+    let other = Box::pin(pursue_one(
+        (object, turn, None),
+        ctx,
+        case,
+        Desired::Gone(removal),
+        memory,
+    ))
+    .await;
     match pursued {
         Pursued::Gone(_) => other,
-        Pursued::Outcome { .. } | Pursued::Overtaken | Pursued::Early(_) | Pursued::Waits { .. } => pursued,
+        Pursued::Outcome { .. }
+        | Pursued::WithoutFinalizer(_)
+        | Pursued::Overtaken
+        | Pursued::Early(_)
+        | Pursued::Waits { .. } => pursued,
     }
 }
 
 /// Brings the world nearer to what is desired on one identity. What is desired is decided once more when the world was read and something
 /// is to be done: who appeared meanwhile and shares it must not lose it, and who is gone must not keep it. And again between the steps.
 async fn pursue_one(
-    (object, turn): (&WorkloadIdentityBinding, &Turn<'_>),
+    (object, turn, unset): (&WorkloadIdentityBinding, &Turn<'_>, Option<Unset<'_>>),
     ctx: &Context,
     case: &Case,
     mut desired: Desired,
     memory: &mut Memory,
 ) -> Pursued {
     memory.overruled.soften(&mut desired);
-    let writes = ctx.books.writes.of(&desired.owner().uid, memory.begun);
-    let observed = in_stage("observe", observe(ctx, case, &desired, memory)).await;
-    let observed = match (observed, too_early(&desired, memory)) {
-        (Ok(observed), _) => observed,
-        (Err(_), Some(pause)) => return Pursued::Early(pause),
-        (Err(fault), None) => return not_observed(desired, fault, memory),
+    let begun = unset.as_ref().map_or(memory.begun, |unset| unset.begun(memory.begun));
+    let writes = ctx.books.writes.of(&desired.owner().uid, begun);
+    let observed = match observe_and_set((ctx, case), &desired, unset, memory).await {
+        Ok(observed) => observed,
+        Err(pursued) => return pursued,
     };
     let found = found(&observed);
     let landed = writes.until_landed(found).is_none();
@@ -135,6 +155,24 @@ async fn pursue_one(
         wake(ctx, case, &desired, (&observed, &plan));
         return confirmed(ctx, reconciled(desired, observed, contested), writes, found).await;
     }
+    let carried_out = carry_out(
+        (object, turn),
+        (ctx, case),
+        (desired, plan, observed),
+        (writes, contested),
+        memory,
+    );
+    Box::pin(carried_out).await
+}
+
+/// Carries a plan out, as far as Azure's budgets admit it.
+async fn carry_out(
+    (object, turn): (&WorkloadIdentityBinding, &Turn<'_>),
+    (ctx, case): (&Context, &Case),
+    (mut desired, mut plan, observed): (Desired, Plan, Observed),
+    (writes, contested): (Writes, Vec<Fault>),
+    memory: &mut Memory,
+) -> Pursued {
     let binding = &case.candidate.binding;
     let waits = match admitted(turn, &desired, &mut plan) {
         Ok(()) => None,
@@ -158,9 +196,30 @@ async fn pursue_one(
     corrections::tell(ctx, (object, binding), (&before.1, &executed)).await;
     wake(ctx, case, &desired, (&before.0, &before.1));
     contest(ctx, (object, binding), (&before, &executed), memory).await;
-    let sight = found.and(executed.sight);
+    let sight = found(&before.0).and(executed.sight);
     let pursued = came_to(ctx, (desired, waits), (executed, contested), (writes, sight), memory).await;
     pursued.announced(announced)
+}
+
+/// Observes the world, and sets the finalizer beside it: neither waits for the other, and both are over before anything is written.
+async fn observe_and_set(
+    (ctx, case): (&Context, &Case),
+    desired: &Desired,
+    unset: Option<Unset<'_>>,
+    memory: &mut Memory,
+) -> Result<Observed, Pursued> {
+    let set = OptionFuture::from(unset.as_ref().map(Unset::set));
+    let (observed, set) = tokio::join!(
+        in_stage("observe", observe(ctx, case, desired, memory).boxed()),
+        in_stage("finalizer", set)
+    );
+    if let Some((unset, set)) = unset.zip(set) {
+        unset.remember(&set.map_err(Pursued::WithoutFinalizer)?, memory);
+    }
+    observed.map_err(|fault| match too_early(desired, memory) {
+        Some(pause) => Pursued::Early(pause),
+        None => not_observed(desired.clone(), fault, memory),
+    })
 }
 
 /// What a plan came to that was carried out, as far as Azure admitted it.
@@ -283,7 +342,7 @@ impl Pursued {
                 tell,
                 announced: written,
             },
-            other @ (Self::Overtaken | Self::Early(_) | Self::Gone(_)) => other,
+            other @ (Self::WithoutFinalizer(_) | Self::Overtaken | Self::Early(_) | Self::Gone(_)) => other,
         }
     }
 }
