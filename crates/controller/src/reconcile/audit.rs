@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::future::Future;
 
+use futures::FutureExt;
 use wio_azure::Exchange;
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::names::IdentityId;
@@ -31,13 +32,16 @@ pub(crate) struct Why<'a> {
     pub(crate) reason: &'a str,
 }
 
-/// Carries out a step, and tells by which request.
-pub(crate) async fn carried<T>(step: impl Future<Output = T>) -> (T, Ids) {
+/// Carries out a step, and tells by which request. It is boxed before anything else has room for it.
+pub(crate) fn carried<'a, T: 'a>(
+    step: impl Future<Output = T> + Send + 'a,
+) -> impl Future<Output = (T, Ids)> + Send + 'a {
+    let step = step.boxed();
     let whole = async {
         let done = step.await;
         (done, REQUEST.with(RefCell::take))
     };
-    REQUEST.scope(RefCell::default(), whole).await
+    REQUEST.scope(RefCell::default(), whole)
 }
 
 /// Takes note of a request to Azure, when it belongs to a step.

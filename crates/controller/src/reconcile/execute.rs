@@ -121,7 +121,7 @@ async fn give_all(
         }
         let what = step.to_string();
         let writes = step.writes_to_azure();
-        let granting = grant(&ctx.clients, binding, step, executed);
+        let granting = Box::pin(grant(&ctx.clients, binding, step, executed));
         let granting = async {
             if writes {
                 ctx.books.writes.watch(&binding.owner.uid, granting).await
@@ -129,7 +129,7 @@ async fn give_all(
                 granting.await
             }
         };
-        let (done, ids) = audit::carried(Box::pin(granting)).await;
+        let (done, ids) = audit::carried(granting).await;
         executed.has_given |= !matches!(&done, Err(fault) if fault.is_refusal());
         if matches!(done, Ok(Progress::Done)) {
             let why = audit::Why {

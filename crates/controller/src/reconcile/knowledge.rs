@@ -219,7 +219,8 @@ impl Slots {
     }
 
     /// Puts back what a pass remembers, unless the binding was forgotten meanwhile.
-    pub(crate) fn put(&self, uid: &BindingUid, memory: Memory) {
+    pub(crate) fn put(&self, uid: &BindingUid, mut memory: Memory) {
+        memory.shown.end();
         if let Some(slot) = self.lock().get_mut(uid) {
             slot.doubt.saw(&memory.looks);
             slot.memory = memory;

@@ -37,6 +37,13 @@ impl LastShown {
         self.since.get_or_insert((Instant::now(), generation));
     }
 
+    /// The pass is over: only a try that follows a refusal asks for what was shown in it.
+    pub(crate) fn end(&mut self) {
+        if !self.refused {
+            *self = Self::default();
+        }
+    }
+
     /// The pass is refused for want of budget.
     pub(crate) const fn refuse(&mut self) {
         self.refused = true;

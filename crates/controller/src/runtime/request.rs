@@ -9,20 +9,24 @@ use wio_core::fault::{Fault, HeldField, KubernetesCause, KubernetesFault};
 /// No single request is worth more: the API server's own limit is 60 s, and a reconcile holds a slot meanwhile.
 const REQUEST_CAP: Duration = Duration::from_secs(20);
 
-/// Runs a request; `operation` is a phrase that follows "could not".
-pub(crate) async fn request<T>(
+/// Runs a request; `operation` is a phrase that follows "could not". It is boxed here, before it is a part of any other future: each of those
+/// would have room for it twice, and a hundred passes are under way at once.
+pub(crate) fn request<T>(
     operation: impl FnOnce() -> String,
     request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, Fault> {
-    let cause = match tokio::time::timeout(REQUEST_CAP, request).await {
-        Ok(Ok(answer)) => return Ok(answer),
-        Ok(Err(error)) => cause(error),
-        Err(_) => KubernetesCause::Transport(format!("no answer within {} s", REQUEST_CAP.as_secs())),
-    };
-    Err(Fault::Kubernetes(KubernetesFault {
-        operation: operation(),
-        cause,
-    }))
+) -> impl Future<Output = Result<T, Fault>> {
+    let request = Box::pin(request);
+    async move {
+        let cause = match tokio::time::timeout(REQUEST_CAP, request).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => cause(error),
+            Err(_) => KubernetesCause::Transport(format!("no answer within {} s", REQUEST_CAP.as_secs())),
+        };
+        Err(Fault::Kubernetes(KubernetesFault {
+            operation: operation(),
+            cause,
+        }))
+    }
 }
 
 fn cause(error: kube::Error) -> KubernetesCause {

@@ -137,7 +137,7 @@ fn of_a_restart(count: usize, (ready, cpu): (Duration, Duration), calls: &Calls)
 }
 
 /// Waits until the operator computes next to nothing.
-async fn at_rest(bench: &Bench<'_>) -> Result<()> {
+pub(crate) async fn at_rest(bench: &Bench<'_>) -> Result<()> {
     let running = bench.process().await?;
     until("the operator to come to rest", DEADLINE, async || {
         let before = running.cpu()?;

@@ -5,6 +5,7 @@ mod figures;
 mod large;
 mod many;
 mod measure;
+mod pods;
 mod process;
 mod seed;
 mod traces;
@@ -65,6 +66,9 @@ struct Arguments {
     /// Measure what traces cost instead, and print the table of docs/traces.md: by a build of the operator without the feature, and one with it.
     #[arg(long, num_args = 2, value_names = ["WITHOUT", "WITH"])]
     traces: Vec<PathBuf>,
+    /// Measure what a look at so many pods of one service account costs instead (docs/bench/pods.md).
+    #[arg(long, conflicts_with_all = ["write", "large"])]
+    pods: Option<usize>,
 }
 
 #[tokio::main]
@@ -123,12 +127,15 @@ async fn run(arguments: &Arguments) -> Result<()> {
 }
 
 async fn all(world: &World, arguments: &Arguments, progress: &Progress) -> Result<Vec<Figure>> {
-    if arguments.large.is_empty() {
+    if arguments.large.is_empty() && arguments.pods.is_none() {
         return measured(world, progress).await;
     }
     let bench = Bench::new(world).await;
     bench.restart(&AS_DEPLOYED).await?;
     bench.azure(json!({ "limits": Value::Null })).await?;
+    if let Some(count) = arguments.pods {
+        return pods::many_pods(&bench, progress, count).await;
+    }
     let seeder = seed::Seeder::new(&bench).await?;
     let mut figures = Vec::new();
     for (n, count) in arguments.large.iter().enumerate() {
