@@ -41,7 +41,7 @@ pub(crate) struct Executed {
     /// Whether a write was sent that gave something and was not certainly refused.
     pub(crate) has_given: bool,
     /// The service accounts that were written.
-    pub(crate) written: Vec<(ServiceAccountName, WrittenAccount)>,
+    pub(crate) written: Vec<(ServiceAccountName, Box<WrittenAccount>)>,
 }
 
 /// Carries out the plan, step by step, and keeps what was observed true. One refused revocation stops no other, and nothing is given
@@ -411,7 +411,7 @@ async fn apply_account(
         let result = applied.account.clone();
         executed
             .written
-            .push((account.name.clone(), WrittenAccount { write, result }));
+            .push((account.name.clone(), Box::new(WrittenAccount { write, result })));
     }
     executed.observed.account_applied(account.name.clone(), applied.account);
     Ok(Progress::Done)

@@ -1,10 +1,11 @@
 //! What is remembered of each binding between reconciles. All of it may be lost: it saves reads and repeated writes,
 //! and nothing is decided by it that a look at the world would not decide.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use litemap::LiteMap;
 use tokio::time::Instant;
 use wio_core::desired::Desired;
 use wio_core::drift::{Listed, differs};
@@ -96,8 +97,8 @@ pub(crate) struct Memory {
     pub(crate) begun: Begun,
     /// The last write to the binding itself: its finalizer or its status.
     pub(crate) written: Option<OwnWrite>,
-    /// The service accounts that were last written, until the cache shows it.
-    pub(crate) accounts: BTreeMap<ServiceAccountName, WrittenAccount>,
+    /// The service accounts that were last written, until a pass finds that the cache shows it.
+    pub(crate) accounts: Written,
     /// The ConfigMaps that it exports into, as they were last seen or written.
     pub(crate) exports: Seen,
     /// The tags that Azure keeps at other values than were written.
@@ -161,6 +162,9 @@ pub(crate) struct Overruled {
     tags: BTreeSet<String>,
     until: Option<Instant>,
 }
+
+/// The service accounts that were last written, as our writes left them.
+pub(crate) type Written = LiteMap<ServiceAccountName, Box<WrittenAccount>>;
 
 /// A service account as our write left it.
 #[derive(Clone, Debug)]

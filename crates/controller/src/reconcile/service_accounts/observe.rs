@@ -16,11 +16,8 @@ use super::wire::read;
 use crate::caches::accounts::Account;
 use crate::caches::kept::account_metadata;
 use crate::caches::stores::Caches;
-use crate::reconcile::knowledge::WrittenAccount;
+use crate::reconcile::knowledge::{Written, WrittenAccount};
 use crate::reconcile::shown::LastShown;
-
-/// The service accounts that were last written, until the cache shows it.
-pub(crate) type Written = BTreeMap<ServiceAccountName, WrittenAccount>;
 
 /// What is known of service accounts beside the cache.
 #[derive(Clone, Copy)]
