@@ -1,6 +1,5 @@
 //! Restarts owners of pods that lack a token, where a binding asks for it. Whom and when, the core says.
 
-use jiff::Timestamp;
 use kube::Api as Resources;
 use wio_api::{Rollout, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadsStatus};
 use wio_core::names::ClientId;
@@ -53,7 +52,7 @@ impl Asking<'_> {
                         continue;
                     };
                     let written = self.restart((api, &owners), &restart, schedule).await;
-                    round.wrote(&candidate, &written, Timestamp::now());
+                    round.wrote(&candidate, &written, (api.clock)());
                 }
             }
         }
