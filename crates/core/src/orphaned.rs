@@ -67,7 +67,7 @@ impl DesiredRemoval {
 
 impl EndMark {
     fn new(identity: &IdentityId, owner: &Owner, present: &Tags, policy: DeletionPolicy) -> Option<Self> {
-        let wanted = [deletion_policy_tag(policy)].into();
+        let wanted = [deletion_policy_tag(policy)].into_iter().collect();
         Some(Self {
             identity: identity.clone(),
             tags: with_tags(present, &wanted).filter(|_| owner.owns(present))?,

@@ -252,7 +252,7 @@ pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result
         former_issuers: BTreeSet::new(),
         allow_private_issuer: defaults.allow_private_issuer,
         unlocked_roles: BTreeSet::new(),
-        default_tags: defaults.tags.clone(),
+        default_tags: defaults.tags.clone().into_iter().collect(),
         ignored_tags: tags?,
         verification: defaults.verification,
     };

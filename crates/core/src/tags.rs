@@ -104,12 +104,11 @@ pub(crate) fn is_ignored(ignored: &[IgnoredTag], name: &str) -> bool {
 }
 
 /// The tags that an identity is to carry: those of the configuration, those of its binding before them, and without those that are ignored.
-pub(crate) fn wanted(defaults: &Tags, asked: &Tags, ignored: &[IgnoredTag]) -> Tags {
+pub(crate) fn wanted(defaults: &Tags, asked: &BTreeMap<String, String>, ignored: &[IgnoredTag]) -> Tags {
     let is_asked = |name: &str| asked.keys().any(|other| other.eq_ignore_ascii_case(name));
     let defaults = defaults.iter().filter(|(name, _)| !is_asked(name));
     let all = defaults.chain(asked).filter(|(name, _)| !is_ignored(ignored, name));
-    all.map(|(name, value)| (name.clone(), value.clone()))
-        .collect::<BTreeMap<_, _>>()
+    all.map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 fn is_name(text: &str) -> bool {
@@ -191,7 +190,7 @@ mod tests {
         let asked = tags(&[("Team", "shop"), ("app", "orders"), ("policy-b", "y")]);
         let ignored = ["policy-*".parse().unwrap()];
         assert_eq!(
-            wanted(&defaults, &asked, &ignored),
+            wanted(&defaults, &asked.into_iter().collect(), &ignored),
             tags(&[("Team", "shop"), ("env", "prod"), ("app", "orders")])
         );
     }

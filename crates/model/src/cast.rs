@@ -372,7 +372,7 @@ fn rules(which: Policy, cluster: &Cluster) -> Result<(Policy, Rules), String> {
         former_issuers: BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),
-        default_tags: std::collections::BTreeMap::new(),
+        default_tags: wio_core::observed::Tags::new(),
         ignored_tags: Vec::new(),
         verification: wio_api::VerificationMode::None,
     };

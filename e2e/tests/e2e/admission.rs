@@ -304,7 +304,7 @@ pub(crate) fn effective_policy(policies: &[WorkloadIdentityPolicy]) -> Result<Va
         former_issuers: std::collections::BTreeSet::new(),
         allow_private_issuer: true,
         unlocked_roles: std::collections::BTreeSet::new(),
-        default_tags: std::collections::BTreeMap::new(),
+        default_tags: wio_core::observed::Tags::new(),
         ignored_tags: Vec::new(),
         verification: wio_api::VerificationMode::None,
     };

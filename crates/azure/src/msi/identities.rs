@@ -1,10 +1,12 @@
 //! User-assigned managed identities:
 //! <https://learn.microsoft.com/rest/api/managedidentity/user-assigned-identities>.
 
+use std::collections::BTreeMap;
+
 use azure_mgmt_msi::models::{Identity, IdentityUpdate, TrackedResource};
 use azure_mgmt_msi::user_assigned_identities::Client;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use wio_core::absence::{Absence, Deletion, Kind};
 use wio_core::authorize::{Granted, Revocable};
 use wio_core::fault::{AzureCause, AzureFault};
@@ -57,7 +59,7 @@ pub struct ListedIdentity {
 #[derive(Deserialize)]
 struct Entry {
     id: Option<String>,
-    tags: Option<Tags>,
+    tags: Option<BTreeMap<String, String>>,
     properties: Option<Properties>,
 }
 
@@ -140,7 +142,7 @@ impl Azure {
         let client = call.client().user_assigned_identities_client();
         let [subscription, group, name] = names(id);
         let mut resource = TrackedResource::new(location.to_string());
-        resource.tags = Some(json!(tags));
+        resource.tags = Some(on_the_wire(tags));
         let request = client.create_or_update(subscription, group, name, Identity::new(resource));
         let written = call.run(request.into_future()).await;
         written
@@ -177,7 +179,7 @@ impl Azure {
         let (call, client) = self.identities(Operation::TagIdentity, id);
         let [subscription, group, name] = names(id);
         let update = IdentityUpdate {
-            tags: Some(json!(tags)),
+            tags: Some(on_the_wire(tags)),
             ..IdentityUpdate::default()
         };
         let written = call
@@ -226,7 +228,7 @@ impl Entry {
         Some(ListedIdentity {
             id: parsed(id)?,
             facts: properties.and_then(Properties::facts),
-            tags: tags.unwrap_or_default(),
+            tags: tags.into_iter().flatten().collect(),
         })
     }
 }
@@ -248,6 +250,14 @@ fn fault(verb: &str, id: &IdentityId, cause: AzureCause) -> AzureFault {
     }
 }
 
+/// Tags as Azure takes them: an object, also when there are none.
+fn on_the_wire(tags: &Tags) -> Value {
+    let pairs = tags
+        .iter()
+        .map(|(name, value)| (name.clone(), Value::from(value.as_str())));
+    Value::Object(pairs.collect())
+}
+
 fn view(asked: &IdentityId, identity: Identity) -> Result<IdentityView, AzureCause> {
     let malformed = |what: &str| AzureCause::Malformed(format!("the identity has no usable {what}"));
     let resource = identity.tracked_resource;
@@ -267,7 +277,10 @@ fn view(asked: &IdentityId, identity: Identity) -> Result<IdentityView, AzureCau
     };
     let tags = match resource.tags {
         None | Some(Value::Null) => Tags::new(),
-        Some(tags) => serde_json::from_value(tags).map_err(|_| malformed("tags"))?,
+        Some(tags) => serde_json::from_value::<BTreeMap<_, _>>(tags)
+            .map_err(|_| malformed("tags"))?
+            .into_iter()
+            .collect(),
     };
     Ok(IdentityView { facts, tags })
 }

@@ -52,7 +52,7 @@ fn config() -> OperatorConfig {
         former_issuers: BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: BTreeSet::new(),
-        default_tags: std::collections::BTreeMap::new(),
+        default_tags: wio_core::observed::Tags::new(),
         ignored_tags: Vec::new(),
         verification: wio_api::VerificationMode::None,
     }
@@ -245,7 +245,7 @@ pub fn error_response(status: u16, code: &str) -> Response {
 }
 
 pub fn tags(team: &str) -> Tags {
-    Tags::from([("team".to_owned(), team.to_owned())])
+    Tags::from_iter([("team".to_owned(), team.to_owned())])
 }
 
 /// An identity as Azure shows it, id in its own casing.

@@ -254,7 +254,8 @@ async fn a_listed_identity_has_its_tags_as_they_are_written_and_what_is_odd_is_l
         .map(|identity| (identity.id, identity.tags))
         .collect();
     let written = [("TEAM ", "x"), ("WIO-Binding", "Shop/Orders"), ("team", "")];
-    let written = written.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let written = written.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let written = written.into_iter().collect();
     let expected = [
         (id("orders"), written),
         (id("mails"), Tags::new()),

@@ -232,7 +232,7 @@ mod tests {
             former_issuers: BTreeSet::new(),
             allow_private_issuer: false,
             unlocked_roles: BTreeSet::new(),
-            default_tags: std::collections::BTreeMap::new(),
+            default_tags: wio_core::observed::Tags::new(),
             ignored_tags: Vec::new(),
             verification: wio_api::VerificationMode::None,
         }

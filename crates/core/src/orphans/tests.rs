@@ -41,7 +41,7 @@ fn config() -> OperatorConfig {
         former_issuers: std::collections::BTreeSet::new(),
         allow_private_issuer: false,
         unlocked_roles: std::collections::BTreeSet::new(),
-        default_tags: std::collections::BTreeMap::new(),
+        default_tags: Tags::new(),
         ignored_tags: Vec::new(),
         verification: wio_api::VerificationMode::None,
     }

@@ -42,7 +42,7 @@ fn defaults(config: &OperatorConfig) -> EffectiveDefaults {
     EffectiveDefaults {
         audience: config.audience.to_string(),
         verification: config.verification,
-        tags: config.default_tags.clone(),
+        tags: config.default_tags.clone().into_iter().collect(),
         ignored_tags: config.ignored_tags.iter().map(ToString::to_string).collect(),
         allow_private_issuer: config.allow_private_issuer,
     }

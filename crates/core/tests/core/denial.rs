@@ -212,8 +212,8 @@ fn an_identity_that_was_there_before_is_taken_over_with_its_tags_and_one_that_sa
     let tags = world.identity.as_ref().unwrap().tags.clone();
     assert!(bound.owner.owns_exactly(&tags));
     assert_eq!(
-        (tags["team"].as_str(), tags[keys::ADOPTED_TAG].as_str()),
-        ("shop", "true")
+        ["team", keys::ADOPTED_TAG].map(|name| tags.get(name).unwrap().as_str()),
+        ["shop", "true"]
     );
     let status = made(&reconciled(target, &bound, &world), None);
     assert_eq!(status.identity.as_ref().unwrap().origin, IdentityOrigin::Adopted);

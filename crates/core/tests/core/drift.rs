@@ -80,11 +80,14 @@ proptest! {
             1 => shown.0.principal_id = name(OTHER),
             2 => shown.0.tenant_id = name(OTHER),
             3 => drop(shown.1.insert(keys::ADOPTED_TAG.to_owned(), "true".to_owned())),
-            4 => prop_assume!(shown.1.pop_first().is_some()),
+            4 => {
+                let first = shown.1.first().map(|(name, _)| name.clone());
+                prop_assume!(first.is_some_and(|name| shown.1.remove(&name).is_some()));
+            }
             _ => {
-                let first = shown.1.values_mut().next();
+                let first = shown.1.iter_mut().next();
                 prop_assume!(first.is_some());
-                if let Some(value) = first {
+                if let Some((_, value)) = first {
                     value.push('x');
                 }
             }

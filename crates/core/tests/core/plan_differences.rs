@@ -157,7 +157,7 @@ fn a_service_account_that_left_the_spec_is_let_go_even_when_the_identity_cannot_
 fn a_managed_identity_without_our_tags_is_reported_and_left_alone() {
     let bound = desired(&managed(&["a"]));
     let mut world = World::empty();
-    for tags in [Tags::new(), Tags::from([("team".to_owned(), "shop".to_owned())])] {
+    for tags in [Tags::new(), Tags::from_iter([("team".to_owned(), "shop".to_owned())])] {
         world.identity = Some(PresentIdentity {
             facts: facts(0),
             tags,
@@ -198,7 +198,7 @@ fn tags_are_the_same_in_another_case_of_their_names() {
         .filter(|(tag, _)| tag.eq_ignore_ascii_case("team"))
         .collect();
     assert_eq!(team, [(&"team".to_owned(), &"shop".to_owned())]);
-    assert_eq!(tags["Cost"], "42", "tags of others stay");
+    assert_eq!(tags.get("Cost").unwrap(), "42", "tags of others stay");
 }
 
 /// Values differ by case: a tag of another cluster's binding must not pass for ours.

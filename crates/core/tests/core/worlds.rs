@@ -129,7 +129,7 @@ pub fn foreign_credential(n: usize) -> ObservedCredential {
 }
 
 pub fn tags_of(owner: &Owner) -> Tags {
-    Tags::from([
+    Tags::from_iter([
         (keys::CLUSTER_TAG.to_owned(), owner.cluster.to_string()),
         (
             keys::BINDING_TAG.to_owned(),

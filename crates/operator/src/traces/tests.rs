@@ -61,7 +61,7 @@ async fn an_operator_makes_a_binding_ready() {
             former_issuers: BTreeSet::new(),
             allow_private_issuer: false,
             unlocked_roles: BTreeSet::new(),
-            default_tags: BTreeMap::new(),
+            default_tags: wio_core::observed::Tags::new(),
             ignored_tags: Vec::new(),
             verification: wio_api::VerificationMode::None,
         },
