@@ -61,7 +61,7 @@ enum Step {
     Webhook,
 }
 
-pub(crate) const FAULTS: [Fault; 8] = [
+pub(crate) const FAULTS: [Fault; 9] = [
     Fault {
         wrong: "the pod webhook is away",
         id: "webhook",
@@ -148,6 +148,15 @@ pub(crate) const FAULTS: [Fault; 8] = [
         mends: "kubectl get azureidentities",
         stage: Step::Apply(pod_identity),
         mend: Step::Kubectl(&["delete", "crd", "azureidentities.aadpodidentity.k8s.io"]),
+    },
+    Fault {
+        wrong: "two operators are in one cluster",
+        id: "operator",
+        level: "red",
+        says: "two are installed, in namespaces workload-identity-system and workload-identity-system-2",
+        mends: "helm list --namespace workload-identity-system-2",
+        stage: Step::Apply(second),
+        mend: Step::Kubectl(&["delete", "deployment", NAME, "--namespace=workload-identity-system-2"]),
     },
 ];
 
@@ -373,4 +382,18 @@ fn bare(mut object: Value) -> Value {
         metadata.retain(|field, _| kept.contains(&field.as_str()));
     }
     object
+}
+
+/// Another operator, of which nobody runs a pod.
+fn second() -> Value {
+    let namespace = "workload-identity-system-2";
+    let labels = json!({ "app.kubernetes.io/name": NAME });
+    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": [{ "name": "operator", "image": "registry.example/operator:1" }] } });
+    let spec = json!({ "replicas": 0, "selector": { "matchLabels": labels }, "template": template });
+    json!({
+        "apiVersion": "v1", "kind": "List", "items": [
+            { "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace } },
+            { "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "namespace": namespace, "name": NAME, "labels": labels }, "spec": spec },
+        ],
+    })
 }

@@ -15,7 +15,11 @@ use super::rights;
 const LABEL: &str = "app.kubernetes.io/name=workload-identity-operator";
 
 pub(super) async fn operator(reads: &Reads) -> Operator {
-    let deployments = reads.labelled::<Deployment>(NAMESPACE, LABEL).await;
+    let mut deployments = reads.labelled::<Deployment>(NAMESPACE, LABEL).await;
+    // Where there are several, the rest is said of the one at the usual place.
+    if let Ok(found) = &mut deployments {
+        found.sort_by_key(|one| one.namespace().as_deref() != Some(NAMESPACE));
+    }
     let deployment = deployments.as_ref().ok().and_then(|found| found.first());
     let namespace = deployment.and_then(ResourceExt::namespace);
     let namespace = namespace.unwrap_or_else(|| NAMESPACE.to_owned());
