@@ -77,9 +77,19 @@ pub(crate) async fn pod_of(namespace: &Namespace<'_>, name: &str, before: &str) 
     .await
 }
 
+fn spec(name: &str) -> Value {
+    json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": name }], "rollout": "Restart" })
+}
+
 async fn bind(namespace: &Namespace<'_>, name: &str) -> Result<()> {
-    let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": name }], "rollout": "Restart" });
-    namespace.bind(name, &spec).await
+    namespace.bind(name, &spec(name)).await
+}
+
+/// What the plugin prints, whatever it ends with.
+async fn prints(namespace: &Namespace<'_>, asked: &[&str], input: Option<&Value>, says: &str) -> Result<()> {
+    let told = namespace.wib(asked, input).await?;
+    ensure!(told.out.contains(says), "no {says:?} in\n{}{}", told.out, told.err);
+    Ok(())
 }
 
 /// Waits until the template of an owner carries the client id of its binding. Returns that.
@@ -171,6 +181,16 @@ async fn a_deployment_is_restarted_once_and_the_operator_may_change_nothing_else
     let namespace = world.namespace("restarts").await?;
     make_owner(&namespace, "Deployment", "orders").await?;
     let first = pod_of(&namespace, "orders", "").await?;
+    let planned = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityBinding", "metadata": { "name": "orders" }, "spec": spec("orders"),
+    });
+    prints(
+        &namespace,
+        &["plan", "-f", "-"],
+        Some(&planned),
+        "~ Deployment/orders, restarted when its turn comes",
+    )
+    .await?;
     bind(&namespace, "orders").await?;
     let client_id = restarted(&namespace, "Deployment", "orders").await?;
     let second = pod_of(&namespace, "orders", &first).await?;
@@ -181,6 +201,14 @@ async fn a_deployment_is_restarted_once_and_the_operator_may_change_nothing_else
     namespace.event("orders", Reason::WorkloadRestarted).await?;
     runs(&namespace, &second).await?;
     told(&namespace, "orders", RestartResult::Restarted).await?;
+    prints(
+        &namespace,
+        &["status", "orders"],
+        None,
+        "Deployment/orders: restarted at 20",
+    )
+    .await?;
+    prints(&namespace, &["plan", "orders"], None, "Plan: nothing to do.").await?;
     ensure!(read(&namespace, "deployment/orders", "{.metadata.generation}").await? == "2");
     ensure!(pod_of(&namespace, "orders", &first).await? == second);
 
