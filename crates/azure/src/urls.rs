@@ -88,11 +88,7 @@ impl Urls {
 
     /// The URL of a role assignment at a scope.
     pub(crate) fn role_assignment(&self, scope: &Scope, name: RoleAssignmentName) -> Url {
-        let mut url = self.role_assignments_at(scope, "");
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.push(&name.to_string());
-        }
-        url
+        named(self.role_assignments_at(scope, ""), &name.to_string())
     }
 
     /// The list of all role assignments of a principal at a scope, above it and below it.
@@ -130,11 +126,7 @@ impl Urls {
 
     /// The URL of a role, as it is at a scope.
     pub(crate) fn role(&self, scope: &Scope, role: RoleDefinitionGuid) -> Url {
-        let mut url = self.authorization_at(scope, "roleDefinitions", "");
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.push(&role.to_string());
-        }
-        url
+        named(self.authorization_at(scope, "roleDefinitions", ""), &role.to_string())
     }
 
     /// The list of the role assignments that a principal has at a scope, above it and below it, by itself or by a group.
@@ -193,6 +185,14 @@ impl Urls {
             api_version: api_version.to_owned(),
         }
     }
+}
+
+/// The URL of one of a collection.
+fn named(mut collection: Url, name: &str) -> Url {
+    if let Ok(mut path) = collection.path_segments_mut() {
+        path.push(name);
+    }
+    collection
 }
 
 // === impl ListUrl ===

@@ -3,7 +3,7 @@ use std::time::Duration;
 use wio_api::{ManagedIdentity, Reason, WorkloadIdentityBinding, keys};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::binding;
-use wio_testkit::{Effect, Verb};
+use wio_testkit::{Effect, Matcher, Verb};
 
 use crate::world::*;
 
@@ -164,16 +164,20 @@ async fn a_changed_spec_is_carried_out_as_the_difference() {
     .await;
 }
 
+/// The operator's writes of finalizers.
+fn finalizers() -> Matcher {
+    by_operator()
+        .verb(Verb::Patch)
+        .resource("workloadidentitybindings")
+        .subresource("")
+}
+
 /// A crash between the first write and the finalizer would leave objects in Azure that nobody knows of. The first look goes beside it, and
 /// what it showed is not read again.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_to_azure_before_the_finalizer_is_set() {
     story(async |world| {
-        let finalizer = by_operator()
-            .verb(Verb::Patch)
-            .resource("workloadidentitybindings")
-            .subresource("");
-        let fault = world.cluster.inject(finalizer, Effect::internal_error());
+        let fault = world.cluster.inject(finalizers(), Effect::internal_error());
         world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
         world.until("it was tried again", |_| fault.hits() >= 3).await;
         assert_eq!(world.asked(), ["GET identity: 404"]);
@@ -187,11 +191,9 @@ async fn nothing_is_written_to_azure_before_the_finalizer_is_set() {
 #[tokio::test(start_paused = true)]
 async fn azure_is_looked_at_while_the_finalizer_is_set() {
     story(async |world| {
-        let finalizer = by_operator()
-            .verb(Verb::Patch)
-            .resource("workloadidentitybindings")
-            .subresource("");
-        world.cluster.inject(finalizer, Effect::delay(Duration::from_secs(3)));
+        world
+            .cluster
+            .inject(finalizers(), Effect::delay(Duration::from_secs(3)));
         world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
         world
             .until("Azure was looked at", |world| world.asked() == ["GET identity: 404"])

@@ -362,6 +362,17 @@ mod tests {
         held: Option<Held>,
         written: &Written,
     ) -> (Vec<String>, Vec<String>) {
+        let (restarted, round) = played(lacking, previous, held, written);
+        (restarted, lines(round))
+    }
+
+    /// Whom a round restarts whose owners may all be restarted, and the round at its end.
+    fn played(
+        lacking: &[&str],
+        previous: Vec<RestartStatus>,
+        held: Option<Held>,
+        written: &Written,
+    ) -> (Vec<String>, Round) {
         let candidates = lacking.iter().map(|owner| owner.split_once('/').unwrap().1);
         let candidates = candidates.map(|name| candidate_named(KIND, name)).collect();
         let (now, previous) = (seen(lacking, Vec::new()), seen(&[], previous));
@@ -379,7 +390,7 @@ mod tests {
                 }
             }
         }
-        (restarted, lines(round))
+        (restarted, round)
     }
 
     fn lines(round: Round) -> Vec<String> {
@@ -392,21 +403,7 @@ mod tests {
     #[test]
     fn when_one_was_restarted_is_remembered_and_of_one_that_was_not_nothing_is() {
         let times = |lacking: &[&str], previous: Vec<RestartStatus>| {
-            let candidates = lacking.iter().map(|owner| owner.split_once('/').unwrap().1);
-            let candidates = candidates.map(|name| candidate_named(KIND, name)).collect();
-            let (now, previous) = (seen(lacking, Vec::new()), seen(&[], previous));
-            let mut round = Round::begin(OURS.parse().unwrap(), candidates, (&now, Some(&previous)), None);
-            while let Some(next) = round.next_to_read() {
-                let read = Read::Owner(Box::new(owner(KIND, &json!({}))));
-                match next {
-                    ToRead::Restarted(kind, name) => round.saw_restarted((kind, &name), &read),
-                    ToRead::Candidate(candidate, _) => {
-                        if round.saw(&candidate, &read).is_some() {
-                            round.wrote(&candidate, &Written::Done, NOW);
-                        }
-                    }
-                }
-            }
+            let (_, round) = played(lacking, previous, None, &Written::Done);
             let told = round.into_told().into_iter();
             told.map(|one| one.restarted_at.map(|at| at.0)).collect::<Vec<_>>()
         };
