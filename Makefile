@@ -15,15 +15,16 @@ abuse: setup ## Try what a tenant may try to gain another's identity or role, an
 test: ## Everything: lint, unit tests, end-to-end tests
 	@hack/timed lint unit setup e2e
 
-lint: ## Formatting, clippy, generated files, the direction of dependencies
+lint: ## Formatting, clippy, generated files, the direction of dependencies, and what is linked (make deny)
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --features workload-identity-operator/otlp --quiet -- --deny warnings
 	cargo xtask verify
+	@hack/deny
 
 workflows: ## Check .github: actionlint and zizmor, which are fetched once; asks nothing of GitHub
 	@hack/workflows
 
-deny: ## Check licences, bans and sources of what is linked (deny.toml) with cargo-deny, which is fetched once
+deny: ## Check licences, bans, sources and advisories of what is linked (deny.toml) with cargo-deny, which is fetched once; a part of lint
 	@hack/deny
 
 alerts: setup ## Try the alert rules, as the chart renders them, with promtool, and the dashboard with Prometheus, which are built once (two minutes)
