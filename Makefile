@@ -1,7 +1,7 @@
 # Every target is documented by the `##` behind it; `make` alone lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo abuse test lint workflows deny alerts unit simulate model mutants e2e compat gitops az quickstart signatures bench bench-large bench-traces generate verify image reproduce setup clean
+.PHONY: help demo abuse test lint workflows deny alerts unit simulate model mutants e2e compat gitops az quickstart signatures bench bench-large bench-peers bench-traces generate verify image reproduce setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +89,13 @@ bench-large: setup ## Print what 10,000 and 50,000 Ready bindings cost beside th
 		--package workload-identity-operator --package wio-azure-sim --package wio-e2e \
 		--bin workload-identity-operator --bin azure-sim --bin bench
 	@cargo run --quiet --release --package wio-e2e --bin bench -- --write --large 10000 --large 50000 --strangers 100000
+
+bench-peers: setup ## Give Microsoft's Azure Service Operator and this one the same work, and write docs/bench/peers.md (COUNTS="50 150 300"; the first time builds it, in half an hour of processor time; then half an hour)
+	@e2e/setup azure-service-operator
+	@hack/progress "building operator, simulator and bench for release" cargo build --release \
+		--package workload-identity-operator --package wio-azure-sim --package wio-e2e \
+		--bin workload-identity-operator --bin azure-sim --bin bench
+	@cargo run --quiet --release --package wio-e2e --bin bench -- --write $(patsubst %,--peers %,$(or $(COUNTS),50 150))
 
 bench-traces: setup ## Print what traces by OTLP cost, for docs/traces.md (the operator is built for release twice; then three minutes)
 	@hack/progress "building the operator for release" cargo build --release --target-dir target/traces --package workload-identity-operator

@@ -49,6 +49,8 @@ pub struct AuditEvent {
     pub unauthorized: bool,
     /// The body that was sent, where the audit policy keeps it.
     pub body: Option<Value>,
+    /// When it was answered.
+    pub at: Timestamp,
     /// How long the API server took, from the request's arrival until it was answered.
     pub took: Duration,
 }
@@ -157,6 +159,7 @@ impl AuditEvent {
                 .get(DECISION)
                 .is_some_and(|decision| decision == "forbid"),
             body: line.request_object,
+            at: line.stage_timestamp,
             took: line
                 .stage_timestamp
                 .duration_since(line.request_received_timestamp)

@@ -6,6 +6,7 @@
 
 pub mod abuse;
 pub mod argocd;
+pub mod aso;
 pub mod audit;
 pub mod azure_roles;
 pub mod certificates;

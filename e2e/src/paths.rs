@@ -29,6 +29,12 @@ pub fn flux_definitions() -> Result<PathBuf> {
     there(repository().join(".build/e2e/flux"), "make setup")
 }
 
+/// The folder of what Azure Service Operator is installed from.
+pub(crate) fn azure_service_operator() -> Result<PathBuf> {
+    let how = "e2e/setup azure-service-operator";
+    there(repository().join(".build/e2e/azure-service-operator"), how)
+}
+
 /// Whether binaries are taken that were there before.
 #[must_use]
 pub fn has_assets() -> bool {

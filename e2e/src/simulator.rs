@@ -212,6 +212,16 @@ impl Simulator {
         Ok(operator)
     }
 
+    /// Makes an identity that may do everything in the subscription, and trusts whose tokens it is told.
+    pub async fn make_owner(&self, name: &str, trusted: Trusted<'_>) -> Result<Principal> {
+        let id = identity_id(OPERATORS_GROUP, name);
+        let owner = self.put_identity(&id).await?;
+        self.put_credential(&id, "cluster", trusted).await?;
+        let subscription = format!("/subscriptions/{SUBSCRIPTION}");
+        self.assign(&subscription, OWNER, &owner.principal_id, None).await?;
+        Ok(owner)
+    }
+
     /// Lets the operator bind the identities of a resource group. Returns the id of the role assignment.
     pub async fn permit_operator(&self, group: &str, operator: &Principal) -> Result<String> {
         let role = AzureRole::read(azure_roles::FEDERATED_CREDENTIALS)?;

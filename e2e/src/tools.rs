@@ -59,6 +59,16 @@ impl Kubectl {
         .await
     }
 
+    /// Has the API server and its webhooks judge what would come of creating objects.
+    pub async fn try_out(&self, manifests: &str) -> Result<String> {
+        output(
+            self.with(&["create", "--dry-run=server", "--filename=-"]),
+            Some(manifests.as_bytes()),
+            DEADLINE,
+        )
+        .await
+    }
+
     /// Reads objects as JSON: `get(&["wib", "orders", "--namespace=shop"])`.
     pub async fn get(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.run(&[&["get", "--output=json"], arguments].concat()).await?;

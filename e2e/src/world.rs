@@ -116,7 +116,9 @@ impl World {
     }
 }
 
-fn report(scratch: &Scratch) -> String {
+/// The end of every log of a run, and where a copy of all logs is kept.
+#[must_use]
+pub fn report(scratch: &Scratch) -> String {
     let kept = repository().join(".build/e2e/failed");
     match keep(&scratch.logs(), &kept) {
         Ok(tails) => format!("{}\n\nall logs are kept in {}", tails.join("\n"), kept.display()),

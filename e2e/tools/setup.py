@@ -53,6 +53,12 @@ FLUX_KINDS = (
     "source.toolkit.fluxcd.io_gitrepositories",
     "source.toolkit.fluxcd.io_ocirepositories",
 )
+ASO_MODULE = "github.com/Azure/azure-service-operator/v2"
+ASO_VERSION = "v2.18.0"
+#: What Azure Service Operator is installed from, beside its binary.
+ASO = BUILD / "azure-service-operator"
+#: The groups of the kinds that one needs for a workload's identity.
+ASO_GROUPS = ("managedidentity", "resources", "authorization")
 
 
 class Failed(Exception):
@@ -159,6 +165,19 @@ def make_flux(part: Part, work: pathlib.Path) -> None:
             # The module cache is read-only, and a copy would be too.
             (work / definition.name).write_bytes(definition.read_bytes())
             os.replace(work / definition.name, FLUX_DEFINITIONS / definition.name)
+
+
+def make_aso(part: Part, work: pathlib.Path) -> None:
+    """Builds Azure Service Operator, and generates what it is installed from out of the marks in its sources: its module holds nothing of it."""
+    go_build(part.settings[:2], {"controller": "azure-service-operator"})(part, work)
+    # A module of its own: it would raise versions in the other.
+    run(part, ["go", "build", "-trimpath", "-buildvcs=false", "-o", f"{work}/", "tool"], cwd=TOOLS / "controller-gen", env=go_environment())
+    paths = [f"paths={ASO_MODULE}/api/{group}/..." for group in ASO_GROUPS]
+    for generated in ("crd:crdVersions=v1,allowDangerousTypes=true", "webhook"):
+        folder = work / "manifests" / generated.split(":")[0]
+        run(part, [str(work / "controller-gen"), generated, *paths, f"output:dir={folder}"], cwd=TOOLS / part.name, env=go_environment())
+    shutil.rmtree(ASO, ignore_errors=True)
+    os.replace(work / "manifests", ASO)
 
 
 def output(command: list[str], folder: pathlib.Path) -> dict:
@@ -268,6 +287,9 @@ def parts() -> list[Part]:
              (TOOLS / "argocd",), ("-ldflags", stripped, ARGOCD_GO), make_argocd, on_request=True),
         *(other_kubernetes_part(minor, whole) for minor, whole in other_kubernetes().items()),
         go("cosign", "Sigstore's cosign 3.1.3", "about 4 minutes", stripped, {"cosign": "cosign"}, on_request=True),
+        Part("azure-service-operator", f"Azure Service Operator {ASO_VERSION.removeprefix('v')}", "half an hour of processor time",
+             (BIN / "azure-service-operator", ASO / "crd", ASO / "webhook"), (TOOLS / "azure-service-operator", TOOLS / "controller-gen"),
+             ("-ldflags", f"{stripped} -X {ASO_MODULE}/internal/version.BuildVersion={ASO_VERSION}", *ASO_GROUPS), make_aso, on_request=True),
         # Without what finds targets in clouds: that is most of it.
         go("prometheus", "Prometheus 3.16.0 and promtool", "about 3 minutes of processor time", stripped,
            {"promtool": "promtool", "prometheus": "prometheus"}, tags="remove_all_sd", on_request=True),

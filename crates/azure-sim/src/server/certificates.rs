@@ -9,8 +9,9 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// The names under which a local server is reached.
-const NAMES: [&str; 3] = ["127.0.0.1", "localhost", "::1"];
+/// The names under which a local server is reached, and the one that Microsoft's libraries ask about every authority: a client whose
+/// connections to it are led here finds the simulator's answer.
+const NAMES: [&str; 4] = ["127.0.0.1", "localhost", "::1", "login.microsoftonline.com"];
 
 /// A certificate authority.
 pub(super) struct Authority {

@@ -81,6 +81,14 @@ impl Bar {
         }
     }
 
+    /// At least this much.
+    pub(crate) fn at_least(measured: f64, bar: f64) -> Self {
+        Self::Is {
+            bar: format!("≥ {bar}"),
+            reached: measured >= bar,
+        }
+    }
+
     /// Exactly this many.
     pub(crate) fn exactly(measured: usize, bar: usize) -> Self {
         Self::Is {
@@ -89,14 +97,14 @@ impl Bar {
         }
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Is { bar, .. } => bar.clone(),
             Self::None => "–".to_owned(),
         }
     }
 
-    fn verdict(&self) -> &'static str {
+    pub(crate) fn verdict(&self) -> &'static str {
         match self {
             Self::Is { reached: true, .. } => "reached",
             Self::Is { reached: false, .. } => "missed",

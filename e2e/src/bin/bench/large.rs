@@ -7,8 +7,9 @@ use anyhow::Result;
 use wio_e2e::progress::Progress;
 use wio_e2e::wait::until;
 
+use crate::asked::Calls;
 use crate::figures::{Bar, Figure};
-use crate::measure::{Bench, Calls};
+use crate::measure::Bench;
 use crate::seed::{IN_A_NAMESPACE, Seeder};
 use crate::{AS_DEPLOYED, DEADLINE, float, mebibytes};
 

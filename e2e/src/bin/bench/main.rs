@@ -1,10 +1,12 @@
 //! `make bench`: figures of the operator beside their bars, on a real API server and the simulated Azure.
 
+mod asked;
 mod beside;
 mod figures;
 mod large;
 mod many;
 mod measure;
+mod peers;
 mod pods;
 mod process;
 mod seed;
@@ -27,8 +29,9 @@ use wio_e2e::progress::{Progress, Style};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
+use crate::asked::{Calls, Mark, kind};
 use crate::figures::{Bar, Figure, markdown, plain};
-use crate::measure::{Bench, Calls, Mark, binding, kind};
+use crate::measure::{Bench, binding};
 use crate::process::machine;
 
 const PAGE: &str = "docs/bench/README.md";
@@ -66,6 +69,9 @@ struct Arguments {
     /// Measure what traces cost instead, and print the table of docs/traces.md: by a build of the operator without the feature, and one with it.
     #[arg(long, num_args = 2, value_names = ["WITHOUT", "WITH"])]
     traces: Vec<PathBuf>,
+    /// Measure Azure Service Operator beside it instead, with so many new bindings (docs/bench/peers.md); given again, then with so many.
+    #[arg(long, conflicts_with_all = ["large", "traces", "pods"])]
+    peers: Vec<usize>,
     /// Measure what a look at so many pods of one service account costs instead (docs/bench/pods.md).
     #[arg(long, conflicts_with_all = ["write", "large"])]
     pods: Option<usize>,
@@ -88,6 +94,9 @@ async fn run(arguments: &Arguments) -> Result<()> {
         "the bench starts a control plane of its own: unset {EXISTING}"
     );
     let (progress, style) = (Progress::new(Vec::new()), Style::of_stdout());
+    if !arguments.peers.is_empty() {
+        return beside_peers(arguments, &progress, style).await;
+    }
     let world = World::start(|part| progress.step(&format!("starting {part}"))).await?;
     if let Ok(builds) = <[PathBuf; 2]>::try_from(arguments.traces.clone()) {
         let table = traces::traces(&Bench::new(&world).await, &progress, builds).await;
@@ -116,13 +125,30 @@ async fn run(arguments: &Arguments) -> Result<()> {
         } else {
             (LARGE_PAGE, "make bench-large")
         };
-        let path = repository().join(page);
-        std::fs::create_dir_all(path.parent().unwrap_or(&path))
-            .with_context(|| format!("making {}", path.display()))?;
-        std::fs::write(&path, markdown(command, &figures, &machine()))
-            .with_context(|| format!("writing {}", path.display()))?;
-        println!("{page} was written");
+        written(page, &markdown(command, &figures, &machine()))?;
     }
+    Ok(())
+}
+
+async fn beside_peers(arguments: &Arguments, progress: &Progress, style: Style) -> Result<()> {
+    let sections = peers::peers(&arguments.peers, progress).await?;
+    println!(
+        "\n{}\n{}",
+        style.heading(&format!("Beside Azure Service Operator ({})", machine())),
+        peers::plain(&sections)
+    );
+    println!("{}\n{}", style.heading("How long each part took"), progress.times());
+    if arguments.write {
+        written(peers::PAGE, &peers::markdown(&sections, &machine()))?;
+    }
+    Ok(())
+}
+
+fn written(page: &str, text: &str) -> Result<()> {
+    let path = repository().join(page);
+    std::fs::create_dir_all(path.parent().unwrap_or(&path)).with_context(|| format!("making {}", path.display()))?;
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
+    println!("{page} was written");
     Ok(())
 }
 
@@ -328,20 +354,13 @@ async fn nothing_to_do(bench: &Bench<'_>) -> Result<[Figure; 3]> {
 async fn within_budgets(bench: &Bench<'_>) -> Result<[Figure; 2]> {
     bench.azure(json!({ "latencyMs": LATENCY.as_millis() })).await?;
     let limits = Limits::default();
+    let floor = floor(ROLLOUT, 2);
     // The floor is that of full budgets, and the window in which the bindings before this were created may still be open.
     tokio::time::sleep(limits.creations_in_subscription.window).await;
     let mark = bench.mark().await?;
     let took = bench.roll_out("bench-rollout", ROLLOUT, DEADLINE).await?.as_secs_f64();
     let calls = bench.since(mark).await?;
     bench.azure(json!({ "latencyMs": 0 })).await?;
-    let (writes, windows) = (
-        ROLLOUT * 2,
-        ROLLOUT.div_ceil(limits.creations_in_subscription.count as usize),
-    );
-    let by_writes = (float(writes) - f64::from(limits.writes.capacity)) / limits.writes.per_second;
-    let by_creations = float(windows - 1) * limits.creations_in_subscription.window.as_secs_f64();
-    // A look, the identity, a credential.
-    let floor = by_writes.max(by_creations) + 3.0 * LATENCY.as_secs_f64();
     let (throttled, concurrent) = (calls.azure_answered(429), calls.azure_answered(409));
     Ok([
         Figure {
@@ -365,6 +384,16 @@ async fn within_budgets(bench: &Bench<'_>) -> Result<[Figure; 2]> {
             how: "the same rollout.".to_owned(),
         },
     ])
+}
+
+/// The least time in seconds that Azure's budgets, when they are full, let so many new bindings take, with so many writes each.
+fn floor(bindings: usize, writes: usize) -> f64 {
+    let limits = Limits::default();
+    let windows = bindings.div_ceil(limits.creations_in_subscription.count as usize);
+    let by_writes = (float(bindings * writes) - f64::from(limits.writes.capacity)) / limits.writes.per_second;
+    let by_creations = float(windows.saturating_sub(1)) * limits.creations_in_subscription.window.as_secs_f64();
+    // Three calls follow each other at the least: a look, the identity, a credential.
+    by_writes.max(by_creations).max(0.0) + 3.0 * LATENCY.as_secs_f64()
 }
 
 /// What was asked since the mark, once nothing more is asked for half a second.

@@ -6,9 +6,10 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use wio_e2e::progress::Progress;
 
+use crate::asked::Calls;
 use crate::beside::beside;
 use crate::figures::{Bar, Figure};
-use crate::measure::{Bench, Calls};
+use crate::measure::Bench;
 use crate::{DEADLINE, float, mebibytes, or_nothing, settled};
 
 pub(crate) const MANY: usize = 1000;

@@ -1,6 +1,5 @@
 //! Each figure's measurement.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -9,46 +8,34 @@ use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use wio_api::WorkloadIdentityBinding;
-use wio_azure_sim::LoggedRequest;
-use wio_e2e::audit::AuditEvent;
 use wio_e2e::operator::USER;
 use wio_e2e::process::Signal;
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
+use crate::asked::{Asks, Calls, Mark};
 use crate::process::Running;
 
 /// As many as a person with kubectl and a pipeline of GitOps would send at once.
-const CREATED_AT_ONCE: usize = 16;
-
-/// What the operator asked Azure and Kubernetes in a while.
-#[derive(Clone, Debug)]
-pub(crate) struct Calls {
-    /// Requests to Azure Resource Manager.
-    pub(crate) azure: Vec<LoggedRequest>,
-    /// Requests to the API server.
-    pub(crate) kubernetes: Vec<AuditEvent>,
-}
+pub(crate) const CREATED_AT_ONCE: usize = 16;
 
 /// The world, as the bench uses it.
 pub(crate) struct Bench<'w> {
     pub(crate) world: &'w World,
-    principal: String,
-}
-
-/// Where both logs stood.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mark {
-    azure: u64,
-    kubernetes: wio_e2e::audit::Mark,
+    asks: Asks<'w>,
 }
 
 // === impl Bench ===
 
 impl<'w> Bench<'w> {
     pub(crate) async fn new(world: &'w World) -> Self {
-        let principal = world.operator.lock().await.principal().principal_id.clone();
-        Self { world, principal }
+        let asks = Asks {
+            simulator: &world.simulator,
+            cluster: &world.cluster,
+            principal: world.operator.lock().await.principal().principal_id.clone(),
+            user: USER,
+        };
+        Self { world, asks }
     }
 
     /// Starts the operator, anew where it runs, with these settings. Returns how long it took until it was ready.
@@ -107,36 +94,12 @@ impl<'w> Bench<'w> {
     }
 
     pub(crate) async fn mark(&self) -> Result<Mark> {
-        let last = self
-            .world
-            .simulator
-            .requests()
-            .await?
-            .last()
-            .map_or(0, |request| request.sequence);
-        let own = self.world.cluster.own().context("the bench needs an audit log")?;
-        Ok(Mark {
-            azure: last,
-            kubernetes: own.audit().mark()?,
-        })
+        self.asks.mark().await
     }
 
     /// What the operator asked since the mark.
     pub(crate) async fn since(&self, mark: Mark) -> Result<Calls> {
-        let requests = self.world.simulator.requests().await?;
-        let own = self.world.cluster.own().context("the bench needs an audit log")?;
-        let ours = |request: &LoggedRequest| {
-            request.sequence > mark.azure && request.principal.as_deref() == Some(self.principal.as_str())
-        };
-        Ok(Calls {
-            azure: requests.into_iter().filter(ours).collect(),
-            kubernetes: own
-                .audit()
-                .since(mark.kubernetes)?
-                .into_iter()
-                .filter(|event| event.user == USER)
-                .collect(),
-        })
+        self.asks.since(mark).await
     }
 
     /// Creates a binding and returns how long it took from the request until its status said Ready. The request goes over a connection
@@ -241,54 +204,4 @@ pub(crate) fn is_ready(binding: &WorkloadIdentityBinding) -> bool {
     conditions
         .into_iter()
         .any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// What a request to Kubernetes asks, such as `patch serviceaccounts`.
-pub(crate) fn kind(event: &AuditEvent) -> String {
-    let what = match (event.resource.as_str(), event.subresource.as_str()) {
-        ("", _) => event.uri.clone(),
-        (resource, "") => resource.to_owned(),
-        (resource, subresource) => format!("{resource}/{subresource}"),
-    };
-    format!("{} {what}", event.verb)
-}
-
-// === impl Calls ===
-
-impl Calls {
-    /// Requests that ask Azure to change something.
-    pub(crate) fn azure_writes(&self) -> usize {
-        self.azure.iter().filter(|request| request.writes).count()
-    }
-
-    /// Requests that only ask Azure.
-    pub(crate) fn azure_reads(&self) -> usize {
-        self.azure.len() - self.azure_writes()
-    }
-
-    /// Requests that Azure answered with this status.
-    pub(crate) fn azure_answered(&self, status: u16) -> usize {
-        self.azure
-            .iter()
-            .filter(|request| request.status == Some(status))
-            .count()
-    }
-
-    /// Requests that ask Kubernetes to change something.
-    pub(crate) fn kubernetes_writes(&self) -> usize {
-        self.kubernetes.iter().filter(|event| event.writes()).count()
-    }
-
-    /// Requests to Kubernetes by what they ask, such as `2 patch serviceaccounts`.
-    pub(crate) fn kubernetes_by_kind(&self) -> String {
-        let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
-        for event in &self.kubernetes {
-            *kinds.entry(kind(event)).or_default() += 1;
-        }
-        kinds
-            .iter()
-            .map(|(kind, count)| format!("{count} {kind}"))
-            .collect::<Vec<_>>()
-            .join(", ")
-    }
 }

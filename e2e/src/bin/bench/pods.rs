@@ -9,9 +9,10 @@ use wio_e2e::pods;
 use wio_e2e::progress::Progress;
 use wio_e2e::wait::until;
 
+use crate::asked::{Mark, kind};
 use crate::figures::{Bar, Figure};
 use crate::large::at_rest;
-use crate::measure::{Bench, Mark, kind};
+use crate::measure::Bench;
 use crate::{AS_DEPLOYED, DEADLINE, mebibytes};
 
 const PLACE: (&str, &str) = ("bench-pods", "orders");
