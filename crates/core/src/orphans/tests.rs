@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
-use wio_api::{DeletionPolicy, ManagedIdentityPermission, Reason, keys};
+use wio_api::{
+    DeletionPolicy, IdentityOrigin, IdentityStatus, ManagedIdentityPermission, Reason, WorkloadIdentityBindingStatus,
+    keys,
+};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use super::*;
@@ -178,6 +181,8 @@ fn what_becomes_of_an_identity_is_what_its_tags_say_and_without_them_nothing() {
         Some(Fate::Retain)
     );
     assert_eq!(fate(&tags("orders", DeletionPolicy::Orphan)), Some(Fate::Leave));
+    assert!(Fate::Remove.takes_away() && Fate::Retain.takes_away());
+    assert!(!Fate::Leave.takes_away() && !Fate::Report("why").takes_away());
     for (key, value) in [
         (keys::DELETION_POLICY_TAG, None),
         (keys::DELETION_POLICY_TAG, Some("delete")),
@@ -235,6 +240,48 @@ fn a_living_binding_of_the_name_keeps_its_identity_and_no_other() {
         &derived,
         &living([binding("bank", "orders").managed().service_account("web")])
     ));
+}
+
+/// It may have any identity of its namespace.
+#[test]
+fn a_living_binding_whose_identity_cannot_be_read_keeps_every_one() {
+    let unreadable = WorkloadIdentityBindingStatus {
+        identity: Some(IdentityStatus {
+            resource_id: "x".to_owned(),
+            name: "x".to_owned(),
+            client_id: None,
+            principal_id: None,
+            tenant_id: None,
+            origin: IdentityOrigin::Created,
+        }),
+        ..WorkloadIdentityBindingStatus::default()
+    };
+    let tags = tags("orders", DeletionPolicy::Delete);
+    let found = |status| {
+        let one = binding("shop", "orders")
+            .managed()
+            .service_account("web")
+            .status(status);
+        by_tags(&id("operator", "another"), &tags, &living([one]), &config()).is_some()
+    };
+    assert!(found(WorkloadIdentityBindingStatus::default()));
+    assert!(!found(unreadable));
+}
+
+#[test]
+fn whose_a_credential_is_its_issuer_subject_and_name_say_together() {
+    let good = credential("orders", "web");
+    let namespace_of = |credential: &ObservedCredential| namespace_of_credential(&cluster(), credential);
+    assert_eq!(namespace_of(&good), Some(namespace()));
+    for change in [
+        |credential: &mut ObservedCredential| credential.issuer = "https://else.example/".to_owned(),
+        |credential: &mut ObservedCredential| credential.subject = Some("system:serviceaccount:shop:else".to_owned()),
+        |credential: &mut ObservedCredential| credential.name = "terraform".parse().unwrap(),
+    ] {
+        let mut other = good.clone();
+        change(&mut other);
+        assert_eq!(namespace_of(&other), None, "{other:?}");
+    }
 }
 
 #[test]

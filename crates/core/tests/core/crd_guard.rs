@@ -217,6 +217,24 @@ fn what_is_shared_stays_while_the_others_wait_for_policies_that_vanished() {
     confirmed(&both(NOT_MEANT, stands()), &some_left()).unwrap_err();
 }
 
+/// A definition that is created anew took all bindings with it, and what they had looks like nobody's.
+#[test]
+fn orphans_of_bindings_that_went_with_their_definition_are_held_until_some_are_there() {
+    let (early, late) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
+    let anew = both(standing_since(late), standing_since(early));
+    let blocked = anew.confirm_orphans(0).unwrap_err();
+    assert_eq!(blocked.reason, Reason::MassDisappearance);
+    assert!(blocked.message.contains("created anew"), "{}", blocked.message);
+    anew.confirm_orphans(1).unwrap();
+    both(standing_since(early), standing_since(early))
+        .confirm_orphans(0)
+        .unwrap();
+    both(standing_since(early), standing_since(late))
+        .confirm_orphans(0)
+        .unwrap();
+    both(stands(), NOT_MEANT).confirm_orphans(1).unwrap_err();
+}
+
 #[test]
 fn the_names_are_those_of_the_definitions() {
     let names = [wio_api::crd(), wio_api::policy_crd()].map(|definition| definition.metadata.name.unwrap());

@@ -92,6 +92,31 @@ fn a_leader_whose_renewals_get_no_answer_tries_again_and_ends_in_time() {
 }
 
 #[test]
+fn whoever_hears_nothing_waits_a_thirtieth_of_the_lease() {
+    let pause = LEASE / 30;
+    let mut election = leader();
+    election.wrote(secs(5), secs(10), Written::Unknown);
+    assert_eq!(election.next(secs(10)), Step::Wait(pause));
+    assert_eq!(election.next(secs(10) + pause), Step::Hold("2".to_owned()));
+    let mut candidate = Election::new("b".to_owned(), terms());
+    candidate.saw_nothing(secs(1));
+    assert_eq!(candidate.next(secs(1)), Step::Wait(pause));
+    assert_eq!(candidate.next(secs(1) + pause), Step::Look);
+}
+
+#[test]
+fn who_leads_is_what_the_record_says() {
+    let mut election = Election::new("a".to_owned(), terms());
+    assert_eq!(election.holder(), None);
+    election.saw(secs(0), Some(record("b", "1")));
+    assert_eq!(election.holder(), Some("b"));
+    election.saw(secs(1), Some(record("", "2")));
+    assert_eq!(election.holder(), None, "it was given back");
+    election.saw(secs(2), None);
+    assert_eq!(election.holder(), None);
+}
+
+#[test]
 fn a_leader_that_sees_another_or_no_record_has_lost() {
     for shown in [Some(record("b", "7")), None] {
         let mut election = leader();
@@ -101,6 +126,16 @@ fn a_leader_that_sees_another_or_no_record_has_lost() {
         assert_eq!(election.leads_until(), None);
         assert_eq!(election.give_up(), None, "it is not ours to release");
     }
+}
+
+/// Another one may have led meanwhile, and may have the record yet.
+#[test]
+fn a_leader_that_has_lost_gives_nothing_up_though_the_record_names_it_again() {
+    let mut election = leader();
+    election.saw(secs(6), Some(record("b", "7")));
+    election.saw(secs(7), Some(record("a", "8")));
+    assert_eq!(election.next(secs(7)), Step::Lost);
+    assert_eq!(election.give_up(), None);
 }
 
 #[test]

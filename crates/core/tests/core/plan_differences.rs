@@ -1,6 +1,6 @@
 //! The plan for one difference between what is and what should be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use wio_api::Reason;
 use wio_core::desired::{Desired, DesiredBinding};
@@ -201,6 +201,23 @@ fn tags_are_the_same_in_another_case_of_their_names() {
     assert_eq!(tags.get("Cost").unwrap(), "42", "tags of others stay");
 }
 
+/// An Azure Policy that modifies tags has the last word.
+#[test]
+fn a_tag_that_azure_keeps_at_another_value_is_written_no_more() {
+    let mut object = managed(&["a"]);
+    let tags = &mut object.spec.identity.managed.as_mut().unwrap().tags;
+    tags.insert("team".to_owned(), "shop".to_owned());
+    let mut bound = desired(&object);
+    let mut world = World::as_desired(&bound);
+    let present = world.identity.as_mut().unwrap();
+    present.tags.insert("team".to_owned(), "other".to_owned());
+    let overruled = bound.overruled_by(&present.tags);
+    assert_eq!(overruled, BTreeSet::from(["team".to_owned()]));
+    assert_eq!(planned(&bound, &world).grants.len(), 1);
+    bound.tolerate(&overruled);
+    assert_eq!(planned(&bound, &world), Plan::default());
+}
+
 /// Values differ by case: a tag of another cluster's binding must not pass for ours.
 #[test]
 fn tags_with_values_in_another_case_are_not_ours() {
@@ -305,6 +322,45 @@ fn no_trust_is_given_for_a_service_account_that_is_not_the_bindings_to_mark() {
     assert!(!planned(&bound, &world).grants.contains(&trusted(1)));
 }
 
+/// A binding that says nothing of a lifetime does not mind the one that somebody else wrote.
+#[test]
+fn a_lifetime_that_somebody_else_wrote_is_in_nobodys_way_who_asks_for_none() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let with_lifetime = Account {
+        others: Values {
+            token_expiration: Some("7200".to_owned()),
+            ..Values::default()
+        },
+        ..account(0, BoundBy::Nobody)
+    };
+    world.accounts.insert(name("a"), with_lifetime);
+    assert_eq!(planned(&bound, &world).blocked, []);
+    let mut object = managed(&["a"]);
+    object.spec.service_accounts[0].token_expiration_seconds = Some(3600);
+    assert_eq!(
+        planned(&desired(&object), &world).blocked[0].reason,
+        Reason::ServiceAccountConflict
+    );
+}
+
+/// What its audience is now, it is for those who have the service account.
+#[test]
+fn a_credential_for_a_service_account_that_is_not_the_bindings_to_mark_is_not_mended() {
+    let bound = desired(&managed(&["a", "b"]));
+    let mut world = World::as_desired(&bound);
+    for credential in &mut world.identity.as_mut().unwrap().credentials {
+        credential.audiences = vec!["api://else".to_owned()];
+    }
+    world.accounts.insert(name("a"), account(0, by_rival()));
+    let planned = planned(&bound, &world);
+    assert_eq!(
+        planned.grants,
+        [GrantStep::PutCredential(bound.credentials[1].clone())],
+        "{planned:#?}"
+    );
+}
+
 #[test]
 fn a_missing_service_account_is_created_only_when_the_spec_says_so() {
     let mut object = managed(&["a"]);
@@ -354,4 +410,15 @@ fn more_credentials_than_azure_allows_break_nothing() {
     let planned = plan(&Desired::Bound(bound), &observed);
     assert!(!planned.has_steps());
     assert_eq!(planned.blocked[0].reason, Reason::FederatedCredentialQuotaExceeded);
+}
+
+#[test]
+fn a_step_that_takes_away_is_told_by_what_it_takes() {
+    let credential = name::<wio_core::names::CredentialName>("wib-a");
+    let told = |step: Revocation| step.to_string();
+    assert_eq!(
+        told(Revocation::DeleteCredential(credential)),
+        "federated credential wib-a"
+    );
+    assert_eq!(told(Revocation::DeleteIdentity), "identity");
 }

@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use wio_api::{DeletionPolicy, Reason, keys};
+use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBinding, keys};
 use wio_core::desired::{Desired, DesiredBinding, Ending};
 use wio_core::observed::{BoundBy, Tags};
-use wio_core::plan::{Plan, Revocation, plan};
-use wio_core::verdict::Verdict;
+use wio_core::plan::{Plan, Revocation, plan, plan_before_landing};
+use wio_core::verdict::{Verdict, verdict};
+use wio_testkit::fixtures::binding;
 
 use crate::given::{
-    accounts_of, any_binding, any_policy, cases, config, deleted, denied_though, desired, existing, generous, gone,
-    managed, object_of, rules_by, verdict_of,
+    EXISTING, ROLES, accounts_of, any_binding, any_policy, case_beside, cases, config, deleted, denied_though, desired,
+    existing, generous, gone, managed, managed_with, name, object_of, rules, rules_by, verdict_of,
 };
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
 use crate::plan_roles::{is_gone, reconciled};
@@ -215,4 +216,52 @@ fn a_service_account_of_ours_is_let_go_though_its_identity_is_away() {
     let mut world = World::as_desired(&bound);
     world.identity = None;
     assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [2]);
+}
+
+/// Trust may stand on an identity that is not shown yet, and it ends before the client id goes.
+#[test]
+fn service_accounts_wait_for_an_identity_that_may_still_arrive() {
+    let bound = desired(&managed_with(&ROLES[..1]));
+    let gone = gone(&bound, DeletionPolicy::Delete);
+    let mut world = World::as_desired(&bound);
+    let seen = |world: &World| world.observe(&accounts_of(&bound));
+    assert_eq!(plan_before_landing(&gone, &seen(&world)), plan(&gone, &seen(&world)));
+    world.identity = None;
+    assert_eq!(order(&plan(&gone, &seen(&world))), [1, 2]);
+    assert_eq!(order(&plan_before_landing(&gone, &seen(&world))), [1]);
+    let fewer = Desired::Bound(desired(&managed(&["b"])));
+    assert_eq!(plan_before_landing(&fewer, &seen(&world)), plan(&fewer, &seen(&world)));
+    assert!(order(&plan(&fewer, &seen(&world))).contains(&2));
+}
+
+/// Pods run as it, with tokens that end with the account.
+#[test]
+fn a_service_account_that_was_created_stays_for_one_that_waits_for_it() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    world.accounts.get_mut(&name("a")).unwrap().created_by_operator = true;
+    let object = deleted(object_of(&bound), DeletionPolicy::Delete);
+    let waiting = |policy: DeletionPolicy| {
+        let other = binding("shop", "later")
+            .uid("later")
+            .existing(&EXISTING.replace("billing", "nobody's"));
+        let other = other.service_account("a");
+        match policy {
+            DeletionPolicy::Orphan => other.build(),
+            policy => deleted(other, policy),
+        }
+    };
+    let is_deleted = |others: &[WorkloadIdentityBinding]| {
+        let Verdict::Pursue(target) = verdict(&case_beside(&object, others, rules())) else {
+            panic!("it goes")
+        };
+        let planned = plan(&target, &world.observe(&accounts_of(&bound)));
+        planned
+            .revocations
+            .iter()
+            .any(|step| matches!(step, Revocation::ReleaseServiceAccount { delete: true, .. }))
+    };
+    assert!(is_deleted(&[]));
+    assert!(!is_deleted(&[waiting(DeletionPolicy::Orphan)]));
+    assert!(is_deleted(&[waiting(DeletionPolicy::Delete)]), "it goes as well");
 }

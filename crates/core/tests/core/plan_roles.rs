@@ -511,3 +511,31 @@ fn only_terms_that_differ_are_written_and_only_on_what_is_ours() {
         assert_eq!(planned.blocked[0].reason, Reason::RoleAssignmentConflict);
     }
 }
+
+/// A mark that is the binding's already lets nobody in anew.
+#[test]
+fn while_a_place_cannot_be_read_a_service_account_of_ours_gets_what_it_lacks() {
+    let bound = desired(&managed_with(&[READER]));
+    let mut world = World::as_desired(&bound);
+    world.accounts.get_mut(&name("a")).unwrap().ours.client_id = None;
+    let mut seen = observed(&bound, &world);
+    seen.azure.role_assignments = unread(true, Vec::new());
+    let grants = plan(&Desired::Bound(bound), &seen).grants;
+    assert!(
+        grants
+            .iter()
+            .any(|step| matches!(step, GrantStep::ApplyServiceAccount(_))),
+        "{grants:?}"
+    );
+}
+
+/// What holds at a wider scope is in the list of each place.
+#[test]
+fn a_role_that_several_lists_show_is_one() {
+    let bound = desired(&managed_with(&[SECRETS, READER]));
+    let shown = World::as_desired(&bound).roles;
+    let mut roles = ObservedRoleAssignments::read(Vec::new());
+    roles.listed(shown[..1].to_vec());
+    roles.listed(shown.clone());
+    assert_eq!(roles.known(), shown);
+}

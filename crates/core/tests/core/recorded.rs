@@ -411,3 +411,18 @@ fn a_field_that_this_version_cannot_read_is_noted() {
     let recorded = Recorded::from(&status);
     assert!(recorded.names_identity());
 }
+
+/// An identity is announced by its name before it is made, and has ids only afterwards.
+#[test]
+fn an_identity_that_is_only_named_was_not_written() {
+    let mut status = WorkloadIdentityBindingStatus {
+        identity: full().identity,
+        ..WorkloadIdentityBindingStatus::default()
+    };
+    assert!(!Recorded::from(&status).nothing_was_written());
+    let identity = status.identity.as_mut().unwrap();
+    identity.client_id = None;
+    identity.principal_id = None;
+    identity.tenant_id = None;
+    assert!(Recorded::from(&status).nothing_was_written());
+}

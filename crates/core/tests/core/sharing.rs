@@ -13,8 +13,8 @@ use wio_core::sharing::{Claim, Claims, Sharer};
 use wio_core::spec::TokenExpiration;
 
 use crate::given::{
-    self, ACCOUNTS, CLUSTER, EXISTING, ISSUER, OLD_ISSUER, accounts_of, any_binding, cases, denied, desired, existing,
-    gone, managed, name, recorded, rival,
+    self, ACCOUNTS, CLUSTER, EXISTING, ISSUER, OLD_ISSUER, ROLES, accounts_of, any_binding, cases, denied, desired,
+    existing, gone, managed, managed_with, name, recorded, rival,
 };
 use crate::plan::settle;
 use crate::plan_roles::{made, reconciled};
@@ -257,6 +257,18 @@ fn the_mark_of_a_sharer_that_wants_other_tokens_serves_as_long_as_it_says_what_i
     }
 }
 
+/// Two that want the same of a service account write the same on it.
+#[test]
+fn what_the_mark_of_a_sharer_that_wants_the_same_lacks_is_written() {
+    let bound = beside(&desired(&existing(&["a"])), &[shared("a")]);
+    let mut world = World::as_desired(&bound);
+    let account = world.accounts.get_mut(&name("a")).unwrap();
+    account.bound_by = by_sharer();
+    account.ours.client_id = None;
+    let planned = plan(&Desired::Bound(bound.clone()), &world.observe(&accounts_of(&bound)));
+    assert_eq!((planned.grants.len(), planned.blocked), (1, Vec::new()));
+}
+
 /// Azure allows one credential for a subject: what nobody relies on as it is is written over, not beside.
 #[test]
 fn a_credential_that_a_sharer_left_is_mended_under_its_own_name() {
@@ -429,6 +441,65 @@ fn other_bindings_make_a_difference_only_where_something_is_theirs_or_is_taken_a
     assert!(differs(&[shared("b")], &more));
 }
 
+/// One has a role through the same identity when it asks for it, and is woken when it acts.
+#[test]
+fn a_role_is_left_to_the_one_that_asks_for_it() {
+    let bound = desired(&managed_with(&ROLES[..1]));
+    let claims = Claims {
+        accounts: BTreeSet::new(),
+        roles: given::parsed(&managed_with(&ROLES[..1])).claims.roles,
+    };
+    let seen = World::as_desired(&bound).observe(&accounts_of(&bound));
+    for (has_role, is_active, heirs, woken) in [(true, true, 1, 1), (true, false, 1, 0), (false, true, 0, 0)] {
+        let sharer = Sharer {
+            roles: claims.roles.iter().filter(|_| has_role).cloned().collect(),
+            is_active,
+            ..grow(0, &shared("a"), &bound)
+        };
+        let target = target(&given::beside(bound.clone(), claims.clone(), vec![sharer]), 2);
+        let planned = plan(&target, &seen);
+        assert_eq!(target.heirs().len(), heirs, "{has_role} {is_active}");
+        assert_eq!(
+            successors(&target, &seen, &planned).len(),
+            woken,
+            "{has_role} {is_active}"
+        );
+    }
+}
+
+/// A status that does not tell of it says that the other one does not have it yet, and nothing is left to such a one.
+#[test]
+fn a_service_account_is_left_to_the_one_that_asks_for_it_and_tells_of_it() {
+    let bound = desired(&managed(&["a"]));
+    let claims = Claims {
+        accounts: accounts_of(&bound),
+        roles: Vec::new(),
+    };
+    for (account, told, heirs) in [("a", true, 1), ("a", false, 0), ("b", true, 0)] {
+        let mut sharer = grow(0, &shared(account), &bound);
+        sharer.told.retain(|_| told);
+        let beside = given::beside(bound.clone(), claims.clone(), vec![sharer]);
+        assert_eq!(target(&beside, 2).heirs().len(), heirs, "{account} {told}");
+        assert!(target(&beside, 0).heirs().is_empty(), "it keeps what it has");
+    }
+}
+
+/// Trust that stays keeps the mark for the one that relies on it. A credential of ours that somebody edited goes, and the mark with it.
+#[test]
+fn a_mark_stays_for_a_sharer_whose_trust_is_somebody_elses_credential() {
+    let bound = beside(&desired(&existing(&["a", "b"])), &[shared("a")]);
+    let own = bound.credentials[1].name.clone();
+    for (called, stays) in [(name("terraform"), true), (own, false)] {
+        let mut world = World::as_desired(&bound);
+        let credentials = &mut world.identity.as_mut().unwrap().credentials;
+        credentials.truncate(1);
+        credentials[0].name = called;
+        let planned = plan(&target(&bound, 2), &world.observe(&accounts_of(&bound)));
+        let lets_go = |step: &Revocation| matches!(step, Revocation::ReleaseServiceAccount { name: account, .. } if account.as_str() == "a");
+        assert_eq!(!planned.revocations.iter().any(lets_go), stays, "{planned:#?}");
+    }
+}
+
 /// A suspended binding writes nothing, so it takes nothing away that another one could take over.
 #[test]
 fn a_suspended_binding_wakes_nobody() {
@@ -447,6 +518,7 @@ fn a_suspended_binding_wakes_nobody() {
         let fewer = Desired::Bound(given::beside(fewer.clone(), claims, fewer.sharing().sharers().to_vec()));
         let observed = world.observe(&accounts_of(&both));
         let planned = plan(&fewer, &observed);
+        assert_eq!(fewer.heirs().len(), woken, "{suspended}");
         assert_eq!(successors(&fewer, &observed, &planned).len(), woken, "{suspended}");
     }
 }

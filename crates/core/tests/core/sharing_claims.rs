@@ -78,6 +78,19 @@ fn only_a_binding_that_may_have_it_and_is_not_to_go_has_a_claim() {
     assert_eq!(found(&eldest, &allowed), ["d", "b", "c"]);
 }
 
+#[test]
+fn a_suspended_binding_has_its_claim_and_does_not_act() {
+    let own = other("orders").uid(UID).build();
+    for (object, acts) in [(other("b"), true), (other("b").suspended(), false)] {
+        let case = case_beside(&own, &[object.build()], rules_by(config(), &[generous()]));
+        let Verdict::Pursue(desired) = verdict(&case) else {
+            panic!("it has something")
+        };
+        let actives: Vec<bool> = desired.sharing().sharers().iter().map(|one| one.is_active).collect();
+        assert_eq!(actives, [acts]);
+    }
+}
+
 /// What stands for a spec that says nothing to decide on stands for those that share with it too.
 #[test]
 fn an_unusable_spec_claims_what_the_status_says() {

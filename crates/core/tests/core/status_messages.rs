@@ -496,3 +496,28 @@ fn a_deletion_says_what_keeps_it() {
         &["Ready False Deleting: Everything of this binding is removed."],
     );
 }
+
+/// A role that was given at a resource group goes with the group.
+#[test]
+fn a_deletion_that_azure_forbids_says_that_its_resource_group_may_be_gone() {
+    let one = desired(&managed(&["orders"]));
+    let says = |target: Desired, fault: Fault| {
+        let desired = Some(Box::new(target));
+        made(&Outcome::Unobserved { desired, fault }, true).conditions[0]
+            .message
+            .contains("section 7")
+    };
+    let forbidden = || {
+        azure(
+            "read the managed identity x",
+            answer(403, "AuthorizationFailed", "The client 'x' may not do this."),
+        )
+    };
+    let broken = azure(
+        "read the managed identity x",
+        answer(500, "InternalServerError", "Broken."),
+    );
+    assert!(says(gone(&one, DeletionPolicy::Delete), forbidden()));
+    assert!(!says(Desired::Bound(one.clone()), forbidden()));
+    assert!(!says(gone(&one, DeletionPolicy::Delete), broken));
+}

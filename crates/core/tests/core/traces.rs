@@ -3,17 +3,18 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBinding};
+use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBinding, keys};
 use wio_core::config::OperatorConfig;
 use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval};
 use wio_core::landing::{LANDING, Sight, Writes};
 use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments};
 use wio_core::plan::{Revocation, plan};
-use wio_core::verdict::Verdict;
+use wio_core::verdict::{Verdict, verdict};
+use wio_testkit::fixtures::binding;
 
 use crate::given::{
-    SUBSCRIPTION, accounts_of, any_binding, cases, config, deleted, desired, existing, managed, name, object_of,
-    parsed, pursued, removal, rules, rules_by, verdict_of, written,
+    EXISTING, ROLES, SUBSCRIPTION, accounts_of, any_binding, case_beside, cases, config, deleted, desired, existing,
+    managed, managed_with, name, object_of, parsed, pursued, removal, rules, rules_by, verdict_of, written,
 };
 use crate::plan_roles::{made, reconciled};
 use crate::worlds::World;
@@ -212,6 +213,32 @@ fn a_removal_needs_nothing_of_the_spec_but_the_identity_that_it_means() {
     }
 }
 
+/// Azure allows one assignment for a scope, a principal and a role.
+#[test]
+fn a_role_that_stands_under_another_name_is_not_looked_for_under_ours() {
+    let bound = desired(&managed_with(&ROLES[..1]));
+    let mut world = World::as_desired(&bound);
+    let target = removed(&ending(&bound, &world, DeletionPolicy::Delete));
+    world.roles[0].name = uuid::Uuid::from_u128(7).into();
+    let seen = world.observe(&accounts_of(&bound));
+    assert_eq!(target.presumed(seen.clone(), None), seen);
+}
+
+/// The tag that says that all of it is to stay is among what a binding is ready by. A deletion raises the generation by one.
+#[test]
+fn an_identity_that_is_to_stay_is_tagged_anew_unless_its_binding_was_ready_for_this_spec() {
+    let bound = desired(&managed(&["a"]));
+    let mut object = ending(&bound, &World::as_desired(&bound), DeletionPolicy::Orphan);
+    for (generation, is_tagged) in [(3, false), (4, false), (5, true)] {
+        object.metadata.generation = Some(generation);
+        let Verdict::Orphan(orphaned) = verdict_of(&object, rules()) else {
+            panic!("it may stay")
+        };
+        let expected = is_tagged.then(|| bound.granted.identity().clone());
+        assert_eq!(orphaned.unmarked, expected, "{generation}");
+    }
+}
+
 #[test]
 fn a_look_is_final_when_nothing_that_was_written_can_still_arrive() {
     const SECOND: Duration = Duration::from_secs(1);
@@ -236,5 +263,46 @@ fn a_look_is_final_when_nothing_that_was_written_can_still_arrive() {
         (writes(young, old, Some(SECOND * 5)), Sight::Gaps, left),
     ] {
         assert_eq!(written.until_landed(sight), expected, "{written:?} {sight:?}");
+    }
+}
+
+#[test]
+fn a_deletion_that_waits_for_what_was_written_says_how_long() {
+    let last = Duration::from_secs(1);
+    let bound = desired(&managed(&["a"]));
+    let nothing = World::empty().observe(&accounts_of(&bound));
+    let gone = reconciled(
+        Desired::Gone(removal(&bound, DeletionPolicy::Delete)),
+        nothing,
+        Vec::new(),
+    );
+    let writes = Writes {
+        last: Some(last),
+        ..Writes::default()
+    };
+    let waiting = gone.confirm(writes, Sight::Gaps).unwrap_err();
+    assert_eq!(waiting.landing(), LANDING.checked_sub(last));
+}
+
+/// One that asks for it and does not tell of it never had it: nobody else would take the credential away.
+#[test]
+fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
+    let bound = desired(&existing(&["a"]));
+    let world = World::as_desired(&bound);
+    let object = deleted(object_of(&bound), DeletionPolicy::Delete);
+    let told = ending(&bound, &world, DeletionPolicy::Delete).status.unwrap();
+    let shown = lying(world.observe(&accounts_of(&bound)), &[false]);
+    for (status, expected) in [(written(), 1), (told, 0)] {
+        let other = binding("shop", "other").uid("other").existing(EXISTING);
+        let other = other.service_account("a").finalizer(keys::FINALIZER).status(status);
+        let Verdict::Pursue(target) = verdict(&case_beside(&object, &[other.build()], rules())) else {
+            panic!("it goes")
+        };
+        let Desired::Gone(removal) = *target else {
+            panic!("it goes")
+        };
+        let presumed = removal.presumed(shown.clone(), None);
+        let credentials = &presumed.azure.identity.present().unwrap().credentials;
+        assert_eq!(credentials.len(), expected, "{credentials:?}");
     }
 }

@@ -23,7 +23,7 @@ use wio_core::policy::NamespaceFacts;
 use wio_core::rules::Rules;
 use wio_core::sharing::Sharer;
 use wio_core::status::{Subject, status};
-use wio_core::verdict::{Verdict, verdict};
+use wio_core::verdict::{Verdict, keeps_nothing, verdict};
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::authorize_properties::{any_asked, any_grant};
@@ -643,6 +643,37 @@ fn what_rests_on_a_policy_that_cannot_be_read_neither_grows_nor_ends() {
     let mut going = has;
     going.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
     gone(&going, unreadable());
+}
+
+/// What stands under the names of such a one was made for an earlier one.
+#[test]
+fn a_binding_keeps_nothing_that_is_denied_and_had_nothing() {
+    let had = || to_existing().finalizer(keys::FINALIZER).status(written());
+    for (object, rules, expected) in [
+        (to_existing().build(), no_policy(), true),
+        (to_existing().build(), rules(), false),
+        (had().build(), no_policy(), false),
+        (had().build(), rules(), false),
+    ] {
+        assert_eq!(keeps_nothing(&case_of(&object, rules)), expected, "{object:?}");
+    }
+}
+
+/// In a test with an Entra of its own.
+#[test]
+fn an_issuer_that_entra_cannot_reach_is_used_where_the_operator_is_told_so() {
+    for allowed in [false, true] {
+        let config = OperatorConfig {
+            allow_private_issuer: allowed,
+            ..config()
+        };
+        let rules = Rules {
+            cluster: crate::given::cluster_with("https://kubernetes.default.svc.cluster.local"),
+            ..rules_by(config, &[generous()])
+        };
+        let is_held = matches!(verdict_of(&to_existing().build(), rules), Verdict::Hold(_));
+        assert_eq!(is_held, !allowed);
+    }
 }
 
 /// A restarted operator that reads an issuer for which no binding was made.
