@@ -78,20 +78,31 @@ leave what it applies. Argo CD's options beside ours are kept.
 {{- end }}
 {{- end }}
 
+{{/*
+The image. What stands before the first slash is a registry when it is localhost or has a dot or a port.
+*/}}
 {{- define "workload-identity-operator.image" -}}
+{{- $repository := .Values.image.repository }}
+{{- with .Values.global.imageRegistry }}
+{{- $repository = printf "%s/%s" . (regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $repository "") }}
+{{- end }}
 {{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{ $repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ $repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end -}}
 {{- end }}
 
 {{/*
-Names of secrets, as objects or, as older versions had them, as strings.
+Names of secrets, as objects or, as older versions had them, as strings, each once.
 */}}
 {{- define "workload-identity-operator.imagePullSecrets" -}}
-{{- range .Values.imagePullSecrets }}
-- name: {{ if kindIs "map" . }}{{ .name }}{{ else }}{{ . }}{{ end }}
+{{- $names := list }}
+{{- range concat .Values.imagePullSecrets .Values.global.imagePullSecrets }}
+{{- $names = append $names (kindIs "map" . | ternary . (dict "name" .)).name }}
+{{- end }}
+{{- range uniq $names }}
+- name: {{ . }}
 {{- end }}
 {{- end }}
 

@@ -161,11 +161,24 @@ The pod and what surrounds it.
 {{- else if regexMatch "(:[^/]*|@.*)$" .image.repository }}
 {{- $wrong = append $wrong (printf "image.repository is %q: write the tag into image.tag, or the digest into image.digest" .image.repository) }}
 {{- end }}
+{{- if and .global.imageRegistry (not (regexMatch "^[^/:]+(:[0-9]+)?(/[^/:]+)*$" .global.imageRegistry)) }}
+{{- $wrong = append $wrong (printf "global.imageRegistry is %q: write the registry's host, perhaps with a port and a path, without https:// and without a slash at its end" .global.imageRegistry) }}
+{{- end }}
 {{- if not (has .image.pullPolicy (list "Always" "IfNotPresent" "Never")) }}
 {{- $wrong = append $wrong (printf "image.pullPolicy is %q: write IfNotPresent, Always or Never" .image.pullPolicy) }}
 {{- end }}
 {{- if not (has (toString .openshift) (list "auto" "true" "false")) }}
 {{- $wrong = append $wrong (printf "openshift is %q: write auto, true or false" (toString .openshift)) }}
+{{- end }}
+{{- if and .hostNetwork (eq (toString .hostUsers) "false") }}
+{{- $wrong = append $wrong "hostUsers is false and hostNetwork is true: a pod in the network of the node has the users of the node; leave one of them out" }}
+{{- end }}
+{{- if not .automountServiceAccountToken }}
+{{- $mounted := false }}
+{{- range .volumes }}{{ range dig "projected" "sources" list . }}{{ $mounted = or $mounted (hasKey . "serviceAccountToken") }}{{ end }}{{ end }}
+{{- if not $mounted }}
+{{- $wrong = append $wrong "automountServiceAccountToken is false: the operator would have no token for the Kubernetes API; write true, or have volumes project one (serviceAccountToken, with the API's ca.crt and the namespace) and volumeMounts mount it at /var/run/secrets/kubernetes.io/serviceaccount" }}
+{{- end }}
 {{- end }}
 {{- range .extraEnv }}
 {{- if not .name }}
@@ -211,6 +224,11 @@ What of it is in the cluster already. `helm template` sees no cluster, and says 
 {{- end }}
 {{- if and .Values.rollouts.enabled (not .Values.workloads.enabled) }}
 {{- $wrong = append $wrong "rollouts.enabled is true, and nobody would look which pods lack a token: set workloads.enabled: true" }}
+{{- end }}
+{{- range $name, $value := pick .Values "nameOverride" "fullnameOverride" }}
+{{- if not (has $value (list "" $.Chart.Name)) }}
+{{- $wrong = append $wrong (printf "%s is %q: leave it out; names are fixed, because a second operator of another name would not be seen and would work against this one (README, Names)" $name $value) }}
+{{- end }}
 {{- end }}
 {{- $here := printf "%s/%s" .Release.Namespace .Release.Name }}
 {{- $theirs := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "workload-identity-operator" | include "workload-identity-operator.releaseOf" }}

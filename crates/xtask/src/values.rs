@@ -114,7 +114,7 @@ fn describe(name: &str, schema: &mut Value, about: &BTreeMap<String, String>) ->
     let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
         return Ok(());
     };
-    for (key, property) in properties.iter_mut().filter(|(key, _)| *key != "global") {
+    for (key, property) in properties.iter_mut() {
         let name = if name.is_empty() {
             key.clone()
         } else {

@@ -272,7 +272,7 @@ async fn definitions_and_admission_can_be_somebody_elses(cluster: &Cluster) -> R
 }
 
 async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()> {
-    let mistakes: [(&str, &[&str]); 16] = [
+    let mistakes: [(&str, &[&str]); 21] = [
         ("azure.subscriptionID=x", &["/azure", "'subscriptionID' not allowed"]),
         ("operater.log=info", &["'operater' not allowed"]),
         ("replicas=two", &["/replicas", "want integer"]),
@@ -312,6 +312,23 @@ async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()
         (
             "commonLabels.rbac\\.authorization\\.k8s\\.io/aggregate-to-view=yes",
             &["would give the operator's own rights"],
+        ),
+        ("nameOverride=wio", &["nameOverride is \"wio\": leave it out; names are fixed"]),
+        (
+            "fullnameOverride=wio",
+            &["fullnameOverride is \"wio\": leave it out; names are fixed"],
+        ),
+        (
+            "automountServiceAccountToken=false",
+            &["no token for the Kubernetes API", "volumes project one"],
+        ),
+        (
+            "global.imageRegistry=https://mirror.example/",
+            &["global.imageRegistry is \"https://mirror.example/\"", "without https://"],
+        ),
+        (
+            "hostUsers=false,hostNetwork=true",
+            &["hostUsers is false and hostNetwork is true"],
         ),
     ];
     for (mistake, expected) in mistakes {
