@@ -108,19 +108,15 @@ pub async fn run(
 ) -> Result<(), Ended> {
     let bindings = Bindings::new(Visits::default());
     let pulse = Arc::new(Pulse::default());
-    let metrics = Arc::new(Metrics::new(Arc::clone(&bindings.index), Arc::clone(&pulse)));
-    let observed = Arc::clone(&metrics);
-    let azure = azure.on_exchange(move |exchange| {
-        observed.exchanged(exchange);
-        audit::note(exchange);
-    });
+    let heartbeat = Heartbeat::default();
+    let metrics = Arc::new(Metrics::new(&bindings.index, &pulse, &heartbeat));
+    let azure = observed(azure, &metrics);
     let (leadership, mut candidate) = election(&settings, &client);
     metrics.led(leadership.since().is_some(), 0);
     let azure = fenced(azure, &settings, &leadership);
     let client = api_client(client, &leadership);
     let readiness = Readiness::new();
     let (stop, stopped) = watch::channel(false);
-    let heartbeat = Heartbeat::default();
     let shown = health::Shown {
         readiness: readiness.clone(),
         heartbeat: heartbeat.clone(),
@@ -175,6 +171,15 @@ fn election(settings: &Settings, client: &Client) -> (Leadership, Option<Candida
         }
         None => (Leadership::alone(), None),
     }
+}
+
+/// The client of Azure whose requests are counted and told.
+fn observed(azure: Azure, metrics: &Arc<Metrics>) -> Azure {
+    let metrics = Arc::clone(metrics);
+    azure.on_exchange(move |exchange| {
+        metrics.exchanged(exchange);
+        audit::note(exchange);
+    })
 }
 
 /// The client of Azure that writes only while this operator leads.
@@ -232,7 +237,7 @@ fn wire(
             slots: Slots::new(settings.drift_interval),
             coverage: Coverage::new(settings.drift_interval, settings.sweep_interval),
             writes: SentWrites::new(leadership.clone()),
-            lanes: Lanes::new(settings.concurrency, wake.clone()),
+            lanes: Lanes::new(settings.concurrency, wake.clone(), metrics.passes()),
             queue: Queue::new(gate, wake.clone()),
             wake,
             metrics,
@@ -309,7 +314,7 @@ async fn work(
         () = Box::pin(own_cluster::follow(ctx, feeds.own_cluster.as_ref())) => Err(Ended::Part("the look at the cluster's resource")),
         () = Box::pin(orphans::keep(ctx)) => Err(Ended::Part("the sweep for orphans")),
         () = ctx.books.queue.keep(&ctx.books.metrics) => Err(Ended::Part("the queue for Azure's budgets")),
-        () = heartbeat::keep(&ctx.books.wake) => Err(Ended::Part("the heartbeat")),
+        () = heartbeat::keep(&ctx.books.heartbeat, &ctx.books.wake) => Err(Ended::Part("the heartbeat")),
         () = Box::pin(learn(ctx, readiness, &feeds.filled, feeds.cluster)) => {
             Err(Ended::Part("the refresh of the cluster's issuer"))
         }

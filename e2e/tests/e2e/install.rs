@@ -313,7 +313,10 @@ async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()
             "commonLabels.rbac\\.authorization\\.k8s\\.io/aggregate-to-view=yes",
             &["would give the operator's own rights"],
         ),
-        ("nameOverride=wio", &["nameOverride is \"wio\": leave it out; names are fixed"]),
+        (
+            "nameOverride=wio",
+            &["nameOverride is \"wio\": leave it out; names are fixed"],
+        ),
         (
             "fullnameOverride=wio",
             &["fullnameOverride is \"wio\": leave it out; names are fixed"],
@@ -324,7 +327,10 @@ async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()
         ),
         (
             "global.imageRegistry=https://mirror.example/",
-            &["global.imageRegistry is \"https://mirror.example/\"", "without https://"],
+            &[
+                "global.imageRegistry is \"https://mirror.example/\"",
+                "without https://",
+            ],
         ),
         (
             "hostUsers=false,hostNetwork=true",

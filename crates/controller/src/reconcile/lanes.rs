@@ -11,6 +11,8 @@ use wio_api::WorkloadIdentityBinding;
 use wio_core::desired::Desired;
 use wio_core::verdict::Verdict;
 
+use crate::runtime::metrics::Passes;
+
 type Key = ObjectRef<WorkloadIdentityBinding>;
 
 /// How many passes may be decided at once beside those that have a place: what waits for one holds nothing.
@@ -30,6 +32,7 @@ pub(crate) enum Lane {
 pub(crate) struct Lanes {
     state: Mutex<State>,
     wake: mpsc::UnboundedSender<Key>,
+    passes: Passes,
 }
 
 #[derive(Debug)]
@@ -40,6 +43,7 @@ struct State {
 
 #[derive(Debug)]
 struct Places {
+    all: usize,
     free: usize,
     /// The most that one namespace has of them.
     of_one: usize,
@@ -48,6 +52,8 @@ struct Places {
     waiting: HashMap<String, Line>,
     /// The namespaces of which somebody waits, in turn.
     turns: VecDeque<String>,
+    /// How many wait.
+    line: usize,
 }
 
 /// Those of one namespace that wait.
@@ -80,21 +86,31 @@ impl Lane {
             Verdict::Release(_) | Verdict::Hold(_) => None,
         }
     }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Giving => "giving",
+            Self::Taking => "taking",
+        }
+    }
 }
 
 // === impl Lanes ===
 
 impl Lanes {
     /// Places for so many passes of one namespace at once, and some more for others.
-    pub(crate) fn new(concurrency: u16, wake: mpsc::UnboundedSender<Key>) -> Self {
+    pub(crate) fn new(concurrency: u16, wake: mpsc::UnboundedSender<Key>, passes: Passes) -> Self {
         let (giving, taking) = (giving(concurrency), taking(concurrency));
-        Self {
+        let lanes = Self {
             state: Mutex::new(State {
                 giving: Places::new(giving.into(), concurrency.into()),
                 taking: Places::new(taking.into(), usize::from(taking / 2)),
             }),
             wake,
-        }
+            passes,
+        };
+        lanes.tell(&lanes.lock());
+        lanes
     }
 
     /// How many passes are to be begun at once, so that there is always room to decide about one more.
@@ -116,6 +132,7 @@ impl Lanes {
         if entered.is_none() {
             state.of(lane).wait(key);
         }
+        self.tell(&state);
         entered.map(|lane| Place {
             lanes: self,
             lane,
@@ -128,6 +145,7 @@ impl Lanes {
         let mut state = self.lock();
         let State { giving, taking } = &mut *state;
         let woken = [taking.next(), giving.next()].concat();
+        self.tell(&state);
         drop(state);
         for key in woken {
             // Whoever listens ends with the operator.
@@ -138,6 +156,13 @@ impl Lanes {
     fn leave(&self, lane: Lane, namespace: &str) {
         self.lock().of(lane).leave(namespace);
         self.hand_on();
+    }
+
+    /// Whoever reads the metrics.
+    fn tell(&self, state: &State) {
+        for (lane, places) in [(Lane::Giving, &state.giving), (Lane::Taking, &state.taking)] {
+            self.passes.are(lane.as_str(), places.all - places.free, places.line);
+        }
     }
 
     /// A panic elsewhere cannot leave counts half written in a way that matters.
@@ -178,11 +203,13 @@ impl State {
 impl Places {
     fn new(free: usize, of_one: usize) -> Self {
         Self {
+            all: free,
             free,
             of_one,
             held: HashMap::new(),
             waiting: HashMap::new(),
             turns: VecDeque::new(),
+            line: 0,
         }
     }
 
@@ -219,6 +246,7 @@ impl Places {
         }
         if line.known.insert(key.clone()) {
             line.keys.push_back(key.clone());
+            self.line += 1;
         }
     }
 
@@ -241,7 +269,9 @@ impl Places {
             let Some(line) = self.waiting.get_mut(&namespace) else {
                 continue;
             };
-            woken.extend(line.next());
+            let next = line.next();
+            self.line -= usize::from(next.is_some());
+            woken.extend(next);
             if line.keys.is_empty() {
                 self.waiting.remove(&namespace);
             } else {
@@ -274,7 +304,7 @@ mod tests {
 
     fn lanes() -> (Lanes, mpsc::UnboundedReceiver<Key>) {
         let (wake, woken) = mpsc::unbounded_channel();
-        (Lanes::new(CONCURRENCY, wake), woken)
+        (Lanes::new(CONCURRENCY, wake, Passes::default()), woken)
     }
 
     fn fill<'a>(lanes: &'a Lanes, lane: Lane, namespace: &str) -> Vec<Place<'a>> {
@@ -322,6 +352,29 @@ mod tests {
         let mut others = fill(&lanes, Lane::Giving, "shop");
         others.pop();
         assert_eq!(woken.try_recv().unwrap().namespace.as_deref(), Some("shop"));
+    }
+
+    #[test]
+    fn how_many_have_a_place_and_how_many_wait_is_told() {
+        let (lanes, mut woken) = lanes();
+        let told = || (lanes.passes.told("giving"), lanes.passes.told("taking"));
+        let mut places = fill(&lanes, Lane::Giving, "shop");
+        let of_one = i64::from(CONCURRENCY);
+        assert_eq!(told(), ((of_one, 100 - of_one), (0, 0)));
+        let revocation = lanes.enter(Lane::Taking, &key("shop", 1));
+        assert_eq!(told(), ((of_one, 100 - of_one), (1, 0)));
+        drop(revocation);
+        places.pop();
+        assert_eq!(
+            told(),
+            ((of_one - 1, 100 - of_one - 1), (0, 0)),
+            "one is woken, and has not come yet"
+        );
+        let next = woken.try_recv().unwrap();
+        let again = lanes.enter(Lane::Giving, &next);
+        assert_eq!(told().0, (of_one, 100 - of_one - 1));
+        drop((places, again));
+        assert_eq!(told().0.0, 0);
     }
 
     /// Each end of a pass looked through a thousand of those that waited in vain.

@@ -1,6 +1,7 @@
 //! Metrics. Labels are bounded: reasons, operations and outcomes, never the name of an object.
 
 mod labels;
+mod passes;
 mod process;
 #[cfg(test)]
 mod tests;
@@ -28,9 +29,11 @@ use self::labels::{
     BindingLabels, BudgetLabels, CorrectedLabels, FeedLabels, HeldLabels, IssuerLabels, LaneLabels, OperationLabels,
     OrphanLabels, ProofLabels, ReconcileLabels, RequestLabels, WatchLabels,
 };
+pub(crate) use self::passes::Passes;
 use self::process::Process;
 use crate::caches::glance::Glance;
 use crate::caches::index::Index;
+use crate::runtime::heartbeat::Heartbeat;
 use crate::runtime::pulse::Pulse;
 
 /// What can come of exchanging a service account's token.
@@ -41,6 +44,9 @@ pub(crate) struct Metrics {
     registry: Registry,
     index: Arc<Index>,
     pulse: Arc<Pulse>,
+    heartbeat: Heartbeat,
+    passes: Passes,
+    turn_delay: Gauge<f64, AtomicU64>,
     watch_age: Family<WatchLabels, Gauge>,
     watches: Family<WatchLabels, Counter>,
     bindings: Family<BindingLabels, Gauge>,
@@ -78,11 +84,14 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Metrics without a count in them. The bindings in the cache are counted, and the watches asked, when somebody asks.
-    pub(crate) fn new(index: Arc<Index>, pulse: Arc<Pulse>) -> Self {
+    pub(crate) fn new(index: &Arc<Index>, pulse: &Arc<Pulse>, heartbeat: &Heartbeat) -> Self {
         let metrics = Self {
             registry: Registry::default(),
-            index,
-            pulse,
+            index: Arc::clone(index),
+            pulse: Arc::clone(pulse),
+            heartbeat: heartbeat.clone(),
+            passes: Passes::default(),
+            turn_delay: Gauge::default(),
             watch_age: Family::default(),
             watches: Family::default(),
             bindings: Family::default(),
@@ -230,6 +239,13 @@ impl Metrics {
             Unit::Seconds,
             self.reconcile_duration.clone(),
         );
+        self.passes.register(wio);
+        wio.register_with_unit(
+            "reconcile_delay",
+            "How long a binding that is to be reconciled waits until that begins, as tried every half minute",
+            Unit::Seconds,
+            self.turn_delay.clone(),
+        );
     }
 
     fn register_azure(&self, azure: &mut Registry) {
@@ -317,6 +333,11 @@ impl Metrics {
     /// A binding became Ready after this long.
     pub(crate) fn became_ready(&self, took: Duration) {
         self.apply_to_ready.observe(took.as_secs_f64());
+    }
+
+    /// The passes over bindings, for whoever counts them.
+    pub(crate) fn passes(&self) -> Passes {
+        self.passes.clone()
     }
 
     /// Counts a request to Azure.
@@ -408,6 +429,7 @@ impl Metrics {
     /// All metrics in the OpenMetrics text format.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         self.count_bindings();
+        self.turn_delay.set(self.heartbeat.delay().as_secs_f64());
         for (resource, age) in self.pulse.ages() {
             let Some(age) = age else { continue };
             let seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
