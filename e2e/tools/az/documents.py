@@ -38,14 +38,15 @@ def blocks(root: pathlib.Path):
 
 
 def of_document(name: str, text: str):
-    fence, begun = None, 0
+    fence, begun, shell = None, 0, True
     for number, line in enumerate(text.splitlines(), start=1):
         if line.lstrip().startswith("```"):
             if fence is None:
-                fence, begun = [], number + 1
+                # What a program prints of itself is no script.
+                fence, begun, shell = [], number + 1, line.strip() != "```text"
                 continue
             script = "\n".join(fence) + "\n"
-            if COMMAND.search(script):
+            if shell and COMMAND.search(script):
                 yield Block(name, begun, script)
             fence = None
         elif fence is not None:

@@ -36,6 +36,7 @@ KUBECTL = f"""#!/bin/sh
 case "$*" in
 "get namespace kube-system -o jsonpath={{.metadata.uid}}") printf %s {CLUSTER} ;;
 "get --raw /.well-known/openid-configuration") echo '{{"issuer": "{ISSUER}"}}' ;;
+"wib doctor"*) ;;
 *) echo "no kubectl $*" >&2; exit 1 ;;
 esac
 """
@@ -61,7 +62,7 @@ class Simulator(arm.Arm):
 
 def furnish(simulator):
     """Makes what the commands are about; gives the caller's client id and the principal id of the identity."""
-    for group in ("platform", "workload-identities"):
+    for group in ("platform", "shop", "workload-identities"):
         path = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}"
         simulator.put(path, "2021-04-01", {"location": "westeurope"})
     caller = simulator.put(f"{IDENTITIES}/caller", "2024-11-30", {"location": "westeurope"})
@@ -73,6 +74,14 @@ def furnish(simulator):
     role = f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{READER}"
     grant = {"roleDefinitionId": role, "principalId": principal, "principalType": "ServicePrincipal"}
     simulator.put(ROLE, "2022-04-01", {"properties": grant})
+    clusters = [
+        {
+            "subscriptionId": SUBSCRIPTION, "resourceGroup": group, "name": "shop", "location": "westeurope",
+            "identity": {"type": "SystemAssigned"}, "properties": {"nodeResourceGroup": f"MC_{group}_shop_westeurope"},
+        }
+        for group in ("platform", "shop")
+    ]
+    simulator.ask("PUT", "/_sim/snapshot", simulator.ask("GET", "/_sim/snapshot") | {"managedClusters": clusters})
     return caller["properties"]["clientId"], principal
 
 
@@ -161,7 +170,6 @@ def run(options, folder):
         "PATH": f"{programs}:{os.environ['PATH']}",
         "WIO_AZ": str(pathlib.Path(options.cli).resolve()),
         "WIO_AZ_LOG": str(log),
-        "WIO_AZ_GROUP": GROUP,
         "AZURE_CONFIG_DIR": str(folder / "config"),
         "AZURE_CORE_COLLECT_TELEMETRY": "false",
         "REQUESTS_CA_BUNDLE": str(simulator.authority),
