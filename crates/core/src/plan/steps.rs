@@ -124,12 +124,6 @@ impl fmt::Display for GrantStep {
 }
 
 impl Plan {
-    /// Whether everything is as it should be.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        !self.has_steps() && self.blocked.is_empty()
-    }
-
     /// Whether there is something to write.
     #[must_use]
     pub fn has_steps(&self) -> bool {

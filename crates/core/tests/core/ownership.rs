@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBindingStatus, keys};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity, Ending};
 use wio_core::names::PrincipalId;
-use wio_core::observed::{Observed, Tags};
+use wio_core::observed::{Observed, ObservedRoleAssignment, Tags};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::RecordedIds;
 use wio_core::status::announcing;
@@ -268,4 +268,18 @@ fn no_identity_is_announced_where_none_is_created() {
     };
     assert_eq!(announcing(None, &identity, &plan), Some(announced.clone()));
     assert_eq!(announcing(Some(&announced), &identity, &plan), None);
+}
+
+/// A list of a wider scope shows whom others are.
+#[test]
+fn a_role_of_another_principal_is_no_use_of_the_identity() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let foreign = foreign_assignment(1, SECRETS.0, SECRETS.1);
+    world.roles.push(ObservedRoleAssignment {
+        principal: facts(66).principal_id,
+        ..foreign
+    });
+    let announced = recorded(bound, None);
+    assert_eq!(planned(&announced, &world), Plan::default());
 }

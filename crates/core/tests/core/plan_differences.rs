@@ -422,3 +422,12 @@ fn a_step_that_takes_away_is_told_by_what_it_takes() {
     );
     assert_eq!(told(Revocation::DeleteIdentity), "identity");
 }
+
+#[test]
+fn only_a_name_that_is_derived_is_certainly_nobody_elses() {
+    assert!(desired(&managed(&["a"])).identity.name_is_derived());
+    assert!(!desired(&existing(&["a"])).identity.name_is_derived());
+    let mut object = managed(&["a"]);
+    object.spec.identity.managed.as_mut().unwrap().name = Some("shop_orders".to_owned());
+    assert!(!desired(&object).identity.name_is_derived());
+}

@@ -52,7 +52,7 @@ fn ids() -> ConfigMapName {
 fn it_is_written_when_it_is_missing_or_says_something_else_and_only_then() {
     let bound = orders();
     let right = seen(&bound);
-    assert!(planned(&bound, &[("ids", right.clone())]).is_empty());
+    assert_eq!(planned(&bound, &[("ids", right.clone())]), Plan::default());
     let wrong = [
         ObservedExport {
             holds: None,
@@ -128,4 +128,17 @@ fn what_is_not_wanted_goes_whatever_becomes_of_the_identity_and_a_denial_leaves_
         assert_eq!(deletes(&plan(&gone(&bound, policy), &world)), ["before", "ids"]);
     }
     assert_eq!(deletes(&plan(&denied(&bound), &world)), [""; 0]);
+}
+
+#[test]
+fn what_was_written_or_deleted_is_seen_so_without_another_look() {
+    let bound = orders();
+    let mut observed = observed(&bound, &[]);
+    observed.exported(ids(), seen(&bound));
+    assert_eq!(plan(&Desired::Bound(bound.clone()), &observed), Plan::default());
+    observed.export_deleted(&ids());
+    assert_eq!(
+        plan(&Desired::Bound(bound), &observed).grants,
+        [GrantStep::ApplyExport(ids())]
+    );
 }

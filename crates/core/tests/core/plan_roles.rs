@@ -474,7 +474,7 @@ fn only_terms_that_differ_are_written_and_only_on_what_is_ours() {
     let bound = desired(&object);
     let ours = World::as_desired(&bound);
     let target = Desired::Bound(bound.clone());
-    assert!(plan(&target, &observed(&bound, &ours)).is_empty());
+    assert_eq!(plan(&target, &observed(&bound, &ours)), Plan::default());
     let with = |condition: Option<&str>, description: Option<&str>, theirs: bool| {
         let mut seen = observed(&bound, &ours);
         let mut one = seen.azure.role_assignments.known()[0].clone();
@@ -504,7 +504,7 @@ fn only_terms_that_differ_are_written_and_only_on_what_is_ours() {
             "{planned:?}"
         );
     }
-    assert!(with(Some("a"), Some("theirs"), true).is_empty());
+    assert_eq!(with(Some("a"), Some("theirs"), true), Plan::default());
     for condition in [None, Some("b")] {
         let planned = with(condition, Some("d"), true);
         assert!(!planned.has_steps(), "{planned:?}");

@@ -105,6 +105,7 @@ fn where_no_proof_is_asked_for_there_is_none() {
     let mut none = outcome(&bound, observed(&bound), &[], begun());
     assert!(none.provable().is_none());
     assert_eq!(reasons(&none), []);
+    assert!(!none.is_to_be_proven());
     assert!(outcome(&proven(&["a"]), observed(&proven(&["a"])), &[], begun()).is_to_be_proven());
 }
 

@@ -16,7 +16,7 @@ use wio_core::recorded::{
 
 use wio_core::recorded::{Pending, RecordedExchange};
 
-use crate::given::{EXISTING, ISSUER, OLD_ISSUER, ROLES, cases, desired, managed_with, name, recorded};
+use crate::given::{EXISTING, ISSUER, OLD_ISSUER, ROLES, cases, desired, managed, managed_with, name, recorded};
 use crate::plan_roles::{READER, SECRETS, settled};
 
 fn any_account() -> impl Strategy<Value = ServiceAccountName> {
@@ -425,4 +425,12 @@ fn an_identity_that_is_only_named_was_not_written() {
     identity.principal_id = None;
     identity.tenant_id = None;
     assert!(Recorded::from(&status).nothing_was_written());
+}
+
+#[test]
+fn the_issuer_of_a_binding_is_the_one_that_its_status_names() {
+    let mut object = managed(&["a"]);
+    assert_eq!(Recorded::issuer_of(&object), None);
+    object.status = Some(full());
+    assert_eq!(Recorded::issuer_of(&object), Some(name(ISSUER)));
 }

@@ -8,7 +8,7 @@ use wio_core::cluster::Issuers;
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::names::is_credential_name;
 use wio_core::observed::{BoundBy, ObservedCredential, PresentIdentity, Tags};
-use wio_core::plan::{Plan, Revocation, plan, successors};
+use wio_core::plan::{Plan, Revocation, gives_up, plan, successors};
 use wio_core::sharing::{Claim, Claims, Sharer};
 use wio_core::spec::TokenExpiration;
 
@@ -379,6 +379,8 @@ fn the_eldest_that_acts_is_woken_for_what_is_left_or_taken() {
             .collect::<Vec<_>>()
     };
     assert_eq!(successors(&Desired::Bound(plain.clone()), &world), [""; 0]);
+    let settled = world.observe(&accounts_of(&plain));
+    assert!(!gives_up(&Desired::Bound(plain.clone()), &settled, &Plan::default()));
     assert_eq!(successors(&target(&plain, 2), &world), ["sharer-0"]);
     assert_eq!(
         successors(&denied(&plain), &world),

@@ -7,7 +7,7 @@ use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBinding, keys};
 use wio_core::config::OperatorConfig;
 use wio_core::desired::{Desired, DesiredBinding, DesiredRemoval};
 use wio_core::landing::{LANDING, Sight, Writes};
-use wio_core::observed::{AzureState, Observed, ObservedIdentity, ObservedRoleAssignments};
+use wio_core::observed::{AzureState, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignments, Tags};
 use wio_core::plan::{Revocation, plan};
 use wio_core::verdict::{Verdict, verdict};
 use wio_testkit::fixtures::binding;
@@ -222,6 +222,40 @@ fn a_role_that_stands_under_another_name_is_not_looked_for_under_ours() {
     world.roles[0].name = uuid::Uuid::from_u128(7).into();
     let seen = world.observe(&accounts_of(&bound));
     assert_eq!(target.presumed(seen.clone(), None), seen);
+}
+
+/// Azure allows one credential of a name, and one for a subject of an issuer.
+#[test]
+fn a_credential_beside_which_ours_cannot_stand_is_not_taken_to_hide_it() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let target = removed(&ending(&bound, &world, DeletionPolicy::Delete));
+    let ours = world.credentials()[0].clone();
+    let of_its_subject = ObservedCredential {
+        name: name("terraform"),
+        ..ours.clone()
+    };
+    let of_its_name = ObservedCredential {
+        subject: Some("system:serviceaccount:shop:else".to_owned()),
+        ..ours
+    };
+    for other in [of_its_subject, of_its_name] {
+        world.identity.as_mut().unwrap().credentials = vec![other];
+        let seen = world.observe(&accounts_of(&bound));
+        assert_eq!(target.presumed(seen.clone(), None), seen);
+    }
+}
+
+/// A spec that was edited and deleted at once would be forgotten without the tag.
+#[test]
+fn an_identity_that_is_to_stay_is_tagged_so_when_it_is_the_bindings() {
+    let bound = desired(&managed(&["a"]));
+    let tags = World::as_desired(&bound).identity.unwrap().tags;
+    assert!(removal(&bound, DeletionPolicy::RetainIdentity).mark(&tags).is_some());
+    assert_eq!(removal(&bound, DeletionPolicy::Delete).mark(&tags), None);
+    assert_eq!(removal(&bound, DeletionPolicy::RetainIdentity).mark(&Tags::new()), None);
+    let referenced = desired(&existing(&["a"]));
+    assert_eq!(removal(&referenced, DeletionPolicy::RetainIdentity).mark(&tags), None);
 }
 
 /// The tag that says that all of it is to stay is among what a binding is ready by. A deletion raises the generation by one.
