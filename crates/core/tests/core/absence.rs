@@ -60,3 +60,14 @@ fn silence_proves_nothing() {
         }
     }
 }
+
+#[test]
+fn the_proof_of_an_absence_is_the_code_that_azure_gave() {
+    let cause = AzureCause::Answer(AzureAnswer {
+        status: 404,
+        code: "ParentResourceNotFound".to_owned(),
+        ..AzureAnswer::default()
+    });
+    let proof = Absence::proven(Kind::Scope, &cause).unwrap();
+    assert_eq!(proof.code(), "ParentResourceNotFound");
+}

@@ -105,6 +105,11 @@ fn whoever_hears_nothing_waits_a_thirtieth_of_the_lease() {
 }
 
 #[test]
+fn a_write_is_sent_while_two_thirds_of_the_lease_are_left() {
+    assert_eq!(terms().write_limit(), LEASE * 2 / 3);
+}
+
+#[test]
 fn who_leads_is_what_the_record_says() {
     let mut election = Election::new("a".to_owned(), terms());
     assert_eq!(election.holder(), None);

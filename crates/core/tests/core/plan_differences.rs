@@ -415,12 +415,12 @@ fn more_credentials_than_azure_allows_break_nothing() {
 #[test]
 fn a_step_that_takes_away_is_told_by_what_it_takes() {
     let credential = name::<wio_core::names::CredentialName>("wib-a");
-    let told = |step: Revocation| step.to_string();
+    let told = |step: Revocation| format!("{step}: {}", step.change());
     assert_eq!(
         told(Revocation::DeleteCredential(credential)),
-        "federated credential wib-a"
+        "federated credential wib-a: delete the federated credential wib-a"
     );
-    assert_eq!(told(Revocation::DeleteIdentity), "identity");
+    assert_eq!(told(Revocation::DeleteIdentity), "identity: delete the identity");
 }
 
 #[test]
@@ -430,4 +430,12 @@ fn only_a_name_that_is_derived_is_certainly_nobody_elses() {
     let mut object = managed(&["a"]);
     object.spec.identity.managed.as_mut().unwrap().name = Some("shop_orders".to_owned());
     assert!(!desired(&object).identity.name_is_derived());
+}
+
+#[test]
+fn what_is_written_to_azure_is_all_but_the_marks_in_the_cluster() {
+    let bound = desired(&managed(&["a"]));
+    let grants = planned(&bound, &World::empty()).grants;
+    let to_azure: Vec<bool> = grants.iter().map(GrantStep::writes_to_azure).collect();
+    assert_eq!(to_azure, [true, true, false], "{grants:?}");
 }

@@ -251,7 +251,12 @@ fn a_credential_beside_which_ours_cannot_stand_is_not_taken_to_hide_it() {
 fn an_identity_that_is_to_stay_is_tagged_so_when_it_is_the_bindings() {
     let bound = desired(&managed(&["a"]));
     let tags = World::as_desired(&bound).identity.unwrap().tags;
-    assert!(removal(&bound, DeletionPolicy::RetainIdentity).mark(&tags).is_some());
+    let mark = removal(&bound, DeletionPolicy::RetainIdentity).mark(&tags).unwrap();
+    let marked = tags.iter().map(|(tag, value)| match tag.as_str() {
+        keys::DELETION_POLICY_TAG => (tag.clone(), "RetainIdentity".to_owned()),
+        _ => (tag.clone(), value.clone()),
+    });
+    assert_eq!(*mark.tags(), marked.collect::<Tags>());
     assert_eq!(removal(&bound, DeletionPolicy::Delete).mark(&tags), None);
     assert_eq!(removal(&bound, DeletionPolicy::RetainIdentity).mark(&Tags::new()), None);
     let referenced = desired(&existing(&["a"]));
@@ -270,6 +275,8 @@ fn an_identity_that_is_to_stay_is_tagged_anew_unless_its_binding_was_ready_for_t
         };
         let expected = is_tagged.then(|| bound.granted.identity().clone());
         assert_eq!(orphaned.unmarked, expected, "{generation}");
+        let tags = World::as_desired(&bound).identity.unwrap().tags;
+        assert_eq!(orphaned.mark(&tags).is_some(), is_tagged, "{generation}");
     }
 }
 
@@ -338,5 +345,22 @@ fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
         let presumed = removal.presumed(shown.clone(), None);
         let credentials = &presumed.azure.identity.present().unwrap().credentials;
         assert_eq!(credentials.len(), expected, "{credentials:?}");
+    }
+}
+
+#[test]
+fn what_an_orphaned_binding_leaves_is_taken_over_by_one_that_asks_for_it() {
+    let bound = desired(&managed(&["a"]));
+    let object = deleted(object_of(&bound), DeletionPolicy::Orphan);
+    for (account, expected) in [("a", 1), ("b", 0)] {
+        let other = binding("shop", "other")
+            .uid("other")
+            .existing(EXISTING)
+            .service_account(account);
+        let other = other.finalizer(keys::FINALIZER).status(written()).build();
+        let Verdict::Orphan(orphaned) = verdict(&case_beside(&object, &[other], rules())) else {
+            panic!("it may stay")
+        };
+        assert_eq!(orphaned.successors().len(), expected, "{account}");
     }
 }
