@@ -7,10 +7,11 @@ use serde_json::json;
 use wio_api::{ConditionType, Reason};
 use wio_e2e::flux::Source;
 use wio_e2e::namespace::DEADLINE;
+use wio_e2e::simulator::{PLATFORM_GROUP, identity_id};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
-use super::{BINDING, Site, each_once, managed, with};
+use super::{BINDING, Site, each_once, existing, managed, with};
 use crate::harness::{Case, case};
 
 const FINALIZER_WRITE: &str = "patch workloadidentitybindings app";
@@ -22,6 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         case!(a_binding_in_git_is_written_once_and_all_of_it_goes_when_it_leaves),
         case!(a_kustomization_that_is_deleted_leaves_nothing_in_azure),
         case!(a_namespace_that_is_deleted_by_hand_is_made_anew),
+        case!(a_namespace_that_is_deleted_while_flux_waits_for_it_leaves_nothing_and_is_made_anew),
         case!(a_binding_may_be_suspended_when_it_works_and_not_before),
         case!(a_tenants_service_account_in_flux_needs_only_the_role_admin),
         case!(an_artifact_of_a_registry_brings_a_binding_as_git_does),
@@ -126,6 +128,46 @@ async fn a_namespace_that_is_deleted_by_hand_is_made_anew(world: Arc<World>) -> 
         .iter()
         .filter(|identity| identity.client_id.to_string() == first.client_id);
     ensure!(left.count() == 0, "the first identity is left");
+    Ok(())
+}
+
+/// Flux waits because of a second binding, whose identity others have not made yet.
+async fn a_namespace_that_is_deleted_while_flux_waits_for_it_leaves_nothing_and_is_made_anew(
+    world: Arc<World>,
+) -> Result<()> {
+    let name = "flux-meanwhile";
+    let mut site = Site::new(&world, name).await?;
+    site.put_binding(&managed());
+    let theirs = identity_id(PLATFORM_GROUP, name);
+    let late = json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1",
+        "kind": "WorkloadIdentityBinding",
+        "metadata": { "name": "late", "namespace": name },
+        "spec": with(existing(&theirs), "serviceAccounts", json!([{ "name": "late" }])),
+    });
+    site.repository.put("late.yaml", &late);
+    // Flux takes no less.
+    let revision = site.begin(json!({ "timeout": "30s" })).await?;
+    let seen = until("both bindings to be seen", DEADLINE, async || {
+        let late = site.namespace.find_binding("late").await?;
+        Ok(late.and(site.namespace.find_binding("app").await?))
+    });
+    seen.await?;
+    site.namespace.ready("app").await?;
+    let first = site.namespace.identity("app").await?;
+    let delete = ["delete", "namespace/flux-meanwhile", "--timeout=120s"];
+    world.cluster.kubectl.run(&delete).await?;
+    let left = world.simulator.identity(&first.resource_id).await?;
+    ensure!(left.is_none(), "{left:?} is left");
+
+    world.simulator.put_identity(&theirs).await?;
+    let (reason, message) = site.kustomization.failed(&revision).await?;
+    ensure!(reason == "HealthCheckFailed", "{reason}: {message}");
+    site.kustomization.reconcile_well().await?;
+    site.must_be_ready().await?;
+    site.namespace.ready("late").await?;
+    let second = site.namespace.identity("app").await?;
+    ensure!(first.client_id != second.client_id, "{first:?} {second:?}");
     Ok(())
 }
 
