@@ -10,13 +10,17 @@ use crate::names::{
 };
 use crate::observed::ObservedCredential;
 use crate::owner::Owner;
+use crate::recorded::Recorded;
 use crate::rules::Rules;
 use crate::sharing::Sharing;
 
 /// What may stand in Azure of a binding that is to be gone, by what its spec and its status say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traces {
-    pub(crate) credentials: Vec<ObservedCredential>,
+    /// The credentials that it may have had: by its spec, for each issuer that may have been trusted.
+    pub(crate) derived: Vec<ObservedCredential>,
+    /// Those that its status tells of.
+    pub(crate) told: Vec<ObservedCredential>,
     pub(crate) roles: BTreeSet<(RoleDefinitionGuid, Scope)>,
     pub(crate) principals: BTreeSet<PrincipalId>,
 }
@@ -46,20 +50,9 @@ impl Traces {
             };
             issuers.iter().copied().map(named)
         });
-        let had = recorded
-            .credentials
-            .iter()
-            .filter(|had| prefix.owns(&had.name) && sharing.accounts_alone().any(|account| *account == had.account))
-            .filter_map(|had| {
-                let issuer = recorded.issuer.as_ref()?;
-                Some(trust(
-                    &binding.owner,
-                    had.name.clone(),
-                    &had.account,
-                    issuer,
-                    &had.audience,
-                ))
-            });
+        let told = told(&binding.owner, recorded)
+            .filter(|(account, _)| sharing.accounts_alone().any(|alone| alone == *account))
+            .map(|(_, credential)| credential);
         let announced: BTreeSet<Scope> = recorded
             .role_assignments
             .iter()
@@ -67,7 +60,8 @@ impl Traces {
             .chain(recorded.role_assignment_scopes.iter().cloned())
             .collect();
         Self {
-            credentials: derived.chain(had).collect(),
+            derived: derived.collect(),
+            told: told.collect(),
             roles: binding
                 .claims
                 .roles
@@ -78,6 +72,20 @@ impl Traces {
             principals: recorded.principals().collect(),
         }
     }
+}
+
+/// The credentials of its own that the status of a binding tells of, but for those of a former issuer, each with its service account.
+pub(crate) fn told<'a>(
+    owner: &'a Owner,
+    recorded: &'a Recorded,
+) -> impl Iterator<Item = (&'a ServiceAccountName, ObservedCredential)> {
+    let prefix = owner.credential_prefix();
+    let issuer = recorded.issuer.as_ref();
+    let own = recorded.credentials.iter().filter(move |had| prefix.owns(&had.name));
+    own.filter_map(move |had| {
+        let trust = trust(owner, had.name.clone(), &had.account, issuer?, &had.audience);
+        Some((&had.account, trust))
+    })
 }
 
 fn trust(

@@ -261,17 +261,18 @@ impl Mind {
         self.plans.value(number)
     }
 
-    /// The world as it may be for a binding that is to be gone.
+    /// The world as it may be for a binding of which something is to be gone.
     pub(crate) fn presumed(&self, question: &Question, desired: &Desired, view: View) -> Option<View> {
-        let Desired::Gone(removal) = desired else {
-            return Some(view);
-        };
         if self.breaks(Mutant::OnlyWhatIsListedGoes) {
             return Some(view);
         }
         let whose = (question.who, (*question.kube.bindings.of(question.who))?.born);
         let observed = self.cast.observed(whose, &view, &question.kube).ok()?;
-        let presumed = removal.presumed(observed, None);
+        let presumed = match desired {
+            Desired::Gone(removal) => removal.presumed(observed, None),
+            Desired::Denied(denial) => denial.presumed(observed, None),
+            Desired::Bound(bound) => bound.presumed(observed, &self.decide(*question)?.binding.recorded),
+        };
         Some(View {
             identity: self.cast.seen(&presumed.azure).ok()?,
             ..view

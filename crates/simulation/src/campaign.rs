@@ -1,10 +1,10 @@
 //! As many plans as there is time for.
 
 use std::collections::BTreeMap;
-use std::process::Command;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::chance;
@@ -60,6 +60,7 @@ pub fn plan_of(seed: u64) -> Plan {
 #[must_use]
 pub fn judge_here(plan: &Plan) -> Result {
     chance::prepare();
+    wio_testkit::make_definitions();
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(8 << 20);
         let played = builder.spawn_scoped(scope, || judge(plan));
@@ -78,24 +79,32 @@ pub fn judge_elsewhere(seed: u64, acts: Option<&[usize]>) -> Result {
         Ok(program) => Command::new(program),
         Err(error) => return Result::failed(&error.to_string()),
     };
-    command.args(["play", &seed.to_string()]);
+    command.args(["play", &seed.to_string(), "--given"]);
     if let Some(acts) = acts {
         command.args(["--acts", &numbers(acts)]);
     }
     // Nobody reads where an error came from, and looking that up is a tenth of a play.
     command.env("RUST_BACKTRACE", "0");
-    // Another tenth goes into asking the system for memory little by little and giving it back: it asks for much, and gives nothing back.
-    command.envs([
-        ("MALLOC_ARENA_MAX", "1"),
-        ("MALLOC_TOP_PAD_", "67108864"),
-        ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
-        ("MALLOC_MMAP_THRESHOLD_", "1073741824"),
-    ]);
-    match command.output() {
+    match answer_of(command) {
         Ok(output) if output.status.success() => Result::read(&String::from_utf8_lossy(&output.stdout)),
         Ok(output) => Result::failed(&String::from_utf8_lossy(&output.stderr)),
         Err(error) => Result::failed(&error.to_string()),
     }
+}
+
+/// What a process answers that is given the definitions of our resources: making them takes longer than reading them.
+fn answer_of(mut command: Command) -> std::io::Result<Output> {
+    static DEFINITIONS: OnceLock<String> = OnceLock::new();
+    let definitions = DEFINITIONS.get_or_init(wio_testkit::definitions);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    if let Some(mut given) = child.stdin.take() {
+        given.write_all(definitions.as_bytes())?;
+    }
+    child.wait_with_output()
 }
 
 /// Numbers as an argument.

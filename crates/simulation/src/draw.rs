@@ -8,9 +8,6 @@ use crate::plan::{
     Setup, Struck, Timed,
 };
 
-/// How long things happen.
-pub(crate) const ACTIVE: Duration = Duration::from_mins(6);
-
 /// What caches are filled from.
 pub(crate) const WATCHED: [&str; 4] = [
     "workloadidentitybindings",
@@ -29,7 +26,7 @@ pub(crate) fn draw(seed: u64) -> Plan {
         rollouts: workloads && numbers.percent(85),
         cluster: numbers.percent(40),
     };
-    let bindings: Vec<Planned> = (0..=numbers.index(4))
+    let bindings: Vec<Planned> = (0..how_many(&mut numbers))
         .map(|_| binding(&mut numbers, namespaces, setup))
         .collect();
     let operators = [candidate(&mut numbers), candidate(&mut numbers)];
@@ -39,8 +36,9 @@ pub(crate) fn draw(seed: u64) -> Plan {
             act: Act::Create(n),
         })
         .collect();
+    let within = within(&mut numbers);
     for _ in 0..=numbers.index(8) {
-        let at = Duration::from_millis(1_000 + numbers.below(300_000));
+        let at = Duration::from_millis(1_000 + numbers.below(within));
         acts.extend(some(&mut numbers, &bindings, namespaces, at));
     }
     if setup.workloads {
@@ -56,6 +54,9 @@ pub(crate) fn draw(seed: u64) -> Plan {
         }
     }
     acts.sort_by_key(|timed| timed.at);
+    // Faults wait for a request: the next look comes within a minute or so.
+    let heard = Duration::from_millis(2_000 + numbers.below(75_000));
+    let faults_end = acts.last().map_or(heard, |last| last.at + heard);
     Plan {
         seed,
         namespaces,
@@ -63,11 +64,32 @@ pub(crate) fn draw(seed: u64) -> Plan {
         operators,
         setup,
         acts,
+        faults_end,
+    }
+}
+
+/// How many bindings there are: mostly few, because most of what can go wrong takes two, and a play costs as much as it has bindings.
+fn how_many(numbers: &mut Numbers) -> usize {
+    match numbers.below(100) {
+        0..=29 => 1,
+        30..=69 => 2,
+        70..=84 => 3,
+        85..=94 => 4,
+        _ => 5,
+    }
+}
+
+/// Within how many milliseconds things happen: mostly close to each other.
+fn within(numbers: &mut Numbers) -> u64 {
+    match numbers.below(10) {
+        0..=4 => 60_000,
+        5..=7 => 120_000,
+        _ => 300_000,
     }
 }
 
 fn candidate(numbers: &mut Numbers) -> Candidate {
-    const LEASES: [u64; 5] = [15, 30, 30, 30, 60];
+    const LEASES: [u64; 5] = [15, 30, 60, 60, 60];
     const SKEWS: [i64; 5] = [-90, 0, 0, 0, 90];
     Candidate {
         skew: SKEWS.get(numbers.index(SKEWS.len())).copied().unwrap_or_default(),

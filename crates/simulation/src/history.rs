@@ -152,8 +152,11 @@ impl History {
     #[must_use]
     pub fn is_held(&self, moment: &Moment, owned: &Owned, account: &str) -> bool {
         let holds = |one: &&Owned| Self::binding(moment, one).is_some_and(has_finalizer);
+        // One that gave the account up answers for it until that is carried out.
         let shares = |one: &&Owned| {
-            one.shares(owned) && Self::binding(moment, one).is_some_and(|binding| wants(binding, account))
+            one.shares(owned)
+                && Self::binding(moment, one)
+                    .is_some_and(|binding| wants(binding, account) || tells_of(binding, account))
         };
         holds(&owned) || self.owners.iter().filter(shares).any(|one| holds(&one))
     }
@@ -307,6 +310,15 @@ pub fn is_ready(binding: &Value) -> bool {
     ready.any(|one| {
         text(one, "/status") == "True" && one.get("observedGeneration") == binding.pointer("/metadata/generation")
     })
+}
+
+/// Whether the status of a binding tells of a federated credential for the account.
+fn tells_of(binding: &Value, account: &str) -> bool {
+    let told = binding
+        .pointer("/status/federatedCredentials")
+        .and_then(Value::as_array);
+    let mut told = told.into_iter().flatten();
+    told.any(|one| text(one, "/serviceAccount") == account)
 }
 
 /// Whether a binding carries our finalizer.

@@ -7,6 +7,10 @@ use clap::{Parser, Subcommand};
 use wio_simulation::campaign::{Tally, judge_elsewhere, judge_here, numbers, plan_of, run};
 use wio_simulation::{oracles, shrink, story};
 
+// A quarter of a play went into the C library's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Plays drawn plans of actions and faults against the whole operator.
 #[derive(Parser)]
 struct Arguments {
@@ -41,6 +45,9 @@ enum Command {
         /// Tells its story.
         #[arg(long)]
         story: bool,
+        /// Reads the definitions of resources from standard input.
+        #[arg(long)]
+        given: bool,
         /// Prints the hash of its history.
         #[arg(long)]
         digest: bool,
@@ -53,9 +60,15 @@ fn main() -> ExitCode {
         seed,
         acts,
         story,
+        given,
         digest,
     }) = arguments.command
     {
+        let taken = if given { take_definitions() } else { Ok(()) };
+        if let Err(error) = taken {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
         let mut plan = plan_of(seed);
         if let Some(kept) = acts {
             let all = plan.acts.into_iter().enumerate();
@@ -84,6 +97,11 @@ fn main() -> ExitCode {
         Some((seed, _)) => tell(*seed),
         None => ExitCode::SUCCESS,
     }
+}
+
+fn take_definitions() -> Result<(), String> {
+    let text = std::io::read_to_string(std::io::stdin()).map_err(|error| error.to_string())?;
+    wio_testkit::take_definitions(&text).map_err(|error| error.to_string())
 }
 
 fn report(tally: &Tally, elapsed: Duration) {

@@ -19,6 +19,8 @@ pub struct Plan {
     pub setup: Setup,
     /// What happens, in the order of time.
     pub acts: Vec<Timed>,
+    /// When all faults end.
+    pub faults_end: Duration,
 }
 
 /// How an operator is set up.

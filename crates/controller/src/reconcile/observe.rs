@@ -44,6 +44,7 @@ pub(crate) async fn observe(
     let client = &ctx.clients.api.client;
     let azure = &ctx.clients.azure;
     let binding = &case.candidate.binding;
+    let before = matches!(desired, Desired::Denied(_)).then(|| memory.azure.state().cloned());
     let (written, shown) = (std::mem::take(&mut memory.accounts), std::mem::take(&mut memory.shown));
     let known = Known {
         written: &written,
@@ -74,8 +75,9 @@ pub(crate) async fn observe(
         signed_in_as: azure.signed_in_as(),
     };
     if let Desired::Denied(denial) = desired {
+        let seen = |state| denial.presumed(observed(state), before.as_ref().and_then(Option::as_ref));
         let id = denial.removal().revocable.identity();
-        return denied(ctx, case, (desired, id), (source, &observed), memory).await;
+        return denied(ctx, case, (desired, id), (source, &seen), memory).await;
     }
     if let (Source::Read(state), Desired::Gone(removal)) = (&source, desired) {
         return Ok(removal.presumed(observed(state.clone()), memory.azure.state()));
@@ -84,8 +86,10 @@ pub(crate) async fn observe(
         (Source::Known(state), Desired::Bound(bound))
             if !is_enough(desired, bound, &observed(state.clone()), memory.grants_wait.is_some()) =>
         {
-            Ok(observed(read_and_remember(ctx, binding, bound, memory).await?))
+            let read = observed(read_and_remember(ctx, binding, bound, memory).await?);
+            Ok(bound.presumed(read, &binding.recorded))
         }
+        (Source::Read(state), Desired::Bound(bound)) => Ok(bound.presumed(observed(state), &binding.recorded)),
         (Source::Known(state) | Source::Read(state), _) => Ok(observed(state)),
     }
 }

@@ -28,6 +28,7 @@ mod feeds;
 mod health;
 mod issuer;
 mod kubernetes_faults;
+mod lagging;
 mod log;
 mod orphans;
 mod overtaken;

@@ -218,9 +218,9 @@ fn a_service_account_of_ours_is_let_go_though_its_identity_is_away() {
     assert_eq!(order(&planned(&bound, DeletionPolicy::Delete, &world)), [2]);
 }
 
-/// Trust may stand on an identity that is not shown yet, and it ends before the client id goes.
+/// Trust may stand on an identity that is not shown yet: it is taken away by its name, and ends before the client id goes.
 #[test]
-fn service_accounts_wait_for_an_identity_that_may_still_arrive() {
+fn trust_on_an_identity_that_may_still_arrive_goes_by_its_name_and_service_accounts_wait() {
     let bound = desired(&managed_with(&ROLES[..1]));
     let gone = gone(&bound, DeletionPolicy::Delete);
     let mut world = World::as_desired(&bound);
@@ -228,7 +228,13 @@ fn service_accounts_wait_for_an_identity_that_may_still_arrive() {
     assert_eq!(plan_before_landing(&gone, &seen(&world)), plan(&gone, &seen(&world)));
     world.identity = None;
     assert_eq!(order(&plan(&gone, &seen(&world))), [1, 2]);
-    assert_eq!(order(&plan_before_landing(&gone, &seen(&world))), [1]);
+    let before = plan_before_landing(&gone, &seen(&world));
+    assert_eq!(order(&before), [0, 1]);
+    let credentials = World::as_desired(&bound).credentials().to_vec();
+    let named = credentials
+        .into_iter()
+        .map(|one| Revocation::DeleteCredential(one.name));
+    assert!(before.revocations.starts_with(&named.collect::<Vec<_>>()));
     let fewer = Desired::Bound(desired(&managed(&["b"])));
     assert_eq!(plan_before_landing(&fewer, &seen(&world)), plan(&fewer, &seen(&world)));
     assert!(order(&plan(&fewer, &seen(&world))).contains(&2));

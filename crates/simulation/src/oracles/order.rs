@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
 use wio_azure_sim::{Credential, Identity};
 
 use super::Judged;
-use crate::history::{CLIENT_ID, History, Moment, Sent, text};
+use crate::history::{CLIENT_ID, History, Moment, Sent, bound_by, text};
 use crate::plan::Act;
 
 const ASSIGNMENTS: &str = "/roleassignments/";
@@ -69,6 +70,14 @@ pub(super) fn roles(history: &History) -> Judged {
     judged
 }
 
+/// The name of the binding whose mark a service account carries.
+fn marked_by<'a>(moment: &'a Moment, account: &Value) -> Option<&'a str> {
+    let uid = bound_by(account)?;
+    let mut bindings = moment.bindings.iter();
+    let binding = bindings.find(|binding| text(binding, "/metadata/uid") == uid)?;
+    Some(text(binding, "/metadata/name"))
+}
+
 pub(super) fn marks(history: &History) -> Judged {
     let mut judged = Judged::default();
     for (before, now) in history.steps() {
@@ -89,9 +98,16 @@ pub(super) fn marks(history: &History) -> Judged {
             );
             let mut identities = now.azure.identities.iter();
             let identity = identities.find(|identity| identity.client_id.to_string() == client);
+            let marked_by = marked_by(before, was);
             let trusted = identity.and_then(|identity| {
                 let mut all = ours(history, identity);
-                all.find(|one| one.subject.as_deref() == Some(&subject) && !was_asked(history, now.at, one))
+                all.find(|one| {
+                    // Another binding that asks for the same trust may be giving it anew right now: it marks the account then.
+                    let is_its = history
+                        .owner(&one.name)
+                        .is_some_and(|owned| marked_by == Some(owned.name.as_str()));
+                    is_its && one.subject.as_deref() == Some(&subject) && !was_asked(history, now.at, one)
+                })
             });
             judged.case(trusted.is_none(), || {
                 format!(

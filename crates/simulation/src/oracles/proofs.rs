@@ -34,8 +34,9 @@ pub(super) fn ready(history: &History) -> Judged {
     judged
 }
 
-/// Whether Entra gave a token of the identity for one of the account since the operator last wrote a credential for it. What is about to be written is told
-/// of before, in the same moment.
+/// Whether Entra gave a token of the identity for one of the account since the binding's own credential for it was made. What is about to be written is
+/// told of before, in the same moment. One that is mended in its place, which Azure answers with 200, does not count: another binding that rests on it may have
+/// mended it, and this one does not hear of that.
 fn is_proven(history: &History, now: &Moment, binding: &Value, account: &str) -> bool {
     let subject = format!(
         "system:serviceaccount:{}:{account}",
@@ -43,7 +44,10 @@ fn is_proven(history: &History, now: &Moment, binding: &Value, account: &str) ->
     );
     let written = history.sent.iter().rev().find(|sent| {
         let name = sent.path.rsplit('/').next().unwrap_or_default();
-        sent.method == "PUT" && sent.begun < now.at && is_of(binding, account, name)
+        let owned = history.owner(name);
+        let is_own = owned.is_some_and(|owned| owned.name == text(binding, "/metadata/name"));
+        let mends = sent.status == Some(200);
+        sent.method == "PUT" && !mends && sent.begun < now.at && is_own && is_of(binding, account, name)
     });
     let issuer = text(binding, "/status/issuer");
     history.exchanges.iter().any(|exchange| {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 use wio_testkit::kstatus;
@@ -10,7 +11,7 @@ use super::Player;
 use super::recorder::{differs, moment};
 use crate::draw::WATCHED;
 use crate::history::{History, Moment, Owned, account_in, text};
-use crate::plan::{Act, Outlives, Timed};
+use crate::plan::{Act, ApiEffect, AzureEffect, Outlives, Timed};
 use crate::world::{DRIFT, ISSUERS};
 
 /// How long everything may take that takes its time: the longest pause before a retry is ten minutes.
@@ -51,9 +52,24 @@ impl Player<'_> {
             self.on_connection(false);
         }
         self.world.cluster.expire_watches();
-        // What is under way lands by then.
-        let landed = Instant::now() + Duration::from_secs(80);
+        let landed = Instant::now() + self.lands_within();
         self.until(landed).await
+    }
+
+    /// When what is under way has landed, at the latest: something that hangs or is late may take more than a minute.
+    fn lands_within(&self) -> Duration {
+        let takes_long = |act: &Act| match act {
+            Act::Azure(fault) => {
+                matches!(
+                    fault.effect,
+                    AzureEffect::Hang | AzureEffect::Slow(_) | AzureEffect::Late(_)
+                )
+            }
+            Act::Api(fault) => matches!(fault.effect, ApiEffect::Hang),
+            _ => false,
+        };
+        let long = self.plan.acts.iter().any(|timed| takes_long(&timed.act));
+        Duration::from_secs(if long { 80 } else { 10 })
     }
 
     pub(super) async fn converge(&mut self) -> Result<(), String> {
@@ -69,6 +85,9 @@ impl Player<'_> {
     }
 
     fn converged(&self) -> Result<(), String> {
+        if !self.leads() {
+            return Err("the operator does not lead yet".to_owned());
+        }
         let now = moment(&self.world, None);
         let issuer = ISSUERS.get(self.issuer).copied().unwrap_or_default();
         for owned in &self.history.owners {
@@ -85,13 +104,20 @@ impl Player<'_> {
         Self::no_map_is_left(&now)
     }
 
+    /// Whether the operator that runs has the lease: one that ended may have had it when it did, and another waits until that is over.
+    fn leads(&self) -> bool {
+        let leases = self.world.cluster.objects::<Lease>();
+        let holder = leases.first().map(|lease| text(lease, "/spec/holderIdentity"));
+        holder.is_some() && holder == self.first.as_ref().map(|operator| operator.client.as_str())
+    }
+
     /// Nothing is written when nothing is to be done.
     pub(super) async fn settle(&mut self) -> Result<(), String> {
-        // What others changed is told at the next look, at the latest.
-        self.until(Instant::now() + DRIFT * 3 / 2).await?;
+        // What others changed is told at the next look, at the latest: an interval and a fifth of it later.
+        self.until(Instant::now() + DRIFT * 5 / 4).await?;
         let (asked, sent) = (self.world.cluster.requests().len(), self.world.wire.count());
         let before = moment(&self.world, None);
-        sleep(DRIFT * 2).await;
+        sleep(DRIFT * 5 / 4).await;
         self.look().await?;
         let now = moment(&self.world, Some(&before));
         let requests = self.world.cluster.requests();

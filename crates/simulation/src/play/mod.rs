@@ -20,7 +20,6 @@ use wio_testkit::Fault;
 use self::recorder::{moment, record};
 use self::workloads::Workloads;
 use crate::chance;
-use crate::draw::ACTIVE;
 use crate::history::History;
 use crate::plan::{Act, Candidate, Plan, Timed};
 use crate::world::{ISSUERS, Operator, World, namespace, owners, policies};
@@ -43,7 +42,10 @@ pub fn play(plan: &Plan) -> Result<History, String> {
         .start_paused(true)
         .build()
         .map_err(|error| error.to_string())?;
-    runtime.block_on(tokio::task::LocalSet::new().run_until(played(plan)))
+    let history = runtime.block_on(tokio::task::LocalSet::new().run_until(played(plan)));
+    // The process ends with the play: taking what runs apart would cost as much as some seconds of it.
+    std::mem::forget(runtime);
+    history
 }
 
 struct Player<'a> {
@@ -156,7 +158,7 @@ impl Player<'_> {
                 }
             }
         }
-        self.until(started + ACTIVE).await
+        self.until(started + self.plan.faults_end).await
     }
 
     /// Waits, and ends and starts operators meanwhile.

@@ -2,6 +2,7 @@
 
 mod answer;
 mod apply;
+mod definitions;
 mod fault;
 mod fields;
 mod json;
@@ -30,6 +31,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+pub use definitions::{definitions, make_definitions, take_definitions};
 pub use fault::{Effect, Fault, Matcher};
 pub use log::{ApiRequest, Verb};
 pub use resource::ResourceType;
@@ -121,9 +123,8 @@ impl FakeApiServer {
         for resource in resource::builtins() {
             store.register(resource);
         }
-        let definitions = [wio_api::crd(), wio_api::policy_crd(), wio_api::effective_policy_crd()];
-        for definition in &definitions {
-            store.register(ResourceType::custom(definition));
+        for definition in definitions::all() {
+            store.register(Arc::clone(&definition.resource));
         }
         let state = State {
             store,
@@ -148,8 +149,8 @@ impl FakeApiServer {
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": CLUSTER_UID}}),
         );
         server.create_namespace("default");
-        for definition in &definitions {
-            server.seed(definition);
+        for definition in definitions::all() {
+            server.seed(&definition.object);
         }
         server
     }

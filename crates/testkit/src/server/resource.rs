@@ -1,7 +1,7 @@
 //! The resource types that the server serves and what it must know of each.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::fields::{ListKind, Lists};
 
@@ -52,43 +52,45 @@ impl ResourceType {
     /// # Panics
     /// When the definition has no stored version with a schema.
     #[must_use]
-    #[allow(clippy::panic, reason = "a definition that cannot be served is a fault of the test")]
     pub fn custom(definition: &CustomResourceDefinition) -> Self {
-        let spec = &definition.spec;
-        let Some(version) = spec.versions.iter().find(|version| version.storage) else {
+        Self::defined(&json!(definition))
+    }
+
+    /// The same of a definition as JSON.
+    #[allow(clippy::panic, reason = "a definition that cannot be served is a fault of the test")]
+    pub(crate) fn defined(definition: &Value) -> Self {
+        let text = |pointer: &str| {
+            let found = definition.pointer(pointer).and_then(Value::as_str);
+            found.unwrap_or_default().to_owned()
+        };
+        let versions = definition.pointer("/spec/versions").and_then(Value::as_array);
+        let mut stored = versions
+            .into_iter()
+            .flatten()
+            .filter(|one| one.get("storage") == Some(&Value::Bool(true)));
+        let version = stored.next();
+        let schema = version.and_then(|version| version.pointer("/schema/openAPIV3Schema"));
+        let (Some(version), Some(schema)) = (version, schema) else {
             panic!(
-                "custom resource definition {:?} has no stored version",
-                definition.metadata.name
+                "custom resource definition {:?} has no stored version with a schema",
+                text("/metadata/name")
             )
         };
-        let schema = version
-            .schema
-            .as_ref()
-            .and_then(|schema| schema.open_api_v3_schema.as_ref());
-        let schema = match schema.map(serde_json::to_value) {
-            Some(Ok(schema)) => schema,
-            other => panic!(
-                "custom resource definition {:?} has no schema: {other:?}",
-                definition.metadata.name
-            ),
-        };
         let mut lists = Lists::of_metadata();
-        lists.add_from_schema(&schema);
+        lists.add_from_schema(schema);
+        let name = version.get("name").and_then(Value::as_str);
         Self {
-            group: spec.group.clone(),
-            version: version.name.clone(),
-            plural: spec.names.plural.clone(),
-            kind: spec.names.kind.clone(),
-            namespaced: spec.scope == "Namespaced",
-            status: version
-                .subresources
-                .as_ref()
-                .is_some_and(|subresources| subresources.status.is_some()),
+            group: text("/spec/group"),
+            version: name.unwrap_or_default().to_owned(),
+            plural: text("/spec/names/plural"),
+            kind: text("/spec/names/kind"),
+            namespaced: text("/spec/scope") == "Namespaced",
+            status: version.pointer("/subresources/status").is_some(),
             generation: true,
             unconditional_update: false,
             selectable: Vec::new(),
             lists,
-            schema: Some(schema),
+            schema: Some(schema.clone()),
         }
     }
 

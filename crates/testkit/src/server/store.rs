@@ -72,10 +72,11 @@ impl Store {
     }
 
     /// Serves the resource; one of the same group and plural is replaced, its objects stay.
-    pub(crate) fn register(&mut self, resource: ResourceType) {
+    pub(crate) fn register(&mut self, resource: impl Into<Arc<ResourceType>>) {
+        let resource = resource.into();
         self.types.retain(|other| other.id() != resource.id());
         self.tables.entry(resource.id()).or_default();
-        self.types.push(Arc::new(resource));
+        self.types.push(resource);
     }
 
     pub(crate) fn types(&self) -> &[Arc<ResourceType>] {
