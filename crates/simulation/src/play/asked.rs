@@ -90,13 +90,8 @@ impl Player<'_> {
         // Where a restart of one did not help, it disturbs no other.
         let restarted =
             |made: &&Made| made.restarted_for(&self.world.cluster) == client || remembers(binding, made, client);
-        if let Some(made) = lacking.first().filter(|_| !lacking.iter().any(restarted)) {
-            return Err(format!("{} was not restarted", made.name));
-        }
-        // Another binding of the same service account may have restarted it.
-        let untold = |made: &&&Made| made.restarted_for(&self.world.cluster) == client && says_it_waits(binding, made);
-        match lacking.iter().find(untold) {
-            Some(made) => Err(format!("it does not tell yet that {} was restarted", made.name)),
+        match lacking.first().filter(|_| !lacking.iter().any(restarted)) {
+            Some(made) => Err(format!("{} was not restarted", made.name)),
             None => Ok(()),
         }
     }
@@ -110,15 +105,6 @@ fn remembers(binding: &Value, made: &Made, client: &str) -> bool {
             && text(one, "/clientId") == client
             && text(one, "/result").starts_with("Restart")
     })
-}
-
-/// Whether the status says that a restart of it waits.
-fn says_it_waits(binding: &Value, made: &Made) -> bool {
-    let restarts = binding.pointer("/status/workloads/restarts").and_then(Value::as_array);
-    restarts
-        .into_iter()
-        .flatten()
-        .any(|one| text(one, "/owner").ends_with(&format!("/{}", made.name)) && text(one, "/result") == "Waiting")
 }
 
 /// The client id that a pod has.

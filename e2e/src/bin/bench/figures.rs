@@ -32,7 +32,7 @@ pub(crate) enum Bar {
 }
 
 const HEADER: &str = "# Bench\n\nFigures of the operator beside their bars. `{command}` prints them and writes this file anew; \
-nothing else\nasserts them, because speed and memory depend on the machine.\n";
+nothing else\nasserts them, because speed and memory depend on the machine. [Why bars are missed](missed.md).\n";
 
 const PARTS: &str = "Real: kube-apiserver with etcd and its audit log, all on the same machine. Simulated: Azure, with the \
 limits and the\nlatency that each line names. The operator runs as a release build with its defaults, outside the cluster, \
