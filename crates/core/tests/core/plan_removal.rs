@@ -270,4 +270,7 @@ fn a_service_account_that_was_created_stays_for_one_that_waits_for_it() {
     assert!(is_deleted(&[]));
     assert!(!is_deleted(&[waiting(DeletionPolicy::Orphan)]));
     assert!(is_deleted(&[waiting(DeletionPolicy::Delete)]), "it goes as well");
+    let mut elsewhere = waiting(DeletionPolicy::Orphan);
+    elsewhere.metadata.namespace = Some("bank".to_owned());
+    assert!(is_deleted(&[elsewhere]), "it means another one");
 }

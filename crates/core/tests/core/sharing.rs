@@ -502,6 +502,37 @@ fn a_mark_stays_for_a_sharer_whose_trust_is_somebody_elses_credential() {
     }
 }
 
+#[test]
+fn whoever_takes_over_two_things_is_woken_once() {
+    let of_both = SharerSeed {
+        accounts: vec!["a".to_owned(), "b".to_owned()],
+        ..shared("a")
+    };
+    let bound = beside(&desired(&existing(&["a", "b"])), &[of_both]);
+    let seen = World::as_desired(&bound).observe(&accounts_of(&bound));
+    let gone = target(&bound, 2);
+    let woken = successors(&gone, &seen, &plan(&gone, &seen));
+    assert_eq!(woken.len(), 1);
+}
+
+/// Its status may not tell of it yet, and the label is its own.
+#[test]
+fn the_mark_of_one_that_lives_is_not_taken_for_left() {
+    let bound = desired(&existing(&["a"]));
+    let mut sharer = grow(0, &shared("a"), &bound);
+    sharer.told.clear();
+    let claims = Claims {
+        accounts: accounts_of(&bound),
+        roles: Vec::new(),
+    };
+    let beside = given::beside(bound.clone(), claims, vec![sharer]);
+    let mut world = World::as_desired(&beside);
+    world.accounts.get_mut(&name("a")).unwrap().bound_by = by_sharer();
+    let planned = plan(&target(&beside, 2), &world.observe(&accounts_of(&beside)));
+    let lets_go = |step: &Revocation| matches!(step, Revocation::ReleaseServiceAccount { .. });
+    assert!(!planned.revocations.iter().any(lets_go), "{planned:#?}");
+}
+
 /// A suspended binding writes nothing, so it takes nothing away that another one could take over.
 #[test]
 fn a_suspended_binding_wakes_nobody() {
