@@ -45,7 +45,7 @@ model: ## Explore what two operators can do with two bindings on one identity, a
 	@hack/progress "building the model" cargo build --profile simulate --package wio-model
 	@target/simulate/model
 
-mutants: ## Change the core in small ways and tell which change no test notices: a sample (FILE=plan/removal.rs, SHARD=k/n, ALL=1)
+mutants: ## Change the core in small ways and tell which change no test notices (MINUTES=10, FILE="plan/*.rs"; EACH=1 builds each for itself)
 	@hack/mutants
 
 setup: ## Build and fetch the real parts once: kube-apiserver, etcd, the pod webhook, kubectl, Helm, Azure's Python clients
