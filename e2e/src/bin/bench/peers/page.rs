@@ -79,8 +79,11 @@ pub(crate) fn markdown(sections: &[Section], machine: &str) -> String {
         }
     }
     text.push_str("\n## Where ours is worse\n");
+    if !sections.iter().flat_map(|it| &it.rows).any(Row::is_worse) {
+        text.push_str("In none of these figures.\n");
+    }
     for Section { title, rows } in sections {
-        for row in rows.iter().filter(|row| row.ours > row.theirs) {
+        for row in rows.iter().filter(|row| row.is_worse()) {
             let [what, ours, theirs, ..] = row.cells();
             let _ = writeln!(text, "- {title}, {what}: {ours} beside {theirs}.");
         }
@@ -105,6 +108,11 @@ impl Row {
     pub(super) fn at_least(self, times: f64) -> Self {
         let bar = Bar::at_least(self.theirs / self.ours, times);
         Self { bar, ..self }
+    }
+
+    /// Whether it is ours that needs more.
+    fn is_worse(&self) -> bool {
+        self.ours > self.theirs
     }
 
     fn cells(&self) -> [String; 6] {
@@ -174,7 +182,8 @@ mod tests {
     fn what_is_worse_of_ours_is_said_so() {
         let told = "- 50 new bindings, memory: 3.0 MiB beside 2.0 MiB.";
         assert!(markdown(&[section(3.0, 2.0)], "2 cores").contains(told));
-        assert!(!markdown(&[section(2.0, 3.0)], "2 cores").contains("- 50 new bindings"));
+        let none = markdown(&[section(2.0, 3.0)], "2 cores");
+        assert!(!none.contains("- 50 new bindings") && none.contains("In none of these figures."));
     }
 
     #[test]

@@ -79,9 +79,23 @@ impl Place {
             scratch,
             issuer,
         };
-        let restarted = place.restart(settings).await;
-        restarted.with_context(|| place.report())?;
+        let begun = place.begin(settings).await;
+        begun.with_context(|| place.report())?;
         Ok(place)
+    }
+
+    /// Starts the operator with its settings. Ours waits for a whole lease before it leads where there was no Lease before: the work begins
+    /// after that. The peer leads at once.
+    async fn begin(&mut self, settings: &[(&str, &str)]) -> Result<()> {
+        self.restart(settings).await?;
+        let Either::Ours(ours) = &self.operator else {
+            return Ok(());
+        };
+        until("the operator to lead", DEADLINE, async || {
+            let metrics = ours.metrics().await?;
+            Ok(metrics.lines().any(|line| line == "wio_leader 1").then_some(()))
+        })
+        .await
     }
 
     async fn start_in(scratch: &Scratch, side: Side) -> Result<(Either, Simulator, Cluster)> {
