@@ -13,7 +13,7 @@ use crate::names::{
     Audience, ConfigMapName, CredentialName, IdentityId, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope,
     ServiceAccountName, Subject, credential_name,
 };
-use crate::observed::{ObservedRoleAssignment, Tags, tag};
+use crate::observed::{ObservedCredential, ObservedRoleAssignment, Tags, tag};
 use crate::own_cluster::Withheld;
 use crate::owner::{Owner, deletion_policy_tag};
 use crate::recorded::{Recorded, RecordedIds, RetiringCredential};
@@ -22,7 +22,7 @@ use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
 use crate::tags::wanted;
-use crate::traces::Traces;
+use crate::traces::{Traces, told};
 
 /// The desired state of the world for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct DesiredBinding {
     pub suspended: bool,
     /// What it shares with other bindings.
     pub(crate) sharing: Sharing,
+    /// The credentials of its own of which its status tells, each with its service account.
+    pub(crate) told: Vec<(ServiceAccountName, ObservedCredential)>,
     /// The tags that it does not insist on: Azure keeps other values.
     pub(crate) overruled: BTreeSet<String>,
     /// What waits until it is known by which identities the cluster acts; none when that is known.
@@ -311,6 +313,9 @@ impl DesiredBinding {
         let owner = &binding.owner;
         let permitted = |asked| DesiredRole::permitted(asked, &granted);
         Self {
+            told: told(owner, &binding.recorded)
+                .map(|(account, credential)| (account.clone(), credential))
+                .collect(),
             identity: DesiredIdentity::new(spec, binding, &rules.config),
             recorded: binding.recorded.ids_of(granted.identity()),
             credentials: credentials(spec, owner, rules),

@@ -3,29 +3,25 @@
 
 use std::collections::BTreeSet;
 
-use crate::desired::{DesiredBinding, DesiredDenial, DesiredRemoval};
+use crate::desired::{Desired, DesiredBinding, DesiredRemoval};
 use crate::names::{CredentialName, PrincipalId};
 use crate::observed::{
     AzureState, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, PresentIdentity,
 };
-use crate::recorded::Recorded;
-use crate::traces::told;
 
-// === impl DesiredRemoval, impl DesiredDenial, impl DesiredBinding ===
+// === impl DesiredRemoval, impl DesiredBinding, impl Desired ===
 
 impl DesiredRemoval {
     /// The world as it may be: what was observed, and what may stand though nothing showed it, until a deletion by its name says
     /// otherwise. The credentials of an identity that is deleted go with it, so only those are named that certainly stood: until it is gone, roles go.
     #[must_use]
     pub fn presumed(&self, mut observed: Observed, remembered: Option<&AzureState>) -> Observed {
-        let told = self.traces.told.iter().chain(credentials_of(remembered));
-        if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
-            let deleted = self.deletes_identity_with(&present.tags);
-            let derived = self.traces.derived.iter().filter(|_| !deleted);
-            presume(present, derived.chain(told), |credential| {
-                self.sharing.takes(credential)
-            });
+        if let ObservedIdentity::Present(present) = &mut observed.azure.identity
+            && !self.deletes_identity_with(&present.tags)
+        {
+            self.presume(present, self.traces.derived.iter());
         }
+        let mut observed = self.with_told(observed, remembered);
         let principal = observed
             .azure
             .identity
@@ -42,12 +38,26 @@ impl DesiredRemoval {
         observed
     }
 
-    /// The credentials that may stand on an identity that is not shown: it may be too new to be.
-    pub(crate) fn unshown(&self) -> impl Iterator<Item = &CredentialName> {
-        let all = self.traces.told.iter().chain(&self.traces.derived);
-        let takes = all.filter(|credential| self.sharing.takes(credential));
-        let names: BTreeSet<&CredentialName> = takes.map(|credential| &credential.name).collect();
-        names.into_iter()
+    /// The same with nothing but the credentials that stood for certain: those that the status tells of, and those of the binding's own that are remembered.
+    #[must_use]
+    pub fn with_told(&self, mut observed: Observed, remembered: Option<&AzureState>) -> Observed {
+        if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
+            let remembered = remembered.and_then(|state| state.identity.present());
+            let remembered = remembered.iter().flat_map(|present| &present.credentials);
+            let prefix = self.owner.credential_prefix();
+            let own = remembered.filter(|credential| prefix.owns(&credential.name));
+            self.presume(present, self.traces.told.iter().chain(own));
+        }
+        observed
+    }
+
+    fn presume<'a>(&self, present: &mut PresentIdentity, credentials: impl Iterator<Item = &'a ObservedCredential>) {
+        presume(present, credentials, |credential| self.sharing.takes(credential));
+    }
+
+    fn takes<'a>(&self, credentials: &'a [ObservedCredential]) -> impl Iterator<Item = &'a CredentialName> {
+        let taken = credentials.iter().filter(|credential| self.sharing.takes(credential));
+        taken.map(|credential| &credential.name)
     }
 
     fn derived_assignments(&self, principal: Option<PrincipalId>) -> Vec<ObservedRoleAssignment> {
@@ -66,37 +76,39 @@ impl DesiredRemoval {
     }
 }
 
-impl DesiredDenial {
-    /// The world as it may be for a binding that may have nothing: what was observed, and the credentials of which its status tells or that are remembered.
-    /// What its spec asks for proves nothing: it may never have been given, and would be taken away again at each look.
-    #[must_use]
-    pub fn presumed(&self, mut observed: Observed, remembered: Option<&AzureState>) -> Observed {
-        let removal = self.removal();
-        if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
-            let told = removal.traces.told.iter().chain(credentials_of(remembered));
-            presume(present, told, |credential| removal.sharing.takes(credential));
-        }
-        observed
-    }
-}
-
 impl DesiredBinding {
     /// The world as it may be for a binding that gave something up: what was observed, and the credentials of which its status tells and that it does not
-    /// want any more.
+    /// want any more. What its spec asks for proves nothing: it may never have been given, and would be taken away again at each look.
     #[must_use]
-    pub fn presumed(&self, mut observed: Observed, recorded: &Recorded) -> Observed {
+    pub fn presumed(&self, mut observed: Observed) -> Observed {
         if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
-            let told = told(&self.owner, recorded).filter(|(account, _)| self.credential_of(account).is_none());
-            let given_up: Vec<ObservedCredential> = told.map(|(_, credential)| credential).collect();
-            presume(present, given_up.iter(), |credential| self.sharing.takes(credential));
+            presume(present, self.given_up(), |_| true);
         }
         observed
     }
+
+    /// The credentials of service accounts that it does not ask for any more, and that no other binding has through the same identity.
+    fn given_up(&self) -> impl Iterator<Item = &ObservedCredential> {
+        let given_up = self.told.iter().filter(|(account, credential)| {
+            let alone = self.sharing.accounts_alone().any(|alone| alone == account);
+            alone && self.credential_of(account).is_none() && self.sharing.takes(credential)
+        });
+        given_up.map(|(_, credential)| credential)
+    }
 }
 
-fn credentials_of(state: Option<&AzureState>) -> impl Iterator<Item = &ObservedCredential> {
-    let present = state.and_then(|state| state.identity.present());
-    present.into_iter().flat_map(|present| &present.credentials)
+impl Desired {
+    /// The credentials that may stand on an identity that is not shown, and are to go: it may be too new to be shown.
+    pub(crate) fn unshown(&self) -> BTreeSet<&CredentialName> {
+        match self {
+            Self::Bound(bound) => bound.given_up().map(|credential| &credential.name).collect(),
+            Self::Denied(denial) => denial.removal().takes(&denial.removal().traces.told).collect(),
+            Self::Gone(removal) => {
+                let told = removal.takes(&removal.traces.told);
+                told.chain(removal.takes(&removal.traces.derived)).collect()
+            }
+        }
+    }
 }
 
 /// Takes credentials to stand that are taken away and beside which nothing is shown that excludes them.

@@ -270,8 +270,8 @@ impl Mind {
         let observed = self.cast.observed(whose, &view, &question.kube).ok()?;
         let presumed = match desired {
             Desired::Gone(removal) => removal.presumed(observed, None),
-            Desired::Denied(denial) => denial.presumed(observed, None),
-            Desired::Bound(bound) => bound.presumed(observed, &self.decide(*question)?.binding.recorded),
+            Desired::Denied(denial) => denial.removal().with_told(observed, None),
+            Desired::Bound(bound) => bound.presumed(observed),
         };
         Some(View {
             identity: self.cast.seen(&presumed.azure).ok()?,

@@ -75,23 +75,42 @@ pub(crate) async fn observe(
         signed_in_as: azure.signed_in_as(),
     };
     if let Desired::Denied(denial) = desired {
-        let seen = |state| denial.presumed(observed(state), before.as_ref().and_then(Option::as_ref));
+        let seen = |state| {
+            denial
+                .removal()
+                .with_told(observed(state), before.as_ref().and_then(Option::as_ref))
+        };
         let id = denial.removal().revocable.identity();
         return denied(ctx, case, (desired, id), (source, &seen), memory).await;
     }
     if let (Source::Read(state), Desired::Gone(removal)) = (&source, desired) {
         return Ok(removal.presumed(observed(state.clone()), memory.azure.state()));
     }
-    match (source, desired) {
-        (Source::Known(state), Desired::Bound(bound))
-            if !is_enough(desired, bound, &observed(state.clone()), memory.grants_wait.is_some()) =>
-        {
-            let read = observed(read_and_remember(ctx, binding, bound, memory).await?);
-            Ok(bound.presumed(read, &binding.recorded))
+    let Desired::Bound(bound) = desired else {
+        let (Source::Known(state) | Source::Read(state)) = source;
+        return Ok(observed(state));
+    };
+    given((ctx, binding), (desired, bound), (source, &observed), memory).await
+}
+
+/// What a binding has that may have what it asks for: as it is known where that is enough, with what it gave up and nothing shows.
+async fn given(
+    (ctx, binding): (&Context, &Binding),
+    (desired, bound): (&Desired, &DesiredBinding),
+    (source, observed): (Source, &impl Fn(AzureState) -> Observed),
+    memory: &mut Memory,
+) -> Result<Observed, Fault> {
+    let state = match source {
+        Source::Read(state) => state,
+        Source::Known(state) => {
+            let known = bound.presumed(observed(state));
+            if is_enough(desired, bound, &known, memory.grants_wait.is_some()) {
+                return Ok(known);
+            }
+            read_and_remember(ctx, binding, bound, memory).await?
         }
-        (Source::Read(state), Desired::Bound(bound)) => Ok(bound.presumed(observed(state), &binding.recorded)),
-        (Source::Known(state) | Source::Read(state), _) => Ok(observed(state)),
-    }
+    };
+    Ok(bound.presumed(observed(state)))
 }
 
 /// What is remembered of the ConfigMaps; none when they are to be read: whenever Azure is, which is when somebody asks for a look as well, and

@@ -149,6 +149,11 @@ async fn pursue_one(
         return Pursued::Overtaken;
     };
     memory.overruled.soften(&mut desired);
+    // Since it was looked at, an edit may have given something up that is not shown.
+    let observed = match &desired {
+        Desired::Bound(bound) => bound.presumed(observed),
+        Desired::Denied(_) | Desired::Gone(_) => observed,
+    };
     let mut plan = plan_for_now(&desired, &observed, landed, memory);
     let contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {

@@ -21,11 +21,11 @@ pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
             return plan;
         }
         Identity::Forfeited => {
-            plan.revocations = removal::plan(&forfeit(desired, desired.sharing.clone()), observed).revocations;
+            plan.revocations = forfeited(desired, desired.sharing.clone(), observed);
             return plan;
         }
         Identity::Own => {
-            plan.revocations = removal::plan(&forfeit(desired, desired.sharing.alone()), observed).revocations;
+            plan.revocations = forfeited(desired, desired.sharing.alone(), observed);
             return plan;
         }
     };
@@ -112,6 +112,12 @@ fn others_accounts(
         .collect()
 }
 
+/// What is taken away from an identity that may not be used: all of the binding's that is shown, and what its status tells of.
+fn forfeited(desired: &DesiredBinding, sharing: Sharing, observed: &Observed) -> Vec<Revocation> {
+    let removal = forfeit(desired, sharing);
+    removal::plan(&removal, &removal.with_told(observed.clone(), None)).revocations
+}
+
 /// The removal of all trust through an identity that may not be used; the identity stays.
 fn forfeit(desired: &DesiredBinding, sharing: Sharing) -> DesiredRemoval {
     DesiredRemoval {
@@ -122,7 +128,10 @@ fn forfeit(desired: &DesiredBinding, sharing: Sharing) -> DesiredRemoval {
         ending: Ending::Stay,
         orphan_denied: None,
         wanted_by_others: BTreeSet::new(),
-        traces: Traces::default(),
+        traces: Traces {
+            told: desired.told.iter().map(|(_, credential)| credential.clone()).collect(),
+            ..Traces::default()
+        },
         elsewhere: None,
         sharing,
     }

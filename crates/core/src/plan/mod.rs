@@ -19,22 +19,21 @@ pub(crate) use service_accounts::{carries, conflict};
 pub use steps::{GrantStep, Plan, Revocation};
 pub use successors::{gives_up, successors};
 
-/// The plan for a binding whose writes may still arrive: when the identity is not shown, it may stand all the same with trust on it, which is taken away by its
-/// names. Trust ends before the client id goes, so the service accounts are released when the absence is final.
+/// The plan for a binding whose writes may still arrive: when the identity is not shown, it may stand all the same with trust on it. What is to go of that is taken
+/// away by its names, before anything else. Of a binding that is to have nothing the service accounts are released when the absence is final: trust ends before
+/// the client id goes.
 #[must_use]
 pub fn plan_before_landing(desired: &Desired, observed: &Observed) -> Plan {
     let mut plan = plan(desired, observed);
-    let removal = match desired {
-        Desired::Bound(_) => return plan,
-        Desired::Denied(denial) => denial.removal(),
-        Desired::Gone(removal) => removal,
-    };
-    if observed.azure.identity == ObservedIdentity::Absent {
+    if observed.azure.identity != ObservedIdentity::Absent {
+        return plan;
+    }
+    if !matches!(desired, Desired::Bound(_)) {
         let releases = |step: &Revocation| matches!(step, Revocation::ReleaseServiceAccount { .. });
         plan.revocations.retain(|step| !releases(step));
-        let unshown = removal.unshown().cloned().map(Revocation::DeleteCredential);
-        plan.revocations = unshown.chain(plan.revocations).collect();
     }
+    let unshown = desired.unshown().into_iter().cloned();
+    plan.revocations.splice(0..0, unshown.map(Revocation::DeleteCredential));
     plan
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Player;
 use super::workloads::{Made, VARIABLE};
-use crate::history::{Moment, Owned, bound_by, holds_ids, named, text, wants};
+use crate::history::{Moment, Owned, bound_by, holds_ids, is_ready, named, text, wants};
 
 impl Player<'_> {
     /// What a binding that is ready does not have yet of it.
@@ -34,14 +34,15 @@ impl Player<'_> {
         self.tells_of_pods(owned, binding).or_else(|what| missing(&what))
     }
 
-    /// Every ConfigMap of a binding is one that it asks for.
+    /// Every ConfigMap of a binding is one that it asks for; ids are no trust, so one that may have nothing keeps what it has until it is gone.
     pub(super) fn no_map_is_left(now: &Moment) -> Result<(), String> {
         for map in &now.maps {
             let Some(uid) = bound_by(map) else { continue };
             let mut bindings = now.bindings.iter();
             let asked = bindings.any(|binding| {
                 text(binding, "/metadata/uid") == uid
-                    && text(binding, "/spec/export/configMap/name") == text(map, "/metadata/name")
+                    && (!is_ready(binding)
+                        || text(binding, "/spec/export/configMap/name") == text(map, "/metadata/name"))
             });
             if !asked {
                 return Err(format!("{} is left", text(map, "/metadata/name")));
