@@ -88,7 +88,7 @@ pub(super) fn identity_last(history: &History) -> Judged {
             if !goes || taken_by_somebody(history, now) {
                 continue;
             }
-            let trusted = ours(history, identity).next();
+            let trusted = ours(history, identity).find(|credential| !came_unheard(history, credential));
             judged.case(trusted.is_none(), || {
                 format!(
                     "{:.1} s: {} went while {:?} stood",
@@ -100,6 +100,14 @@ pub(super) fn identity_last(history: &History) -> Judged {
         }
     }
     judged
+}
+
+/// Whether a credential was made by a request whose answer nobody heard: it may have come since the last look, and goes with its identity.
+fn came_unheard(history: &History, credential: &Credential) -> bool {
+    let path = format!("/{}", credential.name.to_ascii_lowercase());
+    let mut sent = history.sent.iter().rev();
+    let last = sent.find(|sent| sent.method == "PUT" && sent.path.ends_with(&path));
+    last.is_some_and(|sent| sent.status.is_none())
 }
 
 /// Whether the plan itself took an identity away at this moment.

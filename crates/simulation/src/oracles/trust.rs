@@ -138,7 +138,15 @@ impl Change<'_> {
             && !self.edited_by_somebody(history)
             && !self.edited_by_its_owner(history)
             && !self.denied_lately(history)
+            && !self.not_yet_written_down()
             && !self.taken_by_one_cut_off(history)
+    }
+
+    /// Whether policies went while the very first pass over the binding was under way: nothing says yet that one gave it anything, so there is nothing to
+    /// hold, and nobody rests on it.
+    fn not_yet_written_down(&self) -> bool {
+        let binding = History::binding(self.before, self.owned);
+        self.owned.needs_policy && binding.is_some_and(|binding| binding.pointer("/status/authorizedBy").is_none())
     }
 
     /// Whether another binding's or issuer's credential trusts the same subject there.
