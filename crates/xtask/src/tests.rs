@@ -55,7 +55,8 @@ fn a_typo_in_the_charts_values_is_refused_at_every_level() {
     let schema: Value = serde_json::from_str(&read("charts/workload-identity-operator/values.schema.json")).unwrap();
     let mut found = Vec::new();
     open("", &schema, &mut found);
-    assert_eq!(found, Vec::<String>::new());
+    // Helm hands it to every part of a larger chart, with keys that are for others.
+    assert_eq!(found, [".global"]);
 }
 
 #[test]
