@@ -243,6 +243,19 @@ mod tests {
     }
 
     #[test]
+    fn whole_chunks_that_go_are_missed_by_nobody() {
+        let mut tally = tally();
+        for n in 2000..4000 {
+            tally.forget(&binding(n));
+        }
+        for n in [1000, 1999, 4000, 6000, MANY - 1] {
+            let before = tally.before(&binding(n), &at_most(MANY)).federated_credentials;
+            assert_eq!(before, if n < 2000 { n } else { n - 2000 });
+        }
+        assert!(tally.chunks.iter().all(|chunk| !chunk.asked.is_empty()));
+    }
+
+    #[test]
     fn only_the_one_at_the_limit_is_turned_however_many_there_are() {
         let tally = tally();
         let turned = |asks: Option<&Usage>, max| tally.turned_by(&binding(5), asks, &at_most(max));

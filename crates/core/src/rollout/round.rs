@@ -421,6 +421,89 @@ mod tests {
         assert_eq!(times(&["Deployment/a"], before(RestartResult::Waiting)), [Some(NOW)]);
     }
 
+    fn words(round: Round) -> Vec<String> {
+        let told = round.into_told().into_iter();
+        told.map(|one| one.message).collect()
+    }
+
+    #[test]
+    fn each_owner_is_told_why_it_is_restarted_or_not() {
+        let one = ["Deployment/a"];
+        for (held, said) in [
+            (Held::NotTold, NOT_TOLD),
+            (Held::Suspended, "the binding is suspended"),
+            (Held::NotReady, "until the binding is Ready"),
+            (Held::Contested, "changes the service account back"),
+            (Held::New, "for some minutes"),
+        ] {
+            let told = words(played(&one, vec![], Some(held), &Written::Done).1);
+            assert!(told[0].contains(said), "{told:?}");
+        }
+        let after = |written| words(played(&one, vec![], None, &written).1).remove(0);
+        assert_eq!(after(Written::Done), UNDER_WAY);
+        assert_eq!(after(Written::Overtaken), UNREAD);
+        assert_eq!(after(Written::Unknown), UNREAD);
+        assert_eq!(after(Written::Refused("n".repeat(301))), "n".repeat(MESSAGE_CHARS_MAX));
+        let was = |result| vec![before("Deployment/a", OURS, result)];
+        assert_eq!(
+            words(played(&[], was(RestartResult::Restarting), None, &Written::Done).1),
+            [OVER]
+        );
+        assert_eq!(
+            words(played(&one, was(RestartResult::Restarted), None, &Written::Done).1),
+            [ONCE]
+        );
+    }
+
+    #[test]
+    fn each_owner_is_told_what_was_found_of_it() {
+        let reads = [
+            (Read::Gone, "Waiting", GONE),
+            (Read::Unread, "Waiting", UNREAD),
+            (Read::Forbidden, "NotRestarted", FORBIDDEN),
+            (
+                Read::Owner(Box::new(owner(KIND, &json!({ "spec": { "paused": true } })))),
+                "NotRestarted",
+                "it is paused",
+            ),
+            (
+                Read::Owner(Box::new(owner(KIND, &json!({ "status": { "updatedReplicas": 1 } })))),
+                "Waiting",
+                "a rollout of it is under way: whether its pods have the token then, is seen when it is over",
+            ),
+        ];
+        for (read, result, said) in reads {
+            let now = seen(&["Deployment/a"], vec![]);
+            let mut round = Round::begin(
+                OURS.parse().unwrap(),
+                vec![candidate_named(KIND, "a")],
+                (&now, None),
+                None,
+            );
+            let Some(ToRead::Candidate(next, _)) = round.next_to_read() else {
+                panic!()
+            };
+            assert_eq!(round.saw(&next, &read), None);
+            let told = round.into_told().remove(0);
+            assert_eq!(
+                (format!("{:?}", told.result).as_str(), told.message.as_str()),
+                (result, said)
+            );
+            assert_eq!((told.client_id.as_str(), told.restarted_at), (OURS, None));
+        }
+    }
+
+    #[test]
+    fn only_those_that_are_restarted_or_wait_are_to_be_looked_at_again_soon() {
+        use RestartResult::{NotRestarted, Restarted, Restarting, Waiting};
+        let unfinished = |results: &[RestartResult]| {
+            let restarts = results.iter().map(|result| before("Deployment/a", OURS, *result));
+            is_unfinished(&seen(&[], restarts.collect()))
+        };
+        assert!(!unfinished(&[]) && !unfinished(&[Restarted, NotRestarted]));
+        assert!(unfinished(&[Restarted, Restarting]) && unfinished(&[NotRestarted, Waiting]));
+    }
+
     #[test]
     fn one_is_restarted_after_the_other() {
         let (restarted, told) = play(&["Deployment/a", "Deployment/b"], vec![], None);

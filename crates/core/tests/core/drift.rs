@@ -8,13 +8,13 @@ use wio_api::{WorkloadIdentityBinding, keys};
 use wio_core::binding::Binding;
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::drift::{
-    Change, Changed, CorrectedKind, Corrections, Entry, LOG_SETTLES_IN, Listed, ListedRoles, Share, differs, is_news,
-    least_pause, sweep_interval,
+    Change, Changed, CorrectedKind, Corrections, Entry, LOG_SETTLES_IN, Listed, ListedRoles, Share, changed_back,
+    differs, is_news, least_pause, sweep_interval,
 };
 use wio_core::known_state;
 use wio_core::names::{PrincipalId, Scope};
 use wio_core::observed::{
-    AzureState, IdentityFacts, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, Tags,
+    AzureState, BoundBy, IdentityFacts, ObservedIdentity, ObservedRoleAssignment, ObservedRoleAssignments, Tags,
 };
 use wio_core::plan::plan;
 
@@ -235,6 +235,15 @@ fn who_was_refused_changed_nothing_and_what_failed_otherwise_may_have_been_done(
 }
 
 #[test]
+fn a_change_that_had_settled_when_somebody_looked_is_no_news() {
+    let look = Duration::from_mins(7);
+    let second = Duration::from_secs(1);
+    assert!(is_news(HOUR, None), "nobody looked");
+    assert!(is_news(look + LOG_SETTLES_IN, Some(look + second)));
+    assert!(!is_news(look + LOG_SETTLES_IN, Some(look)));
+}
+
+#[test]
 fn an_entry_from_a_clock_that_is_fast_is_from_now() {
     let entry = Entry {
         resource: Some(EXISTING),
@@ -297,6 +306,47 @@ fn a_role_assignment_that_is_gone_or_changed_or_one_of_ours_too_many_asks_for_a_
     );
 }
 
+#[test]
+fn a_role_that_holds_on_other_terms_than_are_asked_for_asks_for_a_look() {
+    let mut object = managed_with(&[("Key Vault Secrets User", VAULT), ("Reader", VAULT)]);
+    object.spec.role_assignments[0].condition = Some("a".to_owned());
+    object.spec.role_assignments[0].description = Some("for orders".to_owned());
+    let bound = desired(&object);
+    object.status = Some(plan_roles::settled(&bound));
+    let binding = crate::given::parsed(&object);
+    let assigned = World::as_desired(&bound)
+        .observe(&accounts_of(&bound))
+        .azure
+        .role_assignments
+        .known()
+        .to_vec();
+    assert!(!roles_differ(&binding, assigned.clone()));
+    let at = assigned
+        .iter()
+        .position(|one| one.terms.as_ref().is_some_and(|terms| terms.condition.is_some()))
+        .unwrap();
+    let with = |terms: Option<(Option<&str>, Option<&str>)>| {
+        let mut assigned = assigned.clone();
+        assigned[at].terms = terms.map(|(condition, description)| wio_core::role_terms::RoleTerms {
+            condition: condition.map(str::to_owned),
+            description: description.map(str::to_owned),
+        });
+        roles_differ(&binding, assigned)
+    };
+    assert!(
+        !with(Some((Some("a"), Some("for orders")))) && !with(None),
+        "nobody knows"
+    );
+    assert!(with(Some((Some("b"), Some("for orders")))) && with(Some((None, Some("for orders")))));
+    assert!(with(Some((Some("a"), Some("for mails")))) && with(Some((Some("a"), None))));
+    let mut unspoken = assigned.clone();
+    unspoken[1 - at].terms = Some(wio_core::role_terms::RoleTerms {
+        condition: None,
+        description: Some("x".to_owned()),
+    });
+    assert!(roles_differ(&binding, unspoken), "of the other one none is asked for");
+}
+
 /// What is put back of a binding whose status tells of this generation, when so much is gone of Azure.
 fn corrections(object: &WorkloadIdentityBinding, generation: i64, gone: impl FnOnce(&mut World)) -> Corrections {
     let bound = desired(object);
@@ -337,6 +387,80 @@ fn what_an_edit_of_the_spec_asks_for_is_nobody_elses_doing() {
     let object = managed_with(&[("Reader", VAULT)]);
     let edited = corrections(&object, 4, World::forget_credentials);
     assert_eq!(kinds(&edited), []);
+}
+
+#[test]
+fn each_thing_that_is_put_back_was_just_so_before() {
+    let object = managed_with(&[("Reader", VAULT)]);
+    let of = |change: &dyn Fn(&mut wio_api::WorkloadIdentityBindingStatus)| {
+        let bound = desired(&object);
+        let mut told = plan_roles::settled(&bound);
+        change(&mut told);
+        let observed = World::empty().observe(&accounts_of(&bound));
+        let plan = plan(&Desired::Bound(bound), &observed);
+        kinds(&Corrections::of(&recorded(3, &told), &plan))
+    };
+    let all = CorrectedKind::ALL;
+    assert_eq!(of(&|_| ()), all);
+    assert_eq!(
+        all.map(CorrectedKind::as_str),
+        ["identity", "federated_credential", "role_assignment"]
+    );
+    assert_eq!(
+        of(&|told| told.identity.as_mut().unwrap().client_id = None)[0],
+        all[1],
+        "it was announced and never made"
+    );
+    let without_credential = [all[0], all[2]];
+    assert_eq!(of(&|told| told.federated_credentials.clear()), without_credential);
+    assert_eq!(
+        of(&|told| told.issuer = Some(crate::given::OLD_ISSUER.to_owned())),
+        without_credential
+    );
+    let other = |change: &dyn Fn(&mut wio_api::FederatedCredentialStatus)| {
+        of(&|told| change(&mut told.federated_credentials[0]))
+    };
+    assert_eq!(other(&|one| one.name.push('x')), without_credential);
+    assert_eq!(other(&|one| one.subject.push('x')), without_credential);
+    assert_eq!(other(&|one| one.audience.push('x')), without_credential);
+    assert_eq!(of(&|told| told.role_assignments.clear()), [all[0], all[1]]);
+    let elsewhere = format!("/subscriptions/{SUBSCRIPTION}");
+    assert_eq!(
+        of(&|told| told.role_assignments[0].scope.clone_from(&elsewhere)),
+        [all[0], all[1]]
+    );
+}
+
+#[test]
+fn who_changes_a_service_account_back_is_told_from_everything_else_that_marks_it_anew() {
+    let object = crate::given::managed(&["a", "b"]);
+    let bound = desired(&object);
+    let told = plan_roles::settled(&bound);
+    let of = |generation, change: &dyn Fn(&mut World)| {
+        let mut world = World::as_desired(&bound);
+        change(&mut world);
+        let observed = world.observe(&accounts_of(&bound));
+        let plan = plan(&Desired::Bound(bound.clone()), &observed);
+        let names = changed_back(&recorded(generation, &told), &observed, &plan);
+        names.into_iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let none: [&str; 0] = [];
+    let unmark = |world: &mut World| world.accounts.get_mut(&name("a")).unwrap().bound_by = BoundBy::Nobody;
+    assert_eq!(of(3, &|_| ()), none);
+    assert_eq!(of(3, &unmark), ["a"]);
+    assert_eq!(of(4, &unmark), none, "the spec was edited since");
+    let deleted = |world: &mut World| drop(world.accounts.remove(&name("a")));
+    assert_eq!(of(3, &deleted), none);
+    let anew = |world: &mut World| {
+        unmark(world);
+        world.accounts.get_mut(&name("a")).unwrap().uid = name("another");
+    };
+    assert_eq!(of(3, &anew), none, "another one has its name");
+    let other_identity = |world: &mut World| {
+        unmark(world);
+        world.identity.as_mut().unwrap().facts.client_id = name(OTHER);
+    };
+    assert_eq!(of(3, &other_identity), none, "it gets another client id");
 }
 
 #[test]

@@ -510,12 +510,18 @@ fn an_issuer_that_only_a_private_network_knows_is_told() {
     ] {
         assert!(name::<Issuer>(private).unreachable().is_some(), "{private}");
     }
+    for private in ["https://100.64.0.1/", "https://100.127.0.1/", "https://0.1.2.3/"] {
+        assert!(name::<Issuer>(private).unreachable().is_some(), "{private}");
+    }
     for public in [
         "https://westeurope.oic.prod-aks.azure.com/tenant/cluster/",
         "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE",
         "https://issuer.example:8443",
         "https://local.example",
         "https://8.8.8.8/",
+        "https://100.63.0.1/",
+        "https://100.128.0.1/",
+        "https://101.64.0.1/",
         "https://[2001:4860:4860::8888]/",
     ] {
         assert_eq!(name::<Issuer>(public).unreachable(), None, "{public}");

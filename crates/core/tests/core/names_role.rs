@@ -31,6 +31,7 @@ fn a_role_is_meant_by_its_guid_its_name_or_its_id_in_any_case() {
     }
     let custom: RoleDefinitionGuid = name("0b9fd8f1-4b5a-4a52-9c7d-7a7d1c2d6f77");
     assert_eq!(custom.built_in_name(), None);
+    assert_eq!(custom.as_uuid().to_string(), custom.to_string());
     assert_eq!(
         name::<RoleDefinitionGuid>("Azure AI User"),
         name("Foundry User"),
@@ -105,7 +106,12 @@ fn a_slip_in_a_name_is_told_with_the_name_that_was_meant() {
         let refused = slip.parse::<RoleDefinitionGuid>().unwrap_err().to_string();
         assert!(refused.contains(&format!("did you mean \"{meant}\"?")), "{refused}");
     }
-    for nothing in ["Orders Reader", "Rdr", "", "Own", &"x".repeat(512)] {
+    // Four slips: at the beginning, and at the end; and two in six letters.
+    let many = ["ey Vault Sacrats Usar", "Kay Vault Sacrats Userx", "AcrPxl"];
+    for nothing in ["Orders Reader", "Rdr", "", "Own", &"x".repeat(512)]
+        .into_iter()
+        .chain(many)
+    {
         let refused = nothing.parse::<RoleDefinitionGuid>().unwrap_err().to_string();
         assert!(!refused.contains("did you mean"), "{refused}");
     }
@@ -143,6 +149,7 @@ fn scopes() {
             &format!("{subscription}/providers/Microsoft.KeyVault/vaults/orders"),
             &format!("{VAULT}/providers/Microsoft.Insights/diagnosticSettings/all"),
             "/providers/Microsoft.Management/managementGroups/shop",
+            &format!("{group}{}", "p".repeat(1024 - group.len())),
             &format!("/SUBSCRIPTIONS/{}/RESOURCEGROUPS/Größe", SUBSCRIPTION.to_uppercase()),
         ],
         &[
@@ -169,6 +176,8 @@ fn scopes() {
             &format!("{VAULT}/"),
             &format!("{VAULT}/secrets"),
             &format!("{VAULT}/providers"),
+            &format!("{subscription}/resources/Microsoft.KeyVault/vaults/orders"),
+            &format!("{group}/resources/Microsoft.KeyVault/vaults/orders"),
             &format!("{VAULT}/providers/Microsoft.Insights"),
             &VAULT.replace("orders", "orders%2f.."),
             &VAULT.replace("orders", "ord ers"),
@@ -178,9 +187,11 @@ fn scopes() {
             &VAULT.replace("orders", "orders\\x"),
             &VAULT.replace("orders", "orders\n"),
             "/providers/Microsoft.Management/managementGroups",
+            "/providers/Microsoft.Management/others/shop",
+            "/providers/Microsoft.Other/managementGroups/shop",
             "/providers/Microsoft.Management/managementGroups/shop/x",
             "/providers/Microsoft.Authorization/roleDefinitions/x",
-            &format!("{subscription}/resourceGroups/{}", "a".repeat(1024)),
+            &format!("{group}{}", "p".repeat(1025 - group.len())),
         ],
     );
 }

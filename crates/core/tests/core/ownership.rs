@@ -7,7 +7,7 @@ use wio_core::names::PrincipalId;
 use wio_core::observed::{Observed, ObservedRoleAssignment, Tags};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::RecordedIds;
-use wio_core::status::announcing;
+use wio_core::status::{announcing, tells_of_writes};
 
 use crate::given::{accounts_of, any_binding, cases, desired, managed, managed_with, name, removal, written};
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
@@ -268,6 +268,10 @@ fn no_identity_is_announced_where_none_is_created() {
     };
     assert_eq!(announcing(None, &identity, &plan), Some(announced.clone()));
     assert_eq!(announcing(Some(&announced), &identity, &plan), None);
+    assert!(tells_of_writes(&crate::plan_roles::settled(&bound)));
+    for nothing in [WorkloadIdentityBindingStatus::default(), crate::given::written()] {
+        assert!(!tells_of_writes(&nothing), "announced is not written");
+    }
 }
 
 /// A list of a wider scope shows whom others are.

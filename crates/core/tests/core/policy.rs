@@ -9,7 +9,9 @@ use wio_core::policy::{Limits, NamespaceFacts, Policies, Tally};
 use wio_core::rules::Rules;
 use wio_testkit::fixtures::{PolicyBuilder, binding, policy};
 
-use crate::given::{EXISTING, VAULT, ask, config, existing, managed_with, parsed, rules_by, shop, usage_of};
+use crate::given::{
+    EXISTING, SUBSCRIPTION, VAULT, ask, config, existing, managed_with, parsed, rules_by, shop, usage_of,
+};
 
 /// Labels of a namespace, and their values.
 type Labels<'a> = &'a [(&'a str, &'a str)];
@@ -174,6 +176,76 @@ fn what_is_broken_grants_nothing_is_named_and_takes_nothing_else_along() {
     for binding in [existing(&["a"]), managed_with(&[("Key Vault Secrets User", VAULT)])] {
         ask(&binding, &rules_by(config(), std::slice::from_ref(&broken)), 0).unwrap();
     }
+}
+
+/// The tables of what admission and the core refuse alike are longer.
+#[test]
+fn every_segment_of_a_pattern_and_every_letter_of_a_prefix_counts() {
+    let problems = |built: PolicyBuilder| Policies::parse([&built.build()]).problems().len();
+    let existing = |pattern: &str| problems(policy("p").existing(pattern));
+    assert_eq!(existing(EXISTING), 0);
+    for fixed in [
+        "subscriptions",
+        "resourceGroups",
+        "providers",
+        "Microsoft.ManagedIdentity",
+        "userAssignedIdentities",
+    ] {
+        let other = EXISTING.replace(&format!("/{fixed}/"), "/other/");
+        assert_eq!(existing(&other), 1, "{other}");
+    }
+    assert_eq!(existing(&EXISTING.replace("shared", &"*a".repeat(2000))), 1);
+    for (part, bad) in [
+        ("billing", "b.ll*"),
+        ("billing", "-bi*"),
+        ("shared", "sh$*"),
+        ("shared", "*shar."),
+        ("shared", "*.."),
+        ("billing", "**"),
+        ("billing", "ab"),
+    ] {
+        let other = EXISTING.replace(part, bad);
+        assert_eq!(existing(&other), 1, "{other}");
+    }
+    for (part, good) in [("billing", "b_l-*"), ("billing", "*"), ("shared", "*s_-.()d")] {
+        let other = EXISTING.replace(part, good);
+        assert_eq!(existing(&other), 0, "{other}");
+    }
+    let account = |pattern: &str| problems(policy("p").service_account(pattern));
+    for good in ["orders", "or-ders.v2*", "*-v2", "*rd*", "*", &"a".repeat(253)] {
+        assert_eq!(account(good), 0, "{good}");
+    }
+    for bad in [
+        "a..b*",
+        "-a*",
+        "*a-",
+        ".a*",
+        "Orders*",
+        "or*ders",
+        &format!("{}*", "a".repeat(253)),
+    ] {
+        assert_eq!(account(bad), 1, "{bad}");
+    }
+    let prefix = |prefix: &str| {
+        problems(policy("p").managed(wio_api::ManagedIdentityPermission {
+            subscription_id: SUBSCRIPTION.to_owned(),
+            resource_group: "team".to_owned(),
+            name_prefix: prefix.to_owned(),
+            ..wio_api::ManagedIdentityPermission::default()
+        }))
+    };
+    for good in ["", "s", "9", "shop_a-", &"a".repeat(128)] {
+        assert_eq!(prefix(good), 0, "{good}");
+    }
+    for bad in ["shop.", "shop*", "_shop", "-shop", "shöp", &"a".repeat(129)] {
+        assert_eq!(prefix(bad), 1, "{bad}");
+    }
+}
+
+#[test]
+fn a_cluster_without_policies_is_told_from_one_with_some() {
+    assert!(Policies::default().is_empty());
+    assert!(!Policies::parse([&policy("p").build()]).is_empty());
 }
 
 #[test]

@@ -102,6 +102,16 @@ fn while_admission_does_not_know_it_nothing_stalls() {
     assert!(message.contains("could not write the effective policy"), "{message}");
 }
 
+/// One change that cannot be written is no word about the others.
+#[test]
+fn a_policy_that_admission_knows_as_it_is_stays_ready_while_another_one_cannot_be_written() {
+    let mut known = seen(policy("p").namespace("shop"));
+    known.status = Some(status(&known, &Admission::Knows));
+    assert_eq!(Some(status(&known, &lagging())), known.status);
+    known.metadata.generation = Some(4);
+    assert_ne!(Some(status(&known, &lagging())), known.status);
+}
+
 #[test]
 fn people_are_told_of_what_is_wrong_and_of_its_end_alone() {
     let fine = status(&seen(policy("p").namespace("shop")), &Admission::Knows);

@@ -131,6 +131,15 @@ fn a_policy_that_comes_says_nothing_about_those_that_are_held_not_even_after_a_r
 }
 
 #[test]
+fn the_end_of_a_single_policy_is_acted_upon_after_a_restart_too() {
+    let mut vanishing = Vanishing::default();
+    vanishing.learn(names(&["b"]), names(&["a"]), None);
+    let left = standing(&names(&["b"]));
+    assert!(matches!(vanishing.see(&left, LONG_AGO), Vanished::Settling(_)));
+    assert_eq!(vanishing.see(&left, LONG_AGO + QUIET), Vanished::None);
+}
+
+#[test]
 fn what_rests_on_other_policies_does_not_wait() {
     let mut vanishing = believing(&names(&["a", "b", "c", "d"]));
     let gone = vanishing.see(&standing(&names(&["d"])), LONG_AGO);

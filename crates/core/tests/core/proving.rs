@@ -1,9 +1,10 @@
 //! The proof that a binding is ready: when a token is exchanged, and what an answer means.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use wio_api::{Reason, Verification, VerificationMode};
+use wio_api::{ConditionType, Reason, Verification, VerificationMode};
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::observed::Observed;
 use wio_core::outcome::{Outcome, Reconciled};
@@ -159,6 +160,89 @@ fn what_passed_is_tried_again_within_a_day_and_not_sooner_than_twenty_hours() {
     assert!((20..=24).contains(&(next.as_secs() / 3600)), "{next:?}");
 }
 
+/// A cluster whose bindings were all proven together must not ask for all of them at once for ever.
+#[test]
+fn what_passed_together_is_tried_again_one_by_one() {
+    let bound = proven(&["a", "b", "c", "d", "e", "f"]);
+    let mut first = outcome(&bound, observed(&bound), &[], begun());
+    let proof = first.provable().unwrap();
+    for exchange in proof.due() {
+        proof.take_in(&exchange, &Answer::Passed);
+    }
+    let recorded = recorded_by(&first);
+    let due_after = |minutes| {
+        let at = begun() + SignedDuration::from_mins(minutes);
+        let mut again = outcome(&bound, observed(&bound), &recorded, at);
+        due(again.provable().unwrap()).len()
+    };
+    let counts: BTreeSet<usize> = (20..=24).map(|hours| due_after(hours * 60)).collect();
+    assert!(counts.len() > 2 && counts.contains(&6), "{counts:?}");
+    assert_eq!(due_after(20 * 60 - 1), 0);
+}
+
+/// What the status says of the proof after a pass with this answer.
+fn condition(story: &mut Story, after: SignedDuration, answer: &Answer) -> String {
+    story.pass(after, answer);
+    let outcome = outcome(&story.bound, observed(&story.bound), &story.recorded, story.now);
+    verified(&outcome)
+}
+
+fn verified(outcome: &Outcome) -> String {
+    let status = crate::plan_roles::made(outcome, None);
+    let told = status.condition(ConditionType::TokenExchangeVerified).unwrap();
+    format!("{} {}: {}", told.status, told.reason, told.message)
+}
+
+#[test]
+fn the_status_says_whether_a_token_was_had_and_whether_that_is_still_believed() {
+    let mut story = Story::begin();
+    let waits = condition(&mut story, MINUTE, &refused(700_016));
+    assert!(
+        waits.starts_with("Unknown TokenExchangeAwaited: Microsoft Entra refuses"),
+        "{waits}"
+    );
+    let passed = condition(&mut story, MINUTE, &Answer::Passed);
+    assert!(
+        passed.starts_with(
+            "True Succeeded: Microsoft Entra gave a token of the identity in exchange for that of 1 service account: a. "
+        ),
+        "{passed}"
+    );
+    let untried = condition(
+        &mut story,
+        SignedDuration::from_hours(25),
+        &Answer::NotTried("no route".to_owned()),
+    );
+    assert!(
+        untried.starts_with("Unknown TokenExchangeNotTried: No token was exchanged")
+            && untried.ends_with("The last exchange passed and is believed for two days."),
+        "{untried}"
+    );
+    let refused = condition(&mut story, SignedDuration::from_hours(1), &refused(90_061));
+    assert!(refused.starts_with("False TokenExchangeRefused: "), "{refused}");
+}
+
+#[test]
+fn while_something_else_is_to_be_done_the_proof_is_not_spoken_of() {
+    let bound = proven(&["a"]);
+    let fault = || {
+        wio_core::fault::Fault::Blocked(wio_core::fault::Blocked {
+            reason: Reason::RoleAccessDenied,
+            message: "x".to_owned(),
+        })
+    };
+    let not_asked = "Unknown RoleAccessDenied: Not asked for while something else is to be done; Ready says what.";
+    let faulty = |seen| {
+        Outcome::Reconciled(Box::new(Reconciled::new(
+            Desired::Bound(bound.clone()),
+            seen,
+            vec![fault()],
+        )))
+    };
+    assert_eq!(verified(&faulty(observed(&bound)).recalling(&[], begun())), not_asked);
+    assert_eq!(verified(&faulty(observed(&bound))), not_asked);
+}
+
 #[test]
 fn a_refusal_that_passes_by_itself_is_waited_for_until_it_has_had_its_time() {
     for (code, minutes) in [
@@ -305,4 +389,184 @@ fn a_proof_is_of_the_facts_that_it_rested_on() {
     let again = outcome(&story.bound, other, &story.recorded, story.now);
     assert_eq!(recorded_by(&again)[0].verified_at, None);
     assert_eq!(Duration::from_secs(20), wio_core::verification::SETTLING);
+}
+
+/// What is said of an answer while it may pass by itself, and when it had its time.
+fn said_of(answer: &Answer) -> (String, String) {
+    let mut story = Story::begin();
+    let (_, first) = story.pass(MINUTE, answer);
+    let (_, last) = story.pass(MINUTE * 71, answer);
+    (first, last)
+}
+
+fn answered(code: Option<u32>, words: &str, presented: Presented) -> Answer {
+    Answer::Refused(Refused {
+        code,
+        words: words.to_owned(),
+        presented,
+    })
+}
+
+#[test]
+fn every_refusal_says_what_it_means_and_what_to_do() {
+    let refuses = "Microsoft Entra refuses the token of service account a: ";
+    let waits = " Entra may not know yet what was written a moment ago; the operator asks again, with growing pauses";
+    let bound = proven(&["a"]);
+    let credential = &bound.credentials[0].name;
+    for (code, what, next) in [
+        (
+            Some(700_016),
+            "AADSTS700016, no such application in the tenant.",
+            "Nobody with client id 00000000-0000-0000-0000-00000000c000 is in tenant ".to_owned(),
+        ),
+        (
+            Some(70_021),
+            "AADSTS70021, no federated credential matches; the identity has none.",
+            format!(
+                "The token says what federated credential {credential} is recorded with, so somebody edited or deleted it in Azure: "
+            ),
+        ),
+        (
+            Some(7_000_272),
+            "AADSTS7000272, the key that signed the token is not known.",
+            "A new cluster, or new keys of one: ".to_owned(),
+        ),
+        (
+            Some(123_456),
+            "AADSTS123456: Its own words.",
+            "Microsoft's words: https://login.microsoftonline.com/error?code=123456".to_owned(),
+        ),
+        (None, "Its own words.", "The operator asks again, seldom".to_owned()),
+    ] {
+        let (first, last) = said_of(&answered(code, " Its own words... ", Presented::default()));
+        assert_eq!(first, format!("{refuses}{what}{waits}"));
+        let told = format!("{refuses}{what} {next}");
+        assert!(last.starts_with(&told), "{last}\nis not\n{told}");
+    }
+    let (at_once, _) = said_of(&answered(Some(700_024), "", Presented::default()));
+    assert_eq!(
+        at_once,
+        format!(
+            "{refuses}AADSTS700024, the token is too old or not yet valid. The token is a moment old: set the clock of the API server right"
+        )
+    );
+}
+
+#[test]
+fn only_what_the_token_says_otherwise_is_told_of_its_claims() {
+    let bound = proven(&["a"]);
+    let wanted = &bound.credentials[0];
+    let same = || Presented {
+        issuer: Some(wanted.issuer.to_string()),
+        subject: Some(wanted.subject.to_string()),
+        audiences: vec![wanted.audience.to_string()],
+    };
+    let told = |presented| said_of(&answered(Some(700_213), "", presented)).1;
+    assert!(told(same()).contains("The token says what federated credential"));
+    let other = told(Presented {
+        subject: Some("system:serviceaccount:shop:b".to_owned()),
+        audiences: vec!["x".repeat(301)],
+        ..same()
+    });
+    let differ = format!(
+        "They differ: the token's subject is \"system:serviceaccount:shop:b\", the federated credential's \"{}\"; the token's audience is \"{} …\", ",
+        wanted.subject,
+        "x".repeat(300)
+    );
+    assert!(other.contains(&differ), "{other}");
+    let long = told(Presented {
+        audiences: vec!["x".repeat(300)],
+        ..same()
+    });
+    assert!(long.contains(&format!("\"{}\"", "x".repeat(300))), "all of it: {long}");
+}
+
+#[test]
+fn what_proves_nothing_says_why_and_who_has_to_act() {
+    for (answer, reason, words) in [
+        (
+            Answer::NotTried("no route to host.".to_owned()),
+            Reason::TokenExchangeNotTried,
+            "no token was exchanged for service account a: no route to host. The operator tries again by itself",
+        ),
+        (
+            Answer::Forbidden("serviceaccounts/token is forbidden.".to_owned()),
+            Reason::TokenRequestForbidden,
+            "the operator may not mint a token of service account a: serviceaccounts/token is forbidden. Set verification.enabled of \
+             the chart, or apply config/verification; or set spec.verification.mode to None",
+        ),
+        (
+            Answer::AccountGone,
+            Reason::TokenExchangeAwaited,
+            "service account a is not there any more; the operator looks again",
+        ),
+    ] {
+        let (reasons, told) = Story::begin().pass(MINUTE, &answer);
+        assert_eq!((reasons, told.as_str()), (vec![reason], words));
+    }
+}
+
+#[test]
+fn the_worst_of_several_answers_comes_first() {
+    let bound = proven(&["a", "b", "c", "d"]);
+    let mut outcome = outcome(&bound, observed(&bound), &[], begun());
+    let proof = outcome.provable().unwrap();
+    let answers = [
+        Answer::AccountGone,
+        Answer::NotTried("no".to_owned()),
+        Answer::Forbidden("no".to_owned()),
+        refused(90_061),
+    ];
+    for (exchange, answer) in proof.due().iter().zip(&answers) {
+        proof.take_in(exchange, answer);
+    }
+    let waits = [
+        Reason::TokenExchangeAwaited,
+        Reason::TokenExchangeNotTried,
+        Reason::TokenRequestForbidden,
+        Reason::TokenExchangeRefused,
+    ];
+    assert_eq!(proof.waits_for().collect::<Vec<_>>(), waits);
+    assert_eq!(proof.next_due(), None, "none passed");
+    let worst: Vec<Reason> = waits.into_iter().rev().collect();
+    assert_eq!(reasons(&outcome), worst);
+}
+
+#[test]
+fn a_binding_of_which_one_account_is_not_as_it_should_be_is_not_proven_by_the_others() {
+    let mut bound = proven(&["a", "b"]);
+    let mut first = outcome(&bound, observed(&bound), &[], begun());
+    let proof = first.provable().unwrap();
+    for exchange in proof.due() {
+        proof.take_in(&exchange, &Answer::Passed);
+    }
+    let recorded = recorded_by(&first);
+    bound.suspended = true;
+    let mut seen = observed(&bound);
+    seen.service_accounts.values_mut().next().unwrap().client_id = Some("x".to_owned());
+    let told = verified(&outcome(&bound, seen, &recorded, begun()));
+    assert!(
+        told.starts_with("Unknown Suspended: Spec.suspend is true and Ready is not proven")
+            || told.starts_with("Unknown Suspended: spec.suspend"),
+        "{told}"
+    );
+    let whole = verified(&outcome(&bound, observed(&bound), &recorded, begun()));
+    assert!(whole.starts_with("True Succeeded"), "{whole}");
+}
+
+#[test]
+fn a_proof_of_a_suspended_binding_is_believed_and_nothing_waits_for_a_token() {
+    let mut story = Story::begin();
+    story.pass(MINUTE, &Answer::Passed);
+    story.bound.suspended = true;
+    let later = story.now + SignedDuration::from_hours(100);
+    let mut outcome = outcome(&story.bound, observed(&story.bound), &story.recorded, later);
+    assert_eq!(reasons(&outcome), []);
+    let proof = outcome.provable().unwrap();
+    assert_eq!((proof.next_due(), proof.waits_for().count()), (None, 0));
+    story.bound.suspended = false;
+    let mut outcome = self::outcome(&story.bound, observed(&story.bound), &story.recorded, later);
+    assert_eq!(outcome.provable().unwrap().next_due(), Some(Duration::ZERO), "long ago");
+    let problems = outcome.problems();
+    assert!(problems[0].message.contains("more than two days old"), "{problems:?}");
 }

@@ -20,7 +20,7 @@ use crate::given::{
     made_before, managed, name, parsed, permitted, rules,
 };
 use crate::plan::settle;
-use crate::plan_roles::reconciled;
+use crate::plan_roles::{made, reconciled};
 use crate::worlds::{World, as_wanted, foreign_credential};
 
 /// The cluster after this process saw how its issuer was replaced.
@@ -105,6 +105,38 @@ fn the_new_credential_is_created_and_the_old_one_stays_until_its_time_is_over() 
 
 fn plan_of(bound: &DesiredBinding, world: &World) -> Plan {
     planned(bound, world)
+}
+
+/// What trusts a former issuer is known as ours by what is written down.
+#[test]
+fn a_credential_of_the_former_issuer_is_told_of_until_it_is_gone_also_when_its_binding_is_denied() {
+    let (mut world, bound) = rotated(&managed(&["a"]));
+    let old = world.credentials()[0].name.clone();
+    settle(&mut world, &Desired::Bound(bound.clone()), &accounts_of(&bound));
+    let told = |desired: Desired, world: &World, before: Option<&WorkloadIdentityBindingStatus>| {
+        let seen = world.observe(&accounts_of(&bound));
+        made(&reconciled(desired, seen, Vec::new()), before).retiring_federated_credentials
+    };
+    let before = made(
+        &reconciled(
+            Desired::Bound(bound.clone()),
+            world.observe(&accounts_of(&bound)),
+            Vec::new(),
+        ),
+        None,
+    );
+    assert_eq!(before.retiring_federated_credentials[0].name, old.as_str());
+    assert_eq!(
+        told(denied(&bound), &world, Some(&before)),
+        before.retiring_federated_credentials
+    );
+    let credentials = &mut world.identity.as_mut().unwrap().credentials;
+    credentials.retain(|credential| credential.name != old);
+    assert_eq!(
+        told(denied(&bound), &world, Some(&before)),
+        [],
+        "only that of today stands"
+    );
 }
 
 #[test]

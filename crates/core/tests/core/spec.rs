@@ -394,6 +394,42 @@ fn an_existing_identity_is_named_by_group_and_name_in_the_operators_subscription
     }
 }
 
+/// By this alone is known what is to be taken away.
+#[test]
+fn the_identity_that_is_meant_is_known_though_its_region_and_tags_cannot_be_used() {
+    let mut object = managed(&["a"]);
+    let managed = object.spec.identity.managed.as_mut().unwrap();
+    managed.name = Some("shop_orders".to_owned());
+    managed.location = Some("no where".to_owned());
+    managed.tags = tags(&["workloadidentity.dev/x"]);
+    let binding = parsed(&object);
+    assert!(binding.spec.is_err());
+    let id = binding.identity.unwrap().id(&binding.owner, &config());
+    assert_eq!(id.name, name("shop_orders"));
+    object.spec.identity.managed.as_mut().unwrap().name = Some("no name".to_owned());
+    assert_eq!(parsed(&object).identity, None);
+}
+
+#[test]
+fn only_where_the_spec_leaves_something_open_do_the_operators_defaults_say_where_an_identity_is() {
+    let follows = |object: &WorkloadIdentityBinding| parsed(object).identity.unwrap().follows_defaults();
+    assert!(!follows(&existing(&["a"])));
+    let managed = |subscription: bool, group: bool| {
+        let identity = ManagedIdentity {
+            subscription_id: subscription.then(|| SUBSCRIPTION.to_owned()),
+            resource_group: group.then(|| "team".to_owned()),
+            ..ManagedIdentity::default()
+        };
+        binding("shop", "orders")
+            .uid(UID)
+            .managed_as(identity)
+            .service_account("a")
+            .build()
+    };
+    assert!(follows(&managed(false, false)) && follows(&managed(true, false)) && follows(&managed(false, true)));
+    assert!(!follows(&managed(true, true)));
+}
+
 #[test]
 fn twenty_service_accounts_are_not_too_many() {
     let names: Vec<&str> = ACCOUNTS.iter().take(20).map(String::as_str).collect();

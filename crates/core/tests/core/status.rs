@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use serde_json::json;
-use wio_api::{Condition, DeletionPolicy, FederatedCredentialStatus, Reason, WorkloadIdentityBindingStatus};
+use wio_api::{
+    Condition, DeletionPolicy, FederatedCredentialStatus, Reason, RestartResult, RestartStatus,
+    WorkloadIdentityBindingStatus, WorkloadsStatus,
+};
 use wio_core::authorize::NotPermitted;
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::fault::{
@@ -391,6 +395,76 @@ fn another_client_id_is_told_with_what_to_do_about_the_pods() {
     assert_eq!(transitions(Some(&before), &before), []);
 }
 
+/// Nobody was told by whom the pods were ended.
+#[test]
+fn each_restart_of_an_owner_is_told_once_for_a_client_id() {
+    use RestartResult::{NotRestarted, Restarted, Restarting, Waiting};
+    let with = |all: &[(&str, &str, RestartResult)]| {
+        let restarts = all.iter().map(|(owner, client_id, result)| RestartStatus {
+            owner: (*owner).to_owned(),
+            client_id: (*client_id).to_owned(),
+            result: *result,
+            restarted_at: None,
+            message: String::new(),
+        });
+        WorkloadIdentityBindingStatus {
+            workloads: Some(WorkloadsStatus {
+                restarts: restarts.collect(),
+                ..WorkloadsStatus::default()
+            }),
+            ..WorkloadIdentityBindingStatus::default()
+        }
+    };
+    let now = with(&[("Deployment/a", "1", Restarting), ("Deployment/b", "1", Waiting)]);
+    let told = |previous: Option<&WorkloadIdentityBindingStatus>| transitions(previous, &now);
+    let [first] = told(None).try_into().unwrap();
+    assert_eq!((first.reason.as_str(), first.warning), ("WorkloadRestarted", false));
+    assert_eq!(
+        first.message,
+        "Deployment/a is restarted, as spec.rollout asks: pods of it ran without client id 1."
+    );
+    for (owner, client_id, result, is_told) in [
+        ("Deployment/a", "1", Restarting, false),
+        ("Deployment/a", "1", Restarted, false),
+        ("Deployment/a", "1", Waiting, true),
+        ("Deployment/a", "1", NotRestarted, true),
+        ("Deployment/a", "2", Restarting, true),
+        ("Deployment/c", "1", Restarting, true),
+    ] {
+        let previous = with(&[(owner, client_id, result)]);
+        assert_eq!(
+            told(Some(&previous)).len(),
+            usize::from(is_told),
+            "{owner} {client_id} {result:?}"
+        );
+    }
+}
+
+#[test]
+fn pods_that_lack_a_token_are_told_of_where_none_did() {
+    let with = |status: &str| {
+        let mut next = WorkloadIdentityBindingStatus::default();
+        next.conditions.push(Condition {
+            type_: "WorkloadsReady".to_owned(),
+            status: status.to_owned(),
+            reason: "PodsWithoutToken".to_owned(),
+            message: "1 of 1 pod lacks a token.".to_owned(),
+            observed_generation: None,
+            last_transition_time: Time(at(0)),
+        });
+        next
+    };
+    let lack = with("False");
+    let [told] = transitions(Some(&with("True")), &lack).try_into().unwrap();
+    assert_eq!(
+        (told.reason.as_str(), told.message.as_str(), told.warning),
+        ("PodsWithoutToken", "1 of 1 pod lacks a token.", true)
+    );
+    assert_eq!(transitions(None, &lack), [told]);
+    assert_eq!(transitions(Some(&lack), &lack), []);
+    assert_eq!(transitions(Some(&lack), &with("True")), []);
+}
+
 #[test]
 fn what_was_not_looked_at_stays_as_it_was_last_seen() {
     let bound = desired(&managed(&["a"]));
@@ -411,6 +485,46 @@ fn what_was_not_looked_at_stays_as_it_was_last_seen() {
     assert_eq!(next.federated_credentials, first.federated_credentials);
     assert_eq!(next.service_accounts, first.service_accounts);
     assert_eq!(condition(&next, "IdentityReady").unwrap().status, "Unknown");
+}
+
+#[test]
+fn an_identity_that_was_announced_stays_written_down_though_it_is_not_seen_yet() {
+    let bound = desired(&managed(&["a"]));
+    let seen = World::empty().observe(&accounts_of(&bound));
+    let planned = wio_core::plan::plan(&Desired::Bound(bound.clone()), &seen);
+    let announced = wio_core::status::announcing(None, bound.granted.identity(), &planned).unwrap();
+    assert!(announced.identity.is_some());
+    let fault = Fault::Azure(AzureFault {
+        operation: "create the identity x".to_owned(),
+        cause: AzureCause::Timeout,
+    });
+    let outcome = reconciled(Desired::Bound(bound), seen, vec![fault]);
+    let next = written(Some(&announced), GENERATION, false, &outcome, at(0));
+    assert_eq!(next.identity, announced.identity);
+}
+
+/// The binding's own was deleted, and somebody else made one of its name.
+#[test]
+fn an_identity_that_is_somebody_elses_is_no_longer_told_of_when_nothing_of_the_binding_is_left() {
+    let bound = desired(&managed(&["a"]));
+    let accounts = accounts_of(&bound);
+    let told = |world: &World, previous| {
+        let outcome = reconciled(Desired::Bound(bound.clone()), world.observe(&accounts), Vec::new());
+        written(previous, GENERATION, false, &outcome, at(0)).identity
+    };
+    let outcome = reconciled(
+        Desired::Bound(bound.clone()),
+        World::as_desired(&bound).observe(&accounts),
+        Vec::new(),
+    );
+    let before = written(None, GENERATION, false, &outcome, at(0));
+    let mut world = World::as_desired(&bound);
+    let identity = world.identity.as_mut().unwrap();
+    identity.tags.clear();
+    identity.credentials.clear();
+    assert!(before.identity.is_some());
+    world.accounts.clear();
+    assert_eq!(told(&world, Some(&before)), None);
 }
 
 fn not_there(reason: Reason) -> Outcome {
@@ -549,6 +663,10 @@ fn a_binding_that_worked_stays_ready_while_azure_cannot_be_looked_at_until_that_
             "of another spec nothing is known"
         );
     }
+    let broken = written(None, GENERATION, false, &blocked(Reason::IdentityNotOwned, "x"), at(0));
+    let told = after(&broken, GENERATION, &unseen(AzureCause::Timeout), Duration::ZERO);
+    let ready = condition(&told, "Ready").unwrap();
+    assert_eq!(ready.reason, "AzureUnavailable", "it did not work before");
     let forbidden = unseen(answer(403, "AuthorizationFailed"));
     let told = after(&before, GENERATION, &forbidden, Duration::ZERO);
     assert_eq!(

@@ -282,6 +282,18 @@ fn what_somebody_else_holds_is_named_with_the_way_out() {
              waits for ServiceAccountsReady.",
         ],
     );
+    let mut world = World::as_desired(&one);
+    world.identity.as_mut().unwrap().credentials.clear();
+    world.accounts.insert(name("orders"), account(0, by_rival()));
+    after(
+        bound(&one, &world),
+        &[
+            "FederatedCredentialsReady False ServiceAccountConflict: Entra does not trust 1 of 1 service accounts: orders; this waits \
+             for ServiceAccountsReady.",
+            "IdentityReady True Succeeded: /subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shared/providers/\
+             Microsoft.ManagedIdentity/userAssignedIdentities/billing exists with client id 00000000-0000-0000-0000-00000000c000.",
+        ],
+    );
     let mine = desired(&managed(&["orders"]));
     let mut world = World::as_desired(&mine);
     world.identity.as_mut().unwrap().tags.clear();
@@ -297,6 +309,72 @@ fn what_somebody_else_holds_is_named_with_the_way_out() {
             &format!("IdentityReady False IdentityNotOwned: The identity is not ready. {why}"),
         ],
     );
+}
+
+#[test]
+fn a_tag_that_azure_keeps_otherwise_is_named_where_the_identity_is_told_of() {
+    let mut one = desired(&managed(&["orders"]));
+    one.tolerate(&["cost", "team"].map(str::to_owned).into());
+    after(
+        bound(&one, &World::as_desired(&one)),
+        &[
+            &format!(
+                "IdentityReady True Succeeded: {MADE} exists with client id 00000000-0000-0000-0000-00000000c000. Azure keeps another \
+                 value of tag cost, team than the one that was written, as an Azure Policy can have it; make the two agree."
+            ),
+            "ServiceAccountsReady True Succeeded: 1 service account carries the client id.",
+        ],
+    );
+}
+
+#[test]
+fn a_part_tells_its_own_reasons_and_those_of_the_parts_that_it_rests_on() {
+    let one = desired(&crate::given::managed_with(&[("Reader", crate::given::VAULT)]));
+    let mut world = World::as_desired(&one);
+    world.identity.as_mut().unwrap().credentials.clear();
+    world.roles.clear();
+    world.accounts.clear();
+    let fault = |reason, message: &str| {
+        Fault::Blocked(Blocked {
+            reason,
+            message: message.to_owned(),
+        })
+    };
+    let faults = vec![
+        fault(Reason::IdentityNotFound, "the identity"),
+        fault(Reason::FederatedCredentialConflict, "the credential"),
+        fault(Reason::RoleAssignmentConflict, "the role"),
+        fault(Reason::ServiceAccountConflict, "the account"),
+    ];
+    let seen = world.observe(&accounts_of(&one));
+    let status = made(
+        &Outcome::Reconciled(Box::new(Reconciled::new(Desired::Bound(one), seen, faults))),
+        false,
+    );
+    let told = |kind: &str, word: &str| {
+        let mut all = status.conditions.iter();
+        let told = all.find(|condition| condition.type_ == kind).unwrap();
+        assert_eq!(
+            (told.status.as_str(), told.reason.as_str()),
+            ("False", "IdentityNotFound"),
+            "{kind}"
+        );
+        told.message.contains(word)
+    };
+    for (kind, own) in [
+        ("FederatedCredentialsReady", &["The identity", "The credential"][..]),
+        ("RoleAssignmentsReady", &["The identity", "The role"]),
+        (
+            "ServiceAccountsReady",
+            &["The identity", "The credential", "The account"],
+        ),
+    ] {
+        for word in ["The identity", "The credential", "The role", "The account"] {
+            // That of a service account begins with a word of its own.
+            let is = told(kind, &format!(". {word}."));
+            assert_eq!(is, own.contains(&word), "{kind} and {word}: {status:?}");
+        }
+    }
 }
 
 #[test]

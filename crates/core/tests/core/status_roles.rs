@@ -227,6 +227,31 @@ fn an_assignment_that_could_not_be_taken_away_stays_in_the_status() {
     assert_eq!(left.role_assignments, []);
 }
 
+/// Whose roles may be left is known by this alone when an identity was made anew.
+#[test]
+fn the_principal_that_the_identity_had_before_is_told_of_while_roles_of_it_may_be_left() {
+    let bound = desired(&managed_with(&[SECRETS]));
+    let before = settled(&bound);
+    let mut world = World::as_desired(&bound);
+    let old = world.identity.as_ref().unwrap().facts.principal_id;
+    world.identity.as_mut().unwrap().facts.principal_id = name("1a2b3c4d-0000-4000-8000-00000000aaaa");
+    let told = |seen| {
+        made(
+            &reconciled(Desired::Bound(bound.clone()), seen, Vec::new()),
+            Some(&before),
+        )
+        .former_principal_ids
+    };
+    assert_eq!(told(observed(&bound, &world)), [old.to_string()]);
+    world.roles[0].name = name("05c5a614-a7d6-4502-b150-c2fb455033ff");
+    assert_eq!(told(observed(&bound, &world)), [""; 0], "somebody else gave it");
+    world.roles.clear();
+    assert_eq!(told(observed(&bound, &world)), [""; 0]);
+    let mut unseen = observed(&bound, &world);
+    unseen.azure.role_assignments = unread(true, Vec::new());
+    assert_eq!(told(unseen), [old.to_string()], "nobody could look");
+}
+
 /// Once told of, the roles of a denied binding are told of to the end, so that nobody takes their absence for their having been kept.
 #[test]
 fn a_denied_binding_tells_of_its_roles_when_it_had_some_also_after_they_are_gone() {
