@@ -139,6 +139,22 @@ fn the_end_of_a_single_policy_is_acted_upon_after_a_restart_too() {
     assert_eq!(vanishing.see(&left, LONG_AGO + QUIET), Vanished::None);
 }
 
+/// A word that fits every set would confirm a loss that nobody has seen.
+#[test]
+fn the_word_for_the_end_of_some_policies_is_none_for_that_of_others() {
+    let word = |stood: &[&str]| {
+        let mut vanishing = believing(&names(stood));
+        vanishing.see(&Policies::default(), LONG_AGO);
+        match vanishing.see(&Policies::default(), 2 * LONG_AGO) {
+            Vanished::Held(_, word) => word,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(word(&["a", "b"]), word(&["b", "a"]));
+    assert_ne!(word(&["a", "b"]), word(&["a", "c"]));
+    assert_ne!(word(&["a", "b"]), word(&["ab", "c"]));
+}
+
 #[test]
 fn what_rests_on_other_policies_does_not_wait() {
     let mut vanishing = believing(&names(&["a", "b", "c", "d"]));

@@ -126,6 +126,11 @@ fn a_credential_of_the_former_issuer_is_told_of_until_it_is_gone_also_when_its_b
         None,
     );
     assert_eq!(before.retiring_federated_credentials[0].name, old.as_str());
+    let mut conditions = before.conditions.iter();
+    let trusted = conditions.find(|one| one.type_ == "FederatedCredentialsReady").unwrap();
+    let words =
+        format!(" 1 more trust {OLD_ISSUER}, which this cluster had before the operator was started anew; they stay, ");
+    assert!(trusted.message.contains(&words), "{}", trusted.message);
     assert_eq!(
         told(denied(&bound), &world, Some(&before)),
         before.retiring_federated_credentials
