@@ -44,7 +44,9 @@ pub(crate) async fn observe(
     let client = &ctx.clients.api.client;
     let azure = &ctx.clients.azure;
     let binding = &case.candidate.binding;
-    let before = matches!(desired, Desired::Denied(_)).then(|| memory.azure.state().cloned());
+    let before = matches!(desired, Desired::Denied(_))
+        .then(|| memory.azure.state().cloned())
+        .flatten();
     let (written, shown) = (std::mem::take(&mut memory.accounts), std::mem::take(&mut memory.shown));
     let known = Known {
         written: &written,
@@ -75,12 +77,9 @@ pub(crate) async fn observe(
         signed_in_as: azure.signed_in_as(),
     };
     if let Desired::Denied(denial) = desired {
-        let seen = |state| {
-            denial
-                .removal()
-                .with_told(observed(state), before.as_ref().and_then(Option::as_ref))
-        };
-        let id = denial.removal().revocable.identity();
+        let removal = denial.removal();
+        let seen = |state| removal.with_told(observed(state), before.as_ref());
+        let id = removal.revocable.identity();
         return denied(ctx, case, (desired, id), (source, &seen), memory).await;
     }
     if let (Source::Read(state), Desired::Gone(removal)) = (&source, desired) {

@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_mins(40);
 
 /// Within what each binding is looked at once: an interval and a fifth of it, and some more.
 const LOOK: Duration = Duration::from_secs(DRIFT.as_secs() * 5 / 4);
-/// How many looks may pass until all is told.
+/// How many times a look may pass, and another one in which something is still written, until all is told.
 const LOOKS_UNTIL_SETTLED: usize = 3;
 
 impl Player<'_> {
