@@ -147,6 +147,12 @@ pub struct EffectiveDefaults {
     pub ignored_tags: Vec<String>,
     /// Whether the cluster may have an issuer that Entra cannot reach.
     pub allow_private_issuer: bool,
+    /// The namespaces in which alone the operator acts; without any, in all but the excluded ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watch_namespaces: Vec<String>,
+    /// The namespaces in which the operator does not act.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_namespaces: Vec<String>,
 }
 
 /// A policy, with all that cannot be used left out.

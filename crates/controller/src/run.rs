@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::{Azure, ManagedClusterId};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::cluster::Cluster;
 
 use crate::background::election::Candidate;
@@ -109,7 +110,11 @@ pub async fn run(
     let bindings = Bindings::new(Visits::default());
     let pulse = Arc::new(Pulse::default());
     let heartbeat = Heartbeat::default();
-    let metrics = Arc::new(Metrics::new(&bindings.index, &pulse, &heartbeat));
+    let metrics = Arc::new(Metrics::new(
+        (&bindings.index, settings.config.namespaces.clone()),
+        &pulse,
+        &heartbeat,
+    ));
     let azure = observed(azure, &metrics);
     let (leadership, mut candidate) = election(&settings, &client);
     metrics.led(leadership.since().is_some(), 0);
@@ -470,4 +475,9 @@ fn tell_filled(caches: &Caches) {
         namespaces = caches.surroundings.namespaces.len(),
         "the caches are filled"
     );
+    let namespaces = &caches.learned.config.now().namespaces;
+    if *namespaces != ActiveNamespaces::All {
+        let (watched, excluded) = namespaces.names();
+        tracing::info!(?watched, ?excluded, "bindings of other namespaces are left as they are");
+    }
 }

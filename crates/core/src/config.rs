@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wio_api::VerificationMode;
 
+use crate::active_namespaces::ActiveNamespaces;
 use crate::names::{Audience, IdentityId, Issuer, Location, ResourceGroupId, RoleDefinitionGuid};
 use crate::observed::Tags;
 use crate::tags::IgnoredTag;
@@ -56,6 +57,8 @@ pub struct OperatorConfig {
     pub default_tags: Tags,
     /// The tags that are others': they are neither written nor compared.
     pub ignored_tags: Vec<IgnoredTag>,
+    /// Where it acts. It is no decision about what bindings may have: those elsewhere keep what they have.
+    pub namespaces: ActiveNamespaces,
     /// Whether the readiness of bindings is proven whose spec does not say.
     pub verification: VerificationMode,
 }

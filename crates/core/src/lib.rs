@@ -7,6 +7,7 @@
 //! ```
 
 pub mod absence;
+pub mod active_namespaces;
 pub mod authorize;
 pub mod binding;
 pub mod case;

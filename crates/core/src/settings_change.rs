@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use wio_api::{AcceptedSettings, EFFECTIVE_POLICY_NAME, EffectiveDefaults, Reason, keys};
 
+use crate::active_namespaces::ActiveNamespaces;
 use crate::authorize::NotPermitted;
 use crate::case::Candidate;
 use crate::config::{OperatorConfig, OwnCluster};
@@ -231,6 +232,7 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
         unlocked_roles: roles?,
         default_tags: now.default_tags.clone(),
         ignored_tags: now.ignored_tags.clone(),
+        namespaces: now.namespaces.clone(),
         verification: now.verification,
     })
 }
@@ -254,6 +256,7 @@ pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result
         unlocked_roles: BTreeSet::new(),
         default_tags: defaults.tags.clone().into_iter().collect(),
         ignored_tags: tags?,
+        namespaces: ActiveNamespaces::parse(&defaults.watch_namespaces, &defaults.exclude_namespaces)?,
         verification: defaults.verification,
     };
     read(kept, &filled)

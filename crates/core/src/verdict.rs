@@ -176,11 +176,16 @@ pub(crate) fn denial(candidate: &Candidate, rules: &Rules) -> Option<NotPermitte
 
 /// Whether a binding may have a managed identity, or has it by what was recorded.
 fn may_have(candidate: &Candidate, rules: &Rules, identity: &IdentityId) -> bool {
+    let binding = &candidate.binding;
+    let has_it = || binding.recorded.ids_of(identity).is_some();
+    // Where the operator does not act nothing is made: only what was made before counts.
+    let is_made = || rules.config.namespaces.contains(binding.owner.namespace.as_str());
     match standing(candidate, rules) {
         Standing::Granted(spec, granted) => {
-            matches!(spec.identity, IdentityRef::Managed(_)) && granted.identity() == identity
+            let asks = matches!(spec.identity, IdentityRef::Managed(_)) && granted.identity() == identity;
+            asks && (is_made() || has_it())
         }
-        Standing::Recorded(_) => candidate.binding.recorded.ids_of(identity).is_some(),
+        Standing::Recorded(_) => has_it(),
         Standing::Denied(_) => false,
     }
 }

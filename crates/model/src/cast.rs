@@ -10,6 +10,7 @@ use wio_api::{
     BoundServiceAccount, ConflictPolicy, ManagedIdentity, ManagedIdentityPermission, WorkloadIdentityBinding,
     WorkloadIdentityBindingStatus, keys,
 };
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::binding::Binding as CoreBinding;
 use wio_core::cluster::Cluster;
 use wio_core::config::OperatorConfig;
@@ -374,6 +375,7 @@ fn rules(which: Policy, cluster: &Cluster) -> Result<(Policy, Rules), String> {
         unlocked_roles: BTreeSet::new(),
         default_tags: wio_core::observed::Tags::new(),
         ignored_tags: Vec::new(),
+        namespaces: ActiveNamespaces::All,
         verification: wio_api::VerificationMode::None,
     };
     let start = policy("platform").namespace(NAMESPACE);

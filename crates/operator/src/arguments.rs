@@ -11,6 +11,7 @@ use uuid::Uuid;
 use wio_api::VerificationMode;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints, ManagedClusterId};
 use wio_controller::{Clock, LeaseSettings, Settings};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
 use wio_core::names::{
@@ -215,6 +216,28 @@ pub(crate) struct Arguments {
     #[arg(long, env = "WIO_API_VERSION", value_name = "DATE", default_value = ApiVersion::DEFAULT, help_heading = "Azure")]
     api_version: ApiVersion,
 
+    /// Act in these namespaces alone: a binding elsewhere is left as it is, also when it is denied or deleted, and gets no status. What is there is read
+    /// all the same, so that it is not taken for gone. May be given several times, or as a list with commas.
+    #[arg(
+        long = "watch-namespaces",
+        env = "WIO_WATCH_NAMESPACES",
+        value_name = "NAME",
+        value_delimiter = ',',
+        help_heading = "Namespaces"
+    )]
+    watch_namespaces: Vec<Namespace>,
+
+    /// Act in all namespaces but these, in which bindings are left as they are. May be given several times, or as a list with commas.
+    #[arg(
+        long = "exclude-namespaces",
+        env = "WIO_EXCLUDE_NAMESPACES",
+        value_name = "NAME",
+        value_delimiter = ',',
+        conflicts_with = "watch_namespaces",
+        help_heading = "Namespaces"
+    )]
+    exclude_namespaces: Vec<Namespace>,
+
     /// How often Azure is asked for changes behind the operator's back: by lists of identities and role assignments and, every five minutes
     /// at the most seldom, the activity log; and for each binding by itself where those do not show all that it has, give or take a fifth.
     #[arg(
@@ -393,6 +416,10 @@ impl Arguments {
                 unlocked_roles: self.unlocked_roles.into_iter().collect(),
                 default_tags: default_tags(self.default_tags),
                 ignored_tags: self.ignored_tags,
+                namespaces: ActiveNamespaces::new(
+                    self.watch_namespaces.into_iter().collect(),
+                    self.exclude_namespaces.into_iter().collect(),
+                ),
                 verification: self.verification.into(),
             },
             cluster: self.cluster_id,

@@ -148,6 +148,18 @@ fn a_bad_value_is_answered_with_the_flag_the_value_and_the_way_out() {
 }
 
 #[test]
+fn namespaces_are_watched_or_excluded_and_not_both() {
+    let both = [&REQUIRED[..], &["--watch-namespaces", "shop"]].concat();
+    let output = operator(&both).env("WIO_EXCLUDE_NAMESPACES", "bank").output().unwrap();
+    assert!(!output.status.success());
+    let said = stderr(&output);
+    assert!(
+        said.contains("--watch-namespaces") && said.contains("--exclude-namespaces"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_bad_value_of_the_environment_is_answered_alike() {
     let output = operator(&REQUIRED).env("WIO_DRIFT_INTERVAL", "soon").output().unwrap();
     let told = stderr(&output);

@@ -21,6 +21,7 @@ use wio_azure_sim::{
     Config, Credential, Identity, IdentityId, KnownIssuers, ManagedCluster, ResourceGroup, Simulator, Snapshot,
 };
 use wio_controller::{Clock, Ended, LeaseSettings, Settings};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
 use wio_core::names::{BindingName, ClusterId, CredentialPrefix, Namespace, identity_name};
@@ -412,6 +413,7 @@ impl World {
                 unlocked_roles: BTreeSet::new(),
                 default_tags: wio_core::observed::Tags::new(),
                 ignored_tags: Vec::new(),
+                namespaces: ActiveNamespaces::All,
                 verification: wio_api::VerificationMode::None,
             },
             cluster: self.setup.cluster.then(cluster_id).transpose().map_err(|e| said(&e))?,

@@ -306,6 +306,7 @@ pub(crate) fn effective_policy(policies: &[WorkloadIdentityPolicy]) -> Result<Va
         unlocked_roles: std::collections::BTreeSet::new(),
         default_tags: wio_core::observed::Tags::new(),
         ignored_tags: Vec::new(),
+        namespaces: wio_core::active_namespaces::ActiveNamespaces::All,
         verification: wio_api::VerificationMode::None,
     };
     Ok(json!({

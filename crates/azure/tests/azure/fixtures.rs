@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use wio_api::{ManagedIdentity, ManagedIdentityPermission};
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, Simulator};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::authorize::Granted;
 use wio_core::binding::Binding;
 use wio_core::case::{Candidate, Case};
@@ -54,6 +55,7 @@ fn config() -> OperatorConfig {
         unlocked_roles: BTreeSet::new(),
         default_tags: wio_core::observed::Tags::new(),
         ignored_tags: Vec::new(),
+        namespaces: ActiveNamespaces::All,
         verification: wio_api::VerificationMode::None,
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use wio_core::active_namespaces::left_alone;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::desired::Desired;
@@ -64,6 +65,8 @@ pub(crate) enum Word {
     Denied,
     /// Nothing is given and nothing is taken away.
     Held,
+    /// Nothing is decided or written: the operator does not act in its namespace.
+    LeftAlone,
     /// It may have what it asks for, and nothing is written.
     Suspended,
     /// It goes, and what it had with it.
@@ -92,6 +95,10 @@ pub(crate) enum Basis {
 /// Foresees what becomes of a binding.
 pub(crate) fn foresee(asked: Asked<'_>) -> Forecast {
     let binding = &asked.after.candidate.binding;
+    let namespace = binding.owner.namespace.as_str();
+    if !asked.after.rules.config.namespaces.contains(namespace) {
+        return Forecast::without_plan(Word::LeftAlone, Some(left_alone(namespace)));
+    }
     let desired = match verdict(asked.after) {
         Verdict::Pursue(desired) => *desired,
         Verdict::Orphan(_) => return Forecast::without_plan(Word::Orphaned, None),

@@ -119,6 +119,7 @@ fn said(forecast: &Forecast) -> String {
         Word::Granted => "may have what it asks for",
         Word::Denied => "may not have what it asks for; what it has is taken away",
         Word::Held => "nothing is given and nothing is taken away",
+        Word::LeftAlone => "is left alone",
         Word::Suspended => "is suspended: nothing is written",
         Word::Deleted => "goes, and what it has with it",
         Word::Orphaned => "goes, and what it has stays",

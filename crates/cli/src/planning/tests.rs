@@ -105,6 +105,25 @@ async fn what_a_new_binding_will_get_is_foretold_and_nothing_is_written() {
     assert_eq!(lines.last(), Some(&"Plan: 3 to give."));
 }
 
+/// Nothing would come of it, and no status would ever say so.
+#[tokio::test]
+async fn a_binding_where_the_operator_does_not_act_is_foretold_to_be_left_alone() {
+    let server = server();
+    with_defaults(&server, |defaults| {
+        defaults.as_mut().unwrap().watch_namespaces = vec!["mail".to_owned()];
+    });
+    let wanted = ["shop", "mail"]
+        .map(|namespace| json!(binding(namespace, "orders").managed().service_account("orders").build()));
+    let (_, told) = plan(&server, &wanted, "").await.unwrap();
+    let left = "WorkloadIdentityBinding shop/orders: is left alone: the operator does not act in namespace shop (";
+    assert!(told.contains(left), "{told}");
+    assert!(
+        told.contains("WorkloadIdentityBinding mail/orders: may have what it asks for"),
+        "{told}"
+    );
+    assert!(told.ends_with("Plan: 3 to give.\n"), "{told}");
+}
+
 /// A policy and the bindings that need it come in one folder more often than not.
 #[tokio::test]
 async fn a_binding_that_admission_refuses_for_the_policy_beside_it_is_foretold_with_it() {

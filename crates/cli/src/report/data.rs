@@ -64,6 +64,8 @@ pub(crate) enum Phase {
     Observed,
     /// It has not seen it yet.
     NotObserved,
+    /// The operator does not act in its namespace.
+    LeftAlone,
     /// Nothing is written for it.
     Suspended,
     /// It is being deleted.

@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
-use wio_api::WorkloadIdentityBinding;
+use wio_api::{EFFECTIVE_POLICY_NAME, WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy};
+use wio_core::active_namespaces::ActiveNamespaces;
 
 use crate::pages::{list, list_metadata};
 use crate::pods::{PodGlance, pods, runs_as};
@@ -29,6 +30,8 @@ pub(crate) struct Surroundings {
     pods: Looked<BTreeMap<Key, Vec<PodGlance>>>,
     /// The places of the bindings that have or name an identity, by its id in lower case.
     by_identity: BTreeMap<String, BTreeSet<usize>>,
+    /// Where the operator acts: everywhere, where the caller may not read the effective policy, which tells it.
+    active: ActiveNamespaces,
     /// What else could not be looked at.
     pub(crate) not_looked_at: Vec<String>,
 }
@@ -43,10 +46,11 @@ pub(crate) async fn gather(session: &Session, everywhere: bool) -> anyhow::Resul
     };
     let all = ListParams::default();
     let everywhere_bindings: Api<WorkloadIdentityBinding> = Api::all(client.clone());
-    let (accounts, pods, bindings) = future::join3(
+    let (accounts, pods, bindings, active) = future::join4(
         list_metadata(&accounts, &all),
         pods(session, within, &all),
         list(&everywhere_bindings, &all),
+        active(session),
     )
     .await;
     let mut not_looked_at = Vec::new();
@@ -63,8 +67,16 @@ pub(crate) async fn gather(session: &Session, everywhere: bool) -> anyhow::Resul
         bindings,
         accounts: accounts.map(by_name).map_err(|error| told(error).to_string()),
         pods: pods.map(by_account).map_err(|error| told(error).to_string()),
+        active,
         not_looked_at,
     })
+}
+
+async fn active(session: &Session) -> ActiveNamespaces {
+    let effective: Api<WorkloadIdentityEffectivePolicy> = Api::all(session.client.clone());
+    let read = effective.get(EFFECTIVE_POLICY_NAME).await.ok();
+    let defaults = read.and_then(|effective| effective.spec.defaults).unwrap_or_default();
+    ActiveNamespaces::parse(&defaults.watch_namespaces, &defaults.exclude_namespaces).unwrap_or_default()
 }
 
 fn by_name(accounts: Vec<ObjectMeta>) -> BTreeMap<Key, BTreeMap<String, String>> {
@@ -103,6 +115,11 @@ fn by_identity(bindings: &[WorkloadIdentityBinding]) -> BTreeMap<String, BTreeSe
 // === impl Surroundings ===
 
 impl Surroundings {
+    /// Whether the operator acts in a namespace.
+    pub(crate) fn is_active(&self, namespace: &str) -> bool {
+        self.active.contains(namespace)
+    }
+
     /// The annotations of a service account; none when it is not there.
     pub(crate) fn account(&self, namespace: &str, name: &str) -> Looked<Option<&BTreeMap<String, String>>> {
         let accounts = self.accounts.as_ref().map_err(Clone::clone)?;

@@ -35,7 +35,7 @@ pub(crate) fn report(binding: &WorkloadIdentityBinding, around: &Surroundings) -
     let not_looked_at = around.not_looked_at.iter().cloned().chain(not_judged).collect();
     let asked = &binding.spec.service_accounts;
     let mut report = Report {
-        phase: phase(binding, status),
+        phase: phase(binding, status, around.is_active(&namespace)),
         ready: status.condition(ConditionType::Ready).cloned(),
         waits_for: waits_for(status),
         authorized_by: status.authorized_by.clone(),
@@ -88,8 +88,10 @@ fn client_id(status: &WorkloadIdentityBindingStatus) -> Option<ClientId> {
     status.identity.as_ref()?.client_id.as_deref()?.parse().ok()
 }
 
-fn phase(binding: &WorkloadIdentityBinding, status: &WorkloadIdentityBindingStatus) -> Phase {
-    if binding.metadata.deletion_timestamp.is_some() {
+fn phase(binding: &WorkloadIdentityBinding, status: &WorkloadIdentityBindingStatus, is_active: bool) -> Phase {
+    if !is_active {
+        Phase::LeftAlone
+    } else if binding.metadata.deletion_timestamp.is_some() {
         Phase::Deleting
     } else if binding.spec.suspend {
         Phase::Suspended

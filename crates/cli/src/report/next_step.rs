@@ -1,6 +1,7 @@
 //! The one next step of a person: the first thing that stands between the pods and their tokens.
 
 use wio_api::{Condition, Reason, WorkloadsStatus};
+use wio_core::active_namespaces::left_alone;
 use wio_core::reasons::{Kind, facts};
 use wio_core::status::misses_some;
 use wio_core::workloads::is_missed;
@@ -24,6 +25,10 @@ fn of_workloads(told: &WorkloadsStatus) -> Option<String> {
 fn by_phase(report: &Report) -> Option<String> {
     let name = format!("{} -n {}", report.name, report.namespace);
     match (report.phase, &report.ready) {
+        (Phase::LeftAlone, _) => Some(format!(
+            "{}; whoever installed it can change that",
+            left_alone(&report.namespace)
+        )),
         (Phase::Suspended, _) => Some(format!("kubectl wib resume {name}")),
         (Phase::NotObserved, None) => Some(
             "the operator has not seen it: wait some seconds; if that does not end, see whether the operator runs"

@@ -49,6 +49,7 @@ fn title(report: &Report) -> String {
     let phase = match report.phase {
         Phase::Observed => "",
         Phase::NotObserved => " (not seen by the operator yet)",
+        Phase::LeftAlone => " (left alone by the operator)",
         Phase::Suspended => " (suspended)",
         Phase::Deleting => " (being deleted)",
     };

@@ -122,6 +122,33 @@ async fn a_binding_that_is_well_has_nothing_to_do() {
     );
 }
 
+#[tokio::test]
+async fn a_binding_where_the_operator_does_not_act_is_not_waited_for() {
+    let server = FakeApiServer::new();
+    server.seed(json!({
+        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityEffectivePolicy",
+        "metadata": { "name": "cluster" },
+        "spec": {
+            "subscriptionId": "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11", "resourceGroup": "shared", "location": "westeurope",
+            "requirePolicy": false, "protected": [], "lockedRoles": [], "rolesLockedAtIdentities": [], "identityScopes": [],
+            "policies": [], "problems": [],
+            "defaults": {
+                "audience": "api://AzureADTokenExchange", "verification": "None", "tags": {}, "ignoredTags": [],
+                "allowPrivateIssuer": false, "excludeNamespaces": ["shop"],
+            },
+        },
+    }));
+    let told = read_of(&server, &[], None, false).await;
+    assert!(
+        told.starts_with("… WorkloadIdentityBinding shop/orders (left alone by the operator)\n"),
+        "{told}"
+    );
+    assert_eq!(
+        next_step(&told),
+        "the operator does not act in namespace shop (its settings --watch-namespaces and --exclude-namespaces); whoever installed it can change that"
+    );
+}
+
 /// A pod that started too early stays without a token while the binding says that all is well: nobody else tells.
 #[tokio::test]
 async fn a_pod_without_its_token_is_the_next_step_of_a_binding_that_is_ready() {

@@ -115,11 +115,12 @@ impl Index {
         all.into_iter().filter_map(|packed| packed.unpack())
     }
 
-    /// Shows each of them at a glance.
-    pub(crate) fn glance(&self, mut show: impl FnMut(&Glance)) {
+    /// Shows each of them at a glance, with the name of its namespace.
+    pub(crate) fn glance(&self, mut show: impl FnMut(&str, &Glance)) {
         let state = self.lock();
-        let entries = state.now.values().flat_map(|all| all.entries.values());
-        entries.for_each(|entry| show(&entry.glance));
+        for (namespace, all) in &state.now {
+            all.entries.values().for_each(|entry| show(namespace, &entry.glance));
+        }
     }
 
     /// The UIDs of all of them.

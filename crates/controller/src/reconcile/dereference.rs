@@ -193,6 +193,7 @@ mod tests {
     use serde_json::json;
     use tokio::sync::watch;
     use wio_api::{ManagedIdentity, WorkloadIdentityPolicy, keys};
+    use wio_core::active_namespaces::ActiveNamespaces;
     use wio_core::binding::usage;
     use wio_core::cluster::Belief;
     use wio_core::config::OperatorConfig;
@@ -234,6 +235,7 @@ mod tests {
             unlocked_roles: BTreeSet::new(),
             default_tags: wio_core::observed::Tags::new(),
             ignored_tags: Vec::new(),
+            namespaces: ActiveNamespaces::All,
             verification: wio_api::VerificationMode::None,
         }
     }

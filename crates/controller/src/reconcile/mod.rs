@@ -53,7 +53,6 @@ use wio_core::reasons::{Disposition, disposition};
 use wio_core::verdict::{Verdict, verdict};
 
 use crate::runtime::jitter::jittered;
-use crate::runtime::leadership::Leadership;
 use context::Context;
 use dereference::{dereference, parse};
 use ending::{Ended, release, told};
@@ -73,8 +72,8 @@ const QUEUED: Duration = Duration::from_mins(10);
 /// The pause of a pass that may not write until the lease is renewed.
 const RENEWAL: Duration = Duration::from_secs(2);
 
-/// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait; and tells
-/// when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
+/// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait or the operator does not
+/// act in its namespace; and tells when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
 pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Context>) -> Result<Action, Infallible> {
     let metadata = &object.metadata;
     let span = span_of(metadata);
@@ -82,7 +81,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
     let Some(uid) = metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) else {
         return Ok(Action::await_change());
     };
-    if let Some(action) = may_not_write(&ctx.books.leadership) {
+    if let Some(action) = may_not_write(&ctx, metadata) {
         return Ok(action);
     }
     async {
@@ -151,10 +150,14 @@ fn reconciled(ctx: &Context, span: &Span, (reason, started): (Reason, Instant)) 
     span.record("reason", reason.as_str());
 }
 
-/// What a binding waits for while this operator may not write: whoever stands by is told when it leads, and whoever leads and could not
-/// renew its lease lately looks again soon.
-fn may_not_write(leadership: &Leadership) -> Option<Action> {
-    if leadership.may_write() {
+/// What a binding waits for while this operator may not write: in a namespace in which it does not act for nothing, whoever stands by is told
+/// when it leads, and whoever leads and could not renew its lease lately looks again soon.
+fn may_not_write(ctx: &Context, metadata: &ObjectMeta) -> Option<Action> {
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let leadership = &ctx.books.leadership;
+    if !ctx.caches.learned.config.now().namespaces.contains(namespace) {
+        Some(Action::await_change())
+    } else if leadership.may_write() {
         None
     } else if leadership.since().is_some() {
         Some(Action::requeue(jittered(RENEWAL)))

@@ -30,6 +30,7 @@ mod issuer;
 mod kubernetes_faults;
 mod lagging;
 mod log;
+mod namespaces;
 mod orphans;
 mod overtaken;
 mod own_cluster;

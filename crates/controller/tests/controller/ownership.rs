@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use wio_api::{ManagedIdentity, ManagedIdentityPermission, Reason, WorkloadIdentityBinding, keys};
 use wio_azure_sim::{Fault, Identity, ResourceKind};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use crate::world::*;
@@ -98,6 +99,24 @@ async fn of_two_that_choose_one_name_in_one_tick_the_elder_alone_is_trusted() {
         assert_eq!(subjects(&world.identity()), ["system:serviceaccount:shop:payments"]);
     })
     .await;
+}
+
+/// Nothing is made of what an elder chooses where the operator does not act: otherwise a tenant there could keep names from all others.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_is_chosen_where_the_operator_does_not_act_is_free() {
+    let mut world = World::new();
+    world.cluster.create_namespace(RIVALS);
+    world.config.namespaces = ActiveNamespaces::AllBut([RIVALS.parse().unwrap()].into());
+    allow(&world, RIVALS);
+    allow(&world, NAMESPACE);
+    world.cluster.seed(payments(RIVALS).build());
+    sleep(Duration::from_secs(2)).await;
+    world.cluster.seed(payments(NAMESPACE).build());
+    world.start().await;
+    let ready = |world: &World| says(&of(world, NAMESPACE), Reason::Succeeded);
+    world.until("the younger is ready", ready).await;
+    assert_eq!(subjects(&world.identity()), ["system:serviceaccount:shop:payments"]);
+    world.settle().await;
 }
 
 /// Whoever has the identity keeps it, however old the other one is that may have it all at once.

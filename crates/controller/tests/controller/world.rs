@@ -20,6 +20,7 @@ use wio_api::{
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints, ManagedClusterId};
 use wio_azure_sim::{Config, Credential, Identity, IdentityId, KnownIssuers, ResourceGroup, Simulator, Snapshot};
 use wio_controller::{Clock, Ended, LeaseSettings, Settings};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
 use wio_testkit::azure::token_of;
@@ -158,6 +159,7 @@ impl World {
                 unlocked_roles: BTreeSet::new(),
                 default_tags: wio_core::observed::Tags::new(),
                 ignored_tags: Vec::new(),
+                namespaces: ActiveNamespaces::All,
                 verification: wio_api::VerificationMode::None,
             },
             aks: None,
@@ -303,14 +305,19 @@ impl World {
         assert!(asked.len() >= watched, "every ready binding was looked at: {asked:#?}");
     }
 
-    /// All bindings as they are, each of which has to keep the contract, as the policies have to.
+    /// All bindings as they are where the operator acts, each of which has to keep the contract, as the policies have to.
     fn kept_bindings(&self) -> Vec<Value> {
         let policies = self.cluster.list::<WorkloadIdentityPolicy>();
         for policy in &policies {
             kstatus::assert_kept(&json!(policy));
         }
         let bindings = self.cluster.list::<WorkloadIdentityBinding>();
-        let bindings: Vec<Value> = bindings.iter().map(|binding| json!(binding)).collect();
+        let namespaces = &self.config.namespaces;
+        let acted_for = |binding: &&WorkloadIdentityBinding| {
+            let namespace = binding.metadata.namespace.as_deref();
+            namespace.is_some_and(|name| namespaces.contains(name))
+        };
+        let bindings: Vec<Value> = bindings.iter().filter(acted_for).map(|one| json!(one)).collect();
         bindings.iter().for_each(kstatus::assert_kept);
         bindings
     }

@@ -15,6 +15,9 @@ use crate::observed::{ObservedCredential, Tags, tag};
 use crate::owner::{Owner, deletion_policy};
 use crate::policy::Policies;
 
+/// Why what was left in a namespace is told of and stays.
+const LEFT_ALONE: &str = "the operator does not act in its namespace (--watch-namespaces, --exclude-namespaces)";
+
 /// What one dead binding left on one identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Orphan {
@@ -100,6 +103,7 @@ pub fn by_tags(id: &IdentityId, tags: &Tags, living: &Living, config: &OperatorC
     let fate = match deletion_policy(tags) {
         Some(DeletionPolicy::Orphan) => Fate::Leave,
         _ if is_protected(id, config) => Fate::Report(PROTECTED),
+        _ if !config.namespaces.contains(living.namespace.as_str()) => Fate::Report(LEFT_ALONE),
         None => Fate::Report(UNSAID),
         Some(_) if Owner::named_by(tags).is_none() => Fate::Report(UNNAMED),
         Some(DeletionPolicy::Delete) => Fate::Remove,
@@ -121,7 +125,7 @@ pub fn by_credentials(
     id: &IdentityId,
     credentials: &[ObservedCredential],
     living: &Living,
-    policies: &Policies,
+    (policies, config): (&Policies, &OperatorConfig),
 ) -> Vec<Orphan> {
     let mut found: BTreeMap<CredentialPrefix, Vec<CredentialName>> = BTreeMap::new();
     for credential in credentials {
@@ -140,17 +144,19 @@ pub fn by_credentials(
         namespace: living.namespace.clone(),
         binding: format!("{}/{prefix}*", living.namespace),
         left: Left::Credentials(names),
-        fate: fate_of_credentials(policies),
+        fate: fate_of_credentials(policies, config.namespaces.contains(living.namespace.as_str())),
     };
     found.into_iter().map(orphan).collect()
 }
 
 /// A federated credential has no tags: where a policy lets bindings leave their trust behind, nobody can tell what was left by
 /// accident.
-fn fate_of_credentials(policies: &Policies) -> Fate {
+fn fate_of_credentials(policies: &Policies, is_active: bool) -> Fate {
     const MAY_BE_MEANT: &str = "a policy says allowOrphan, so a binding may have left it on purpose";
     if policies.all().iter().any(|policy| policy.allow_orphan) {
         Fate::Report(MAY_BE_MEANT)
+    } else if !is_active {
+        Fate::Report(LEFT_ALONE)
     } else {
         Fate::Remove
     }

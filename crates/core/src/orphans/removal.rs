@@ -126,7 +126,12 @@ impl Orphan {
         living: &Living,
         rules: Rules<'_>,
     ) -> Plan {
-        let now = by_credentials(&self.identity, &present.credentials, living, rules.policies);
+        let now = by_credentials(
+            &self.identity,
+            &present.credentials,
+            living,
+            (rules.policies, rules.config),
+        );
         let still = now
             .into_iter()
             .filter(|orphan| orphan.fate == Fate::Remove)

@@ -7,6 +7,7 @@ use wio_api::{
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 
 use super::*;
+use crate::active_namespaces::ActiveNamespaces;
 use crate::binding::Binding;
 use crate::cluster::Cluster;
 use crate::config::OperatorConfig;
@@ -46,6 +47,7 @@ fn config() -> OperatorConfig {
         unlocked_roles: std::collections::BTreeSet::new(),
         default_tags: Tags::new(),
         ignored_tags: Vec::new(),
+        namespaces: ActiveNamespaces::All,
         verification: wio_api::VerificationMode::None,
     }
 }
@@ -218,6 +220,31 @@ fn a_protected_identity_and_the_operators_own_are_never_removed() {
     assert_eq!(removal(&orphan, &observed, &living([]), &[]), None);
 }
 
+#[test]
+fn what_was_left_where_the_operator_does_not_act_is_told_of_and_stays() {
+    let elsewhere = OperatorConfig {
+        namespaces: ActiveNamespaces::Only(["bank".parse().unwrap()].into()),
+        ..config()
+    };
+    let tags = tags("orders", DeletionPolicy::Delete);
+    let left = by_tags(&id("operator", "any"), &tags, &living([]), &elsewhere).unwrap();
+    assert!(
+        matches!(left.fate, Fate::Report(why) if why.contains("--watch-namespaces")),
+        "{left:?}"
+    );
+    let trust = [credential("orders", "web")];
+    let found = by_credentials(
+        &id("shared", "billing"),
+        &trust,
+        &living([]),
+        (&Policies::default(), &elsewhere),
+    );
+    assert!(
+        found.iter().all(|orphan| matches!(orphan.fate, Fate::Report(_))) && found.len() == 1,
+        "{found:?}"
+    );
+}
+
 /// A binding that cannot be understood may have anything.
 #[test]
 fn a_living_binding_of_the_name_keeps_its_identity_and_no_other() {
@@ -293,7 +320,7 @@ fn a_credential_is_an_orphan_when_no_living_binding_of_the_identity_accounts_for
             .service_account(account)
     };
     let found = |living: &Living, credential: ObservedCredential| {
-        by_credentials(&shared, &[credential], living, &Policies::default()).len()
+        by_credentials(&shared, &[credential], living, (&Policies::default(), &config())).len()
     };
     let ours = || credential("orders", "web");
     assert_eq!(found(&living([]), ours()), 1);
@@ -339,7 +366,7 @@ fn credentials_of_one_dead_binding_are_one_orphan() {
         credential("orders", "jobs"),
         credential("mails", "mails"),
     ];
-    let found = by_credentials(&shared, &all, &living([]), &Policies::default());
+    let found = by_credentials(&shared, &all, &living([]), (&Policies::default(), &config()));
     let sizes: Vec<usize> = found
         .iter()
         .map(|orphan| match &orphan.left {
@@ -379,7 +406,7 @@ fn service_accounts_are_let_go_that_nobody_lives_for_and_nothing_trusts() {
     let shared = id("shared", "billing");
     let living = living([binding("shop", "mails").managed().service_account("mails")]);
     let left = vec![credential("orders", "web"), credential("gone", "jobs")];
-    let found = by_credentials(&shared, &left[..1], &living, &Policies::default());
+    let found = by_credentials(&shared, &left[..1], &living, (&Policies::default(), &config()));
     let strays = [
         stray("web", "uid-orders", CLIENT_ID),
         stray("jobs", "uid-gone", CLIENT_ID),

@@ -39,12 +39,15 @@ pub fn merge(config: &OperatorConfig, policies: &Policies) -> WorkloadIdentityEf
 
 /// The settings that fill in what bindings leave open: [`in_force`](crate::settings_change::in_force) reads them.
 fn defaults(config: &OperatorConfig) -> EffectiveDefaults {
+    let (watch_namespaces, exclude_namespaces) = config.namespaces.names();
     EffectiveDefaults {
         audience: config.audience.to_string(),
         verification: config.verification,
         tags: config.default_tags.clone().into_iter().collect(),
         ignored_tags: config.ignored_tags.iter().map(ToString::to_string).collect(),
         allow_private_issuer: config.allow_private_issuer,
+        watch_namespaces,
+        exclude_namespaces,
     }
 }
 

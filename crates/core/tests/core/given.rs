@@ -11,6 +11,7 @@ use wio_api::{
     BoundServiceAccount, ConflictPolicy, DeletionPolicy, ManagedIdentity, WorkloadIdentityBinding,
     WorkloadIdentityBindingStatus, WorkloadIdentityPolicy, keys,
 };
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::authorize::{Granted, NotPermitted, authorize};
 use wio_core::binding::{Binding, Lifecycle};
 use wio_core::case::{Candidate, Case};
@@ -95,6 +96,7 @@ pub fn config() -> OperatorConfig {
         unlocked_roles: BTreeSet::new(),
         default_tags: wio_core::observed::Tags::new(),
         ignored_tags: Vec::new(),
+        namespaces: ActiveNamespaces::All,
         verification: wio_api::VerificationMode::None,
     }
 }

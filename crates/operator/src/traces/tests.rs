@@ -25,6 +25,7 @@ use wio_api::WorkloadIdentityBinding;
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints};
 use wio_azure_sim::{Config, ResourceGroup, Simulator, Snapshot};
 use wio_controller::{Clock, Settings};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::config::OperatorConfig;
 use wio_testkit::FakeApiServer;
 use wio_testkit::azure::{credential, token_of, transport};
@@ -63,6 +64,7 @@ async fn an_operator_makes_a_binding_ready() {
             unlocked_roles: BTreeSet::new(),
             default_tags: wio_core::observed::Tags::new(),
             ignored_tags: Vec::new(),
+            namespaces: ActiveNamespaces::All,
             verification: wio_api::VerificationMode::None,
         },
         cluster: None,

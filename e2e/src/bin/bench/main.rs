@@ -301,7 +301,7 @@ async fn apply_to_ready(bench: &Bench<'_>) -> Result<Figure> {
     let (median, slowest) = (milliseconds(median(times)) - floor, milliseconds(slowest) - floor);
     Ok(Figure {
         what: "apply to Ready, less the simulated latency".to_owned(),
-        measured: format!("{median:.0} ms (slowest {slowest:.0} ms)"),
+        measured: format!("{median:.1} ms (slowest {slowest:.0} ms)"),
         bar: Bar::at_most(median, 25.0, "ms"),
         how: format!(
             "from sending the binding until a watch shows Ready=True, less the three calls to Azure of {} ms each (look, identity, \

@@ -148,7 +148,7 @@ fn of_credentials(
         .collect();
     let of = |namespace: Namespace| {
         let living = living(&ctx.caches, cluster, &namespace);
-        by_credentials(id, credentials, &living, policies)
+        by_credentials(id, credentials, &living, (policies, &ctx.caches.learned.config.now()))
     };
     namespaces.into_iter().flat_map(of).collect()
 }

@@ -21,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use wio_api::Reason;
 use wio_azure::{Exchange, Lane};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::cluster::IssuerState;
 use wio_core::drift::CorrectedKind;
 use wio_core::verification::Answer;
@@ -43,6 +44,7 @@ const TOKEN_EXCHANGES: [&str; 4] = ["passed", "refused", "not_tried", "forbidden
 pub(crate) struct Metrics {
     registry: Registry,
     index: Arc<Index>,
+    active: ActiveNamespaces,
     pulse: Arc<Pulse>,
     heartbeat: Heartbeat,
     passes: Passes,
@@ -50,6 +52,7 @@ pub(crate) struct Metrics {
     watch_age: Family<WatchLabels, Gauge>,
     watches: Family<WatchLabels, Counter>,
     bindings: Family<BindingLabels, Gauge>,
+    left_alone: Gauge,
     policies: Gauge,
     policy_problems: Gauge,
     orphans: Family<OrphanLabels, Gauge>,
@@ -84,10 +87,15 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Metrics without a count in them. The bindings in the cache are counted, and the watches asked, when somebody asks.
-    pub(crate) fn new(index: &Arc<Index>, pulse: &Arc<Pulse>, heartbeat: &Heartbeat) -> Self {
+    pub(crate) fn new(
+        (index, active): (&Arc<Index>, ActiveNamespaces),
+        pulse: &Arc<Pulse>,
+        heartbeat: &Heartbeat,
+    ) -> Self {
         let metrics = Self {
             registry: Registry::default(),
             index: Arc::clone(index),
+            active,
             pulse: Arc::clone(pulse),
             heartbeat: heartbeat.clone(),
             passes: Passes::default(),
@@ -95,6 +103,7 @@ impl Metrics {
             watch_age: Family::default(),
             watches: Family::default(),
             bindings: Family::default(),
+            left_alone: Gauge::default(),
             policies: Gauge::default(),
             policy_problems: Gauge::default(),
             orphans: Family::default(),
@@ -147,6 +156,8 @@ impl Metrics {
 
     fn register_bindings(&self, wio: &mut Registry) {
         wio.register("bindings", "Bindings by their Ready condition", self.bindings.clone());
+        let about = "Bindings in namespaces in which the operator does not act; they are counted nowhere else";
+        wio.register("bindings_left_alone", about, self.left_alone.clone());
         wio.register(
             "bindings_nearly_full",
             "Bindings whose identity has at most two of its 20 federated credentials left",
@@ -449,9 +460,13 @@ impl Metrics {
         let leads = self.leader.get() == 1;
         let mut counts: BTreeMap<BindingLabels, i64> = BTreeMap::new();
         let mut revocations = Revocations::default();
-        let (mut foreign, mut nearly_full, mut without_token) = (0, 0, 0);
+        let (mut foreign, mut nearly_full, mut without_token, mut left_alone) = (0, 0, 0, 0);
         if leads {
-            self.index.glance(|binding| {
+            self.index.glance(|namespace, binding| {
+                if !self.active.contains(namespace) {
+                    left_alone += 1;
+                    return;
+                }
                 let Glance { ready, reason, .. } = *binding;
                 *counts.entry(BindingLabels { ready, reason }).or_default() += 1;
                 revocations.count(binding);
@@ -465,6 +480,7 @@ impl Metrics {
         self.foreign_credentials.set(foreign);
         self.nearly_full.set(nearly_full);
         self.without_token.set(without_token);
+        self.left_alone.set(left_alone);
         self.bindings.clear();
         for (labels, count) in counts {
             self.bindings.get_or_create(&labels).set(count);

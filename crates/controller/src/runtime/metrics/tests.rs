@@ -17,7 +17,11 @@ fn counted() -> Metrics {
     let index = Index::new(Visits::default());
     let bound = binding("shop", "orders").managed().service_account("orders").build();
     index.take_in(&Event::Apply(bound), |_| Limits::default());
-    let metrics = Metrics::new(&Arc::new(index), &Arc::default(), &Heartbeat::default());
+    let metrics = Metrics::new(
+        (&Arc::new(index), ActiveNamespaces::All),
+        &Arc::default(),
+        &Heartbeat::default(),
+    );
     metrics.passes().are("giving", 0, 0);
     metrics.led(true, 0);
     let second = Duration::from_secs(1);
@@ -161,7 +165,7 @@ fn the_alert_rules_and_the_dashboard_ask_for_metrics_that_are_served() {
 #[test]
 fn what_alerts_and_panels_ask_the_increase_of_is_served_before_it_counts() {
     let index = Arc::new(Index::new(Visits::default()));
-    let text = Metrics::new(&index, &Arc::default(), &Heartbeat::default())
+    let text = Metrics::new((&index, ActiveNamespaces::All), &Arc::default(), &Heartbeat::default())
         .text()
         .unwrap();
     for line in [
