@@ -46,7 +46,8 @@ pub(crate) const ROLES: &[Role] = &[
     Role {
         name: "workload-identity-operator",
         reach: Reach::Cluster,
-        purpose: "What the operator itself may do, and nothing else.",
+        purpose: "What the operator itself may do in the whole cluster: it reads everything that it decides by. It writes bindings here, and not only where it acts: \
+                  when a namespace is deleted a RoleBinding there goes first, and nobody could take the finalizers off the bindings any more.",
         aggregated_to: &[],
         permissions: &[
             Permission {
@@ -95,11 +96,11 @@ pub(crate) const ROLES: &[Role] = &[
                 verbs: &["get"],
             },
             Permission {
-                reason: "It annotates bound service accounts, creates missing ones, and deletes those that it created.",
+                reason: "It follows those that are bound, and reads one before it writes it or lets go of it.",
                 group: "",
                 resource: "serviceaccounts",
                 names: &[],
-                verbs: &["get", "list", "watch", "create", "patch", "delete"],
+                verbs: &["get", "list", "watch"],
             },
             Permission {
                 reason: "The UID of this namespace is the cluster's id, which names in Azure carry.",
@@ -115,14 +116,34 @@ pub(crate) const ROLES: &[Role] = &[
                 names: &[],
                 verbs: &["list", "watch"],
             },
-            Permission {
-                reason: "It reports transitions of bindings and policies as Events.",
-                group: "events.k8s.io",
-                resource: "events",
-                names: &[],
-                verbs: &["create", "patch"],
-            },
         ],
+    },
+    Role {
+        name: "workload-identity-operator-accounts",
+        reach: Reach::Cluster,
+        purpose: "What the operator writes in the namespaces of bindings. Where it acts in some namespaces alone (watchNamespaces of the chart) it has this, and each \
+                  of the four roles below that is wanted, in those.",
+        aggregated_to: &[],
+        permissions: &[Permission {
+            reason: "It annotates bound service accounts, creates missing ones, and deletes those that it created.",
+            group: "",
+            resource: "serviceaccounts",
+            names: &[],
+            verbs: &["create", "patch", "delete"],
+        }],
+    },
+    Role {
+        name: "workload-identity-operator-events",
+        reach: Reach::Cluster,
+        purpose: "How the operator tells of what happens: of a binding in its namespace, of a policy in default, as Kubernetes does with what is the cluster's.",
+        aggregated_to: &[],
+        permissions: &[Permission {
+            reason: "It reports transitions of bindings and policies.",
+            group: "events.k8s.io",
+            resource: "events",
+            names: &[],
+            verbs: &["create", "patch"],
+        }],
     },
     Role {
         name: "workload-identity-operator-exports",
@@ -343,7 +364,29 @@ mod tests {
             .unwrap()
     }
 
+    /// Its roles that hold in other namespaces than its own.
+    fn operators() -> impl Iterator<Item = &'static Role> {
+        ROLES
+            .iter()
+            .filter(|role| role.aggregated_to.is_empty() && role.reach == Reach::Cluster)
+    }
+
     const VERIFICATION: &str = "workload-identity-operator-verification";
+    const READS: [&str; 3] = ["get", "list", "watch"];
+
+    #[test]
+    fn what_it_may_write_in_the_whole_cluster_is_of_its_own_kinds() {
+        let written: Vec<_> = operator()
+            .permissions
+            .iter()
+            .filter(|permission| !permission.verbs.iter().all(|verb| READS.contains(verb)))
+            .collect();
+        assert_eq!(written.len(), 4);
+        assert!(
+            written.iter().all(|permission| permission.group == wio_api::GROUP),
+            "{written:?}"
+        );
+    }
 
     #[test]
     fn tokens_are_minted_by_a_role_that_has_no_other_right_and_that_nothing_takes_in() {
@@ -380,9 +423,8 @@ mod tests {
     fn the_operator_replaces_no_object_but_its_own_lease() {
         // Everything else that it writes is an apply or a patch of its own fields.
         assert!(
-            operator()
-                .permissions
-                .iter()
+            operators()
+                .flat_map(|role| role.permissions)
                 .all(|permission| !permission.verbs.contains(&"update"))
         );
         let elects = ROLES.iter().filter(|role| role.reach == Reach::OwnNamespace);
@@ -398,18 +440,14 @@ mod tests {
     #[test]
     fn the_operator_changes_no_namespace_and_no_policy() {
         for resource in ["namespaces", "workloadidentitypolicies"] {
-            let verbs: Vec<&str> = operator()
-                .permissions
-                .iter()
+            let verbs: Vec<&str> = operators()
+                .flat_map(|role| role.permissions)
                 .filter(|permission| permission.resource == resource)
                 .flat_map(|permission| permission.verbs)
                 .copied()
                 .collect();
             assert!(!verbs.is_empty(), "{resource}");
-            assert!(
-                verbs.iter().all(|verb| ["get", "list", "watch"].contains(verb)),
-                "{resource}: {verbs:?}"
-            );
+            assert!(verbs.iter().all(|verb| READS.contains(verb)), "{resource}: {verbs:?}");
         }
     }
 
@@ -421,17 +459,11 @@ mod tests {
                 .iter()
                 .filter(|it| it.resource.ends_with("effectivepolicies"))
             {
-                assert!(
-                    role.name == operator().name || permission.verbs == ["get", "list", "watch"],
-                    "{role:?}"
-                );
+                assert!(role.name == operator().name || permission.verbs == READS, "{role:?}");
             }
         }
         for permission in ROLES.iter().flat_map(|role| role.permissions) {
-            let reads = permission
-                .verbs
-                .iter()
-                .all(|verb| ["get", "list", "watch"].contains(verb));
+            let reads = permission.verbs.iter().all(|verb| READS.contains(verb));
             assert!(
                 reads || permission.resource != "workloadidentitypolicies",
                 "{permission:?}"
@@ -443,7 +475,7 @@ mod tests {
     fn people_get_what_the_built_in_roles_take_in() {
         let aggregated: Vec<&str> = ROLES.iter().flat_map(|role| role.aggregated_to).copied().collect();
         assert_eq!(aggregated, ["view", "view", "edit", "admin"]);
-        assert!(operator().aggregated_to.is_empty());
+        assert_eq!(operators().count(), 7);
     }
 
     #[test]

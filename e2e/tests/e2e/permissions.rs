@@ -26,6 +26,10 @@ use crate::restarts;
 /// The action by which the activity log is read.
 const ACTIVITY_LOG: &str = "Microsoft.Insights/eventtypes/values/read";
 
+/// Its roles in the namespaces in which it acts, as in `config/rbac`.
+const ACCOUNTS: &str = "workload-identity-operator-accounts";
+const EVENTS: &str = "workload-identity-operator-events";
+
 /// Its role where bindings export, as in `config/rbac`, which `config/exports` binds.
 const EXPORTS: &str = "workload-identity-operator-exports";
 
@@ -104,7 +108,7 @@ async fn each_permission_is_used(world: &World) -> Result<()> {
 
     let roles: Api<ClusterRole> = Api::all(world.cluster.client.clone());
     let mut granted = permissions(&roles.get(NAME).await?.rules.unwrap_or_default());
-    for role in [EXPORTS, VERIFICATION, WORKLOADS, ROLLOUTS] {
+    for role in [ACCOUNTS, EVENTS, EXPORTS, VERIFICATION, WORKLOADS, ROLLOUTS] {
         granted.extend(permissions(&roles.get(role).await?.rules.unwrap_or_default()));
     }
     let own: Api<Role> = Api::namespaced(world.cluster.client.clone(), NAMESPACE);
@@ -155,8 +159,10 @@ async fn the_operator_has_no_role_but_those_of_config_rbac(world: Arc<World>) ->
         .map(|binding| binding.role_ref.name)
         .collect();
     let discovery = "system:service-account-issuer-discovery";
-    let expected = [NAME, EXPORTS, VERIFICATION, WORKLOADS, ROLLOUTS, discovery].map(str::to_owned);
-    ensure!(roles == BTreeSet::from(expected), "{roles:?}");
+    let namespaced = [ACCOUNTS, EVENTS, EXPORTS, VERIFICATION, WORKLOADS, ROLLOUTS];
+    let expected = [&[NAME, discovery][..], &namespaced].concat();
+    let expected = expected.into_iter().map(str::to_owned).collect();
+    ensure!(roles == expected, "{roles:?}");
     let local = Api::<RoleBinding>::all(client.clone()).list(&everything).await?;
     let local: Vec<_> = local
         .into_iter()
