@@ -7,9 +7,12 @@ use serde_json::json;
 use wio_api::keys::{CLIENT_ID_ANNOTATION, FINALIZER};
 use wio_api::{ConditionType, Reason};
 use wio_azure_sim::{Fault, ResourceKind};
+use wio_e2e::namespace::Namespace;
+use wio_e2e::operator::{NAME, NAMESPACE};
 use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
+use crate::install::in_repository;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -17,6 +20,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(deletion_leaves_what_the_policy_retains),
         case!(a_management_lock_keeps_the_finalizer_and_the_status_says_why),
         case!(a_namespace_that_is_deleted_takes_its_bindings_with_it),
+        // It takes away rights that other tests need.
+        case!(a_namespace_goes_with_its_bindings_though_the_operators_rights_there_go_first).alone(),
     ]
 }
 
@@ -111,5 +116,47 @@ async fn a_namespace_that_is_deleted_takes_its_bindings_with_it(world: Arc<World
         .run(&["delete", "namespace/ephemeral", "--timeout=120s"])
         .await?;
     ensure!(simulator.identity(&id).await?.is_none(), "{id} still exists");
+    Ok(())
+}
+
+/// What the chart binds in each of `watchNamespaces`, and nowhere else.
+const IN_NAMESPACES: [&str; 6] = ["accounts", "events", "exports", "verification", "workloads", "rollouts"];
+
+async fn a_namespace_goes_with_its_bindings_though_the_operators_rights_there_go_first(
+    world: Arc<World>,
+) -> Result<()> {
+    let namespace = world.namespace("watched").await?;
+    let kubectl = &world.cluster.kubectl;
+    let account = format!("--serviceaccount={NAMESPACE}:{NAME}");
+    for role in IN_NAMESPACES.map(|role| format!("{NAME}-{role}")) {
+        kubectl.run(&["delete", "clusterrolebinding", &role]).await?;
+        let of = format!("--clusterrole={role}");
+        namespace
+            .kubectl(&["create", "rolebinding", &role, &of, &account])
+            .await?;
+    }
+    let ended = it_goes_with_its_bindings(&world, &namespace).await;
+    for folder in ["rbac", "exports", "verification", "workloads", "rollouts"] {
+        let path = in_repository(&format!("config/{folder}"))?;
+        kubectl.run(&["apply", "--server-side", "--kustomize", &path]).await?;
+    }
+    ended
+}
+
+async fn it_goes_with_its_bindings(world: &World, namespace: &Namespace<'_>) -> Result<()> {
+    let spec = json!({
+        "identity": { "managed": {} },
+        "serviceAccounts": [{ "name": "orders" }],
+        "export": { "configMap": { "name": "ids" } },
+    });
+    namespace.bind("shop", &spec).await?;
+    namespace.ready("shop").await?;
+    let id = namespace.identity("shop").await?.resource_id;
+    world
+        .cluster
+        .kubectl
+        .run(&["delete", "namespace/watched", "--timeout=60s"])
+        .await?;
+    ensure!(world.simulator.identity(&id).await?.is_none(), "{id} still exists");
     Ok(())
 }

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace as NamespaceObject};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 use wio_api::{WorkloadIdentityBinding, keys};
@@ -17,7 +17,7 @@ use wio_core::names::{BindingUid, ConfigMapName, ConfigMapUid, Namespace};
 use wio_core::observed::{IdentityFacts, ObservedExport};
 use wio_core::owner::Owner;
 
-use crate::runtime::request::{is_not_found, malformed, request};
+use crate::runtime::request::{is_forbidden, is_not_found, malformed, request};
 
 /// What was last seen or written of each; none where there was none.
 pub(super) type Seen = BTreeMap<ConfigMapName, Option<ObservedExport>>;
@@ -50,6 +50,25 @@ pub(super) async fn read_all(client: &Client, owner: &Owner, names: BTreeSet<Con
         Ok((name, seen))
     });
     Ok(try_join_all(reads).await?.into_iter().collect())
+}
+
+/// Reads them for a binding that goes. The right to may have gone before it: when a namespace is deleted a RoleBinding there goes at once, and nobody can make it
+/// again. ConfigMaps go with their namespace, so there are none then.
+pub(super) async fn read_last(client: &Client, owner: &Owner, names: BTreeSet<ConfigMapName>) -> Result<Seen, Fault> {
+    match read_all(client, owner, names.clone()).await {
+        Err(fault) if is_forbidden(&fault) && goes(client, &owner.namespace).await? => {
+            Ok(names.into_iter().map(|name| (name, None)).collect())
+        }
+        read => read,
+    }
+}
+
+/// Whether a namespace is being deleted: by a list of it alone, so that the operator needs no right that the caches do not need.
+async fn goes(client: &Client, namespace: &Namespace) -> Result<bool, Fault> {
+    let all: Api<NamespaceObject> = Api::all(client.clone());
+    let this = ListParams::default().fields(&format!("metadata.name={namespace}"));
+    let found = request(|| format!("read the namespace {namespace}"), all.list_metadata(&this)).await?;
+    Ok(found.items.iter().any(|one| one.metadata.deletion_timestamp.is_some()))
 }
 
 /// Writes the ids into a ConfigMap. One that is not there is created and never applied: another one may have come meanwhile, and is nobody's

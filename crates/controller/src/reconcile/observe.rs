@@ -57,7 +57,7 @@ pub(crate) async fn observe(
     // None waits for another: what the API server shows is there long before Azure answers.
     let (seen, exports, source) = tokio::join!(
         observe_accounts(client, &ctx.caches, case, known),
-        observe_exports(client, &binding.owner, to_export, exports),
+        observe_exports((client, desired), &binding.owner, to_export, exports),
         source(ctx, binding, desired, memory)
     );
     (memory.accounts, memory.shown) = (written, shown);
@@ -122,14 +122,15 @@ fn known_exports(desired: &Desired, names: &BTreeSet<ConfigMapName>, memory: &Me
 }
 
 async fn observe_exports(
-    client: &Client,
+    (client, desired): (&Client, &Desired),
     owner: &Owner,
     names: BTreeSet<ConfigMapName>,
     known: Option<SeenExports>,
 ) -> Result<SeenExports, Fault> {
-    match known {
-        Some(known) => Ok(known),
-        None => exports::read_all(client, owner, names).await,
+    match (known, desired) {
+        (Some(known), _) => Ok(known),
+        (None, Desired::Gone(_)) => exports::read_last(client, owner, names).await,
+        (None, _) => exports::read_all(client, owner, names).await,
     }
 }
 

@@ -87,6 +87,17 @@ pub(crate) const fn is_not_found(fault: &Fault) -> bool {
     )
 }
 
+/// Whether it was refused for want of a right.
+pub(crate) const fn is_forbidden(fault: &Fault) -> bool {
+    matches!(
+        fault,
+        Fault::Kubernetes(KubernetesFault {
+            cause: KubernetesCause::Answer { status: 403, .. },
+            ..
+        })
+    )
+}
+
 /// The fault of an answer that an API server does not give.
 pub(crate) fn malformed(operation: String, why: &str) -> Fault {
     Fault::Kubernetes(KubernetesFault {

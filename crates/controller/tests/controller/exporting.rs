@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use wio_api::{DeletionPolicy, Reason, keys};
+use wio_testkit::Effect;
 use wio_testkit::fixtures::{BindingBuilder, binding};
 
 use crate::world::*;
@@ -57,6 +58,23 @@ fn somebody_elses(name: &str) -> Value {
         "metadata": { "name": name, "namespace": NAMESPACE },
         "data": { "clientId": "theirs", "note": "x" },
     })
+}
+
+/// As where a RoleBinding in the namespace gave the right, which goes with the namespace.
+#[tokio::test(start_paused = true)]
+async fn a_binding_goes_with_its_namespace_though_nobody_lets_the_operator_look_at_its_config_map_any_more() {
+    story(async |world| {
+        world.create(orders().exported(NAME));
+        world.ready("orders").await;
+        let reads = by_operator().resource("configmaps");
+        world.cluster.inject(reads, Effect::forbidden());
+        world.delete("orders");
+        world.says("orders", Reason::KubernetesRejected).await;
+        world.cluster.delete::<Namespace>("", NAMESPACE);
+        world.gone("orders").await;
+        assert!(!world.has_identity());
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
