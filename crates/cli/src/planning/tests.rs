@@ -20,8 +20,9 @@ fn server() -> FakeApiServer {
     let server = FakeApiServer::new();
     server.create_namespace("shop");
     server.create_namespace("mail");
-    let (group, kind) = ("rbac.authorization.k8s.io", "ClusterRoleBinding");
-    server.register(ResourceType::builtin(group, "v1", kind, "clusterrolebindings").cluster_scoped());
+    let group = "rbac.authorization.k8s.io";
+    server.register(ResourceType::builtin(group, "v1", "ClusterRoleBinding", "clusterrolebindings").cluster_scoped());
+    server.register(ResourceType::builtin(group, "v1", "RoleBinding", "rolebindings"));
     server.seed(json!({
         "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityEffectivePolicy",
         "metadata": { "name": "cluster" },
@@ -53,9 +54,19 @@ fn with_defaults(server: &FakeApiServer, change: impl FnOnce(&mut Option<Effecti
 }
 
 fn by_verification() -> Value {
+    let metadata = json!({ "name": "workload-identity-operator-verification" });
+    granting("ClusterRoleBinding", &metadata)
+}
+
+/// The same where the operator acts in one namespace.
+fn by_verification_in(namespace: &str) -> Value {
+    let metadata = json!({ "name": "workload-identity-operator-verification", "namespace": namespace });
+    granting("RoleBinding", &metadata)
+}
+
+fn granting(kind: &str, metadata: &Value) -> Value {
     json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": { "name": "workload-identity-operator-verification" },
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata,
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "workload-identity-operator-verification" },
     })
 }
@@ -244,6 +255,25 @@ async fn a_proof_is_foretold_where_the_operator_would_make_one() {
         told.contains(PROOF) && told.contains("not read: whether the operator may mint"),
         "{told}"
     );
+}
+
+/// The operator acts in some namespaces alone, and has its rights in those.
+#[tokio::test]
+async fn a_proof_is_foretold_where_a_role_binding_in_the_namespace_gives_the_right() {
+    let server = server();
+    let wanted = binding("shop", "orders").managed().service_account("orders");
+    let wanted = json!(wanted.verified(VerificationMode::TokenExchange).build());
+    server.seed(by_verification_in("mail"));
+    let (_, told) = plan(&server, std::slice::from_ref(&wanted), "").await.unwrap();
+    assert!(
+        told.contains("! TokenRequestForbidden") && !told.contains(PROOF),
+        "{told}"
+    );
+    server.seed(by_verification_in("shop"));
+    let unseen = Matcher::any().verb(Verb::Get).resource("clusterrolebindings");
+    server.inject(unseen, Effect::forbidden());
+    let (_, told) = plan(&server, &[wanted], "").await.unwrap();
+    assert!(told.contains(PROOF) && !told.contains("not read"), "{told}");
 }
 
 #[tokio::test]
