@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use jiff::Timestamp;
 use kube::api::PostParams;
 use serde_json::{Value, json};
-use wio_azure_sim::Limits;
+use wio_azure_sim::{Limits, LoggedRequest, ResourceKind};
 use wio_e2e::cluster::EXISTING;
 use wio_e2e::operator::WORKLOADS;
 use wio_e2e::paths::{built, repository};
@@ -371,12 +372,13 @@ async fn within_budgets(bench: &Bench<'_>) -> Result<[Figure; 2]> {
             bar: Bar::at_most(took / floor, 1.05, "×"),
             how: format!(
                 "until all are Ready, begun with full budgets. Limits as in Azure (writes {} + {}/s, {} new identities in {} s), {} ms a call: floor \
-                 {floor:.1} s.",
+                 {floor:.1} s. {}",
                 limits.writes.capacity,
                 limits.writes.per_second,
                 limits.creations_in_subscription.count,
                 limits.creations_in_subscription.window.as_secs(),
-                LATENCY.as_millis()
+                LATENCY.as_millis(),
+                where_it_went(&calls)
             ),
         },
         Figure {
@@ -386,6 +388,31 @@ async fn within_budgets(bench: &Bench<'_>) -> Result<[Figure; 2]> {
             how: "the same rollout.".to_owned(),
         },
     ])
+}
+
+/// When identities were asked for in a rollout, so that what it takes beside the floor can be told.
+fn where_it_went(calls: &Calls) -> String {
+    let at_once = Limits::default().creations_in_subscription.count as usize;
+    let made = |it: &&LoggedRequest| it.method == "PUT" && it.kind == ResourceKind::Identity;
+    let asked: Vec<Timestamp> = calls.azure.iter().filter(made).map(|request| request.at).collect();
+    let looked = calls.azure.first().map(|request| request.at);
+    let seconds = |from: Option<Timestamp>, to: Option<&Timestamp>| {
+        let between = from.zip(to.copied()).map(|(from, to)| to.duration_since(from));
+        between.unwrap_or_default().as_secs_f64()
+    };
+    let (first, last_at_once) = (
+        asked.first().copied(),
+        at_once.checked_sub(1).and_then(|last| asked.get(last)),
+    );
+    format!(
+        "From the first look to the first identity {:.1} s, to the {at_once}th {:.1} s, to the one after it {:.1} s, to the last {:.1} s, and to the last call \
+         {:.1} s.",
+        seconds(looked, first.as_ref()),
+        seconds(looked, last_at_once),
+        seconds(looked, asked.get(at_once)),
+        seconds(looked, asked.last()),
+        seconds(looked, calls.azure.last().map(|request| &request.at)),
+    )
 }
 
 /// The least time in seconds that Azure's budgets, when they are full, let so many new bindings take, with so many writes each.

@@ -19,7 +19,8 @@ const IDLE: Duration = Duration::from_secs(15);
 pub(crate) async fn many(bench: &Bench<'_>, progress: &Progress) -> Result<Vec<Figure>> {
     bench.azure(json!({ "limits": Value::Null })).await?;
     let missing = MANY.saturating_sub(bench.count().await?);
-    let places = bench.create("bench-many", missing, missing).await?;
+    let places = bench.namespaces("bench-many", missing, missing).await?;
+    bench.create(&places, missing, missing).await?;
     progress.step("another namespace's bindings beside them");
     let beside = beside(bench).await?;
     progress.step(&format!("until all {MANY} are Ready"));

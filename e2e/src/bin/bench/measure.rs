@@ -127,25 +127,33 @@ impl<'w> Bench<'w> {
     /// Creates many bindings over several namespaces, and returns how long it took until all were Ready.
     pub(crate) async fn roll_out(&self, prefix: &str, count: usize, deadline: Duration) -> Result<Duration> {
         const IN_A_NAMESPACE: usize = 100;
+        let namespaces = self.namespaces(prefix, count, IN_A_NAMESPACE).await?;
         let begin = Instant::now();
-        let namespaces = self.create(prefix, count, IN_A_NAMESPACE).await?;
+        self.create(&namespaces, count, IN_A_NAMESPACE).await?;
         self.until_ready(&namespaces, deadline).await?;
         Ok(begin.elapsed())
     }
 
-    /// Creates many bindings, so many in a namespace. Returns the namespaces.
-    pub(crate) async fn create(&self, prefix: &str, count: usize, in_a_namespace: usize) -> Result<Vec<String>> {
-        let in_a_namespace = in_a_namespace.max(1);
-        let namespace_of = |i: usize| format!("{prefix}-{}", i / in_a_namespace);
-        let namespaces: Vec<String> = (0..count).step_by(in_a_namespace).map(namespace_of).collect();
+    /// Creates the namespaces of so many bindings, so many in each.
+    pub(crate) async fn namespaces(&self, prefix: &str, count: usize, in_a_namespace: usize) -> Result<Vec<String>> {
+        let places = 0..count.div_ceil(in_a_namespace.max(1));
+        let namespaces: Vec<String> = places.map(|i| format!("{prefix}-{i}")).collect();
         for namespace in &namespaces {
             self.world.cluster.namespace(namespace).await?;
         }
+        Ok(namespaces)
+    }
+
+    /// Creates many bindings, so many in each of these namespaces.
+    pub(crate) async fn create(&self, namespaces: &[String], count: usize, in_a_namespace: usize) -> Result<()> {
         stream::iter(0..count)
             .map(async |i| {
-                let (namespace, name) = (namespace_of(i), format!("binding-{i}"));
+                let namespace = namespaces
+                    .get(i / in_a_namespace.max(1))
+                    .context("too few namespaces")?;
+                let name = format!("binding-{i}");
                 let created = self
-                    .bindings(&namespace)
+                    .bindings(namespace)
                     .create(&PostParams::default(), &binding(&name, 1)?)
                     .await;
                 created
@@ -154,8 +162,7 @@ impl<'w> Bench<'w> {
             })
             .buffer_unordered(CREATED_AT_ONCE)
             .try_collect::<()>()
-            .await?;
-        Ok(namespaces)
+            .await
     }
 
     /// Waits until all bindings of these namespaces are Ready.
