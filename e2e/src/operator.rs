@@ -156,6 +156,11 @@ impl Operator {
         self.program = self.program.clone().env(variable, value);
     }
 
+    /// Takes a variable out of its environment, from the next start on.
+    pub fn unset(&mut self, variable: &str) {
+        self.program = self.program.clone().without_env(variable);
+    }
+
     /// Is another build, from the next start on.
     pub fn replace(&mut self, binary: &Path) {
         self.program = self.program.clone().replaced(binary);

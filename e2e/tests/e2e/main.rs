@@ -26,6 +26,7 @@ mod install;
 mod integrations;
 mod kubectl;
 mod memory;
+mod namespaces;
 mod permissions;
 mod plugin;
 mod policies;
@@ -74,6 +75,7 @@ fn main() -> Result<ExitCode> {
         ("replicas", replicas::cases()),
         ("restarts", restarts::cases()),
         ("memory", memory::cases()),
+        ("namespaces", namespaces::cases()),
         ("definitions", definitions::cases()),
         ("dashboard", dashboard::cases()),
         ("disappearing", disappearing::cases()),

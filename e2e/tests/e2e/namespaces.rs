@@ -54,7 +54,7 @@ async fn is_left_alone(alone: &Namespace<'_>, beside: &Namespace<'_>) -> Result<
         Ok(told.out.contains("orders (left alone by the operator)").then_some(()))
     })
     .await?;
-    let planned = alone.wib(&["plan"], None).await?;
+    let planned = alone.wib(&["plan", "orders"], None).await?;
     ensure!(
         planned.out.contains("is left alone: "),
         "{}{}",

@@ -72,7 +72,9 @@ async fn restarted(bench: &Bench<'_>, count: usize) -> Result<Vec<Figure>> {
     at_rest(bench).await?;
     let restart = running.cpu()?;
     let calls = bench.since(mark).await?;
+    let mark = bench.mark().await?;
     tokio::time::sleep(IDLE).await;
+    let asked_at_rest = bench.since(mark).await?.azure_reads();
     let idle = running.cpu()?.saturating_sub(restart).as_secs_f64();
     let millicores = 1000.0 * idle / IDLE.as_secs_f64();
     let (resident, highest) = running.memory()?;
@@ -88,18 +90,21 @@ async fn restarted(bench: &Bench<'_>, count: usize) -> Result<Vec<Figure>> {
                 mebibytes(highest)
             ),
         },
-        idle_figure(count, millicores),
+        idle_figure(count, millicores, asked_at_rest),
     ];
     figures.extend(of_a_restart(count, (ready, restart), &calls));
     Ok(figures)
 }
 
-fn idle_figure(count: usize, millicores: f64) -> Figure {
+fn idle_figure(count: usize, millicores: f64, reads: usize) -> Figure {
     Figure {
         what: format!("CPU at rest with {count} bindings"),
         measured: format!("{millicores:.1} millicores"),
         bar: Bar::at_most(millicores, 5.0, "millicores"),
-        how: format!("user and system time over {} s.", IDLE.as_secs()),
+        how: format!(
+            "user and system time over {} s, in which {reads} ARM reads were sent.",
+            IDLE.as_secs()
+        ),
     }
 }
 
