@@ -79,6 +79,29 @@ leave what it applies. Argo CD's options beside ours are kept.
 {{- end }}
 
 {{/*
+In which namespaces the operator acts, in words; nothing when it acts in all.
+*/}}
+{{- define "workload-identity-operator.acts" -}}
+{{- with .Values.watchNamespaces -}}
+{{ len . | eq 1 | ternary "namespace" "namespaces" }} {{ include "workload-identity-operator.some" . }} alone
+{{- end }}
+{{- with .Values.excludeNamespaces -}}
+all namespaces but {{ include "workload-identity-operator.some" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+Names in words, and of many the first ten.
+*/}}
+{{- define "workload-identity-operator.some" -}}
+{{- if gt (len .) 10 -}}
+{{ slice . 0 10 | join ", " }} and {{ sub (len .) 10 }} more
+{{- else -}}
+{{ join ", " . }}
+{{- end }}
+{{- end }}
+
+{{/*
 The image. What stands before the first slash is a registry when it is localhost or has a dot or a port.
 */}}
 {{- define "workload-identity-operator.image" -}}

@@ -3,7 +3,7 @@ What is wrong with the values, all of it at once and in words. The schema knows 
 */}}
 {{- define "workload-identity-operator.validate" -}}
 {{- $wrong := list }}
-{{- range list "azure" "identities" "operator" "pod" "installation" }}
+{{- range list "azure" "identities" "operator" "namespaces" "pod" "installation" }}
 {{- $wrong = concat $wrong (include (print "workload-identity-operator.wrong." .) $ | fromJsonArray) }}
 {{- end }}
 {{- with $wrong }}
@@ -136,6 +136,41 @@ The operator's own settings.
 {{- end }}
 
 {{/*
+Where it acts. `--set watchNamespaces=shop` makes a text, and 123 and on are no texts: the schema lets them come here, where it can be said what to write.
+*/}}
+{{- define "workload-identity-operator.wrong.namespaces" -}}
+{{- $wrong := list }}
+{{- range $field := list "watchNamespaces" "excludeNamespaces" }}
+{{- $value := index $.Values $field }}
+{{- if kindIs "string" $value }}
+{{- with $value }}
+{{- $wrong = append $wrong (printf "%s is %q, and no list: write %s: [%s], or --set '%s={%s}'" $field . $field . $field .) }}
+{{- end }}
+{{- else }}
+{{- $before := list }}
+{{- range $name := $value }}
+{{- if not (kindIs "string" $name) }}
+{{- $wrong = append $wrong (printf "%s has %v, which is no text in YAML: write it in quotes, \"%v\"" $field $name $name) }}
+{{- else if has $name $before }}
+{{- $wrong = append $wrong (printf "%s has %q twice: write it once" $field $name) }}
+{{- else if contains "*" $name }}
+{{- $wrong = append $wrong (printf "%s has %q: write the name of each namespace; * stands for none" $field $name) }}
+{{- else if contains "," $name }}
+{{- $wrong = append $wrong (printf "%s has %q: write each namespace as an item of its own" $field $name) }}
+{{- else if or (gt (len $name) 63) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" $name)) }}
+{{- $wrong = append $wrong (printf "%s has %q: write the namespace's name, at most 63 small letters, digits and -, as kubectl get namespaces shows it" $field $name) }}
+{{- end }}
+{{- $before = append $before $name }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .Values.watchNamespaces .Values.excludeNamespaces }}
+{{- $wrong = append $wrong "watchNamespaces and excludeNamespaces are both set: write the namespaces in which the operator acts, or those in which it does not, and leave the other empty" }}
+{{- end }}
+{{- toJson $wrong }}
+{{- end }}
+
+{{/*
 The pod and what surrounds it.
 */}}
 {{- define "workload-identity-operator.wrong.pod" -}}
@@ -187,6 +222,8 @@ The pod and what surrounds it.
 {{- $wrong = append $wrong (printf "extraEnv has %s: it is the pod's own and cannot be set" .name) }}
 {{- else if has .name (list "WIO_CLIENT_ID" "AZURE_CLIENT_ID") }}
 {{- $wrong = append $wrong (printf "extraEnv has %s: set azure.clientId" .name) }}
+{{- else if has .name (list "WIO_WATCH_NAMESPACES" "WIO_EXCLUDE_NAMESPACES") }}
+{{- $wrong = append $wrong (printf "extraEnv has %s: set watchNamespaces or excludeNamespaces, by which its rights and the rules of admission go as well" .name) }}
 {{- end }}
 {{- end }}
 {{- if and .trustedCertificates.configMap .trustedCertificates.secret }}
@@ -228,6 +265,13 @@ What of it is in the cluster already. `helm template` sees no cluster, and says 
 {{- range $name, $value := pick .Values "nameOverride" "fullnameOverride" }}
 {{- if not (has $value (list "" $.Chart.Name)) }}
 {{- $wrong = append $wrong (printf "%s is %q: leave it out; names are fixed, because a second operator of another name would not be seen and would work against this one (README, Names)" $name $value) }}
+{{- end }}
+{{- end }}
+{{- if and .Values.rbac.create (kindIs "slice" .Values.watchNamespaces) (lookup "v1" "Namespace" "" "default") }}
+{{- range .Values.watchNamespaces }}
+{{- if not (lookup "v1" "Namespace" "" (toString .)) }}
+{{- $wrong = append $wrong (printf "watchNamespaces has %q, and the cluster has no such namespace, in which the operator's rights would stand: make it first, or leave it out" (toString .)) }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- $here := printf "%s/%s" .Release.Namespace .Release.Name }}

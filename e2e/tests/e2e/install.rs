@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::api::ListParams;
+use kube::api::{ListParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use wio_api::WorkloadIdentityPolicy;
 use wio_e2e::cluster::Cluster;
 use wio_e2e::documents;
-use wio_e2e::operator::{NAME, NAMESPACE};
+use wio_e2e::operator::{NAME, NAMESPACE, USER};
 use wio_e2e::paths::repository;
 use wio_e2e::pods;
 use wio_e2e::scratch::Scratch;
@@ -175,9 +176,84 @@ async fn the_chart_is_installed_upgraded_and_uninstalled(_: Arc<World>) -> Resul
         "{settings:?}"
     );
 
+    outside_of_watched_namespaces_the_operator_may_write_nothing(&cluster).await?;
     the_definitions_are_kept_and_somebody_elses_release_is_told(&cluster, &second).await?;
     definitions_that_are_not_kept_take_the_bindings_with_them(&cluster).await?;
     definitions_and_admission_can_be_somebody_elses(&cluster).await
+}
+
+/// The samples are in namespace shop. What is there of bindings elsewhere stays as it is, and nothing new comes.
+async fn outside_of_watched_namespaces_the_operator_may_write_nothing(cluster: &Cluster) -> Result<()> {
+    let (helm, kubectl) = (&cluster.helm, &cluster.kubectl);
+    kubectl.run(&["create", "namespace", "elsewhere"]).await?;
+    let binding = |name: &str| {
+        let mut binding = sample_binding("bindings/orders", "elsewhere")?;
+        *binding
+            .pointer_mut("/metadata/name")
+            .context("a binding without a name")? = json!(name);
+        Ok::<_, anyhow::Error>(binding.to_string())
+    };
+    kubectl.apply(&binding("before")?).await?;
+    let missing = release("upgrade", &values(&["watchNamespaces={shop,nowhere}"]))?;
+    let error = refused(helm.run(&missing.words()).await, "a namespace that is not there")?;
+    ensure!(error.contains("the cluster has no such namespace"), "{error}");
+
+    let watching = values(&["watchNamespaces={shop}", "verification.enabled=true", LIMIT]);
+    let said = helm.run(&release("upgrade", &watching)?.words()).await?;
+    ensure!(said.contains("acts in namespace shop alone"), "{said}");
+    for what in [
+        "patch serviceaccounts",
+        "create serviceaccounts/token",
+        "create events.k8s.io",
+    ] {
+        ensure!(may(cluster, what, "shop").await?, "{what} in shop");
+        ensure!(!may(cluster, what, "elsewhere").await?, "{what} elsewhere");
+    }
+    ensure!(
+        may(cluster, "create events.k8s.io", "default").await?,
+        "Events of policies"
+    );
+    ensure!(
+        may(cluster, "list serviceaccounts", "elsewhere").await?,
+        "it reads all the same"
+    );
+
+    let told = "metadata.namespace is not permitted: the operator acts in namespace shop alone, and not in elsewhere";
+    until("a new binding elsewhere to be refused", DEADLINE, async || {
+        let outcome = kubectl.try_out(&binding("after")?).await;
+        Ok(outcome.err().filter(|error| format!("{error:#}").contains(told)))
+    })
+    .await?;
+    let label = ["label", "wib/before", "--namespace=elsewhere", "touched=yes"];
+    let error = refused(
+        kubectl.run(&[&label[..], &["--as", USER]].concat()).await,
+        "the operator's own write elsewhere",
+    )?;
+    ensure!(error.contains(told), "{error}");
+    kubectl.run(&label).await.context("what was there can be changed")?;
+    kubectl.run(&["delete", "namespace/elsewhere", "--timeout=60s"]).await?;
+    Ok(())
+}
+
+/// Whether the operator may do something in a namespace: a verb and a resource of the core group, or Events.
+async fn may(cluster: &Cluster, what: &str, namespace: &str) -> Result<bool> {
+    let (verb, what) = what.split_once(' ').context("a verb and a resource")?;
+    let (group, resource) = if what == "events.k8s.io" {
+        (what, "events")
+    } else {
+        ("", what)
+    };
+    let (resource, part) = resource.split_once('/').unwrap_or((resource, ""));
+    let review = json!({
+        "metadata": {},
+        "spec": { "user": USER, "resourceAttributes": {
+            "group": group, "resource": resource, "subresource": part, "verb": verb, "namespace": namespace,
+        } },
+    });
+    let reviews: Api<SubjectAccessReview> = Api::all(cluster.client.clone());
+    let review = serde_json::from_value(review)?;
+    let answer = reviews.create(&PostParams::default(), &review).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
 async fn the_definitions_are_kept_and_somebody_elses_release_is_told(cluster: &Cluster, second: &Words) -> Result<()> {
@@ -272,7 +348,7 @@ async fn definitions_and_admission_can_be_somebody_elses(cluster: &Cluster) -> R
 }
 
 async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()> {
-    let mistakes: [(&str, &[&str]); 21] = [
+    let mistakes: [(&str, &[&str]); 28] = [
         ("azure.subscriptionID=x", &["/azure", "'subscriptionID' not allowed"]),
         ("operater.log=info", &["'operater' not allowed"]),
         ("replicas=two", &["/replicas", "want integer"]),
@@ -336,6 +412,43 @@ async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()
             "hostUsers=false,hostNetwork=true",
             &["hostUsers is false and hostNetwork is true"],
         ),
+        (
+            "watchNamespaces=shop",
+            &[
+                "watchNamespaces is \"shop\", and no list: write watchNamespaces: [shop]",
+                "'watchNamespaces={shop}'",
+            ],
+        ),
+        (
+            "watchNamespaces={Shop}",
+            &[
+                "watchNamespaces has \"Shop\": write the namespace's name",
+                "small letters",
+            ],
+        ),
+        (
+            "excludeNamespaces={team-*}",
+            &["excludeNamespaces has \"team-*\": write the name of each namespace"],
+        ),
+        (
+            "excludeNamespaces={shop,mail,shop}",
+            &["excludeNamespaces has \"shop\" twice: write it once"],
+        ),
+        (
+            "watchNamespaces={123}",
+            &["watchNamespaces has 123, which is no text in YAML: write it in quotes, \"123\""],
+        ),
+        (
+            "watchNamespaces={shop},excludeNamespaces={mail}",
+            &[
+                "watchNamespaces and excludeNamespaces are both set",
+                "leave the other empty",
+            ],
+        ),
+        (
+            "extraEnv[0].name=WIO_WATCH_NAMESPACES,extraEnv[0].value=shop",
+            &["extraEnv has WIO_WATCH_NAMESPACES: set watchNamespaces"],
+        ),
     ];
     for (mistake, expected) in mistakes {
         let template = Words::from(["template", NAME, &in_repository(CHART)?]).and(&values(&[mistake]));
@@ -378,6 +491,7 @@ async fn what_the_chart_renders_for_each_set_of_values_is_taken(world: Arc<World
         // No namespace but the operator's own is there, and no address of IPv6.
         let rendered = rendered
             .replace("namespace: platform", &format!("namespace: {NAMESPACE}"))
+            .replace("namespace: shop", &format!("namespace: {NAMESPACE}"))
             .replace("    - IPv6\n", "");
         let documents = rendered.split("\n---\n").map(str::to_owned);
         all.extend(documents.filter(|text| !LEFT_OUT.iter().any(|kind| text.contains(&format!("\nkind: {kind}\n")))));
