@@ -12,8 +12,10 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::ResourceExt;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityEffectivePolicy, WorkloadIdentityPolicy};
 use wio_azure::{ManagedCluster, ManagedClusterId, RoleDefinition};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::fault::AzureFault;
 use wio_core::names::PrincipalId;
 use wio_core::observed::ObservedRoleAssignment;
@@ -34,6 +36,9 @@ pub(super) const DEMANDED_CLIENT: &str = "WIO_CLIENT_ID";
 pub(super) const GIVEN_CLIENT: &str = "AZURE_CLIENT_ID";
 /// The operator's setting that names the cluster.
 pub(super) const CLUSTER_ID: &str = "WIO_CLUSTER_ID";
+/// The operator's settings that name the namespaces in which alone it acts, and those in which it does not.
+pub(super) const WATCHED: &str = "WIO_WATCH_NAMESPACES";
+const EXCLUDED: &str = "WIO_EXCLUDE_NAMESPACES";
 /// The webhook that puts tokens into pods, in whatever configuration it stands.
 const MUTATION: &str = "mutation.azure-workload-identity.io";
 
@@ -194,6 +199,16 @@ impl fmt::Display for Unseen {
 // === impl Operator ===
 
 impl Operator {
+    /// Those of the bindings that are in namespaces in which it acts.
+    pub(super) fn own<'a>(
+        &self,
+        bindings: &'a Looked<Vec<WorkloadIdentityBinding>>,
+    ) -> Looked<Vec<&'a WorkloadIdentityBinding>> {
+        let namespaces = active_namespaces(&self.settings)?;
+        let own = |one: &&WorkloadIdentityBinding| namespaces.contains(&one.namespace().unwrap_or_default());
+        Ok(seen(bindings)?.iter().filter(own).collect())
+    }
+
     /// The client id as which it signs in: that which its settings demand, or else what its pods were given.
     pub(super) fn client_id(&self) -> Looked<&str> {
         let demanded = seen(&self.settings)?.get(DEMANDED_CLIENT).map(String::as_str);
@@ -263,11 +278,32 @@ impl Facts {
         Ok(seen(&self.operator.settings)?.get(CLUSTER_ID).map(String::as_str))
     }
 
+    /// The bindings in namespaces in which the operator acts. It leaves the others as they are, so nothing of them is its doing.
+    pub(super) fn own_bindings(&self) -> Looked<Vec<&WorkloadIdentityBinding>> {
+        self.operator.own(&self.bindings)
+    }
+
     /// The name of the operator's service account.
     pub(super) fn account(&self) -> String {
         let deployment = self.deployment().ok().flatten();
         account_of(deployment)
     }
+}
+
+/// The namespaces in which the operator acts, as its settings say: all where they say nothing, or there is no Deployment that has some.
+pub(super) fn active_namespaces(settings: &Looked<BTreeMap<String, String>>) -> Looked<ActiveNamespaces> {
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(Unseen::Nothing(_)) => return Ok(ActiveNamespaces::All),
+        Err(unknown) => return Err(unknown.clone()),
+    };
+    let names = |setting: &str| -> Vec<String> {
+        let names = settings.get(setting).into_iter().flat_map(|names| names.split(','));
+        let names = names.map(str::trim).filter(|name| !name.is_empty());
+        names.map(str::to_owned).collect()
+    };
+    ActiveNamespaces::parse(&names(WATCHED), &names(EXCLUDED))
+        .map_err(|invalid| format!("the operator's settings name what is no namespace: {invalid}").into())
 }
 
 /// The value of a variable of a pod's containers.

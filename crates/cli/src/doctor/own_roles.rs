@@ -58,10 +58,10 @@ pub(crate) struct Lack {
 
 /// What is needed: by what the operator has settled, and by bindings that policies allow what they ask for. What somebody only asks for needs
 /// nothing, or a tenant could have the operator given rights wherever he likes.
-pub(crate) fn needs(
+pub(crate) fn needs<'a>(
     effective: &WorkloadIdentityEffectivePolicySpec,
     cluster: Option<&str>,
-    bindings: &[WorkloadIdentityBinding],
+    bindings: impl IntoIterator<Item = &'a WorkloadIdentityBinding>,
 ) -> Needs {
     let mut needs = Needs::default();
     needs.identities(&effective.accepted.resource_group_id);
@@ -69,7 +69,7 @@ pub(crate) fn needs(
         let (subscription, group) = (&place.subscription_id, &place.resource_group);
         needs.identities(&format!("/subscriptions/{subscription}/resourceGroups/{group}"));
     }
-    for binding in bindings.iter().filter(|binding| is_allowed(binding)) {
+    for binding in bindings.into_iter().filter(|binding| is_allowed(binding)) {
         needs.of_binding(binding);
     }
     if let Some(cluster) = cluster {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingAdmissionPolicyBinding};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Resource;
@@ -256,6 +257,44 @@ async fn a_cluster_in_which_all_is_well_shows_neither_red_nor_yellow() {
         "a question changes nothing: {:?}",
         server.writes()
     );
+}
+
+/// Gives the operator a setting.
+fn set(server: &FakeApiServer, setting: &str, value: &str) {
+    change(
+        server,
+        NAMESPACE,
+        "workload-identity-operator-settings",
+        |one: &mut ConfigMap| {
+            let data = one.data.get_or_insert_default();
+            data.insert(setting.to_owned(), value.to_owned());
+        },
+    );
+}
+
+/// What stands on a binding where the operator does not act is nothing that it could mend.
+#[tokio::test]
+async fn a_binding_where_the_operator_does_not_act_is_counted_and_not_judged() {
+    for (setting, names) in [
+        ("WIO_WATCH_NAMESPACES", "mail,billing"),
+        ("WIO_EXCLUDE_NAMESPACES", "mail,shop"),
+    ] {
+        let server = healthy();
+        set_binding_status(&server, "False", "ScopeLocked", "https://another.example/");
+        assert_eq!(of(&examined(&server).await, "bindings").level, Level::Yellow);
+        set(&server, setting, names);
+        let found = examined(&server).await;
+        assert_eq!((found.red, found.yellow), (0, 0), "{}", told(&trees(&found)));
+        let bindings = of(&found, "bindings");
+        assert_eq!(bindings.says, "there are none", "{setting}");
+        assert_eq!(
+            bindings.details,
+            ["1 more binding in namespaces in which its settings let the operator not act"]
+        );
+    }
+    let server = healthy();
+    set(&server, "WIO_WATCH_NAMESPACES", "mail,shop");
+    assert_eq!(of(&examined(&server).await, "bindings").says, "1 binding ready");
 }
 
 /// What a fault turns, and a part of a command that mends it.

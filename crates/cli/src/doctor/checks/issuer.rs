@@ -65,7 +65,7 @@ fn has_ready_binding(facts: &Facts, issuer: &str) -> bool {
 /// Entra compares byte for byte: a binding of another issuer gets no token.
 pub(super) fn of_bindings(facts: &Facts) -> Looked<Verdict> {
     let issuer = &seen(&facts.discovery)?.issuer;
-    let bindings = seen(&facts.bindings)?;
+    let bindings = facts.own_bindings()?;
     let mut others: BTreeMap<&str, usize> = BTreeMap::new();
     let recorded = bindings
         .iter()

@@ -5,7 +5,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 
-use super::super::facts::{Facts, Looked, OPERATOR, seen, version_of};
+use super::super::facts::{Facts, Looked, OPERATOR, WATCHED, seen, version_of};
 use super::super::finding::Verdict;
 use super::super::words::{ago, counted, some, upgrade};
 
@@ -221,6 +221,12 @@ pub(super) fn rights(facts: &Facts) -> Looked<Verdict> {
     } else {
         Verdict::red(format!("the API server refuses it {}", counted(lacking.len(), "thing")))
             .with_details(lacking.iter().map(|what| format!("{user} may not {what}")))
-            .fix("kubectl apply --server-side --kustomize config/rbac")
+            .fix(
+                match seen(&facts.operator.settings).map(|settings| settings.contains_key(WATCHED)) {
+                    // The chart alone knows the namespaces: config would give it everything everywhere.
+                    Ok(true) => upgrade(&facts.operator.namespace),
+                    _ => "kubectl apply --server-side --kustomize config/rbac".to_owned(),
+                },
+            )
     })
 }

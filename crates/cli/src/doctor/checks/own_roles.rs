@@ -7,7 +7,7 @@ use wio_api::{ConditionType, Reason, WorkloadIdentityBinding};
 
 use crate::output::shell;
 
-use super::super::facts::{Facts, Looked, OwnRights, Unseen, seen};
+use super::super::facts::{Facts, Looked, OwnRights, Unseen};
 use super::super::finding::Verdict;
 use super::super::own_roles::{Lack, OwnRole};
 use super::super::words::{counted, some};
@@ -48,7 +48,8 @@ fn by_roles(facts: &Facts, rights: &OwnRights) -> Verdict {
         }
         return verdict;
     }
-    let refused = facts.bindings.iter().flatten().filter(|one| refusal(one).is_some());
+    let own = facts.own_bindings().unwrap_or_default().into_iter();
+    let refused = own.filter(|one| refusal(one).is_some());
     let refused: Vec<String> = refused.map(name).collect();
     let places = counted(rights.places, "place");
     let verdict = if refused.is_empty() {
@@ -67,7 +68,7 @@ fn by_roles(facts: &Facts, rights: &OwnRights) -> Verdict {
 
 /// What bindings say, where Azure was not asked.
 fn by_bindings(facts: &Facts, why: &str) -> Looked<Verdict> {
-    let bindings = seen(&facts.bindings)?;
+    let bindings = facts.own_bindings()?;
     let refused: Vec<String> = bindings
         .iter()
         .filter_map(|one| Some(format!("{}: {}", name(one), refusal(one)?)))
@@ -85,7 +86,7 @@ fn by_bindings(facts: &Facts, why: &str) -> Looked<Verdict> {
         .fix("kubectl wib doctor --azure")
         .fix("kubectl wib bootstrap"));
     }
-    let ready = |one: &&WorkloadIdentityBinding| is_ready(one);
+    let ready = |one: &&&WorkloadIdentityBinding| is_ready(one);
     match (&facts.azure.rights, bindings.iter().filter(ready).count()) {
         (Err(Unseen::Unknown(why)), _) => Err(Unseen::Unknown(why.clone())),
         (_, 0) => Err(Unseen::Nothing(why.to_owned())),

@@ -193,9 +193,10 @@ fn not_ready(ready: Option<&Condition>) -> Option<String> {
 }
 
 pub(super) fn bindings(facts: &Facts) -> Looked<Verdict> {
-    let bindings = seen(&facts.bindings)?;
+    let bindings = facts.own_bindings()?;
+    let elsewhere = seen(&facts.bindings)?.len().saturating_sub(bindings.len());
     let mut by_reason: BTreeMap<String, (usize, String)> = BTreeMap::new();
-    for binding in bindings {
+    for binding in &bindings {
         let ready = binding
             .status
             .as_ref()
@@ -210,10 +211,16 @@ pub(super) fn bindings(facts: &Facts) -> Looked<Verdict> {
     }
     let unready: usize = by_reason.values().map(|(count, _)| count).sum();
     let mut verdict = match (bindings.len(), unready) {
-        (0, _) => return Ok(Verdict::green("there are none")),
-        (all, 0) => return Ok(Verdict::green(format!("{} ready", counted(all, "binding")))),
+        (0, _) => Verdict::green("there are none"),
+        (all, 0) => Verdict::green(format!("{} ready", counted(all, "binding"))),
         (all, unready) => Verdict::yellow(format!("{unready} of {all} not ready")),
     };
+    if elsewhere > 0 {
+        let left = counted(elsewhere, "more binding");
+        verdict = verdict.detail(format!(
+            "{left} in namespaces in which its settings let the operator not act"
+        ));
+    }
     for (reason, (count, example)) in by_reason {
         let (namespace, name) = example.split_once('/').unwrap_or_default();
         verdict = verdict

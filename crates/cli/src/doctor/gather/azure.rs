@@ -106,7 +106,7 @@ async fn rights(azure: &Azure, around: &Known<'_>) -> Looked<OwnRights> {
     };
     let settings = seen(&around.operator.settings)?;
     let cluster = settings.get(CLUSTER_ID).map(String::as_str);
-    let needs = needs(effective, cluster, seen(around.bindings)?);
+    let needs = needs(effective, cluster, around.operator.own(around.bindings)?);
     own_roles::own_rights(azure, &operator, &needs).await
 }
 

@@ -8,7 +8,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, ResourceExt};
 
-use super::super::facts::{Looked, NAMESPACE, OPERATOR, Operator, Unseen, account_of};
+use super::super::facts::{Looked, NAMESPACE, OPERATOR, Operator, Unseen, account_of, active_namespaces};
 use super::reads::Reads;
 use super::rights;
 
@@ -25,12 +25,23 @@ pub(super) async fn operator(reads: &Reads) -> Operator {
     let namespace = namespace.unwrap_or_else(|| NAMESPACE.to_owned());
     let account = account_of(deployment);
     let leases: Api<Lease> = reads.within(&namespace);
-    let (pods, budgets, settings, lease, lacks) = future::join5(
+    let user = rights::User {
+        namespace: &namespace,
+        account: &account,
+    };
+    let by_settings = async {
+        let settings = settings(reads, &namespace, deployment).await;
+        let lacks = match active_namespaces(&settings) {
+            Ok(namespaces) => rights::lacks(reads, user, &namespaces).await,
+            Err(why) => Err(why),
+        };
+        (settings, lacks)
+    };
+    let (pods, budgets, (settings, lacks), lease) = future::join4(
         reads.labelled(&namespace, LABEL),
         reads.labelled(&namespace, LABEL),
-        settings(reads, &namespace, deployment),
+        by_settings,
         leases.get_opt(OPERATOR),
-        rights::lacks(reads, &namespace, &account),
     )
     .await;
     Operator {
