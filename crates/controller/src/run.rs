@@ -477,7 +477,11 @@ fn tell_filled(caches: &Caches) {
     );
     let namespaces = &caches.learned.config.now().namespaces;
     if *namespaces != ActiveNamespaces::All {
-        let (watched, excluded) = namespaces.names();
-        tracing::info!(?watched, ?excluded, "bindings of other namespaces are left as they are");
+        tell_left_alone(namespaces);
     }
+}
+
+fn tell_left_alone(namespaces: &ActiveNamespaces) {
+    let (watched, excluded) = namespaces.names();
+    tracing::info!(?watched, ?excluded, "bindings of other namespaces are left as they are");
 }
