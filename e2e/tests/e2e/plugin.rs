@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wio_api::keys::CLIENT_ID_ANNOTATION;
+use wio_api::{ConditionType, Reason};
 use wio_e2e::namespace::{DEADLINE, Namespace};
 use wio_e2e::operator::AUDIENCE;
 use wio_e2e::process::Ended;
@@ -318,8 +319,11 @@ async fn a_token_is_proven_and_what_keeps_it_away_is_explained(world: Arc<World>
     }
     ensure!(!told.out.contains("eyJ"), "a token is shown: {}", told.out);
 
-    // The operator is kept from putting it back before anybody asked.
+    // The operator is kept from putting it back before anybody asked, once it knows.
     namespace.wib(&["suspend", "orders"], None).await?;
+    namespace
+        .condition("orders", ConditionType::Ready, "True", Reason::Suspended)
+        .await?;
     world
         .simulator
         .delete_credential(&identity.resource_id, &credential.name)

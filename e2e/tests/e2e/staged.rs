@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 use wio_api::keys::CLIENT_ID_ANNOTATION;
+use wio_api::{ConditionType, Reason};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_e2e::namespace::{DEADLINE, Namespace};
 use wio_e2e::operator::AUDIENCE;
@@ -316,6 +317,10 @@ async fn suspended(namespace: &Namespace<'_>, name: &str) -> Result<()> {
 async fn other_issuer(namespace: &Namespace<'_>, name: &str) -> Result<()> {
     ready(namespace, name).await?;
     namespace.wib(&["suspend", name], None).await?;
+    // A reconcile that began before takes what is edited away, and none puts it back.
+    namespace
+        .condition(name, ConditionType::Ready, "True", Reason::Suspended)
+        .await?;
     let identity = namespace.identity(name).await?;
     let status = namespace.binding(name).await?.status.unwrap_or_default();
     let credential = status.federated_credentials.first().context("no credential")?;
