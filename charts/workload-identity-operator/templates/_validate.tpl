@@ -226,6 +226,11 @@ The pod and what surrounds it.
 {{- $wrong = append $wrong (printf "extraEnv has %s: set watchNamespaces or excludeNamespaces, by which its rights and the rules of admission go as well" .name) }}
 {{- end }}
 {{- end }}
+{{- range .extraArgs }}
+{{- if regexMatch "^--(watch|exclude)-namespaces(=|$)" (toString .) }}
+{{- $wrong = append $wrong (printf "extraArgs has %s: set watchNamespaces or excludeNamespaces, by which its rights and the rules of admission go as well" .) }}
+{{- end }}
+{{- end }}
 {{- if and .trustedCertificates.configMap .trustedCertificates.secret }}
 {{- $wrong = append $wrong "trustedCertificates names a configMap and a secret: name one of them" }}
 {{- end }}

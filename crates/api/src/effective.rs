@@ -131,6 +131,12 @@ pub struct AcceptedSettings {
     pub protected_resource_groups: Vec<String>,
     /// The GUIDs of roles that policies can give although they are locked otherwise.
     pub unlocked_roles: Vec<String>,
+    /// The namespaces in which alone the operator acts; without any, in all but the excluded ones.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub watch_namespaces: Vec<String>,
+    /// The namespaces in which the operator does not act.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exclude_namespaces: Vec<String>,
 }
 
 /// Settings of the operator that fill in what bindings leave open.

@@ -92,6 +92,7 @@ fn decide_alike(one: &OperatorConfig, other: &OperatorConfig) -> bool {
         && one.unlocked_roles == other.unlocked_roles
         && one.protected_identities == other.protected_identities
         && one.protected_groups == other.protected_groups
+        && one.namespaces == other.namespaces
 }
 
 /// The word by which just this change is said to be meant: one that was given for another says nothing about it.
@@ -102,6 +103,8 @@ fn word(before: &OperatorConfig, now: &OperatorConfig) -> String {
             kept.protected_identities,
             kept.protected_resource_groups,
             kept.unlocked_roles,
+            kept.watch_namespaces,
+            kept.exclude_namespaces,
         ];
         let lists = lists.map(|list| list.join("\n"));
         [
@@ -189,15 +192,20 @@ pub fn loses(candidate: &Candidate, rules: &Rules, before: &Arc<OperatorConfig>)
 fn lost(candidate: &Candidate, rules: &Rules, before: &Arc<OperatorConfig>) -> Option<NotPermitted> {
     let recorded = &candidate.binding.recorded;
     let has_something = !recorded.credentials.is_empty() || !recorded.role_assignments.is_empty();
-    if !has_something || candidate.binding.lifecycle.deleting {
+    let namespace = candidate.binding.owner.namespace.as_str();
+    // Where the operator does not act nobody loses anything.
+    if !has_something || candidate.binding.lifecycle.deleting || !rules.config.namespaces.contains(namespace) {
         return None;
     }
-    denial(candidate, rules).filter(|_| denial(candidate, &with(rules, Arc::clone(before))).is_none())
+    // Where it did not act before, nothing was taken of what was denied meanwhile.
+    let was_left_alone = !before.namespaces.contains(namespace);
+    denial(candidate, rules).filter(|_| was_left_alone || denial(candidate, &with(rules, Arc::clone(before))).is_none())
 }
 
 /// Settings as they are kept in the cluster.
 #[must_use]
 pub fn written(config: &OperatorConfig) -> AcceptedSettings {
+    let (watch_namespaces, exclude_namespaces) = config.namespaces.names();
     AcceptedSettings {
         resource_group_id: config.group.to_string(),
         location: config.location.to_string(),
@@ -205,6 +213,8 @@ pub fn written(config: &OperatorConfig) -> AcceptedSettings {
         protected_identities: texts(&config.protected_identities),
         protected_resource_groups: texts(&config.protected_groups),
         unlocked_roles: texts(&config.unlocked_roles),
+        watch_namespaces,
+        exclude_namespaces,
     }
 }
 
@@ -232,7 +242,7 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
         unlocked_roles: roles?,
         default_tags: now.default_tags.clone(),
         ignored_tags: now.ignored_tags.clone(),
-        namespaces: now.namespaces.clone(),
+        namespaces: ActiveNamespaces::parse(&kept.watch_namespaces, &kept.exclude_namespaces)?,
         verification: now.verification,
     })
 }
@@ -243,6 +253,8 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
 /// A part that does not parse: another version of the operator wrote it.
 pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result<OperatorConfig, InvalidName> {
     let tags: Result<Vec<IgnoredTag>, _> = defaults.ignored_tags.iter().map(|text| text.parse()).collect();
+    // Where it acts is what it was told last: only what it takes by that waits.
+    let namespaces = ActiveNamespaces::parse(&defaults.watch_namespaces, &defaults.exclude_namespaces)?;
     let filled = OperatorConfig {
         group: kept.resource_group_id.parse()?,
         location: kept.location.parse()?,
@@ -256,10 +268,11 @@ pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result
         unlocked_roles: BTreeSet::new(),
         default_tags: defaults.tags.clone().into_iter().collect(),
         ignored_tags: tags?,
-        namespaces: ActiveNamespaces::parse(&defaults.watch_namespaces, &defaults.exclude_namespaces)?,
+        namespaces: namespaces.clone(),
         verification: defaults.verification,
     };
-    read(kept, &filled)
+    let in_force = read(kept, &filled)?;
+    Ok(OperatorConfig { namespaces, ..in_force })
 }
 
 fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
@@ -295,6 +308,9 @@ fn differences(before: &OperatorConfig, now: &OperatorConfig) -> String {
         .iter()
         .filter(|identity| !before.protected_identities.contains(identity));
     told.extend(identities.map(|identity| format!("{identity} is protected")));
+    if now.namespaces != before.namespaces {
+        told.push("the operator acts in other namespaces".to_owned());
+    }
     let roles = before.unlocked_roles.difference(&now.unlocked_roles);
     told.extend(roles.map(|role| match role.built_in_name() {
         Some(name) => format!("role {name} is locked"),

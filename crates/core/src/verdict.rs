@@ -177,15 +177,16 @@ pub(crate) fn denial(candidate: &Candidate, rules: &Rules) -> Option<NotPermitte
 /// Whether a binding may have a managed identity, or has it by what was recorded.
 fn may_have(candidate: &Candidate, rules: &Rules, identity: &IdentityId) -> bool {
     let binding = &candidate.binding;
-    let has_it = || binding.recorded.ids_of(identity).is_some();
-    // Where the operator does not act nothing is made: only what was made before counts.
-    let is_made = || rules.config.namespaces.contains(binding.owner.namespace.as_str());
+    let recorded = binding.recorded.ids_of(identity);
+    if !rules.config.namespaces.contains(binding.owner.namespace.as_str()) {
+        // Where the operator does not act nothing is made: only what was made before counts, and not what was only announced.
+        return recorded.is_some_and(|ids| ids.principal.is_some());
+    }
     match standing(candidate, rules) {
         Standing::Granted(spec, granted) => {
-            let asks = matches!(spec.identity, IdentityRef::Managed(_)) && granted.identity() == identity;
-            asks && (is_made() || has_it())
+            matches!(spec.identity, IdentityRef::Managed(_)) && granted.identity() == identity
         }
-        Standing::Recorded(_) => has_it(),
+        Standing::Recorded(_) => recorded.is_some(),
         Standing::Denied(_) => false,
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use wio_api::WorkloadIdentityBinding;
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::binding::{Binding, has_finalizer, usage};
 use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName};
 use wio_core::policy::{Limits, Seniority, Tally, Usage};
@@ -133,6 +134,13 @@ impl Index {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.lock().now.values().map(|all| all.entries.len()).sum()
+    }
+
+    /// How many there are in the namespaces in which the operator acts.
+    pub(crate) fn len_of(&self, active: &ActiveNamespaces) -> usize {
+        let state = self.lock();
+        let within = state.now.iter().filter(|(namespace, _)| active.contains(namespace));
+        within.map(|(_, all)| all.entries.len()).sum()
     }
 
     /// The eldest bindings of any namespace that choose this name for their managed identity.

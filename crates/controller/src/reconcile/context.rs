@@ -76,7 +76,8 @@ pub(crate) type Wake = mpsc::UnboundedSender<ObjectRef<WorkloadIdentityBinding>>
 impl Context {
     /// How often Azure is looked at for each of as many bindings as there are.
     pub(crate) fn pace(&self) -> Pace {
-        self.books.coverage.pace(self.caches.bindings.len())
+        let active = &self.caches.learned.config.now().namespaces;
+        self.books.coverage.pace(self.caches.bindings.index.len_of(active))
     }
 }
 

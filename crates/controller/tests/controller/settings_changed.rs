@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 use wio_api::{EFFECTIVE_POLICY_NAME, Reason, WorkloadIdentityEffectivePolicy};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_testkit::fixtures::binding;
 
 use crate::health::get;
@@ -43,6 +44,34 @@ fn accepted(world: &World) -> Value {
 }
 
 /// A value of the installation that was mistyped, the operator's own group among the protected ones, took the trust from the whole cluster.
+/// A namespace was left alone while settings became narrower: they are accepted, for they take nothing there. When the operator acts there again, by a list that was
+/// forgotten at an upgrade, they would take everything at once.
+#[tokio::test(start_paused = true)]
+async fn what_was_left_alone_is_not_taken_at_once_when_the_operator_acts_there_again() {
+    let mut world = World::new();
+    world.start().await;
+    let names = ["b0", "b1", "b2"];
+    world.create_many(3);
+    world.all_ready(3).await;
+    restart_with(&mut world, |config| {
+        config.namespaces = ActiveNamespaces::AllBut([NAMESPACE.parse().unwrap()].into());
+        config.require_policy = true;
+    })
+    .await;
+    let is_accepted = |world: &World| accepted(world)["requirePolicy"] == json!(true);
+    world.until("the settings are accepted", is_accepted).await;
+
+    restart_with(&mut world, |config| config.namespaces = ActiveNamespaces::All).await;
+    let said = withheld(&world, &names).await;
+    assert!(said.contains("the operator acts in other namespaces"), "{said}");
+    sleep(A_WHILE).await;
+    world.azure_was_only_read();
+    world.confirm_loss(&word_in(&said));
+    world
+        .until("the trust is taken away", |world| world.credentials() == 0)
+        .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_group_that_settings_protect_takes_nothing_from_many_until_that_is_said_to_be_meant() {
     story(async |world| {

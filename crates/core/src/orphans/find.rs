@@ -100,10 +100,13 @@ pub fn by_tags(id: &IdentityId, tags: &Tags, living: &Living, config: &OperatorC
     if living.owns(id, binding) {
         return None;
     }
+    let is_left_alone = !config.namespaces.contains(living.namespace.as_str());
     let fate = match deletion_policy(tags) {
         Some(DeletionPolicy::Orphan) => Fate::Leave,
         _ if is_protected(id, config) => Fate::Report(PROTECTED),
-        _ if !config.namespaces.contains(living.namespace.as_str()) => Fate::Report(LEFT_ALONE),
+        // Nobody looks whether anything of ours is still on it, and most were kept on purpose.
+        Some(DeletionPolicy::RetainIdentity) if is_left_alone => Fate::Leave,
+        _ if is_left_alone => Fate::Report(LEFT_ALONE),
         None => Fate::Report(UNSAID),
         Some(_) if Owner::named_by(tags).is_none() => Fate::Report(UNNAMED),
         Some(DeletionPolicy::Delete) => Fate::Remove,

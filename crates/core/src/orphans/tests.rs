@@ -232,6 +232,13 @@ fn what_was_left_where_the_operator_does_not_act_is_told_of_and_stays() {
         matches!(left.fate, Fate::Report(why) if why.contains("--watch-namespaces")),
         "{left:?}"
     );
+    let kept = by_tags(
+        &id("operator", "any"),
+        &self::tags("orders", DeletionPolicy::RetainIdentity),
+        &living([]),
+        &elsewhere,
+    );
+    assert_eq!(kept.unwrap().fate, Fate::Leave, "it was kept on purpose");
     let trust = [credential("orders", "web")];
     let found = by_credentials(
         &id("shared", "billing"),

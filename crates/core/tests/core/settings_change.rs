@@ -5,6 +5,7 @@ use std::sync::Arc;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use wio_api::{Reason, VerificationMode, WorkloadIdentityBinding};
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::case::Candidate;
 use wio_core::config::{LOCKED_ROLES, OperatorConfig, ROLES_LOCKED_AT_IDENTITIES};
 use wio_core::names::RoleDefinitionGuid;
@@ -84,6 +85,40 @@ fn each_setting_that_takes_something_from_many_is_held_and_named() {
             "{message}"
         );
     }
+}
+
+/// A binding that is left alone keeps what it has for good, and so would hold changed settings for good.
+#[test]
+fn where_the_operator_does_not_act_nothing_is_lost_by_settings() {
+    let strict = |namespaces| OperatorConfig {
+        require_policy: true,
+        namespaces,
+        ..config()
+    };
+    let lost = |now: &OperatorConfig| loses(&candidate(&ready()), &rules_of(now), &Arc::new(config()));
+    assert!(lost(&strict(ActiveNamespaces::All)));
+    assert!(!lost(&strict(ActiveNamespaces::AllBut(
+        ["shop".parse().unwrap()].into()
+    ))));
+}
+
+/// Policies and settings became narrower while a namespace was left alone. Whoever forgets the list at the next upgrade does not mean to end trust there.
+#[test]
+fn what_was_denied_while_it_was_left_alone_waits_when_the_operator_acts_there_again() {
+    let strict = |namespaces| OperatorConfig {
+        require_policy: true,
+        namespaces,
+        ..config()
+    };
+    let (all, alone) = (
+        strict(ActiveNamespaces::All),
+        strict(ActiveNamespaces::AllBut(["shop".parse().unwrap()].into())),
+    );
+    assert_eq!(held(&alone, &all, MANY - 1), None, "of few it is taken at once");
+    let message = held(&alone, &all, MANY).unwrap();
+    assert!(message.contains("the operator acts in other namespaces"), "{message}");
+    let meant = changed(&alone, &all, Some(word_in(&message)));
+    assert_eq!(meant, SettingsChange::None);
 }
 
 #[test]

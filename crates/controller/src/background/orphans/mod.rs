@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wio_api::WorkloadIdentityBinding;
+use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::drift::{Share, least_pause};
 use wio_core::fault::Fault;
 use wio_core::orphans::{Fate, Left, Orphan, hold};
@@ -105,8 +106,10 @@ impl Held {
 /// Whether so much at once is believed, and, before anything goes, whether it disappeared with its definition.
 async fn why_held(ctx: &Context, memory: &Memory, removable: &[&Orphan]) -> Option<Held> {
     let living = ctx.caches.bindings.len();
-    let relying = relying(&ctx.caches);
-    let too_many = hold(removable.len(), living, relying);
+    let active = &ctx.caches.learned.config.now().namespaces;
+    let relying = relying(&ctx.caches, active);
+    // What is left alone neither goes nor stays by a sweep: it says nothing about whether what goes is believed.
+    let too_many = hold(removable.len(), ctx.caches.bindings.index.len_of(active), relying);
     let certain = removable.iter().any(|orphan| memory.certain(orphan).is_some());
     let confirmed = match too_many {
         Ok(()) if certain => {
@@ -122,14 +125,15 @@ async fn why_held(ctx: &Context, memory: &Memory, removable: &[&Orphan]) -> Opti
 }
 
 /// How many bindings have something by a policy though none stands. Only then all bindings are asked.
-fn relying(caches: &Caches) -> usize {
+fn relying(caches: &Caches, active: &ActiveNamespaces) -> usize {
     let policies = caches.learned.policies.borrow();
     if policies.as_ref().is_some_and(|policies| !policies.is_empty()) {
         return 0;
     }
     let relies = |binding: &Arc<WorkloadIdentityBinding>| {
-        let status = binding.status.as_ref();
-        status.is_some_and(|status| !status.authorized_by.is_empty())
+        let (status, namespace) = (binding.status.as_ref(), binding.metadata.namespace.as_deref());
+        namespace.is_some_and(|name| active.contains(name))
+            && status.is_some_and(|status| !status.authorized_by.is_empty())
     };
     caches.bindings.all().filter(relies).count()
 }
