@@ -348,7 +348,7 @@ async fn definitions_and_admission_can_be_somebody_elses(cluster: &Cluster) -> R
 }
 
 async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()> {
-    let mistakes: [(&str, &[&str]); 28] = [
+    let mistakes: [(&str, &[&str]); 29] = [
         ("azure.subscriptionID=x", &["/azure", "'subscriptionID' not allowed"]),
         ("operater.log=info", &["'operater' not allowed"]),
         ("replicas=two", &["/replicas", "want integer"]),
@@ -448,6 +448,10 @@ async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()
         (
             "extraEnv[0].name=WIO_WATCH_NAMESPACES,extraEnv[0].value=shop",
             &["extraEnv has WIO_WATCH_NAMESPACES: set watchNamespaces"],
+        ),
+        (
+            "extraArgs[0]=--watch-namespaces=shop",
+            &["extraArgs has --watch-namespaces=shop: set watchNamespaces"],
         ),
     ];
     for (mistake, expected) in mistakes {
