@@ -192,12 +192,6 @@ impl Reconciled {
         &self.observed
     }
 
-    /// What went wrong on the way.
-    #[must_use]
-    pub fn faults(&self) -> &[Fault] {
-        &self.faults
-    }
-
     /// What is still to be done.
     #[must_use]
     pub const fn rest(&self) -> &Plan {

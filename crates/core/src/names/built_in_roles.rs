@@ -51,9 +51,6 @@ fn slips(text: &[char], known: &str) -> usize {
             left = replaced.min(left + 1).min(*above + 1);
             *above = left;
         }
-        if let Some(first) = row.first_mut() {
-            *first = at + 1;
-        }
     }
     row.last().copied().unwrap_or_default()
 }

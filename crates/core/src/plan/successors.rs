@@ -1,6 +1,6 @@
 //! The bindings that take over what a plan takes away or leaves.
 
-use super::steps::{Plan, Revocation};
+use super::steps::Plan;
 use crate::desired::Desired;
 use crate::names::ServiceAccountName;
 use crate::observed::{BoundBy, Observed, ObservedServiceAccount};
@@ -24,7 +24,7 @@ pub fn gives_up(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
         Desired::Bound(binding) if binding.suspended => false,
         Desired::Gone(_) => true,
         Desired::Bound(_) | Desired::Denied(_) => {
-            !plan.revocations.is_empty() || leaves_label(observed, &kept(desired), plan)
+            !plan.revocations.is_empty() || leaves_label(observed, &kept(desired))
         }
     }
 }
@@ -48,18 +48,12 @@ fn kept(desired: &Desired) -> Claims {
     }
 }
 
-/// Whether our label stays on a service account that is not wanted, so that another binding puts its own there.
-fn leaves_label(observed: &Observed, kept: &Claims, plan: &Plan) -> bool {
+/// Whether our label is on a service account that is not wanted: where a plan takes nothing away, another binding puts its own there.
+fn leaves_label(observed: &Observed, kept: &Claims) -> bool {
     let left = |(name, seen): (&ServiceAccountName, &ObservedServiceAccount)| {
-        seen.bound_by == BoundBy::Us && !kept.accounts.contains(name) && !releases(plan, name)
+        seen.bound_by == BoundBy::Us && !kept.accounts.contains(name)
     };
     observed.service_accounts.iter().any(left)
-}
-
-fn releases(plan: &Plan, account: &ServiceAccountName) -> bool {
-    let released =
-        |step: &Revocation| matches!(step, Revocation::ReleaseServiceAccount { name, .. } if name == account);
-    plan.revocations.iter().any(released)
 }
 
 impl Orphaned {

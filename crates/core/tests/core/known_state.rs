@@ -131,6 +131,12 @@ fn trust_by_a_foreign_credential_is_looked_at_again_after_a_restart() {
     let status = left(&bound, &world);
     assert_eq!(status.conditions[0].status, "True");
     assert_eq!(known(&bound, GENERATION, &status), None);
+    let mut beside = World::as_desired(&bound);
+    beside.insert(foreign_credential(0));
+    assert!(
+        known(&bound, GENERATION, &left(&bound, &beside)).is_some(),
+        "its trust rests on its own"
+    );
 }
 
 /// An operator whose default resource group was changed must not make a second identity and forget the first, which
@@ -263,5 +269,18 @@ fn foreign_credentials_on_an_identity_of_somebody_else_are_counted_until_the_nex
     assert!(
         !known_state::is_enough_for(&plan, &state, true),
         "one of them may trust c already"
+    );
+    let mut named = state;
+    let ObservedIdentity::Present(present) = &mut named.identity else {
+        panic!("it is there")
+    };
+    for credential in &mut present.credentials {
+        if credential.issuer.is_empty() {
+            credential.issuer = "https://elsewhere.example/".to_owned();
+        }
+    }
+    assert!(
+        known_state::is_enough_for(&plan, &named, true),
+        "whom they trust is known, whatever they are called"
     );
 }

@@ -6,7 +6,7 @@ use wio_core::config::{OperatorConfig, OwnCluster};
 use wio_core::desired::Desired;
 use wio_core::fault::{AzureAnswer, AzureCause, AzureFault};
 use wio_core::names::{IdentityId, ResourceGroupId};
-use wio_core::own_cluster::{ClusterIdentities, Protections};
+use wio_core::own_cluster::{ClusterIdentities, Protections, in_few_words};
 use wio_core::plan::{GrantStep, plan};
 use wio_core::settings_change::written;
 
@@ -98,6 +98,16 @@ fn before_a_read_it_is_unknown_and_the_reason_is_the_same_for_the_same_failure()
     assert!(!first.contains("very request"), "{first}");
     protections.miss(&refused(403));
     assert_eq!(why(&protections), first);
+}
+
+#[test]
+fn an_answer_without_a_code_is_told_by_its_status_alone() {
+    let answer = AzureCause::Answer(AzureAnswer {
+        status: 502,
+        message: "Bad gateway".to_owned(),
+        ..AzureAnswer::default()
+    });
+    assert_eq!(in_few_words(&answer), "Azure answered 502");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Whose the identity is that stands under the name of a binding's, and what becomes of what the binding has on it.
 
 use proptest::prelude::*;
-use wio_api::{DeletionPolicy, Reason, WorkloadIdentityBindingStatus, keys};
+use wio_api::{DeletionPolicy, Reason, TokenExchangeStatus, WorkloadIdentityBindingStatus, keys};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity, Ending};
 use wio_core::names::PrincipalId;
 use wio_core::observed::{Observed, ObservedRoleAssignment, Tags};
@@ -9,7 +9,9 @@ use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::RecordedIds;
 use wio_core::status::{announcing, tells_of_writes};
 
-use crate::given::{accounts_of, any_binding, cases, desired, managed, managed_with, name, removal, written};
+use crate::given::{
+    ISSUER, OLD_ISSUER, accounts_of, any_binding, cases, desired, managed, managed_with, name, removal, written,
+};
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
 use crate::plan_roles::{READER, SECRETS, made, reconciled};
 use crate::seeds::any_world;
@@ -272,6 +274,40 @@ fn no_identity_is_announced_where_none_is_created() {
     for nothing in [WorkloadIdentityBindingStatus::default(), crate::given::written()] {
         assert!(!tells_of_writes(&nothing), "announced is not written");
     }
+}
+
+/// Whether Entra knows what is written anew is not proven by what was there before.
+#[test]
+fn a_credential_that_is_about_to_be_written_has_no_proof_and_one_for_another_issuer_is_told_of_once() {
+    let bound = desired(&managed(&["a", "b"]));
+    let identity = bound.granted.identity().clone();
+    let mut plan = Plan::default();
+    plan.grants.push(GrantStep::PutCredential(bound.credentials[0].clone()));
+    let proven = |account: &str| TokenExchangeStatus {
+        service_account: account.to_owned(),
+        facts: "facts".to_owned(),
+        verified_at: None,
+        pending: None,
+    };
+    let before = WorkloadIdentityBindingStatus {
+        issuer: Some(OLD_ISSUER.to_owned()),
+        token_exchanges: vec![proven("a"), proven("b")],
+        ..written()
+    };
+    let announced = announcing(Some(&before), &identity, &plan).unwrap();
+    assert_eq!(announced.token_exchanges, [proven("b")]);
+    let told = |status: &WorkloadIdentityBindingStatus| -> Vec<(String, String)> {
+        let retiring = status.retiring_federated_credentials.iter();
+        retiring.map(|told| (told.name.clone(), told.issuer.clone())).collect()
+    };
+    let new = |n: usize| (bound.credentials[n].name.to_string(), ISSUER.to_owned());
+    assert_eq!(told(&announced), [new(0)]);
+    assert_eq!(announcing(Some(&announced), &identity, &plan), None);
+    plan.grants.push(GrantStep::PutCredential(bound.credentials[1].clone()));
+    assert_eq!(
+        told(&announcing(Some(&announced), &identity, &plan).unwrap()),
+        [new(0), new(1)]
+    );
 }
 
 /// A list of a wider scope shows whom others are.

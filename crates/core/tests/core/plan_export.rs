@@ -8,6 +8,7 @@ use wio_core::observed::{IdentityFacts, Observed, ObservedExport, ObservedIdenti
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 
 use crate::given::{accounts_of, denied, desired, gone, managed, name};
+use crate::plan_roles::{made, reconciled};
 use crate::worlds::{World, facts};
 
 fn orders() -> DesiredBinding {
@@ -128,6 +129,23 @@ fn what_is_not_wanted_goes_whatever_becomes_of_the_identity_and_a_denial_leaves_
         assert_eq!(deletes(&plan(&gone(&bound, policy), &world)), ["before", "ids"]);
     }
     assert_eq!(deletes(&plan(&denied(&bound), &world)), [""; 0]);
+}
+
+#[test]
+fn those_that_stand_and_are_ours_are_told_of() {
+    let bound = orders();
+    let theirs = ObservedExport {
+        ours: false,
+        ..seen(&bound)
+    };
+    let world = observed(&bound, &[("ids", seen(&bound)), ("theirs", theirs)]);
+    for target in [
+        Desired::Bound(bound.clone()),
+        gone(&bound, DeletionPolicy::RetainIdentity),
+    ] {
+        let told = made(&reconciled(target, world.clone(), Vec::new()), None);
+        assert_eq!(told.exported_config_maps, ["ids"]);
+    }
 }
 
 #[test]

@@ -274,3 +274,27 @@ fn a_service_account_that_was_created_stays_for_one_that_waits_for_it() {
     elsewhere.metadata.namespace = Some("bank".to_owned());
     assert!(is_deleted(&[elsewhere]), "it means another one");
 }
+
+/// A step for what needs none would keep the deletion from being complete.
+#[test]
+fn a_service_account_that_lost_our_marks_is_not_touched_when_another_one_waits_for_it_or_it_was_not_created() {
+    let bound = desired(&managed(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let account = world.accounts.get_mut(&name("a")).unwrap();
+    account.bound_by = BoundBy::Nobody;
+    account.ours = Values::default();
+    account.created_by_operator = true;
+    let object = deleted(object_of(&bound), DeletionPolicy::Delete);
+    let other = binding("shop", "later").uid("later").service_account("a");
+    let waiting = other.existing(&EXISTING.replace("billing", "nobody's")).build();
+    let touches = |world: &World, others: &[WorkloadIdentityBinding]| {
+        let Verdict::Pursue(target) = verdict(&case_beside(&object, others, rules())) else {
+            panic!("it goes")
+        };
+        order(&plan(&target, &world.observe(&accounts_of(&bound)))).contains(&2)
+    };
+    assert!(touches(&world, &[]));
+    assert!(!touches(&world, std::slice::from_ref(&waiting)));
+    world.accounts.get_mut(&name("a")).unwrap().created_by_operator = false;
+    assert!(!touches(&world, &[]));
+}

@@ -201,6 +201,7 @@ fn every_segment_of_a_pattern_and_every_letter_of_a_prefix_counts() {
         ("shared", "sh$*"),
         ("shared", "*shar."),
         ("shared", "*.."),
+        ("shared", "*.*"),
         ("billing", "**"),
         ("billing", "ab"),
     ] {

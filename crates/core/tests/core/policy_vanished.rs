@@ -98,6 +98,20 @@ fn one_policy_that_goes_is_acted_upon_when_the_set_was_quiet() {
 }
 
 #[test]
+fn those_that_disappeared_are_named() {
+    let told = |stood: &[&str]| {
+        let gone = believing(&names(stood)).see(&Policies::default(), LONG_AGO);
+        gone.confirm(&names(stood)).unwrap_err().message
+    };
+    for (stood, words) in [
+        (&["a"][..], "WorkloadIdentityPolicy a disappeared a moment ago"),
+        (&["a", "b"], "WorkloadIdentityPolicies a, b disappeared a moment ago"),
+    ] {
+        assert!(told(stood).starts_with(words), "{}", told(stood));
+    }
+}
+
+#[test]
 fn all_of_several_are_many_and_the_only_one_is_not() {
     let end = |stood: &[&str]| {
         let mut vanishing = believing(&names(stood));

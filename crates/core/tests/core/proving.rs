@@ -180,6 +180,21 @@ fn what_passed_together_is_tried_again_one_by_one() {
     assert_eq!(due_after(20 * 60 - 1), 0);
 }
 
+/// Not in the same few seconds of each minute.
+#[test]
+fn what_passed_is_tried_again_at_any_second() {
+    let seconds: BTreeSet<u64> = (0..200)
+        .map(|later| {
+            let mut story = Story::begin();
+            story.pass(SignedDuration::from_secs(later), &Answer::Passed);
+            let outcome = outcome(&story.bound, observed(&story.bound), &story.recorded, story.now);
+            let Outcome::Reconciled(passed) = outcome else { panic!() };
+            passed.proof().unwrap().next_due().unwrap().as_secs() % 60
+        })
+        .collect();
+    assert!(seconds.len() > 40, "{seconds:?}");
+}
+
 /// What the status says of the proof after a pass with this answer.
 fn condition(story: &mut Story, after: SignedDuration, answer: &Answer) -> String {
     story.pass(after, answer);

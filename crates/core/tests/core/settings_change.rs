@@ -162,6 +162,68 @@ fn the_word_is_good_for_just_this_change() {
     assert_ne!(changed(&config(), &more, Some(word)), SettingsChange::None);
 }
 
+/// Whoever reads it has to find the change among all that is set.
+#[test]
+fn just_what_changed_is_named() {
+    let in_subscription = |group: &str| format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{group}");
+    let group = config().group;
+    let mut object = ready();
+    object.spec.identity.managed.as_mut().unwrap().resource_group = Some(group.name.to_string());
+    let told = |before: &OperatorConfig, now: &OperatorConfig| {
+        let asked = changed(before, now, None).confirm(&candidate(&object), &rules_of(now), |_| MANY);
+        let message = asked.unwrap_err().message;
+        let (_, words) = message.split_once("acts by: ").unwrap();
+        words.split(". By that").next().unwrap().to_owned()
+    };
+    let protecting = |groups: &[&str]| OperatorConfig {
+        protected_groups: groups.iter().map(|group| name(group)).collect(),
+        ..config()
+    };
+    let (aks, own) = (in_subscription("aks"), group.to_string());
+    let strict = OperatorConfig {
+        require_policy: true,
+        ..config()
+    };
+    let moved = OperatorConfig {
+        group: name(&in_subscription("elsewhere")),
+        location: name("northeurope"),
+        ..config()
+    };
+    for (before, now, words) in [
+        (config(), protecting(&[&own]), format!("{own} is protected")),
+        (
+            protecting(&[&aks]),
+            protecting(&[&aks, &own]),
+            format!("{own} is protected"),
+        ),
+        (config(), strict, "each managed identity needs a policy".to_owned()),
+        (
+            config(),
+            moved,
+            format!(
+                "identities are made in {} instead of {own}, identities are made in northeurope instead of westeurope",
+                in_subscription("elsewhere")
+            ),
+        ),
+    ] {
+        assert_eq!(told(&before, &now), words);
+    }
+}
+
+#[test]
+fn what_was_accepted_is_no_change_any_more_and_is_what_is_kept() {
+    let (before, now) = (config(), Arc::new(own_group_protected()));
+    assert_eq!(changed(&before, &before, None), SettingsChange::None);
+    let mut acceptance = Acceptance::default();
+    assert_eq!(acceptance.accepted(), None);
+    acceptance.learn(Some(before.clone()), &now, None);
+    assert_eq!(acceptance.accepted(), Some(&before));
+    assert_ne!(acceptance.change(&now), SettingsChange::None);
+    acceptance.accept(&now);
+    assert_eq!(acceptance.change(&now), SettingsChange::None);
+    assert_eq!(acceptance.accepted(), Some(&*now));
+}
+
 #[test]
 fn another_default_takes_nothing_not_even_from_one() {
     let elsewhere = OperatorConfig {

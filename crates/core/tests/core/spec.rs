@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use wio_api::limits::CONDITION_CHARS_MAX;
 use wio_api::{ExistingIdentity, IdentitySource, ManagedIdentity, WorkloadIdentityBinding};
 use wio_core::binding::Binding;
+use wio_core::role_terms::RoleTerms;
 use wio_core::spec::{ExistingRef, IdentityRef, InvalidField};
 use wio_core::verdict::Verdict;
 use wio_testkit::fixtures::binding;
@@ -363,7 +365,15 @@ fn an_existing_identity_is_named_by_group_and_name_in_the_operators_subscription
     let other = "11111111-2222-4333-8444-555555555555";
     let elsewhere = id(&named(&|existing| existing.subscription_id = Some(other.to_owned())));
     assert_eq!(elsewhere, name(&EXISTING.replace(SUBSCRIPTION, other)));
-    let wrong: [(Change<'_>, &str); 6] = [
+    let beside_an_id = |existing: &mut ExistingIdentity| {
+        *existing = ExistingIdentity {
+            resource_id: Some(EXISTING.to_owned()),
+            subscription_id: Some(SUBSCRIPTION.to_owned()),
+            ..ExistingIdentity::default()
+        };
+    };
+    let wrong: [(Change<'_>, &str); 7] = [
+        (&beside_an_id, "spec.identity.existing"),
         (&|existing| existing.name = None, "spec.identity.existing"),
         (&|existing| existing.resource_group = None, "spec.identity.existing"),
         (
@@ -431,7 +441,36 @@ fn only_where_the_spec_leaves_something_open_do_the_operators_defaults_say_where
 }
 
 #[test]
-fn twenty_service_accounts_are_not_too_many() {
+fn twenty_service_accounts_and_roles_are_not_too_many() {
     let names: Vec<&str> = ACCOUNTS.iter().take(20).map(String::as_str).collect();
     assert_eq!(spec_of(&managed(&names)).service_accounts.len(), 20);
+    let scopes: Vec<String> = (0..20).map(|n| format!("{VAULT}-{n}")).collect();
+    let roles: Vec<(&str, &str)> = scopes.iter().map(|scope| ("Reader", scope.as_str())).collect();
+    assert_eq!(spec_of(&managed_with(&roles)).role_assignments.len(), 20);
+}
+
+#[test]
+fn the_terms_of_a_role_are_kept_as_they_are_up_to_what_azure_takes() {
+    let mut object = managed_with(&[("Reader", VAULT)]);
+    let asked = &mut object.spec.role_assignments[0];
+    asked.condition = Some("ä".repeat(CONDITION_CHARS_MAX));
+    asked.description = Some("in\ttwo\r\nlines".to_owned());
+    let asked = asked.clone();
+    let terms = spec_of(&object).role_assignments.remove(0).terms;
+    assert_eq!(
+        (terms.condition, terms.description),
+        (asked.condition, asked.description)
+    );
+}
+
+#[test]
+fn an_empty_text_that_azure_shows_of_a_role_is_none() {
+    let shown =
+        |condition: &str, description: &str| RoleTerms::shown(Some(condition.to_owned()), Some(description.to_owned()));
+    assert_eq!(shown("", ""), RoleTerms::shown(None, None));
+    let said = shown("c", "d");
+    assert_eq!(
+        (said.condition.as_deref(), said.description.as_deref()),
+        (Some("c"), Some("d"))
+    );
 }

@@ -21,10 +21,12 @@ use wio_core::spec::InvalidField;
 use wio_core::status::{BELIEVED_FOR, FailedLooks, NEW_FOR, Subject, Told, problems, status, transitions};
 use wio_testkit::kstatus;
 
-use crate::given::{accounts_of, any_binding, any_policy, cases, cluster, denied, desired, gone, lifecycle, managed};
+use crate::given::{
+    accounts_of, any_binding, any_policy, cases, cluster, denied, desired, gone, lifecycle, managed, other_owner,
+};
 use crate::plan_roles::reconciled;
 use crate::seeds::any_world;
-use crate::worlds::World;
+use crate::worlds::{World, tags_of};
 
 pub const GENERATION: i64 = 5;
 
@@ -525,6 +527,39 @@ fn an_identity_that_is_somebody_elses_is_no_longer_told_of_when_nothing_of_the_b
     assert!(before.identity.is_some());
     world.accounts.clear();
     assert_eq!(told(&world, Some(&before)), None);
+    world.identity.as_mut().unwrap().tags = tags_of(&other_owner(&bound, "invoices"));
+    assert_eq!(told(&world, Some(&before)), None);
+    world.identity.as_mut().unwrap().credentials = World::as_desired(&bound).credentials().to_vec();
+    assert_eq!(told(&world, Some(&before)), before.identity, "its credential is to go");
+}
+
+/// What somebody edited is ours still, and is put right.
+#[test]
+fn a_service_account_with_our_label_is_told_of_whatever_else_it_carries() {
+    let bound = desired(&managed(&["a"]));
+    let mut seen = World::as_desired(&bound).observe(&accounts_of(&bound));
+    let account = seen.service_accounts.values_mut().next().unwrap();
+    account.client_id = Some("somebody-elses".to_owned());
+    let outcome = reconciled(Desired::Bound(bound), seen, Vec::new());
+    let told = written(None, GENERATION, false, &outcome, at(0)).service_accounts;
+    assert_eq!(told.len(), 1);
+}
+
+/// Whose issuer the cluster has says nothing about the pods of a binding that works; every other reason to hold it does.
+#[test]
+fn a_ready_binding_that_is_held_stays_ready_only_for_what_says_nothing_about_its_pods() {
+    let bound = desired(&managed(&["a"]));
+    let seen = World::as_desired(&bound).observe(&accounts_of(&bound));
+    let outcome = reconciled(Desired::Bound(bound), seen, Vec::new());
+    let ready = written(None, GENERATION, false, &outcome, at(0));
+    let held = |reason, generation, deleting| {
+        let told = written(Some(&ready), generation, deleting, &blocked(reason, "x"), at(1));
+        condition(&told, "Ready").unwrap().status == "True"
+    };
+    assert!(held(Reason::IssuerUnconfirmed, GENERATION, false));
+    assert!(!held(Reason::NotDecided, GENERATION, false));
+    assert!(!held(Reason::IssuerUnconfirmed, GENERATION + 1, false));
+    assert!(!held(Reason::IssuerUnconfirmed, GENERATION, true));
 }
 
 fn not_there(reason: Reason) -> Outcome {

@@ -3,11 +3,12 @@
 use wio_api::{DeletionPolicy, Reason, RoleAssignmentStatus, WorkloadIdentityBindingStatus};
 use wio_core::desired::Desired;
 use wio_core::fault::{AzureAnswer, AzureCause, AzureFault, Fault};
+use wio_core::observed::ObservedRoleAssignment;
 use wio_core::plan::plan;
 
 use crate::given::{ROLES, VAULT, denied, desired, gone, managed, managed_with, name};
 use crate::plan_roles::{GROUP, READER, SECRETS, made, observed, reconciled, settled, unread};
-use crate::worlds::{World, foreign_credential};
+use crate::worlds::{World, foreign_assignment, foreign_credential};
 
 fn line(status: &WorkloadIdentityBindingStatus, kind: &str) -> Option<String> {
     let found = status.conditions.iter().find(|condition| condition.type_ == kind)?;
@@ -51,6 +52,24 @@ fn roles_that_could_not_be_seen_are_neither_given_nor_taken_and_the_trust_goes_o
         1,
         "what was not seen stays as it was last seen"
     );
+}
+
+/// Ours is known by its name wherever nobody could look; of somebody else's only the record tells.
+#[test]
+fn a_role_that_somebody_else_gave_stays_told_of_while_nobody_can_look() {
+    let bound = desired(&managed_with(&[SECRETS]));
+    let mut world = World::as_desired(&bound);
+    let principal = world.identity.as_ref().unwrap().facts.principal_id;
+    world.roles = vec![ObservedRoleAssignment {
+        principal,
+        ..foreign_assignment(1, SECRETS.0, SECRETS.1)
+    }];
+    let told = |seen, before| made(&reconciled(Desired::Bound(bound.clone()), seen, Vec::new()), before);
+    let before = told(observed(&bound, &world), None);
+    assert_eq!(before.role_assignments.len(), 1);
+    let mut unseen = observed(&bound, &world);
+    unseen.azure.role_assignments = unread(false, Vec::new());
+    assert_eq!(told(unseen, Some(&before)).role_assignments, before.role_assignments);
 }
 
 #[test]

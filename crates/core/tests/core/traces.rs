@@ -171,6 +171,23 @@ fn what_the_spec_means_is_taken_away_from_beside_what_the_status_names() {
     );
 }
 
+/// Only an identity of the same name may be the one that another default has moved.
+#[test]
+fn another_name_or_another_place_that_the_spec_names_itself_may_hold_something_too() {
+    for (object, written, other) in [
+        (existing(&["a"]), "/shared/", "/victim/"),
+        (managed(&["a"]), "/wib-", "/victim-"),
+    ] {
+        let bound = desired(&object);
+        let mut object = ending(&bound, &World::as_desired(&bound), DeletionPolicy::Delete);
+        let status = object.status.as_mut().unwrap().identity.as_mut().unwrap();
+        status.resource_id = status.resource_id.replace(written, other);
+        let target = removed(&object);
+        let meant = bound.granted.identity();
+        assert_eq!(target.elsewhere().map(|other| other.revocable.identity()), Some(meant));
+    }
+}
+
 #[test]
 fn a_removal_needs_nothing_of_the_spec_but_the_identity_that_it_means() {
     let spoilt: [fn(&mut WorkloadIdentityBinding); 4] = [
@@ -261,6 +278,14 @@ fn an_identity_that_is_to_stay_is_tagged_so_when_it_is_the_bindings() {
     assert_eq!(removal(&bound, DeletionPolicy::RetainIdentity).mark(&Tags::new()), None);
     let referenced = desired(&existing(&["a"]));
     assert_eq!(removal(&referenced, DeletionPolicy::RetainIdentity).mark(&tags), None);
+    let outcome = |target, world: World| reconciled(target, world.observe(&accounts_of(&bound)), Vec::new());
+    let retaining = || Desired::Gone(removal(&bound, DeletionPolicy::RetainIdentity));
+    assert_eq!(outcome(retaining(), World::as_desired(&bound)).mark(), Some(mark));
+    assert_eq!(outcome(retaining(), World::empty()).mark(), None);
+    assert_eq!(
+        outcome(Desired::Bound(bound.clone()), World::as_desired(&bound)).mark(),
+        None
+    );
 }
 
 /// The tag that says that all of it is to stay is among what a binding is ready by. A deletion raises the generation by one.
