@@ -259,8 +259,9 @@ fn a_refusal_says_what_the_policies_allow_instead_and_what_of_them_is_broken() {
             "spec.existingIdentities[0] of WorkloadIdentityPolicy a grants nothing",
         ],
     );
-    let elsewhere = policy("c").namespace("bank").existing("/subscriptions/all").build();
-    let why = ask(&orders().existing(EXISTING).build(), &config(), &[elsewhere], 0).unwrap_err();
+    let elsewhere = policy("c").namespace("bank").existing("/subscriptions/all");
+    let policies = [for_shop("b"), elsewhere].map(PolicyBuilder::build);
+    let why = ask(&orders().existing(EXISTING).build(), &config(), &policies, 0).unwrap_err();
     assert!(!why.message.contains("grants nothing"), "{}", why.message);
 }
 

@@ -158,3 +158,11 @@ fn an_issuer_is_known_to_be_replaced_when_that_was_seen_or_somebody_said_so() {
     let told = IssuerWatch::begin(name(CLUSTER), name(ISSUER), BTreeSet::new(), named, now);
     assert!(issuers(&told).was_replaced(OLD_ISSUER) && !issuers(&told).was_replaced(ISSUER));
 }
+
+#[test]
+fn each_state_of_the_issuer_has_its_name_in_metrics() {
+    assert_eq!(
+        IssuerState::ALL.map(IssuerState::as_str),
+        ["settled", "changing", "alternating"]
+    );
+}

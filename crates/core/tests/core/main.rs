@@ -17,6 +17,7 @@ mod authorize;
 mod authorize_orphan;
 mod authorize_properties;
 mod authorize_recorded;
+mod binding;
 mod cluster;
 mod crd_guard;
 mod denial;

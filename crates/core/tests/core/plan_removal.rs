@@ -166,6 +166,16 @@ fn everything_of_a_managed_binding_goes_in_order() {
 }
 
 #[test]
+fn what_was_taken_away_is_seen_so_without_another_look() {
+    let bound = desired(&managed_with(&ROLES[..1]));
+    let mut seen = World::as_desired(&bound).observe(&accounts_of(&bound));
+    for step in plan(&gone(&bound, DeletionPolicy::Delete), &seen).revocations {
+        step.fold(&mut seen);
+    }
+    assert_eq!(seen, World::empty().observe(&accounts_of(&bound)));
+}
+
+#[test]
 fn a_retained_identity_loses_our_trust_and_stays() {
     let bound = desired(&managed(&["a"]));
     let planned = planned(&bound, DeletionPolicy::RetainIdentity, &World::as_desired(&bound));

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use wio_api::{DeletionPolicy, ManagedIdentity, WorkloadIdentityBinding, keys};
+use wio_api::{
+    DeletionPolicy, IdentityOrigin, IdentityStatus, ManagedIdentity, WorkloadIdentityBinding,
+    WorkloadIdentityBindingStatus, keys,
+};
 use wio_core::binding::Binding;
 use wio_core::names::Namespace;
 use wio_core::policy::Policies;
@@ -100,6 +103,56 @@ fn a_case_has_those_that_may_share_an_account_or_the_identity_and_nobody_else() 
     assert_eq!(snapshot.binding(&name("bank"), &name("mails")), None);
     let elsewhere = begun("nowhere", "orders").managed().service_account("a").build();
     assert_eq!(snapshot.case(&parsed(&elsewhere)), None);
+}
+
+/// What it has and does not ask for is to be taken away, and others may rely on it.
+#[test]
+fn a_binding_meets_those_of_the_identity_that_it_has_whatever_it_asks_for_now() {
+    let having = |object: BindingBuilder, id: &str| {
+        let status = WorkloadIdentityBindingStatus {
+            identity: Some(IdentityStatus {
+                resource_id: id.to_owned(),
+                name: String::new(),
+                client_id: None,
+                principal_id: None,
+                tenant_id: None,
+                origin: IdentityOrigin::Created,
+            }),
+            ..written()
+        };
+        object.status(status).build()
+    };
+    let shop_orders = parsed(
+        &begun("shop", "orders")
+            .managed_as(chosen())
+            .service_account("c")
+            .build(),
+    );
+    let asked = shop_orders
+        .spec
+        .as_ref()
+        .unwrap()
+        .identity_id(&shop_orders.owner, &config());
+    let all = [
+        having(begun("shop", "moved").managed().service_account("a"), EXISTING),
+        begun("shop", "mails").existing(EXISTING).service_account("b").build(),
+        begun("shop", "orders")
+            .managed_as(chosen())
+            .service_account("c")
+            .build(),
+        having(
+            begun("bank", "moved").managed().service_account("a"),
+            &asked.to_string(),
+        ),
+    ];
+    let snapshot = snapshot(&all);
+    let case = |at: usize| snapshot.case(&parsed(&all[at])).unwrap();
+    assert_eq!(names(case(0).neighbours.iter().map(|one| &one.binding)), ["mails"]);
+    assert_eq!(names(case(1).neighbours.iter().map(|one| &one.binding)), ["moved"]);
+    assert_eq!(
+        names(case(2).rivals.iter().map(|one| &one.candidate.binding)),
+        ["moved"]
+    );
 }
 
 #[test]

@@ -373,6 +373,36 @@ fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
     }
 }
 
+/// A list may miss the credential that was written half a minute before the spec dropped its service account.
+#[test]
+fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_or_shares_is_not() {
+    let before = desired(&existing(&["a", "b"]));
+    let world = World::as_desired(&before);
+    let shown = lying(world.observe(&accounts_of(&before)), &[false]);
+    let told = ending(&before, &world, DeletionPolicy::Delete).status.unwrap();
+    let object = object_of(&desired(&existing(&["a"]))).status(told.clone()).build();
+    let presumed = |others: &[WorkloadIdentityBinding]| -> Vec<String> {
+        let Verdict::Pursue(target) = verdict(&case_beside(&object, others, rules())) else {
+            panic!("it goes on")
+        };
+        let Desired::Bound(bound) = *target else {
+            panic!("it goes on")
+        };
+        let seen = bound.presumed(shown.clone());
+        let credentials = &seen.azure.identity.present().unwrap().credentials;
+        credentials.iter().filter_map(|one| one.subject.clone()).collect()
+    };
+    let other = |account: &str| {
+        let other = binding("shop", "other").uid("other").existing(EXISTING);
+        let other = other.service_account(account).finalizer(keys::FINALIZER);
+        other.status(told.clone()).build()
+    };
+    let b = "system:serviceaccount:shop:b";
+    assert_eq!(presumed(&[]), [b]);
+    assert_eq!(presumed(&[other("c")]), [b]);
+    assert_eq!(presumed(&[other("b")]), [""; 0], "the other one has it");
+}
+
 #[test]
 fn what_an_orphaned_binding_leaves_is_taken_over_by_one_that_asks_for_it() {
     let bound = desired(&managed(&["a"]));

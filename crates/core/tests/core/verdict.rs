@@ -481,6 +481,21 @@ fn the_eldest_share_first_and_more_than_the_namespace_may_hold_is_nothing_to_sha
     assert_eq!(sharers(Some(1)), ["old"]);
 }
 
+/// Both write one annotation.
+#[test]
+fn a_sharer_claims_the_lifetime_of_tokens_that_its_spec_asks_for() {
+    let start = binding("shop", "other").uid("other").existing(EXISTING);
+    let other = start.service_account("a").token_expiration(7200).service_account("b");
+    let other = other.finalizer(keys::FINALIZER).status(written()).build();
+    let verdict = verdict(&case_beside(&to_existing().build(), &[other], rules()));
+    let claims = &sharers_of(&verdict)[0].accounts;
+    let lifetimes: Vec<_> = claims
+        .iter()
+        .map(|claim| claim.token_expiration.map(|it| it.to_string()))
+        .collect();
+    assert_eq!(lifetimes, [Some("7200".to_owned()), None]);
+}
+
 fn sharers_of(verdict: &Verdict) -> Vec<Sharer> {
     match verdict {
         Verdict::Pursue(desired) => desired.sharing().sharers().to_vec(),
