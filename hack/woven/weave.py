@@ -55,11 +55,18 @@ class Source:
     def inner(self, start, end, kind):
         return climb(self.root.descendant_for_byte_range(start, end), kind)
 
+    def text(self, node):
+        return self.data[node.start_byte : node.end_byte]
+
     def spot(self, change):
         """What kind of place a change is woven into, where, and the text there when it is on; a text alone says why it is not woven."""
         data, new = self.data, change["replacement"].encode()
         start, end = (self.offset(change["span"][which]) for which in ("start", "end"))
         match change["genre"]:
+            case "FnValue" if "impl Iterator" in change["function"]["return_type"]:
+                # Another iterator would be another type: it is this one without an item, and then one more where there is to be one.
+                one = re.fullmatch(rb"::std::iter::once\((.*)\)", new)
+                return "items", start, end, one[1] if one else b""
             case "FnValue" if "impl" in change["function"]["return_type"]:
                 return "opaque return type"
             case "FnValue":
@@ -83,7 +90,21 @@ class Source:
                 if guard is None:
                     return "arm", pattern.end_byte, pattern.end_byte, b""
                 return "guarded", guard.start_byte, guard.end_byte, b""
+            case "StructField":
+                return self.left_to_base(self.inner(start, start + 1, ("field_initializer", "shorthand_field_initializer")))
         return change["genre"]
+
+    def left_to_base(self, field):
+        """A field of a struct that has the value that it has in the struct which gives those that are not named."""
+        of = climb(field, ("struct_expression",))
+        base = next(node for node in field.parent.children if node.type == "base_field_initializer").named_children[0]
+        value = field.child_by_field_name("value")
+        name = self.text(field.child_by_field_name("field") if value else field)
+        # Whatever is made anew for it has to be known by its type; what stands already is not to be moved as a whole.
+        made = base.type == "call_expression"
+        left = b"let base: %s = %s; base.%s" if made else b"%.0s(%s).%s"
+        left %= self.text(of.child_by_field_name("name")), self.text(base), name
+        return ("value", value.start_byte, value.end_byte, left) if value else ("name", field.start_byte, field.end_byte, left)
 
 
 class Weaver:
@@ -123,10 +144,17 @@ class Weaver:
                 case "body":
                     arms = [(b"%d => return %s, " % change, [change[0]]) for change in changes]
                     cuts.append((start, (1, -len(source.data) - 1), [(b"match %s { " % ON, numbers), *arms, (b"_ => {} } ", [])]))
-                case "value":
+                case "value" | "name":
+                    named = source.data[start:end] + b": " if kind == "name" else b""
                     arms = [(b"%d => { %s }, " % change, [change[0]]) for change in changes]
-                    cuts.append((start, (1, -end), [(b"(match %s { " % ON, numbers), *arms, (b"_ => { ", [])]))
+                    cuts.append((start, (1, -end), [(named + b"(match %s { " % ON, numbers), *arms, (b"_ => { ", [])]))
                     cuts.append((end, (0, -start), [(b" } })", [])]))
+                case "items":
+                    none = b" | ".join(b"%d" % number for number in numbers)
+                    one = [(b"%d => Some(%s), " % change, [change[0]]) for change in changes if change[1]]
+                    cuts.append((start, (1, -len(source.data)), [(b"let woven = { ", [])]))
+                    head = b" }; Iterator::chain(Iterator::take(woven, match %s { %s => 0, _ => usize::MAX }), match %s { " % (ON, none, ON)
+                    cuts.append((end, (0, -start + 0.5), [(head, numbers), *one, (b"_ => None })", [])]))
                 case "arm":
                     cuts.append((start, (1, -len(source.data) - 1), [(b" if %s != %s" % (ON, first), numbers)]))
                 case "guarded":
@@ -186,7 +214,9 @@ class Weaver:
     def take_in(self, message):
         numbers = self.blamed(message)
         for number in numbers:
-            self.left_out.setdefault(number, f"does not compile: {message['message']}")
+            # A constant cannot ask what is on.
+            why = "not woven" if "non-const" in message["message"] else "does not compile"
+            self.left_out.setdefault(number, f"{why}: {message['message']}")
         called = re.search(r"non-const \w+(?: \w+)? `([^`]+)`", message["message"])
         if called and not numbers:
             self.constant.add(re.split(r"[<(]", called[1])[0].split("::")[-1])
