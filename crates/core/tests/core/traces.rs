@@ -401,6 +401,9 @@ fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_or_shares_is_not()
     assert_eq!(presumed(&[]), [b]);
     assert_eq!(presumed(&[other("c")]), [b]);
     assert_eq!(presumed(&[other("b")]), [""; 0], "the other one has it");
+    let mut elsewhere = other("b");
+    elsewhere.spec.audience = Some("api://AzureADTokenExchangeChina".to_owned());
+    assert_eq!(presumed(&[elsewhere]), [""; 0], "it may have another one in its place");
 }
 
 #[test]

@@ -483,17 +483,18 @@ fn the_eldest_share_first_and_more_than_the_namespace_may_hold_is_nothing_to_sha
 
 /// Both write one annotation.
 #[test]
-fn a_sharer_claims_the_lifetime_of_tokens_that_its_spec_asks_for() {
+fn a_sharer_claims_the_lifetime_of_tokens_that_its_spec_asks_for_though_that_cannot_be_used() {
     let start = binding("shop", "other").uid("other").existing(EXISTING);
     let other = start.service_account("a").token_expiration(7200).service_account("b");
-    let other = other.finalizer(keys::FINALIZER).status(written()).build();
-    let verdict = verdict(&case_beside(&to_existing().build(), &[other], rules()));
-    let claims = &sharers_of(&verdict)[0].accounts;
-    let lifetimes: Vec<_> = claims
-        .iter()
-        .map(|claim| claim.token_expiration.map(|it| it.to_string()))
-        .collect();
-    assert_eq!(lifetimes, [Some("7200".to_owned()), None]);
+    let other = made(has_finalizer(other.build()));
+    for other in [other.clone(), unusable(other)] {
+        let verdict = verdict(&case_beside(&to_existing().build(), &[other], rules()));
+        let claims = sharers_of(&verdict).remove(0).accounts.into_iter();
+        let lifetimes: Vec<_> = claims
+            .map(|claim| claim.token_expiration.map(|it| it.to_string()))
+            .collect();
+        assert_eq!(lifetimes, [Some("7200".to_owned()), None]);
+    }
 }
 
 fn sharers_of(verdict: &Verdict) -> Vec<Sharer> {
