@@ -84,6 +84,14 @@ mod tests {
     }
 
     #[test]
+    fn whoever_reads_that_a_namespace_is_left_alone_reads_which_one_and_what_decides_that() {
+        let told = left_alone("shop");
+        for part in ["namespace shop", "--watch-namespaces", "--exclude-namespaces"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+
+    #[test]
     fn all_but_those_left_out_and_only_those_named_are_acted_in() {
         let acts = |namespaces: &ActiveNamespaces| ["shop", "bank", "shops"].map(|name| namespaces.contains(name));
         assert_eq!(acts(&ActiveNamespaces::All), [true, true, true]);

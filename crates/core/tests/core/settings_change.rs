@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use wio_api::{Reason, VerificationMode, WorkloadIdentityBinding};
+use wio_api::{ManagedIdentityPermission, Reason, VerificationMode, WorkloadIdentityBinding};
 use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::case::Candidate;
 use wio_core::config::{LOCKED_ROLES, OperatorConfig, ROLES_LOCKED_AT_IDENTITIES};
@@ -13,6 +13,7 @@ use wio_core::policy::{Policies, merge};
 use wio_core::rules::Rules;
 use wio_core::settings_change::{Acceptance, MANY, SettingsChange, in_force, loses, read, written};
 use wio_core::tags::{DefaultTag, default_tags};
+use wio_testkit::fixtures::policy;
 
 use crate::given::{SUBSCRIPTION, case_of, cases, config, generous, managed, managed_with, name, permitted, rules_by};
 use crate::plan_roles::settled;
@@ -235,6 +236,28 @@ fn another_default_takes_nothing_not_even_from_one() {
     managed.resource_group = Some(config().group.name.to_string());
     let asked = changed(&config(), &elsewhere, None).confirm(&candidate(&object), &rules_of(&elsewhere), |_| 1);
     assert!(asked.unwrap_err().message.contains("elsewhere instead of"));
+}
+
+/// A policy may allow identities in one region alone.
+#[test]
+fn another_region_by_default_takes_nothing_not_even_from_one() {
+    let place = ManagedIdentityPermission {
+        subscription_id: SUBSCRIPTION.to_owned(),
+        resource_group: "team".to_owned(),
+        locations: Some(vec![config().location.to_string()]),
+        ..ManagedIdentityPermission::default()
+    };
+    let team = policy("team").namespace("shop").managed(place).build();
+    let rules = |config: &OperatorConfig| rules_by(config.clone(), std::slice::from_ref(&team));
+    let mut object = managed(&["orders"]);
+    object.spec.identity.managed.as_mut().unwrap().resource_group = Some("team".to_owned());
+    let object = made(object, rules(&config()));
+    let now = OperatorConfig {
+        location: name("northeurope"),
+        ..config()
+    };
+    let asked = changed(&config(), &now, None).confirm(&candidate(&object), &rules(&now), |_| 1);
+    assert!(asked.unwrap_err().message.contains("northeurope instead of"));
 }
 
 #[test]
