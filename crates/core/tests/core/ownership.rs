@@ -10,7 +10,8 @@ use wio_core::recorded::RecordedIds;
 use wio_core::status::{announcing, tells_of_writes};
 
 use crate::given::{
-    ISSUER, OLD_ISSUER, accounts_of, any_binding, cases, desired, managed, managed_with, name, removal, written,
+    ISSUER, OLD_ISSUER, accounts_of, any_binding, cases, desired, managed, managed_with, name, object_of, removal,
+    written,
 };
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
 use crate::plan_roles::{READER, SECRETS, made, reconciled};
@@ -274,6 +275,18 @@ fn no_identity_is_announced_where_none_is_created() {
     for nothing in [WorkloadIdentityBindingStatus::default(), crate::given::written()] {
         assert!(!tells_of_writes(&nothing), "announced is not written");
     }
+}
+
+/// A list may miss what was written half a minute ago.
+#[test]
+fn what_the_status_tells_of_is_taken_from_an_identity_that_became_anothers_though_no_list_shows_it() {
+    let before = desired(&managed(&["a"]));
+    let bound = desired(&object_of(&before).status(crate::plan_roles::settled(&before)).build());
+    let mut world = World::as_desired(&before);
+    retag(&mut world, give_to_another);
+    world.identity.as_mut().unwrap().credentials.clear();
+    let told = Revocation::DeleteCredential(before.credentials[0].name.clone());
+    assert!(planned(&bound, &world).revocations.contains(&told));
 }
 
 /// Whether Entra knows what is written anew is not proven by what was there before.

@@ -403,7 +403,22 @@ fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_or_shares_is_not()
     assert_eq!(presumed(&[other("b")]), [""; 0], "the other one has it");
     let mut elsewhere = other("b");
     elsewhere.spec.audience = Some("api://AzureADTokenExchangeChina".to_owned());
-    assert_eq!(presumed(&[elsewhere]), [""; 0], "it may have another one in its place");
+    assert_eq!(
+        presumed(std::slice::from_ref(&elsewhere)),
+        [""; 0],
+        "it may have another one in its place"
+    );
+    let going = deleted(object_of(&before).status(told.clone()), DeletionPolicy::Delete);
+    let Verdict::Pursue(target) = verdict(&case_beside(&going, &[elsewhere], rules())) else {
+        panic!("it goes")
+    };
+    let Desired::Gone(removal) = *target else {
+        panic!("it goes")
+    };
+    let seen = removal.presumed(shown.clone(), None);
+    let left = seen.azure.identity.present().unwrap().credentials.iter();
+    let left: Vec<_> = left.filter_map(|one| one.subject.as_deref()).collect();
+    assert_eq!(left, ["system:serviceaccount:shop:a"]);
 }
 
 #[test]
