@@ -16,7 +16,7 @@ use wio_api::{
     WorkloadIdentityEffectivePolicySpec, keys,
 };
 use wio_core::fault::Fault;
-use wio_core::policy::{Policies, QUIET, Vanished, merge};
+use wio_core::policy::{Policies, Vanished, merge};
 use wio_core::settings_change::MANY;
 use wio_core::status::Admission;
 
@@ -75,7 +75,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
     loop {
         let parsed = policies.borrow_and_update().clone();
         configured.mark_unchanged();
-        let kept = parsed.as_deref().and_then(|policies| kept(ctx, policies));
+        let kept = kept(ctx, parsed.as_deref()).await;
         believed.mark_unchanged();
         let waits = kept.as_ref().is_none_or(|kept| kept.waits);
         let wanted = kept.map(|kept| kept.merged);
@@ -104,13 +104,9 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
             Step::Write | Step::Wait => {}
         }
         tokio::select! {
-            changed = policies.changed() => {
-                if changed.is_err() {
-                    return std::future::pending().await;
-                }
-            }
+            () = changed(&mut policies) => {}
             () = either(&mut believed, &mut configured) => {}
-            () = sleep(QUIET), if waits => {}
+            () = sleep(stood.quiet_in()), if waits => {}
             Some(object) = watched.next() => {
                 learn(stood, learned, object.as_ref());
                 see(&mut standing, object);
@@ -123,6 +119,13 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
 fn api(ctx: &Context) -> Api<DynamicObject> {
     let kind = ApiResource::erase::<WorkloadIdentityEffectivePolicy>(&());
     Api::all_with(ctx.clients.api.client.clone(), &kind)
+}
+
+/// Completes when they change; never when nobody tells of them any more.
+async fn changed(policies: &mut watch::Receiver<Option<Arc<Policies>>>) {
+    if policies.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Completes when either changes.
@@ -171,7 +174,13 @@ struct Kept {
 }
 
 /// The merged policy as it is to be kept; none before it is known what the cluster keeps of policies and settings.
-fn kept(ctx: &Context, policies: &Policies) -> Option<Kept> {
+async fn kept(ctx: &Context, policies: Option<&Policies>) -> Option<Kept> {
+    let policies = policies?;
+    ctx.clients
+        .crd_guard
+        .policies
+        .prove(&ctx.clients.api.client, policies)
+        .await;
     let learned = &ctx.caches.learned;
     let vanished = ctx.clients.crd_guard.policies.see(policies);
     let losing = settings_guard::settle(ctx);
@@ -181,7 +190,9 @@ fn kept(ctx: &Context, policies: &Policies) -> Option<Kept> {
     ]);
     let vanished: Vec<String> = match vanished {
         Vanished::None => Vec::new(),
-        Vanished::Settling(names) | Vanished::Held(names, _) => names.iter().map(ToString::to_string).collect(),
+        Vanished::Settling(names) | Vanished::Unproven(names) | Vanished::Held(names, _) => {
+            names.iter().map(ToString::to_string).collect()
+        }
         Vanished::Unknown => return None,
     };
     Some(Kept {

@@ -6,18 +6,20 @@ use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::ListParams;
 use kube::{Api, Client};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
-use wio_api::keys;
+use wio_api::{WorkloadIdentityPolicy, keys};
 use wio_core::case::Case;
 use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft, shares_identity};
 use wio_core::desired::Desired;
 use wio_core::fault::{Blocked, Fault};
 use wio_core::names::PolicyName;
-use wio_core::policy::{Policies, Vanished, Vanishing};
+use wio_core::policy::{Policies, QUIET, Vanished, Vanishing};
 use wio_core::verdict::Verdict;
 
+use crate::runtime::pages::FEW;
 use crate::runtime::request::request;
 
 /// How long the answer that nothing may be taken away is believed. Believing it for too long takes nothing away, and in that
@@ -134,6 +136,34 @@ impl PolicyWatch {
         self.change(|state| state.see(policies, self.started.elapsed()))
     }
 
+    /// Asks for a list of the policies where their end waits for one: a watch that is behind would have a part of what vanished count as all of it. As long as
+    /// the list cannot be had or shows something else, nothing is taken away for their end.
+    pub(crate) async fn prove(&self, client: &Client, policies: &Policies) {
+        if !self.waits_for_list(policies) {
+            return;
+        }
+        match names(client).await {
+            Ok(shown) => self.change(|state| state.prove(shown)),
+            Err(fault) => return tell_unknown(&fault),
+        }
+        if self.waits_for_list(policies) {
+            tell_behind();
+        }
+    }
+
+    fn waits_for_list(&self, policies: &Policies) -> bool {
+        matches!(self.see(policies), Vanished::Unproven(_))
+    }
+
+    /// How long it takes until the policies have been quiet for long enough, and at the least a second.
+    pub(crate) fn quiet_in(&self) -> Duration {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.quiet_in(self.started.elapsed()) {
+            Duration::ZERO => QUIET,
+            soon => soon,
+        }
+    }
+
     /// What is to be kept in the cluster, as it changes.
     pub(crate) fn believed(&self) -> watch::Receiver<Option<BTreeSet<PolicyName>>> {
         self.believed.subscribe()
@@ -172,6 +202,34 @@ impl LastRead {
     fn serves(&self, asked: Instant) -> bool {
         let withholds = matches!(&self.found, Ok(crds) if crds.confirm().is_err());
         self.begun > asked || withholds && self.begun.elapsed() < WITHHELD_FOR
+    }
+}
+
+fn tell_unknown(fault: &Fault) {
+    tracing::warn!(%fault, "whether policies vanished is not known, so nothing is taken away for their end yet");
+}
+
+fn tell_behind() {
+    tracing::warn!(
+        "a list of the policies shows others than the watch, so nothing is taken away for the end of any yet"
+    );
+}
+
+/// The names of the policies by a list of now.
+async fn names(client: &Client) -> Result<BTreeSet<PolicyName>, Fault> {
+    let api: Api<WorkloadIdentityPolicy> = Api::all(client.clone());
+    let (mut names, mut pages) = (BTreeSet::new(), ListParams::default().limit(FEW));
+    loop {
+        let page = request(|| "list the policies".to_owned(), api.list_metadata(&pages)).await?;
+        let found = page
+            .items
+            .iter()
+            .filter_map(|one| one.metadata.name.as_deref()?.parse().ok());
+        names.extend(found);
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => pages = pages.continue_token(&token),
+            None => return Ok(names),
+        }
     }
 }
 

@@ -112,6 +112,12 @@ impl Policies {
         }
     }
 
+    /// The names of all of them, also of those that cannot be read.
+    #[must_use]
+    pub fn names(&self) -> BTreeSet<PolicyName> {
+        self.all.iter().map(|policy| policy.name.clone()).collect()
+    }
+
     /// All policies, by name.
     pub(crate) fn all(&self) -> &[Policy] {
         &self.all

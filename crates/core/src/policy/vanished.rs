@@ -32,6 +32,9 @@ pub struct Vanishing {
     changed: Duration,
     /// Whether so many vanished that it was taken for an accident: policies that come meanwhile do not change that.
     held: bool,
+    /// The names that a list showed when the set was quiet; none before it was asked for. A watch may be behind, and what it does not tell of has vanished
+    /// as well, or has come back.
+    shown: Option<BTreeSet<PolicyName>>,
     /// The word that an end is meant, as it stands in the cluster.
     word: Option<String>,
 }
@@ -43,6 +46,8 @@ pub enum Vanished {
     None,
     /// Some did a moment ago: what rested on them waits until the set is quiet.
     Settling(BTreeSet<PolicyName>),
+    /// Some did, and no list has shown that and no more yet.
+    Unproven(BTreeSet<PolicyName>),
     /// So many did that it is taken for an accident until this word is given.
     Held(BTreeSet<PolicyName>, String),
     /// What stood before is not known yet.
@@ -70,7 +75,7 @@ impl Vanishing {
 
     /// Takes in the policies as they are at this time of the operator's clock, and says what became of those that stood before.
     pub fn see(&mut self, policies: &Policies, time: Duration) -> Vanished {
-        let now: BTreeSet<PolicyName> = policies.all().iter().map(|policy| policy.name.clone()).collect();
+        let now = policies.names();
         let Some(believed) = &mut self.believed else {
             return Vanished::Unknown;
         };
@@ -78,6 +83,7 @@ impl Vanishing {
         let vanished: BTreeSet<PolicyName> = believed.difference(&now).cloned().collect();
         if vanished != self.vanished {
             self.changed = time;
+            self.shown = None;
             self.vanished.clone_from(&vanished);
         }
         if vanished.is_empty() {
@@ -93,10 +99,30 @@ impl Vanishing {
         if self.held && self.word.as_ref() != Some(&word) {
             return Vanished::Held(vanished, word);
         }
+        // Whoever gives the word has seen which ones.
+        if !self.held && !self.shown.as_ref().is_some_and(|shown| shows(shown, &now, &vanished)) {
+            return Vanished::Unproven(vanished);
+        }
         self.held = false;
         *believed = now;
         Vanished::None
     }
+
+    /// Takes in the names that a list showed that was asked for because something was [`Vanished::Unproven`].
+    pub fn prove(&mut self, shown: BTreeSet<PolicyName>) {
+        self.shown = Some(shown);
+    }
+
+    /// How long it takes from this time of the operator's clock until the set has been quiet for long enough.
+    #[must_use]
+    pub const fn quiet_in(&self, time: Duration) -> Duration {
+        QUIET.saturating_sub(time.saturating_sub(self.changed))
+    }
+}
+
+/// Whether a list shows all that are believed to stand and none of those that vanished. It may show more: one that cannot be read, or one that came right then.
+fn shows(shown: &BTreeSet<PolicyName>, standing: &BTreeSet<PolicyName>, vanished: &BTreeSet<PolicyName>) -> bool {
+    shown.is_superset(standing) && shown.is_disjoint(vanished)
 }
 
 /// The word by which the end of just these policies is said to be meant: one that was given for others says nothing about them. It
@@ -124,6 +150,13 @@ impl Vanished {
                     QUIET.as_secs()
                 ),
             }),
+            Self::Unproven(vanished) if relied_on(vanished) => Err(Blocked {
+                reason: Reason::NotDecided,
+                message: format!(
+                    "{}; what rests on it is decided when a list of the policies shows the same and no more",
+                    gone(vanished)
+                ),
+            }),
             Self::Held(vanished, word) if relied_on(vanished) => Err(Blocked {
                 reason: Reason::MassDisappearance,
                 message: format!(
@@ -133,7 +166,7 @@ impl Vanished {
                     keys::CONFIRM_LOSS_ANNOTATION,
                 ),
             }),
-            Self::None | Self::Settling(_) | Self::Held(..) => Ok(()),
+            Self::None | Self::Settling(_) | Self::Unproven(_) | Self::Held(..) => Ok(()),
             Self::Unknown => Err(Blocked {
                 reason: Reason::NotDecided,
                 message: "which policies stood before is not known yet, so what it may have is not decided".to_owned(),

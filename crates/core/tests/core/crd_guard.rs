@@ -47,6 +47,7 @@ fn left(stood: &[&str]) -> PoliciesLeft {
     let mut vanishing = Vanishing::default();
     vanishing.learn(stood.iter().map(|text| name(text)).collect(), BTreeSet::new(), None);
     vanishing.see(&Policies::default(), Duration::ZERO);
+    vanishing.prove(BTreeSet::new());
     PoliciesLeft {
         any: false,
         vanished: vanishing.see(&Policies::default(), Duration::from_hours(1)),
