@@ -9,6 +9,7 @@ use wio_api::{ConditionType, Reason};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_e2e::namespace::Namespace;
 use wio_e2e::operator::{NAME, NAMESPACE};
+use wio_e2e::process::Signal;
 use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
@@ -122,11 +123,16 @@ async fn a_namespace_that_is_deleted_takes_its_bindings_with_it(world: Arc<World
 /// What the chart binds in each of `watchNamespaces`, and nowhere else.
 const IN_NAMESPACES: [&str; 6] = ["accounts", "events", "exports", "verification", "workloads", "rollouts"];
 
+/// The namespace in which a test takes the operator's rights away.
+pub(crate) const WATCHED: &str = "watched";
+
 async fn a_namespace_goes_with_its_bindings_though_the_operators_rights_there_go_first(
     world: Arc<World>,
 ) -> Result<()> {
-    let namespace = world.namespace("watched").await?;
+    let namespace = world.namespace(WATCHED).await?;
     let kubectl = &world.cluster.kubectl;
+    // As whoever narrows its rights has it installed: elsewhere it would be refused what it looks at.
+    act_in(&world, Some(WATCHED)).await?;
     let account = format!("--serviceaccount={NAMESPACE}:{NAME}");
     for role in IN_NAMESPACES.map(|role| format!("{NAME}-{role}")) {
         kubectl.run(&["delete", "clusterrolebinding", &role]).await?;
@@ -140,7 +146,19 @@ async fn a_namespace_goes_with_its_bindings_though_the_operators_rights_there_go
         let path = in_repository(&format!("config/{folder}"))?;
         kubectl.run(&["apply", "--server-side", "--kustomize", &path]).await?;
     }
+    act_in(&world, None).await?;
     ended
+}
+
+/// Starts the operator anew, so that it acts in this namespace alone, or in all.
+async fn act_in(world: &World, namespace: Option<&str>) -> Result<()> {
+    const WATCHED_ONES: &str = "WIO_WATCH_NAMESPACES";
+    let mut operator = world.operator.lock().await;
+    match namespace {
+        Some(namespace) => operator.set(WATCHED_ONES, namespace),
+        None => operator.unset(WATCHED_ONES),
+    }
+    operator.restart(Signal::Terminate).await
 }
 
 async fn it_goes_with_its_bindings(world: &World, namespace: &Namespace<'_>) -> Result<()> {
@@ -155,7 +173,7 @@ async fn it_goes_with_its_bindings(world: &World, namespace: &Namespace<'_>) -> 
     world
         .cluster
         .kubectl
-        .run(&["delete", "namespace/watched", "--timeout=60s"])
+        .run(&["delete", "namespace", WATCHED, "--timeout=60s"])
         .await?;
     ensure!(world.simulator.identity(&id).await?.is_none(), "{id} still exists");
     Ok(())
