@@ -155,7 +155,7 @@ impl PolicyWatch {
         matches!(self.see(policies), Vanished::Unproven(_))
     }
 
-    /// How long it takes until the policies have been quiet for long enough, and at the least a second.
+    /// How long it takes until the policies have been quiet for long enough; once they have, as long again until the next list.
     pub(crate) fn quiet_in(&self) -> Duration {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.quiet_in(self.started.elapsed()) {
