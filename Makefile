@@ -114,7 +114,7 @@ verify: ## Fail when a generated file differs from what would be generated
 image: ## Build the image from scratch, without Docker (ARCHITECTURES="amd64 arm64" for both)
 	@image/build $(ARCHITECTURES)
 
-reproduce: ## Build the image twice, in two folders and from nothing, and compare byte for byte (ten minutes)
+reproduce: ## Build the image twice, in two folders and from nothing, and compare byte for byte (a quarter of an hour)
 	@ARCHITECTURES="$(ARCHITECTURES)" hack/reproduce
 
 clean: ## Remove everything that was built or fetched
