@@ -156,11 +156,6 @@ impl Operator {
         self.program = self.program.clone().env(variable, value);
     }
 
-    /// Takes a variable out of its environment, from the next start on.
-    pub fn unset(&mut self, variable: &str) {
-        self.program = self.program.clone().without_env(variable);
-    }
-
     /// Is another build, from the next start on.
     pub fn replace(&mut self, binary: &Path) {
         self.program = self.program.clone().replaced(binary);
@@ -255,6 +250,15 @@ impl Operator {
     pub async fn restart(&mut self, signal: Signal) -> Result<()> {
         self.end(signal).await?;
         self.run().await
+    }
+
+    /// Starts it anew with a variable of its environment, or without it.
+    pub async fn restart_with(&mut self, variable: &str, value: Option<&str>) -> Result<()> {
+        match value {
+            Some(value) => self.set(variable, value),
+            None => self.program = self.program.clone().without_env(variable),
+        }
+        self.restart(Signal::Terminate).await
     }
 
     /// What /metrics says.

@@ -253,8 +253,6 @@ pub fn read(kept: &AcceptedSettings, now: &OperatorConfig) -> Result<OperatorCon
 /// A part that does not parse: another version of the operator wrote it.
 pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result<OperatorConfig, InvalidName> {
     let tags: Result<Vec<IgnoredTag>, _> = defaults.ignored_tags.iter().map(|text| text.parse()).collect();
-    // Where it acts is what it was told last: only what it takes by that waits.
-    let namespaces = ActiveNamespaces::parse(&defaults.watch_namespaces, &defaults.exclude_namespaces)?;
     let filled = OperatorConfig {
         group: kept.resource_group_id.parse()?,
         location: kept.location.parse()?,
@@ -268,11 +266,15 @@ pub fn in_force(kept: &AcceptedSettings, defaults: &EffectiveDefaults) -> Result
         unlocked_roles: BTreeSet::new(),
         default_tags: defaults.tags.clone().into_iter().collect(),
         ignored_tags: tags?,
-        namespaces: namespaces.clone(),
+        namespaces: ActiveNamespaces::parse(&defaults.watch_namespaces, &defaults.exclude_namespaces)?,
         verification: defaults.verification,
     };
     let in_force = read(kept, &filled)?;
-    Ok(OperatorConfig { namespaces, ..in_force })
+    // Where it acts is what it was told last: only what it takes by that waits.
+    Ok(OperatorConfig {
+        namespaces: filled.namespaces,
+        ..in_force
+    })
 }
 
 fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {

@@ -9,7 +9,6 @@ use wio_api::{ConditionType, Reason};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_e2e::namespace::Namespace;
 use wio_e2e::operator::{NAME, NAMESPACE};
-use wio_e2e::process::Signal;
 use wio_e2e::world::World;
 
 use crate::harness::{Case, case};
@@ -152,13 +151,8 @@ async fn a_namespace_goes_with_its_bindings_though_the_operators_rights_there_go
 
 /// Starts the operator anew, so that it acts in this namespace alone, or in all.
 async fn act_in(world: &World, namespace: Option<&str>) -> Result<()> {
-    const WATCHED_ONES: &str = "WIO_WATCH_NAMESPACES";
     let mut operator = world.operator.lock().await;
-    match namespace {
-        Some(namespace) => operator.set(WATCHED_ONES, namespace),
-        None => operator.unset(WATCHED_ONES),
-    }
-    operator.restart(Signal::Terminate).await
+    operator.restart_with("WIO_WATCH_NAMESPACES", namespace).await
 }
 
 async fn it_goes_with_its_bindings(world: &World, namespace: &Namespace<'_>) -> Result<()> {

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use wio_e2e::namespace::{DEADLINE, Namespace};
 use wio_e2e::operator::USER;
-use wio_e2e::process::Signal;
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
@@ -33,12 +32,7 @@ async fn a_namespace_is_left_alone_while_it_is_excluded(world: Arc<World>) -> Re
 
 /// Starts the operator anew, so that it acts in all namespaces but this one.
 async fn exclude(world: &World, namespace: Option<&str>) -> Result<()> {
-    let mut operator = world.operator.lock().await;
-    match namespace {
-        Some(namespace) => operator.set(EXCLUDED, namespace),
-        None => operator.unset(EXCLUDED),
-    }
-    operator.restart(Signal::Terminate).await
+    world.operator.lock().await.restart_with(EXCLUDED, namespace).await
 }
 
 async fn is_left_alone(alone: &Namespace<'_>, beside: &Namespace<'_>) -> Result<()> {

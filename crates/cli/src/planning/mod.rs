@@ -8,7 +8,7 @@ mod read;
 mod restarting;
 mod show;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod world;
 
 pub(crate) use change::{Change, rehearse};

@@ -16,14 +16,9 @@ fn identity(name: &str) -> String {
     format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
 }
 
-fn server() -> FakeApiServer {
-    let server = FakeApiServer::new();
-    server.create_namespace("shop");
-    server.create_namespace("mail");
-    let group = "rbac.authorization.k8s.io";
-    server.register(ResourceType::builtin(group, "v1", "ClusterRoleBinding", "clusterrolebindings").cluster_scoped());
-    server.register(ResourceType::builtin(group, "v1", "RoleBinding", "rolebindings"));
-    server.seed(json!({
+/// The effective policy of an operator without settings of its own.
+pub(crate) fn effective_policy() -> Value {
+    json!({
         "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityEffectivePolicy",
         "metadata": { "name": "cluster" },
         "spec": {
@@ -36,7 +31,17 @@ fn server() -> FakeApiServer {
                 "allowPrivateIssuer": false,
             },
         },
-    }));
+    })
+}
+
+fn server() -> FakeApiServer {
+    let server = FakeApiServer::new();
+    server.create_namespace("shop");
+    server.create_namespace("mail");
+    let group = "rbac.authorization.k8s.io";
+    server.register(ResourceType::builtin(group, "v1", "ClusterRoleBinding", "clusterrolebindings").cluster_scoped());
+    server.register(ResourceType::builtin(group, "v1", "RoleBinding", "rolebindings"));
+    server.seed(effective_policy());
     server
 }
 

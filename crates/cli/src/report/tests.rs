@@ -8,6 +8,7 @@ use wio_testkit::{Effect, FakeApiServer, Matcher, Verb};
 
 use super::{gather, report, tree};
 use crate::Session;
+use crate::planning::tests::effective_policy;
 
 const CLIENT_ID: &str = "4b65e8cb-da6f-4b8e-9399-17dfd09b7846";
 const IDENTITY: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shared/providers/Microsoft.ManagedIdentity/userAssignedIdentities/wib-shop-orders-a";
@@ -125,19 +126,9 @@ async fn a_binding_that_is_well_has_nothing_to_do() {
 #[tokio::test]
 async fn a_binding_where_the_operator_does_not_act_is_not_waited_for() {
     let server = FakeApiServer::new();
-    server.seed(json!({
-        "apiVersion": "workloadidentity.dev/v1alpha1", "kind": "WorkloadIdentityEffectivePolicy",
-        "metadata": { "name": "cluster" },
-        "spec": {
-            "subscriptionId": "6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11", "resourceGroup": "shared", "location": "westeurope",
-            "requirePolicy": false, "protected": [], "lockedRoles": [], "rolesLockedAtIdentities": [], "identityScopes": [],
-            "policies": [], "problems": [],
-            "defaults": {
-                "audience": "api://AzureADTokenExchange", "verification": "None", "tags": {}, "ignoredTags": [],
-                "allowPrivateIssuer": false, "excludeNamespaces": ["shop"],
-            },
-        },
-    }));
+    let mut effective = effective_policy();
+    effective["spec"]["defaults"]["excludeNamespaces"] = json!(["shop"]);
+    server.seed(effective);
     let told = read_of(&server, &[], None, false).await;
     assert!(
         told.starts_with("… WorkloadIdentityBinding shop/orders (left alone by the operator)\n"),
