@@ -364,8 +364,8 @@ fn needed(event: &AuditEvent) -> Vec<Permission> {
     } = event;
     let object = match (resource.as_str(), subresource.as_str()) {
         ("", _) => uri.split('?').next().unwrap_or_default().to_owned(),
-        // The kinds of which single objects may be read.
-        ("namespaces" | "customresourcedefinitions", "") if !name.is_empty() => format!("{group}/{resource}/{name}"),
+        // The kinds of which single objects may be read. A list has a name too, where it asks for the object of a name alone.
+        ("namespaces" | "customresourcedefinitions", "") if verb == "get" => format!("{group}/{resource}/{name}"),
         // Creations cannot be limited to a name.
         ("leases", "") if verb != "create" => format!("{group}/{resource}/{name}"),
         (_, "") => format!("{group}/{resource}"),
