@@ -12,8 +12,8 @@ demo: ## Show the main job on real parts: one binding gives a pod its token (KEE
 abuse: setup ## Try what a tenant may try to gain another's identity or role, and print what each layer answers
 	@hack/abuse
 
-test: ## Everything: lint, unit tests, end-to-end tests
-	@hack/timed lint unit setup e2e
+test: ## Everything: lint, unit tests, end-to-end tests, alerts and dashboard
+	@hack/timed lint unit setup e2e alerts
 
 lint: ## Formatting, clippy, generated files, the direction of dependencies, and what is linked (make deny)
 	cargo fmt --all --check
@@ -30,7 +30,7 @@ deny: ## Check licences, bans, sources and advisories of what is linked (deny.to
 alerts: setup ## Try the alert rules, as the chart renders them, with promtool, and the dashboard with Prometheus, which are built once (two minutes)
 	@e2e/setup prometheus
 	cargo xtask alerts --helm .build/e2e/bin/helm --promtool .build/e2e/bin/promtool
-	@hack/progress "building operator and simulator" cargo build --package workload-identity-operator --package wio-azure-sim
+	@hack/progress "building operator, simulator and plugin" cargo build --package workload-identity-operator --package wio-azure-sim --package wio-cli
 	@hack/progress "building the tests" cargo test --no-run --package wio-e2e
 	cargo test --quiet --package wio-e2e --test e2e -- --ignored dashboard::
 

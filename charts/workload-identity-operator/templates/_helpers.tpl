@@ -189,9 +189,12 @@ Variables of the container. One of extraEnv takes the place of the chart's of th
 {{- end }}
 
 {{- define "workload-identity-operator.volumeMounts" -}}
+{{- $path := "/etc/workload-identity-operator/trusted" }}
+{{- $paths := list }}
+{{- range .Values.volumeMounts }}{{ $paths = append $paths (clean .mountPath) }}{{ end }}
 {{- $all := list }}
-{{- if include "workload-identity-operator.trustsMore" . }}
-{{- $all = append $all (dict "name" "trusted-certificates" "mountPath" "/etc/workload-identity-operator/trusted" "readOnly" true) }}
+{{- if and (include "workload-identity-operator.trustsMore" .) (not (has $path $paths)) }}
+{{- $all = append $all (dict "name" "trusted-certificates" "mountPath" $path "readOnly" true) }}
 {{- end }}
 {{- with concat $all .Values.volumeMounts }}{{ toYaml . }}{{ end }}
 {{- end }}

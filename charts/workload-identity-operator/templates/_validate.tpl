@@ -113,17 +113,19 @@ The operator's own settings.
 {{- define "workload-identity-operator.wrong.operator" -}}
 {{- $wrong := list }}
 {{- with .Values.operator }}
-{{- range $name, $value := pick . "driftInterval" "sweepInterval" "leaseDuration" }}
-{{- $example := eq $name "leaseDuration" | ternary "30s" "30m" }}
-{{- if not (and (regexMatch "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?$" (toString $value)) (regexMatch "[1-9]" (toString $value))) }}
-{{- $wrong = append $wrong (printf "operator.%s is %q: write whole numbers with d, h, m or s, such as %s or 1h30m" $name (toString $value) $example) }}
+{{- $ranges := dict "driftInterval" (list "30m" 60 604800 "1m to 7d") "sweepInterval" (list "6h" 60 604800 "1m to 7d") "leaseDuration" (list "30s" 3 300 "3s to 5m") }}
+{{- range $name, $range := $ranges }}
+{{- $value := index $.Values.operator $name | toString }}
+{{- $seconds := include "workload-identity-operator.seconds" $value | int64 }}
+{{- if or (lt $seconds (index $range 1 | int64)) (gt $seconds (index $range 2 | int64)) }}
+{{- $wrong = append $wrong (printf "operator.%s is %q: write whole numbers with d, h, m or s, such as %s or 1m30s, from %s" $name $value (index $range 0) (index $range 3)) }}
 {{- end }}
 {{- end }}
 {{- if or (lt (int .concurrency) 1) (gt (int .concurrency) 65535) }}
 {{- $wrong = append $wrong (printf "operator.concurrency is %d: write a number from 1 to 65535" (int .concurrency)) }}
 {{- end }}
-{{- if not .log }}
-{{- $wrong = append $wrong "operator.log is empty: write error, warn, info, debug or trace, or directives such as info,wio_azure=debug" }}
+{{- if or (not .log) (contains "==" .log) }}
+{{- $wrong = append $wrong (printf "operator.log is %q: write error, warn, info, debug or trace, or directives such as info,wio_azure=debug" .log) }}
 {{- end }}
 {{- if not (has .logFormat (list "json" "text")) }}
 {{- $wrong = append $wrong (printf "operator.logFormat is %q: write json or text" .logFormat) }}
@@ -133,6 +135,21 @@ The operator's own settings.
 {{- end }}
 {{- end }}
 {{- toJson $wrong }}
+{{- end }}
+
+{{/*
+A duration in seconds, such as 5400 of 1h30m; -1 of what is none.
+*/}}
+{{- define "workload-identity-operator.seconds" -}}
+{{- if and . (regexMatch "^([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?$" .) -}}
+{{- $seconds := 0 -}}
+{{- range $unit, $worth := dict "d" 86400 "h" 3600 "m" 60 "s" 1 -}}
+{{- $seconds = regexFind (print "[0-9]+" $unit) $ | trimSuffix $unit | int64 | mul $worth | add $seconds -}}
+{{- end -}}
+{{ $seconds }}
+{{- else -}}
+-1
+{{- end -}}
 {{- end }}
 
 {{/*
@@ -186,6 +203,19 @@ The pod and what surrounds it.
 {{- $wrong = append $wrong (printf "podDisruptionBudget.minAvailable is %s and replicas is %d: no node with a replica could be drained; write less, or use podDisruptionBudget.maxUnavailable" $least $replicas) }}
 {{- else if and (eq $least "") (has (toString .podDisruptionBudget.maxUnavailable) (list "0" "0%" "")) }}
 {{- $wrong = append $wrong "podDisruptionBudget.maxUnavailable is 0: no node with a replica could be drained; write 1, or podDisruptionBudget.enabled: false" }}
+{{- end }}
+{{- range $name, $value := pick .podDisruptionBudget "minAvailable" "maxUnavailable" }}
+{{- if not (regexMatch "^([0-9]+%?)?$" (toString $value)) }}
+{{- $wrong = append $wrong (printf "podDisruptionBudget.%s is %q: write a number of pods, or a share of them such as 50%%" $name (toString $value)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if or (lt (int .service.port) 1) (gt (int .service.port) 65535) }}
+{{- $wrong = append $wrong (printf "service.port is %d: write a port from 1 to 65535" (int .service.port)) }}
+{{- end }}
+{{- with .serviceAccount.name }}
+{{- if or (gt (len .) 253) (not (regexMatch "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$" .)) }}
+{{- $wrong = append $wrong (printf "serviceAccount.name is %q: write small letters, digits, - and dots, beginning and ending with a letter or digit" .) }}
 {{- end }}
 {{- end }}
 {{- if and .image.digest (not (regexMatch "^sha256:[0-9a-f]{64}$" .image.digest)) }}

@@ -49,17 +49,16 @@ use crate::{limits, rules};
         json_path = ".spec.namespaces.names"
     ),
     printcolumn(
+        name = "Selector",
+        type_ = "string",
+        description = "The labels of the namespaces that it selects.",
+        json_path = ".spec.namespaces.selector"
+    ),
+    printcolumn(
         name = "Max Credentials",
         type_ = "integer",
         description = "The most federated credentials that a namespace may hold.",
         json_path = ".spec.maxFederatedCredentials"
-    ),
-    printcolumn(
-        name = "Selector",
-        type_ = "string",
-        description = "The labels of the namespaces that it selects.",
-        json_path = ".spec.namespaces.selector",
-        priority = 1
     ),
     printcolumn(
         name = "Service Accounts",

@@ -80,6 +80,23 @@ fn every_value_of_the_chart_is_in_its_schema() {
 }
 
 #[test]
+fn every_value_of_the_charts_schema_is_described() {
+    fn silent(path: &str, schema: &Value, found: &mut Vec<String>) {
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let path = format!("{path}.{name}");
+            if !property["description"].is_string() {
+                found.push(path.clone());
+            }
+            silent(&path, property, found);
+        }
+    }
+    let schema: Value = serde_json::from_str(&read("charts/workload-identity-operator/values.schema.json")).unwrap();
+    let mut found = Vec::new();
+    silent("", &schema, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
 fn the_samples_are_bindings_without_unknown_fields() {
     for sample in [
         "config/samples/bindings/orders.yaml",

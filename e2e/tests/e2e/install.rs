@@ -348,7 +348,7 @@ async fn definitions_and_admission_can_be_somebody_elses(cluster: &Cluster) -> R
 }
 
 async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()> {
-    let mistakes: [(&str, &[&str]); 29] = [
+    let mistakes: [(&str, &[&str]); 36] = [
         ("azure.subscriptionID=x", &["/azure", "'subscriptionID' not allowed"]),
         ("operater.log=info", &["'operater' not allowed"]),
         ("replicas=two", &["/replicas", "want integer"]),
@@ -375,6 +375,31 @@ async fn a_mistake_in_the_charts_values_is_named(world: Arc<World>) -> Result<()
         (
             "operator.driftInterval=30",
             &["operator.driftInterval is \"30\"", "such as 30m"],
+        ),
+        (
+            "operator.driftInterval=10s",
+            &["operator.driftInterval is \"10s\"", "from 1m to 7d"],
+        ),
+        (
+            "operator.sweepInterval=90d",
+            &["operator.sweepInterval is \"90d\"", "from 1m to 7d"],
+        ),
+        (
+            "operator.leaseDuration=10m",
+            &["operator.leaseDuration is \"10m\"", "from 3s to 5m"],
+        ),
+        ("service.port=0", &["service.port is 0: write a port from 1 to 65535"]),
+        (
+            "serviceAccount.name=Bad_Name",
+            &["serviceAccount.name is \"Bad_Name\": write small letters"],
+        ),
+        (
+            "podDisruptionBudget.maxUnavailable=abc",
+            &["podDisruptionBudget.maxUnavailable is \"abc\": write a number of pods"],
+        ),
+        (
+            "operator.log=wio_azure==debug",
+            &["operator.log is \"wio_azure==debug\"", "info,wio_azure=debug"],
         ),
         ("replicas=0", &["replicas is 0: write 1 to 10"]),
         (
