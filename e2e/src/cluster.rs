@@ -28,7 +28,8 @@ pub(crate) const MADE_HERE: &str = "workloadidentity.dev/e2e";
 
 const LISTED_DEADLINE: Duration = Duration::from_secs(30);
 
-const CRD: &str = "workloadidentitybindings.workloadidentity.dev";
+/// The custom resource definition of bindings.
+pub const BINDINGS_CRD: &str = "workloadidentitybindings.workloadidentity.dev";
 /// The custom resource definition of policies.
 pub const POLICIES_CRD: &str = "workloadidentitypolicies.workloadidentity.dev";
 const EFFECTIVE_CRD: &str = "workloadidentityeffectivepolicies.workloadidentity.dev";
@@ -145,7 +146,10 @@ impl Cluster {
         until("kubectl to know the custom resources", LISTED_DEADLINE, async || {
             self.kubectl.run(&["get", POLICIES_CRD]).await?;
             self.kubectl.run(&["get", EFFECTIVE_CRD]).await?;
-            self.kubectl.run(&["get", CRD, "--all-namespaces"]).await.map(Some)
+            self.kubectl
+                .run(&["get", BINDINGS_CRD, "--all-namespaces"])
+                .await
+                .map(Some)
         })
         .await
         .map(drop)
@@ -195,7 +199,7 @@ async fn must_be_nobodys(kubectl: &Kubectl) -> Result<()> {
     let others = format!("--selector=!{MADE_HERE}");
     let theirs = kubectl.run(&["get", "crd,namespace", &others, "--output=name"]).await?;
     for name in [
-        CRD,
+        BINDINGS_CRD,
         POLICIES_CRD,
         EFFECTIVE_CRD,
         operator::NAMESPACE,
@@ -214,9 +218,9 @@ async fn clean(kubectl: &Kubectl) -> Result<()> {
     const TIMEOUT: &str = "--timeout=120s";
     let ours = format!("--selector={MADE_HERE}=true");
     let definition = ["get", "crd", &ours, "--output=name"];
-    if kubectl.run(&definition).await?.contains(CRD) {
+    if kubectl.run(&definition).await?.contains(BINDINGS_CRD) {
         kubectl
-            .run(&["delete", CRD, "--all", "--all-namespaces", TIMEOUT])
+            .run(&["delete", BINDINGS_CRD, "--all", "--all-namespaces", TIMEOUT])
             .await?;
     }
     let kinds = "mutatingwebhookconfigurations,validatingadmissionpolicybindings,validatingadmissionpolicies,namespaces,\

@@ -1,13 +1,13 @@
 //! kubectl and Helm, as a person uses them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::paths::{built, part};
+use crate::paths::{built, part, repository};
 use crate::process::{Ended, Program, output, run};
 use crate::scratch::Scratch;
 
@@ -77,15 +77,21 @@ impl Kubectl {
 
     /// Runs the plugin as `kubectl wib`, which finds it on the path, with manifests as its input; its exit code is part of what it says.
     pub async fn wib(&self, arguments: &[&str], input: Option<&str>, environment: &[(&str, &OsStr)]) -> Result<Ended> {
-        let plugin = built("kubectl-wib", "wio-cli")?;
-        let folder = plugin.parent().context("the folder of the plugin")?;
-        let others = std::env::var_os("PATH").unwrap_or_default();
-        let path = std::iter::once(folder.to_path_buf()).chain(std::env::split_paths(&others));
-        let path = std::env::join_paths(path).context("a path with the plugin")?;
+        let path = before_others(&[built("kubectl-wib", "wio-cli")?])?;
         let program = self.with(&[&["wib"], arguments].concat()).env("PATH", path);
         let environment = environment.iter();
         let program = environment.fold(program, |program, (name, value)| program.env(name, *value));
         run(program, input.map(str::as_bytes), DEADLINE).await
+    }
+
+    /// Has a shell run commands with kubectl and the plugin among them, in the repository, and returns what they print.
+    pub async fn shell(&self, commands: &str) -> Result<String> {
+        let path = before_others(&[part("kubectl")?, built("kubectl-wib", "wio-cli")?])?;
+        let repository = repository();
+        let folder = repository.to_str().context("the repository's path is not Unicode")?;
+        let script = format!("set -eo pipefail\ncd '{folder}'\n{commands}");
+        let shell = self.program.clone().replaced("/bin/bash").env("PATH", path);
+        output(shell.arg("-c").arg(script), None, DEADLINE).await
     }
 
     fn with(&self, arguments: &[&str]) -> Program {
@@ -93,6 +99,15 @@ impl Kubectl {
             .iter()
             .fold(self.program.clone(), |program, argument| program.arg(*argument))
     }
+}
+
+/// A search path that finds these programs first.
+fn before_others(programs: &[PathBuf]) -> Result<OsString> {
+    let folders = programs
+        .iter()
+        .filter_map(|program| program.parent().map(Path::to_path_buf));
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths(folders.chain(std::env::split_paths(&others))).context("a search path")
 }
 
 // === impl Helm ===

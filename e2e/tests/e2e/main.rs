@@ -8,6 +8,7 @@
 mod abuse;
 mod admission;
 mod argocd;
+mod commands;
 mod control_plane;
 mod crash;
 mod dashboard;
@@ -79,5 +80,7 @@ fn main() -> Result<ExitCode> {
         ("definitions", definitions::cases()),
         ("dashboard", dashboard::cases()),
         ("disappearing", disappearing::cases()),
+        // The last: it creates all bindings anew.
+        ("commands", commands::cases()),
     ])
 }
