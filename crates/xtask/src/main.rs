@@ -23,6 +23,7 @@ mod plugin;
 mod purity;
 mod rbac;
 mod reference;
+mod remote_base;
 mod rendered;
 mod renders;
 #[cfg(test)]

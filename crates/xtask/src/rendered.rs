@@ -9,10 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
+use crate::remote_base;
+
 pub(crate) const CHART: &str = "charts/workload-identity-operator";
 const CONFIG: &str = "config/default";
 /// The example of an overlay, with settings and a namespace of its own.
-const OVERLAY: &str = "config/overlay";
+pub(crate) const OVERLAY: &str = "config/overlay";
 pub(crate) const NAMESPACE: &str = "workload-identity-system";
 
 /// Objects by kind and name.
@@ -35,6 +37,7 @@ pub(crate) fn differences(root: &Path, kubectl: &Path, helm: &Path) -> anyhow::R
     let mut problems = compare(&config, &chart);
     let overlay = output(Command::new(kubectl).arg("kustomize").arg(root.join(OVERLAY)))?;
     problems.extend(unreached(&overlay)?);
+    problems.extend(remote_base::difference(root, kubectl, &overlay)?);
     Ok(problems)
 }
 
