@@ -1,9 +1,11 @@
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 use wio_api::{IdentityOrigin, Reason};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_testkit::fixtures::binding;
+use wio_testkit::kstatus::{self, State};
 
 use crate::world::*;
 
@@ -69,8 +71,11 @@ async fn an_existing_identity_that_nobody_makes_stalls_its_binding_in_the_end() 
         world.change_azure(|azure| azure.identities.clear());
         world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
         world.says("orders", Reason::IdentityNotFound).await;
+        // What Flux and Argo CD make of it, and with them a whole Kustomization.
+        let state = |world: &World| kstatus::compute(&json!(world.binding("orders"))).state;
         let begun = Instant::now();
         sleep(Duration::from_mins(3)).await;
+        assert_eq!(state(world), State::InProgress);
         world.crash().await;
         world.start().await;
         let stalled = |world: &World| find_condition(&world.binding("orders"), "Stalled").is_some();
@@ -78,6 +83,7 @@ async fn an_existing_identity_that_nobody_makes_stalls_its_binding_in_the_end() 
         let waited = begun.elapsed().as_secs();
         assert!((290..400).contains(&waited), "{waited} s");
         assert_eq!(condition(&world.binding("orders"), "Ready").status, "False");
+        assert_eq!(state(world), State::Failed);
     })
     .await;
 }

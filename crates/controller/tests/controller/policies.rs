@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 use wio_api::{NamespaceSelector, Reason, WorkloadIdentityPolicy};
 use wio_azure_sim::IdentityId;
 use wio_testkit::fixtures::{binding, policy};
+use wio_testkit::kstatus::{self, State};
 
 use crate::world::*;
 
@@ -88,7 +89,10 @@ async fn a_binding_waits_no_longer_for_its_policy_than_its_message_says() {
         world.cluster.seed(new);
         let waits = world.says("orders", Reason::PolicyAwaited).await;
         assert!(message(&waits).contains("refused 15 s after"), "{}", message(&waits));
+        // To Flux and Argo CD a binding that waits is none that failed.
+        assert_eq!(kstatus::compute(&json!(waits)).state, State::InProgress);
         is_denied(world).await;
+        assert_eq!(kstatus::compute(&json!(world.binding("orders"))).state, State::Failed);
         let (least, most) = (Duration::from_secs(13), Duration::from_secs(17));
         assert!((least..most).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     })
