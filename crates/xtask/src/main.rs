@@ -11,6 +11,7 @@ mod built_in_roles;
 mod chart;
 mod circles;
 mod cli;
+mod dependabot;
 mod deployment;
 mod files;
 mod functions;
@@ -52,7 +53,7 @@ enum Task {
     /// Write the CRD, RBAC, the chart's share of both, the roles in Azure, and the API reference.
     Generate,
     /// Fail when a generated file is not what would be generated, when a crate or a module depends the wrong way, when the core
-    /// names what it must not, or when the documentation does not name every module.
+    /// names what it must not, when the documentation does not name every module, or when Dependabot is not told of every folder.
     Verify,
     /// Render config/default with kubectl and the chart with Helm, and fail where they install different things, or where the chart renders
     /// something else than its snapshots for a set of values.

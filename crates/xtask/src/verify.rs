@@ -6,7 +6,7 @@ use anyhow::Context;
 use cargo_metadata::Metadata;
 
 use crate::modules::Tree;
-use crate::{circles, files, layers, map, purity};
+use crate::{circles, dependabot, files, layers, map, purity};
 
 /// Something that must hold.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,8 @@ enum Check {
     Map,
     /// The walk in the documentation names functions that there are.
     Walk,
+    /// Dependabot knows every folder with requirements.
+    Dependabot,
 }
 
 /// Every check.
@@ -38,6 +40,7 @@ const CHECKS: &[Check] = &[
     Check::Purity,
     Check::Map,
     Check::Walk,
+    Check::Dependabot,
 ];
 
 /// The crates whose modules the documentation maps.
@@ -65,5 +68,6 @@ fn found(check: Check, workspace: &Metadata) -> anyhow::Result<Vec<String>> {
         Check::Purity => purity::impurities(&read("core")?),
         Check::Map => map::module_map(&document()?, &mapped()?),
         Check::Walk => map::walk(&document()?, &mapped()?),
+        Check::Dependabot => dependabot::problems(root)?,
     })
 }
