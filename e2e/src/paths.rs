@@ -11,6 +11,28 @@ pub fn repository() -> PathBuf {
     package.parent().unwrap_or(package).to_path_buf()
 }
 
+/// The files of a folder of the repository, by their paths below it.
+pub fn files_below(folder: &str) -> Result<Vec<(String, String)>> {
+    let root = repository().join(folder);
+    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(&next).with_context(|| next.display().to_string())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path
+                .strip_prefix(&root)?
+                .to_str()
+                .context("a name that is not Unicode")?;
+            let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+            found.push((name.to_owned(), text));
+        }
+    }
+    Ok(found)
+}
+
 /// Names a folder whose binaries are taken before those that `e2e/setup` made. `KUBEBUILDER_ASSETS` itself is not taken here: it is
 /// set on many machines, and the tests are for the versions that are pinned.
 const ASSETS: &str = "WIO_E2E_ASSETS";

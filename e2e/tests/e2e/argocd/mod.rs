@@ -28,7 +28,7 @@ use wio_e2e::world::World;
 use self::git::{binding, example, foreign, managed, policy_and_binding, silent, with};
 use self::platform::{
     operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app,
-    the_operator_by_its_kustomization_is_in_sync_and_stays_so,
+    the_operator_by_its_chart_is_in_sync_and_stays_so, the_operator_by_its_kustomization_is_in_sync_and_stays_so,
 };
 use self::restarts::{
     a_restart_is_no_difference_to_argo_cd_and_outlives_a_change_in_git,
@@ -49,6 +49,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case!(without_waves_a_binding_is_let_in_when_the_sync_is_tried_again),
         case!(what_admission_refuses_is_told_by_the_app),
         case!(what_leaves_git_leaves_azure),
+        case!(an_app_whose_binding_is_stalled_leaves_nothing_either),
         case!(an_edit_by_hand_is_undone_where_git_says_something),
         case!(a_restart_is_no_difference_to_argo_cd_and_outlives_a_change_in_git),
         case!(an_app_that_replaces_its_objects_takes_a_restart_back_and_no_second_one_follows),
@@ -57,6 +58,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let alone = [
         case!(without_the_lua_a_stalled_binding_is_called_healthy),
         case!(the_operator_by_its_kustomization_is_in_sync_and_stays_so),
+        case!(the_operator_by_its_chart_is_in_sync_and_stays_so),
         case!(operator_policies_and_bindings_come_in_waves_and_bindings_outlive_the_operators_app),
     ];
     together
@@ -245,9 +247,25 @@ async fn what_the_api_server_and_the_operator_fill_in_is_no_difference(world: Ar
         argo.compare(name, compare).await?;
         argo.synced(name, "Healthy").await?;
         let audit = world.cluster.own().context("it needs the audit log")?.audit();
-        let mut written = writes(audit, Mark::default(), operator::USER, name)?;
-        written.retain(|event| event.resource == "serviceaccounts");
-        ensure!(written.len() == 1, "{written:#?}");
+        for user in [argocd::USER, operator::USER] {
+            let mut written = writes(audit, Mark::default(), user, name)?;
+            written.retain(|event| event.resource == "serviceaccounts");
+            ensure!(written.len() == 1, "{written:#?}");
+        }
+        nobody_writes_again(&world, &namespace).await?;
+
+        // The same with every default written out, as the API server shows it.
+        let shown = namespace
+            .kubectl(&["get", "wib/orders", "--output=jsonpath={.spec}"])
+            .await?;
+        let spec: Value = serde_json::from_str(&shown)?;
+        ensure!(spec["identity"]["managed"]["adopt"] == false, "{spec:#}");
+        argo.commit(
+            name,
+            &[("account.yaml", silent(name)), ("binding.yaml", binding(name, &spec))],
+        )
+        .await?;
+        argo.synced(name, "Healthy").await?;
         nobody_writes_again(&world, &namespace).await?;
     }
     Ok(())
@@ -354,16 +372,21 @@ async fn in_waves_a_binding_is_let_in_at_the_first_try(world: Arc<World>) -> Res
 
 async fn without_waves_a_binding_is_let_in_when_the_sync_is_tried_again(world: Arc<World>) -> Result<()> {
     let argo = argo_cd(&world).await?;
-    let name = "argo-no-waves";
-    let namespace = world.namespace(name).await?;
-    world.simulator.put_identity(&identity_id(OTHER_GROUP, name)).await?;
-    argo.commit(name, &policy_and_binding(name, None)?).await?;
     let retry = &example("bindings")?["spec"]["syncPolicy"]["retry"];
-    argo.apply(name, name, &json!({ "syncPolicy": { "retry": retry } }))
-        .await?;
-    argo.synced(name, "Healthy").await?;
-    namespace.ready("orders").await?;
-    argo.delete(name).await
+    for (name, options) in [
+        ("argo-no-waves", json!([])),
+        ("argo-no-waves-server", json!(["ServerSideApply=true"])),
+    ] {
+        let namespace = world.namespace(name).await?;
+        world.simulator.put_identity(&identity_id(OTHER_GROUP, name)).await?;
+        argo.commit(name, &policy_and_binding(name, None)?).await?;
+        let policy = json!({ "retry": retry, "syncOptions": options });
+        argo.apply(name, name, &json!({ "syncPolicy": policy })).await?;
+        argo.synced(name, "Healthy").await?;
+        namespace.ready("orders").await?;
+        argo.delete(name).await?;
+    }
+    Ok(())
 }
 
 async fn what_admission_refuses_is_told_by_the_app(world: Arc<World>) -> Result<()> {
@@ -432,6 +455,29 @@ async fn what_leaves_git_leaves_azure(world: Arc<World>) -> Result<()> {
     ensure!(world.simulator.identity(&second).await?.is_none(), "{second} is left");
     let account = namespace.service_account("orders").await?;
     ensure!(account.is_none(), "{account:?} is left");
+    Ok(())
+}
+
+async fn an_app_whose_binding_is_stalled_leaves_nothing_either(world: Arc<World>) -> Result<()> {
+    let argo = argo_cd(&world).await?;
+    let namespace = world.namespace("argo-stalled").await?;
+    let name = namespace.name.as_str();
+    let both = [
+        ("account.yaml", foreign(name)),
+        ("binding.yaml", binding(name, &managed())),
+    ];
+    argo.commit(name, &both).await?;
+    argo.apply(name, name, &json!({})).await?;
+    argo.synced(name, "Degraded").await?;
+    let conflict = (ConditionType::Stalled, "True", Reason::ServiceAccountConflict);
+    namespace
+        .condition("orders", conflict.0, conflict.1, conflict.2)
+        .await?;
+    let id = namespace.identity("orders").await?.resource_id;
+    ensure!(world.simulator.identity(&id).await?.is_some(), "{id} was never there");
+    argo.delete(name).await?;
+    ensure!(namespace.find_binding("orders").await?.is_none(), "the binding is left");
+    ensure!(world.simulator.identity(&id).await?.is_none(), "{id} is left");
     Ok(())
 }
 

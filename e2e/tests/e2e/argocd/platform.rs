@@ -11,7 +11,7 @@ use serde_json::json;
 use wio_e2e::argocd::{self, ArgoCd, CLUSTER};
 use wio_e2e::namespace::{DEADLINE, Namespace};
 use wio_e2e::operator;
-use wio_e2e::paths::repository;
+use wio_e2e::paths::files_below;
 use wio_e2e::process::Signal;
 use wio_e2e::simulator::{OTHER_GROUP, identity_id};
 use wio_e2e::wait::until;
@@ -27,31 +27,6 @@ async fn example_here(argo: &ArgoCd, name: &str) -> Result<String> {
     let mut application = example(name)?;
     application["spec"]["source"]["repoURL"] = json!(argo.repository().await);
     Ok(application.to_string())
-}
-
-/// The files of a folder of this repository, by their paths below it.
-fn files_below(folder: &str) -> Result<Vec<(String, String)>> {
-    let root = repository().join(folder);
-    let (mut folders, mut found) = (vec![root.clone()], Vec::new());
-    while let Some(next) = folders.pop() {
-        for entry in std::fs::read_dir(&next).with_context(|| next.display().to_string())? {
-            let path = entry?.path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let name = path
-                .strip_prefix(&root)?
-                .to_str()
-                .context("a name that is not Unicode")?
-                .to_owned();
-            found.push((
-                name,
-                std::fs::read_to_string(&path).with_context(|| path.display().to_string())?,
-            ));
-        }
-    }
-    Ok(found)
 }
 
 /// What a kubelet would do: says of the operator's pods that they run.
@@ -228,29 +203,45 @@ async fn an_upgrade_of_the_operator_disturbs_no_binding(
 
 /// As kustomize renders it, because Argo CD's own kustomize is not here.
 pub(super) async fn the_operator_by_its_kustomization_is_in_sync_and_stays_so(world: Arc<World>) -> Result<()> {
-    let argo = argo_cd(&world).await?;
-    let kubectl = &world.cluster.kubectl;
-    let rendered = kubectl.run(&["kustomize", &in_repository("config/default")?]).await?;
-    let name = "argo-kustomization";
-    argo.commit(name, &[("all.yaml", rendered)]).await?;
+    let folder = in_repository("config/default")?;
+    let rendered = world.cluster.kubectl.run(&["kustomize", &folder]).await?;
+    is_in_sync_by_either_apply(&world, "argo-kustomization", &[("all.yaml", rendered)], &json!({})).await
+}
+
+/// As Argo CD's own Helm renders it.
+pub(super) async fn the_operator_by_its_chart_is_in_sync_and_stays_so(world: Arc<World>) -> Result<()> {
+    let chart = files_below("charts/workload-identity-operator")?;
+    let chart: Vec<(&str, String)> = chart.iter().map(|(path, text)| (path.as_str(), text.clone())).collect();
+    let helm = &example("operator")?["spec"]["source"]["helm"];
+    let spec = json!({ "source": { "helm": helm }, "destination": { "namespace": operator::NAMESPACE } });
+    is_in_sync_by_either_apply(&world, "argo-chart", &chart, &spec).await
+}
+
+/// Applied by the client and then by the server, each time until a look at all of it anew finds nothing to write.
+async fn is_in_sync_by_either_apply(
+    world: &World,
+    name: &str,
+    files: &[(&str, String)],
+    spec: &serde_json::Value,
+) -> Result<()> {
+    let argo = argo_cd(world).await?;
+    argo.commit(name, files).await?;
     let audit = world.cluster.own().context("it needs the audit log")?.audit();
-    let quietly = async || -> Result<()> {
+    for options in [json!([]), json!(["ServerSideApply=true"])] {
+        let mut spec = spec.clone();
+        spec["syncPolicy"] = json!({ "syncOptions": options });
+        argo.apply(name, name, &spec).await?;
+        // There is no node, so the operator's pods are never ready.
         argo.synced(name, "Progressing").await?;
         argo.refresh(name).await?;
         let mark = audit.mark()?;
         argo.synced(name, "Progressing").await?;
         let written = writes(audit, mark, argocd::USER, operator::NAMESPACE)?;
         ensure!(written.is_empty(), "{written:#?}");
-        Ok(())
-    };
-    argo.apply(name, name, &json!({})).await?;
-    // There is no node, so the operator's pods are never ready.
-    quietly().await?;
-    let server_side = json!({ "syncPolicy": { "syncOptions": ["ServerSideApply=true"] } });
-    argo.apply(name, name, &server_side).await?;
-    quietly().await?;
+    }
 
     // The application goes, and of what it holds only what the other tests do not stand on.
+    let kubectl = &world.cluster.kubectl;
     let keep = r#"--patch={"metadata":{"finalizers":null}}"#;
     let patch = ["patch", "application", name, "--type=merge", keep];
     kubectl

@@ -30,11 +30,12 @@ pub(super) fn writes(audit: &AuditLog, mark: Mark, user: &str, namespace: &str) 
 pub(super) async fn nobody_writes_again(world: &World, namespace: &Namespace<'_>) -> Result<()> {
     let argo = argo_cd(world).await?;
     let audit = world.cluster.own().context("it needs the audit log")?.audit();
-    namespace.looked_at("orders", "first").await?;
+    let look = || uuid::Uuid::new_v4().to_string();
+    namespace.looked_at("orders", &look()).await?;
     argo.refresh(&namespace.name).await?;
     let mark = audit.mark()?;
     argo.refresh(&namespace.name).await?;
-    namespace.looked_at("orders", "second").await?;
+    namespace.looked_at("orders", &look()).await?;
     argo.refresh(&namespace.name).await?;
     for user in [argocd::USER, operator::USER] {
         let mut written = writes(audit, mark, user, &namespace.name)?;
