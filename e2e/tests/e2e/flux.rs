@@ -2,12 +2,13 @@
 //! says to people.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use wio_api::ConditionType;
-use wio_e2e::audit::{AuditLog, Mark};
+use wio_e2e::audit::{AuditEvent, AuditLog, Mark};
 use wio_e2e::flux::{self, Flux, Kustomization, Repository, Source};
 use wio_e2e::namespace::Namespace;
 use wio_e2e::operator::USER;
@@ -49,7 +50,14 @@ struct Site<'w> {
     kustomization: Kustomization<'w>,
 }
 
-/// What was written to one namespace, how often each, but Events: `patch serviceaccounts orders`.
+/// What the operator writes of a binding `app`, and what of its service account.
+const FINALIZER_WRITE: &str = "patch workloadidentitybindings app";
+const STATUS_WRITE: &str = "patch workloadidentitybindings/status app";
+const ACCOUNT_WRITE: &str = "patch serviceaccounts app";
+/// What Flux writes of the binding.
+const BINDING_WRITE: &str = FINALIZER_WRITE;
+
+/// What was written to one namespace and to what is the cluster's and has its name, how often each, but Events: `patch serviceaccounts orders`.
 #[derive(Debug, Default)]
 struct Writes {
     ours: BTreeMap<String, usize>,
@@ -182,9 +190,12 @@ fn existing(resource_id: &str) -> Value {
 
 fn writes(audit: &AuditLog, namespace: &str, mark: Mark) -> Result<Writes> {
     let mut writes = Writes::default();
+    let is_there =
+        |event: &AuditEvent| event.namespace == namespace || (event.namespace.is_empty() && event.name == namespace);
     for event in audit.since(mark)? {
-        let counts =
-            event.namespace == namespace && event.writes() && !event.is_dry_run() && event.resource != "events";
+        // What Flux says of itself is none of it.
+        let of_theirs = event.resource != "events" && !event.group.ends_with("fluxcd.io");
+        let counts = is_there(&event) && event.writes() && !event.is_dry_run() && of_theirs;
         let side = match event.user.as_str() {
             USER => &mut writes.ours,
             flux::USER => &mut writes.flux,
@@ -206,6 +217,24 @@ fn writes(audit: &AuditLog, namespace: &str, mark: Mark) -> Result<Writes> {
         }
     }
     Ok(writes)
+}
+
+// === impl Writes ===
+
+impl Writes {
+    /// These writes of ours and no others, each so often; and these of Flux's, each once.
+    fn must_be(&self, ours: &[(&str, RangeInclusive<usize>)], flux: &[&str]) -> Result<()> {
+        let allowed = |what: &str| ours.iter().find(|(named, _)| *named == what).map(|(_, times)| times);
+        let more = self
+            .ours
+            .iter()
+            .any(|(what, times)| allowed(what).is_none_or(|it| !it.contains(times)));
+        let less = ours
+            .iter()
+            .any(|(what, times)| *times.start() > 0 && !self.ours.contains_key(*what));
+        ensure!(!more && !less, "{:#?} instead of {ours:#?}", self.ours);
+        each_once(&self.flux, flux)
+    }
 }
 
 /// Exactly these writes, each once.

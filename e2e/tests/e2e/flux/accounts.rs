@@ -10,11 +10,12 @@ use wio_e2e::namespace::DEADLINE;
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
-use super::{BINDING, Site, each_once, managed, of_their_account};
+use super::{
+    ACCOUNT_WRITE, BINDING, BINDING_WRITE, FINALIZER_WRITE, STATUS_WRITE, Site, each_once, managed, of_their_account,
+};
 use crate::harness::{Case, case};
 
 const ANOTHER: &str = "11111111-2222-4333-8444-555555555555";
-const ACCOUNT_WRITE: &str = "patch serviceaccounts app";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -163,12 +164,18 @@ async fn a_service_account_may_leave_git_and_come_back(world: Arc<World>) -> Res
         let account = site.namespace.service_account("app").await?;
         Ok::<_, anyhow::Error>(account.and_then(|account| account.metadata.uid))
     };
+    let mut mark = site.mark()?;
     site.put_account(&json!({}));
     site.put_binding(&managed());
     site.begin_well().await?;
+    site.writes(mark)?.must_be(
+        &[(FINALIZER_WRITE, 1..=1), (STATUS_WRITE, 1..=2), (ACCOUNT_WRITE, 1..=1)],
+        &["patch namespaces flux-returning", ACCOUNT_WRITE, BINDING_WRITE],
+    )?;
     let first = uid(&site).await?.context("there is no service account")?;
 
     // Flux deletes it, and the operator makes it anew for the binding: another one, so the tokens of running pods end.
+    mark = site.mark()?;
     site.repository.remove("account.yaml")?;
     let revision = site.repository.commit().await?;
     site.kustomization.tried(&revision).await?;
@@ -177,13 +184,22 @@ async fn a_service_account_may_leave_git_and_come_back(world: Arc<World>) -> Res
     })
     .await?;
     site.namespace.ready("app").await?;
+    site.writes(mark)?.must_be(
+        &[(STATUS_WRITE, 0..=2), (ACCOUNT_WRITE, 1..=1)],
+        &["delete serviceaccounts app"],
+    )?;
 
     // It comes back, and then the binding leaves: an account that others wrote to is theirs.
+    mark = site.mark()?;
     site.put_account(&json!({}));
     site.commit_well().await?;
     site.repository.remove(BINDING)?;
     site.commit_well().await?;
     site.namespace.gone("app").await?;
+    site.writes(mark)?.must_be(
+        &[(FINALIZER_WRITE, 1..=1), (STATUS_WRITE, 0..=2), (ACCOUNT_WRITE, 1..=1)],
+        &[ACCOUNT_WRITE, "delete workloadidentitybindings app"],
+    )?;
     ensure!(
         uid(&site).await? == Some(second),
         "it is another service account, or none"

@@ -11,12 +11,14 @@ use wio_e2e::simulator::{PLATFORM_GROUP, identity_id};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
-use super::{BINDING, Site, each_once, existing, managed, with};
+use super::{
+    ACCOUNT_WRITE, BINDING, BINDING_WRITE, FINALIZER_WRITE, STATUS_WRITE, Site, each_once, existing, managed, with,
+};
 use crate::harness::{Case, case};
 
-const FINALIZER_WRITE: &str = "patch workloadidentitybindings app";
-const STATUS_WRITE: &str = "patch workloadidentitybindings/status app";
-const ACCOUNT_WRITE: &str = "patch serviceaccounts app";
+const ACCOUNT_DELETION: &str = "delete serviceaccounts app";
+/// The service account of a namespace that goes is gone before its binding, and cannot be put back.
+const ACCOUNT_REFUSED: &str = "patch serviceaccounts app: 403";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -66,7 +68,7 @@ async fn a_binding_in_git_is_written_once_and_all_of_it_goes_when_it_leaves(worl
     );
     // It takes the fields from the hand, and then writes its own.
     let writes: Vec<String> = site.writes(mark)?.flux.into_keys().collect();
-    ensure!(writes == ["patch workloadidentitybindings app"], "{writes:#?}");
+    ensure!(writes == [BINDING_WRITE], "{writes:#?}");
     site.namespace.ready("app").await?;
 
     let mark = site.mark()?;
@@ -91,6 +93,7 @@ async fn a_kustomization_that_is_deleted_leaves_nothing_in_azure(world: Arc<Worl
         let revision = site.begin(json!({ "deletionPolicy": policy })).await?;
         site.kustomization.applied(&revision).await?;
         let id = site.namespace.identity("app").await?.resource_id;
+        let mark = site.mark()?;
         site.kustomization.delete().await?;
         if policy == "WaitForTermination" {
             let left = world
@@ -103,6 +106,19 @@ async fn a_kustomization_that_is_deleted_leaves_nothing_in_azure(world: Arc<Worl
         let gone = ["wait", "--for=delete", &format!("namespace/{name}"), "--timeout=120s"];
         world.cluster.kubectl.run(&gone).await?;
         ensure!(world.simulator.identity(&id).await?.is_none(), "{id} still exists");
+        // The namespace takes the service account with it, or the operator is the first.
+        site.writes(mark)?.must_be(
+            &[
+                (FINALIZER_WRITE, 1..=1),
+                (STATUS_WRITE, 0..=2),
+                (ACCOUNT_DELETION, 0..=1),
+                (ACCOUNT_REFUSED, 0..=2),
+            ],
+            &[
+                &format!("delete namespaces {name}"),
+                "delete workloadidentitybindings app",
+            ],
+        )?;
         Ok::<(), anyhow::Error>(())
     };
     let (mirrored, waited) = tokio::join!(
@@ -117,10 +133,22 @@ async fn a_namespace_that_is_deleted_by_hand_is_made_anew(world: Arc<World>) -> 
     site.put_binding(&managed());
     site.begin_well().await?;
     let first = site.namespace.identity("app").await?;
+    let mark = site.mark()?;
     let delete = ["delete", "namespace/flux-anew", "--timeout=120s"];
     world.cluster.kubectl.run(&delete).await?;
     site.kustomization.reconcile_well().await?;
     site.must_be_ready().await?;
+    // The finalizer goes off the one, and on the other.
+    site.writes(mark)?.must_be(
+        &[
+            (FINALIZER_WRITE, 2..=2),
+            (STATUS_WRITE, 1..=4),
+            (ACCOUNT_WRITE, 1..=1),
+            (ACCOUNT_DELETION, 0..=1),
+            (ACCOUNT_REFUSED, 0..=2),
+        ],
+        &["patch namespaces flux-anew", BINDING_WRITE],
+    )?;
     let second = site.namespace.identity("app").await?;
     ensure!(first.client_id != second.client_id, "{first:?} {second:?}");
     let identities = world.simulator.snapshot().await?.identities;
@@ -155,6 +183,7 @@ async fn a_namespace_that_is_deleted_while_flux_waits_for_it_leaves_nothing_and_
     seen.await?;
     site.namespace.ready("app").await?;
     let first = site.namespace.identity("app").await?;
+    let mark = site.mark()?;
     let delete = ["delete", "namespace/flux-meanwhile", "--timeout=120s"];
     world.cluster.kubectl.run(&delete).await?;
     let left = world.simulator.identity(&first.resource_id).await?;
@@ -166,6 +195,24 @@ async fn a_namespace_that_is_deleted_while_flux_waits_for_it_leaves_nothing_and_
     site.kustomization.reconcile_well().await?;
     site.must_be_ready().await?;
     site.namespace.ready("late").await?;
+    site.writes(mark)?.must_be(
+        &[
+            (FINALIZER_WRITE, 2..=2),
+            (STATUS_WRITE, 1..=4),
+            (ACCOUNT_WRITE, 1..=1),
+            (ACCOUNT_DELETION, 0..=1),
+            (ACCOUNT_REFUSED, 0..=2),
+            ("patch workloadidentitybindings late", 1..=2),
+            ("patch workloadidentitybindings/status late", 1..=4),
+            ("patch serviceaccounts late", 1..=1),
+            ("patch serviceaccounts late: 403", 0..=2),
+        ],
+        &[
+            "patch namespaces flux-meanwhile",
+            BINDING_WRITE,
+            "patch workloadidentitybindings late",
+        ],
+    )?;
     let second = site.namespace.identity("app").await?;
     ensure!(first.client_id != second.client_id, "{first:?} {second:?}");
     Ok(())
@@ -175,6 +222,7 @@ async fn a_binding_may_be_suspended_when_it_works_and_not_before(world: Arc<Worl
     let mut site = Site::new(&world, "flux-suspended").await?;
     let suspended = with(managed(), "suspend", json!(true));
     site.put_binding(&suspended);
+    let mut mark = site.mark()?;
     let revision = site.begin(json!({})).await?;
     let (reason, message) = site.kustomization.failed(&revision).await?;
     ensure!(reason == "HealthCheckFailed", "{reason}: {message}");
@@ -184,13 +232,25 @@ async fn a_binding_may_be_suspended_when_it_works_and_not_before(world: Arc<Worl
     );
     let stalled = (ConditionType::Stalled, "True", Reason::Suspended);
     site.namespace.condition("app", stalled.0, stalled.1, stalled.2).await?;
+    site.writes(mark)?.must_be(
+        &[(FINALIZER_WRITE, 0..=1), (STATUS_WRITE, 1..=2)],
+        &["patch namespaces flux-suspended", BINDING_WRITE],
+    )?;
 
+    mark = site.mark()?;
     site.put_binding(&managed());
     site.commit_well().await?;
     site.must_be_ready().await?;
+    site.writes(mark)?.must_be(
+        &[(FINALIZER_WRITE, 0..=1), (STATUS_WRITE, 1..=3), (ACCOUNT_WRITE, 1..=1)],
+        &[BINDING_WRITE],
+    )?;
+
+    mark = site.mark()?;
     site.put_binding(&suspended);
     site.commit_well().await?;
-    site.must_be_ready().await
+    site.must_be_ready().await?;
+    site.writes(mark)?.must_be(&[(STATUS_WRITE, 1..=2)], &[BINDING_WRITE])
 }
 
 /// Flux acts as that account: it may write bindings, and not say what they may have.
@@ -221,6 +281,7 @@ async fn a_tenants_service_account_in_flux_needs_only_the_role_admin(world: Arc<
     site.repository.remove(super::NAMESPACE)?;
     site.put_binding(&managed());
     site.kustomization = site.flux.existing_in("flux-tenant", "flux-tenant");
+    let mark = site.mark()?;
     let revision = site
         .begin(json!({ "serviceAccountName": "reconciler", "targetNamespace": "flux-tenant" }))
         .await?;
@@ -240,7 +301,10 @@ async fn a_tenants_service_account_in_flux_needs_only_the_role_admin(world: Arc<
         message.contains("WorkloadIdentityPolicy/flux-tenant") && message.contains("forbidden"),
         "{message}"
     );
-    Ok(())
+    site.writes(mark)?.must_be(
+        &[(FINALIZER_WRITE, 1..=1), (STATUS_WRITE, 1..=2), (ACCOUNT_WRITE, 1..=1)],
+        &[BINDING_WRITE],
+    )
 }
 
 /// Flux's source-controller would pull it; what the other controller gets from it is the same for both.

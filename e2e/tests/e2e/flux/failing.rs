@@ -11,7 +11,7 @@ use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, RESOURCE_GROUP, identity_i
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
-use super::{Site, existing, managed, with};
+use super::{ACCOUNT_WRITE, BINDING_WRITE, FINALIZER_WRITE, STATUS_WRITE, Site, existing, managed, with};
 use crate::harness::{Case, case};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -51,6 +51,7 @@ async fn a_fault_that_needs_a_person_fails_the_kustomization_at_once(world: Arc<
     world.simulator.put_identity(&id).await?;
     let identity = json!({ "managed": { "name": "flux-terminal_theirs" } });
     site.put_binding(&with(managed(), "identity", identity));
+    let mut mark = site.mark()?;
     let revision = site.begin(json!({})).await?;
     let (reason, message) = site.kustomization.failed(&revision).await?;
     ensure!(reason == "HealthCheckFailed", "{reason}: {message}");
@@ -62,11 +63,20 @@ async fn a_fault_that_needs_a_person_fails_the_kustomization_at_once(world: Arc<
         says.1 == Reason::IdentityNotOwned.as_str() && says.2.contains("flux-terminal_theirs"),
         "{says:?}"
     );
+    site.writes(mark)?.must_be(
+        &[(FINALIZER_WRITE, 0..=1), (STATUS_WRITE, 1..=2)],
+        &["patch namespaces flux-terminal", BINDING_WRITE],
+    )?;
 
+    mark = site.mark()?;
     world.simulator.delete_identity(&id).await?;
     site.namespace.ready("app").await?;
     // As at the next retryInterval.
-    site.kustomization.reconcile_well().await
+    site.kustomization.reconcile_well().await?;
+    site.writes(mark)?.must_be(
+        &[(FINALIZER_WRITE, 0..=1), (STATUS_WRITE, 1..=3), (ACCOUNT_WRITE, 1..=1)],
+        &[],
+    )
 }
 
 async fn an_identity_that_others_are_still_making_is_waited_for(world: Arc<World>) -> Result<()> {
@@ -143,9 +153,18 @@ async fn force_deletes_a_binding_at_an_invalid_edit_and_leaves_an_identity_that_
         let id = site.namespace.identity("app").await?.resource_id;
         let accounts = json!([{ "name": "app", "tokenExpirationSeconds": 10 }]);
         site.put_binding(&with(spec, "serviceAccounts", accounts));
+        let mark = site.mark()?;
         let revision = site.repository.commit().await?;
         site.kustomization.failed(&revision).await?;
         site.namespace.gone("app").await?;
+        site.writes(mark)?.must_be(
+            &[
+                (FINALIZER_WRITE, 1..=1),
+                (STATUS_WRITE, 0..=2),
+                ("delete serviceaccounts app", 1..=1),
+            ],
+            &["delete workloadidentitybindings app"],
+        )?;
         Ok::<bool, anyhow::Error>(world.simulator.identity(&id).await?.is_some())
     };
     let (lost, kept) = tokio::join!(

@@ -1,5 +1,6 @@
 //! Policies in Git: before the bindings that rest on them, in a Kustomization of their own.
 
+use std::slice;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
@@ -11,11 +12,9 @@ use wio_e2e::simulator::{OTHER_GROUP, PLATFORM_GROUP, group_id, identity_id};
 use wio_e2e::wait::until;
 use wio_e2e::world::World;
 
-use super::{Site, each_once, existing};
+use super::{ACCOUNT_WRITE, BINDING_WRITE, FINALIZER_WRITE, STATUS_WRITE, Site, each_once, existing};
 use crate::harness::{Case, case};
 use crate::install::in_repository;
-
-const BINDING_WRITE: &str = "patch workloadidentitybindings app";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -46,6 +45,7 @@ async fn a_policy_in_the_bindings_kustomization_never_comes_to_be(world: Arc<Wor
     world.simulator.put_identity(&id).await?;
     site.put_binding(&existing(&id));
     site.repository.put("policy.yaml", &policy("flux-together"));
+    let mark = site.mark()?;
     let revision = site.begin(json!({})).await?;
     site.kustomization.failed(&revision).await?;
     let outcome = site.kustomization.reconcile().await?;
@@ -56,7 +56,7 @@ async fn a_policy_in_the_bindings_kustomization_never_comes_to_be(world: Arc<Wor
     let there = ["get", "wip/flux-together", "--ignore-not-found"];
     let there = world.cluster.kubectl.run(&there).await?;
     ensure!(there.is_empty(), "{there}");
-    Ok(())
+    site.writes(mark)?.must_be(&[], &["patch namespaces flux-together"])
 }
 
 /// By a flag of kustomize-controller. It does not wait until admission knows what that stage applied, so the first try is refused and the next one is
@@ -92,8 +92,12 @@ async fn in_a_stage_of_their_own_policies_are_there_when_the_bindings_beside_the
     kustomization.ready().await?;
     site.must_be_ready().await?;
     let writes = site.writes(mark)?;
-    each_once(&writes.flux, &["patch namespaces flux-staged", BINDING_WRITE])?;
-    for what in [BINDING_WRITE, "patch serviceaccounts app"] {
+    let policy_write = "patch workloadidentitypolicies flux-staged";
+    each_once(
+        &writes.flux,
+        &["patch namespaces flux-staged", policy_write, BINDING_WRITE],
+    )?;
+    for what in [FINALIZER_WRITE, ACCOUNT_WRITE] {
         ensure!(writes.ours.get(what) == Some(&1), "{what}: {writes:#?}");
     }
 
@@ -114,6 +118,11 @@ async fn a_policy_with_a_part_that_grants_nothing_fails_its_kustomization(world:
         spec.insert("roles".to_owned(), roles);
     }
     site.repository.put("policy.yaml", &misspelt);
+    let (written, told) = (
+        "patch workloadidentitypolicies flux-misspelt",
+        ("patch workloadidentitypolicies/status flux-misspelt", 1..=2),
+    );
+    let mut mark = site.mark()?;
     let revision = site.begin(json!({})).await?;
     let (reason, message) = site.kustomization.failed(&revision).await?;
     ensure!(reason == "HealthCheckFailed", "{reason}: {message}");
@@ -131,8 +140,13 @@ async fn a_policy_with_a_part_that_grants_nothing_fails_its_kustomization(world:
         "{shown:#}"
     );
 
+    site.writes(mark)?
+        .must_be(slice::from_ref(&told), &["patch namespaces flux-misspelt", written])?;
+
+    mark = site.mark()?;
     site.repository.put("policy.yaml", &policy("flux-misspelt"));
-    site.commit_well().await
+    site.commit_well().await?;
+    site.writes(mark)?.must_be(slice::from_ref(&told), &[written])
 }
 
 async fn a_policy_that_moves_to_another_kustomization_costs_nobody_trust(world: Arc<World>) -> Result<()> {
@@ -177,10 +191,7 @@ async fn a_policy_that_moves_to_another_kustomization_costs_nobody_trust(world: 
     world.cluster.kubectl.run(&there).await?;
     site.namespace.ready("app").await?;
     let writes = site.writes(mark)?;
-    let others = writes
-        .ours
-        .keys()
-        .filter(|what| *what != "patch workloadidentitybindings/status app");
+    let others = writes.ours.keys().filter(|what| !what.contains("/status "));
     ensure!(others.count() == 0, "{writes:#?}");
     let now = world
         .simulator
@@ -210,6 +221,7 @@ async fn a_policy_that_leaves_with_its_kustomization_takes_the_trust_with_it(wor
     let pod = site.namespace.pod("app", "app").await?;
     site.namespace.sign_in(&pod).await?.claims()?;
 
+    let mut mark = site.mark()?;
     policies.delete().await?;
     until("the trust to be gone", DEADLINE, async || {
         // Other tests delete policies as well, and what goes together needs a word.
@@ -231,10 +243,23 @@ async fn a_policy_that_leaves_with_its_kustomization_takes_the_trust_with_it(wor
     // Flux sees it when it looks again.
     let outcome = site.kustomization.reconcile().await?;
     ensure!(!outcome.ready, "{outcome}");
+    site.writes(mark)?.must_be(
+        &[(STATUS_WRITE, 1..=4), (ACCOUNT_WRITE, 0..=1)],
+        &["delete workloadidentitypolicies flux-left"],
+    )?;
 
+    mark = site.mark()?;
     applied().await?;
     site.namespace.ready("app").await?;
     site.kustomization.reconcile_well().await?;
+    site.writes(mark)?.must_be(
+        &[
+            (STATUS_WRITE, 1..=3),
+            (ACCOUNT_WRITE, 0..=1),
+            ("patch workloadidentitypolicies/status flux-left", 1..=2),
+        ],
+        &["patch workloadidentitypolicies flux-left"],
+    )?;
     site.kustomization.delete().await
 }
 
@@ -266,12 +291,14 @@ async fn denied_by_the_operator_alone(world: &Arc<World>) -> Result<()> {
     let id = identity_id(OTHER_GROUP, "flux-admitted");
     world.simulator.put_identity(&id).await?;
     site.put_binding(&existing(&id));
+    site.repository.remove(super::NAMESPACE)?;
     world.namespace("flux-admitted").await?;
     until("admission to forget its rules", DEADLINE, async || {
         let tried = site.namespace.try_to_bind("app", &existing(&id)).await?;
         Ok(tried.is_ok().then_some(()))
     })
     .await?;
+    let mut mark = site.mark()?;
     let revision = site.begin(json!({})).await?;
     let (reason, message) = site.kustomization.failed(&revision).await?;
     ensure!(reason == "HealthCheckFailed", "{reason}: {message}");
@@ -279,7 +306,9 @@ async fn denied_by_the_operator_alone(world: &Arc<World>) -> Result<()> {
     ensure!(message.contains(told), "{message}");
     let says = site.says().await?;
     ensure!(says.1 == Reason::NotPermitted.as_str(), "{says:?}");
+    site.writes(mark)?.must_be(&[(STATUS_WRITE, 1..=2)], &[BINDING_WRITE])?;
 
+    mark = site.mark()?;
     world
         .cluster
         .kubectl
@@ -287,5 +316,14 @@ async fn denied_by_the_operator_alone(world: &Arc<World>) -> Result<()> {
         .await?;
     site.namespace.ready("app").await?;
     // As at the next retryInterval.
-    site.kustomization.reconcile_well().await
+    site.kustomization.reconcile_well().await?;
+    site.writes(mark)?.must_be(
+        &[
+            (FINALIZER_WRITE, 1..=1),
+            (STATUS_WRITE, 1..=3),
+            (ACCOUNT_WRITE, 1..=1),
+            ("patch workloadidentitypolicies/status flux-admitted", 0..=2),
+        ],
+        &[],
+    )
 }
