@@ -236,7 +236,7 @@ async fn outside_of_watched_namespaces_the_operator_may_write_nothing(cluster: &
 }
 
 /// Whether the operator may do something in a namespace: a verb and a resource of the core group, or Events.
-async fn may(cluster: &Cluster, what: &str, namespace: &str) -> Result<bool> {
+pub(crate) async fn may(cluster: &Cluster, what: &str, namespace: &str) -> Result<bool> {
     let (verb, what) = what.split_once(' ').context("a verb and a resource")?;
     let (group, resource) = if what == "events.k8s.io" {
         (what, "events")
@@ -614,7 +614,7 @@ fn sample_binding(sample: &str, namespace: &str) -> Result<Value> {
 
 // === Helpers ===
 
-const CHART: &str = "charts/workload-identity-operator";
+pub(crate) const CHART: &str = "charts/workload-identity-operator";
 
 /// The words of a command.
 #[derive(Clone, Debug)]
@@ -644,7 +644,7 @@ fn release(verb: &str, values: &[String]) -> Result<Words> {
 }
 
 /// The values that must be set, and these.
-fn values(more: &[&str]) -> Vec<String> {
+pub(crate) fn values(more: &[&str]) -> Vec<String> {
     let client_id = format!("azure.clientId={CLIENT_ID}");
     let needed = [
         "azure.subscriptionId=6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11",

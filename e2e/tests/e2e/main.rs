@@ -39,6 +39,7 @@ mod rollout;
 mod sdk;
 mod staged;
 mod tokens;
+mod upgrade;
 mod workloads;
 
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ fn main() -> Result<ExitCode> {
         ("deletion", deletion::cases()),
         ("faults", faults::cases()),
         ("install", install::cases()),
+        ("upgrade", upgrade::cases()),
         ("integrations", integrations::cases()),
         ("helm", helm::cases()),
         ("argocd", argocd::cases()),
