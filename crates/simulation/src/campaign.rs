@@ -1,18 +1,20 @@
 //! As many plans as there is time for.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::io::{self, BufRead, BufReader, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::apart::Apart;
 use crate::chance;
 use crate::draw::draw;
 use crate::history::History;
 use crate::oracles;
 use crate::plan::Plan;
 use crate::play::play;
+
+/// How the line begins that ends what is told of a plan, before its seed.
+const OVER: &str = "over\t";
 
 /// What a play came to.
 #[derive(Debug, Default)]
@@ -59,8 +61,7 @@ pub fn plan_of(seed: u64) -> Plan {
 /// alone: libraries count what was made before.
 #[must_use]
 pub fn judge_here(plan: &Plan) -> Result {
-    chance::prepare();
-    wio_testkit::make_definitions();
+    prepare();
     std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(8 << 20);
         let played = builder.spawn_scoped(scope, || judge(plan));
@@ -72,39 +73,26 @@ pub fn judge_here(plan: &Plan) -> Result {
     })
 }
 
-/// Plays so many acts of a seed's plan in a process of its own, by their numbers, and judges them; none: all of them.
-#[must_use]
-pub fn judge_elsewhere(seed: u64, acts: Option<&[usize]>) -> Result {
-    let mut command = match std::env::current_exe() {
-        Ok(program) => Command::new(program),
-        Err(error) => return Result::failed(&error.to_string()),
-    };
-    command.args(["play", &seed.to_string(), "--given"]);
-    if let Some(acts) = acts {
-        command.args(["--acts", &numbers(acts)]);
-    }
-    // Nobody reads where an error came from, and looking that up is a tenth of a play.
-    command.env("RUST_BACKTRACE", "0");
-    match answer_of(command) {
-        Ok(output) if output.status.success() => Result::read(&String::from_utf8_lossy(&output.stdout)),
-        Ok(output) => Result::failed(&String::from_utf8_lossy(&output.stderr)),
-        Err(error) => Result::failed(&error.to_string()),
-    }
+/// What a play finds made, so that copies of this process need not make it again. None of it is chance's.
+fn prepare() {
+    chance::prepare();
+    wio_testkit::make_beginning();
 }
 
-/// What a process answers that is given the definitions of our resources: making them takes longer than reading them.
-fn answer_of(mut command: Command) -> std::io::Result<Output> {
-    static DEFINITIONS: OnceLock<String> = OnceLock::new();
-    let definitions = DEFINITIONS.get_or_init(wio_testkit::definitions);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn()?;
-    if let Some(mut given) = child.stdin.take() {
-        given.write_all(definitions.as_bytes())?;
+/// Plays so many acts of a seed's plan in a copy of this process, by their numbers, and judges them; none: all of them. This process must have
+/// one thread.
+#[must_use]
+pub fn judge_elsewhere(seed: u64, acts: Option<&[usize]>) -> Result {
+    prepare();
+    let mut plan = plan_of(seed);
+    if let Some(kept) = acts {
+        plan.keep(kept);
     }
-    child.wait_with_output()
+    let played = Apart::begin(|mut answer| answer.write_all(judge_here(&plan).lines().as_bytes()));
+    match played.and_then(Apart::end) {
+        Ok(lines) => Result::read(&lines),
+        Err(error) => Result::failed(&error.to_string()),
+    }
 }
 
 /// Numbers as an argument.
@@ -144,29 +132,51 @@ fn judge(plan: &Plan) -> Result {
     }
 }
 
-/// Plays the plans of seeds from `first` on, on so many threads, until there are so many or the time is over.
-#[must_use]
-pub fn run(first: u64, plans: u64, time: Duration, threads: usize) -> Tally {
-    let (next, begun) = (AtomicU64::new(first), Instant::now());
+/// Plays the plans of seeds from `first` on, so many at once, until there are so many or the time is over. This process must have one thread.
+///
+/// # Errors
+/// When no copy of this process can be made.
+pub fn run(first: u64, plans: u64, time: Duration, at_once: u64) -> io::Result<Tally> {
+    prepare();
+    let (begun, end) = (Instant::now(), first.saturating_add(plans));
+    let step = usize::try_from(at_once.max(1)).unwrap_or(usize::MAX);
+    let players = (first..end).take(step).map(|own| {
+        Apart::begin(move |mut answer| {
+            for seed in (own..end).step_by(step).take_while(|_| begun.elapsed() < time) {
+                let lines = judge_elsewhere(seed, None).lines();
+                answer.write_all(format!("{lines}{OVER}{seed}\n").as_bytes())?;
+            }
+            Ok(())
+        })
+    });
+    let players = players.collect::<io::Result<Vec<Apart>>>()?;
     let tally = Mutex::new(Tally {
         cases: vec![0; oracles::ALL.len()],
         ..Tally::default()
     });
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while begun.elapsed() < time {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= first.saturating_add(plans) {
-                        return;
-                    }
-                    let result = judge_elsewhere(seed, None);
-                    tally.lock().unwrap_or_else(PoisonError::into_inner).add(seed, result);
-                }
-            });
+        for player in &players {
+            scope.spawn(|| hear(player, &tally));
         }
     });
-    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+    for player in players {
+        player.end()?;
+    }
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Takes in what a player tells of each plan that it played.
+fn hear(player: &Apart, tally: &Mutex<Tally>) {
+    let mut told = String::new();
+    for line in BufReader::new(player.answer()).lines().map_while(io::Result::ok) {
+        if let Some(seed) = line.strip_prefix(OVER).and_then(|seed| seed.parse().ok()) {
+            let result = Result::read(&std::mem::take(&mut told));
+            tally.lock().unwrap_or_else(PoisonError::into_inner).add(seed, result);
+        } else {
+            told += &line;
+            told.push('\n');
+        }
+    }
 }
 
 // === impl Result ===

@@ -4,6 +4,7 @@
 //! one thread under paused time, and gives the [`history::History`]; each of [`oracles::ALL`] judges it. A plan that breaks a rule is
 //! made smaller by [`shrink::shrink`] and told by [`story::tell`]. The program `simulate` does that for as many seeds as there is time.
 
+mod apart;
 pub mod campaign;
 mod chance;
 mod draw;

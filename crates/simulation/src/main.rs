@@ -28,7 +28,7 @@ struct Arguments {
     seconds: u64,
     /// How many plans are played at once.
     #[arg(long, env = "THREADS", default_value_t = 2)]
-    threads: usize,
+    threads: u64,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -45,9 +45,6 @@ enum Command {
         /// Tells its story.
         #[arg(long)]
         story: bool,
-        /// Reads the definitions of resources from standard input.
-        #[arg(long)]
-        given: bool,
         /// Prints the hash of its history.
         #[arg(long)]
         digest: bool,
@@ -60,19 +57,12 @@ fn main() -> ExitCode {
         seed,
         acts,
         story,
-        given,
         digest,
     }) = arguments.command
     {
-        let taken = if given { take_definitions() } else { Ok(()) };
-        if let Err(error) = taken {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
         let mut plan = plan_of(seed);
         if let Some(kept) = acts {
-            let all = plan.acts.into_iter().enumerate();
-            plan.acts = all.filter(|(n, _)| kept.contains(n)).map(|(_, act)| act).collect();
+            plan.keep(&kept);
         }
         let result = judge_here(&plan);
         match &result.history {
@@ -92,16 +82,18 @@ fn main() -> ExitCode {
         Duration::from_secs(arguments.seconds),
         arguments.threads,
     );
+    let tally = match tally {
+        Ok(tally) => tally,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     report(&tally, begun.elapsed());
     match tally.failed.first() {
         Some((seed, _)) => tell(*seed),
         None => ExitCode::SUCCESS,
     }
-}
-
-fn take_definitions() -> Result<(), String> {
-    let text = std::io::read_to_string(std::io::stdin()).map_err(|error| error.to_string())?;
-    wio_testkit::take_definitions(&text).map_err(|error| error.to_string())
 }
 
 fn report(tally: &Tally, elapsed: Duration) {

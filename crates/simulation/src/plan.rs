@@ -294,7 +294,15 @@ pub enum ApiEffect {
     Crash,
 }
 
-// === impl Struck, impl Act ===
+// === impl Plan, impl Struck, impl Act ===
+
+impl Plan {
+    /// Leaves only these acts, by their numbers.
+    pub fn keep(&mut self, acts: &[usize]) {
+        let mut number = 0..;
+        self.acts.retain(|_| number.next().is_some_and(|n| acts.contains(&n)));
+    }
+}
 
 impl Struck {
     const fn words(self) -> &'static str {

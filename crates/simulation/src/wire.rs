@@ -64,6 +64,13 @@ impl Wire {
         lock(&self.0.exchanges).clone()
     }
 
+    /// The first request after so many that is no GET: its method and path.
+    pub(crate) fn write_after(&self, count: usize) -> Option<String> {
+        let sent = lock(&self.0.sent);
+        let write = sent.iter().skip(count).find(|sent| sent.method != "GET");
+        write.map(|sent| format!("{} {}", sent.method, sent.path))
+    }
+
     pub(crate) fn count(&self) -> usize {
         lock(&self.0.sent).len()
     }

@@ -9,5 +9,5 @@ mod server;
 
 pub use server::{
     ApiRequest, CLUSTER_UID, DEFAULT_DEADLINE, DEFAULT_ISSUER, Effect, FakeApiServer, Fault, Matcher, ResourceType,
-    Verb, definitions, make_definitions, take_definitions,
+    Verb, make_beginning,
 };

@@ -15,7 +15,7 @@ use wio_core::policy::{Limits, Seniority, Tally, Usage};
 use super::few::{self, Few};
 use super::glance::Glance;
 use super::names::Names;
-use super::packed::{Packed, Packer};
+use super::packed::{Packed, Packer, Unpacked};
 use super::visits::Visits;
 use crate::runtime::hash::hash;
 
@@ -30,6 +30,7 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct State {
     packer: Packer,
+    unpacked: Unpacked,
     now: Namespaces,
     /// What a list that has begun brought so far.
     listed: Namespaces,
@@ -77,7 +78,9 @@ impl Index {
     ) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
         self.names.take_in(event);
         let mut state = self.lock();
-        let State { packer, now, listed } = &mut *state;
+        let State {
+            packer, now, listed, ..
+        } = &mut *state;
         match event {
             Event::Apply(binding) => return put(now, (binding, packer), limits),
             Event::Delete(binding) => return take(now, binding, limits),
@@ -96,10 +99,16 @@ impl Index {
         self.visits.add(1);
         let packed = {
             let state = self.lock();
-            state.now.get(namespace)?.entries.get(name)?.packed.clone()
+            let packed = &state.now.get(namespace)?.entries.get(name)?.packed;
+            if let Some(binding) = state.unpacked.get(packed) {
+                return Some(binding);
+            }
+            packed.clone()
         };
         let binding = packed.unpack();
-        if binding.is_none() {
+        if let Some(binding) = &binding {
+            self.lock().unpacked.keep(&packed, binding);
+        } else {
             tracing::error!(namespace, name, "the cache cannot read the binding that it keeps");
         }
         binding

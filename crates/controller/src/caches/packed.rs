@@ -1,6 +1,7 @@
 //! A binding in the cache, packed: its text, written as what differs from another one's. A pass looks at one or two of ten thousand, and as
 //! an object each would take eight times as much memory (docs/adr/0028).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
@@ -8,6 +9,10 @@ use wio_api::WorkloadIdentityBinding;
 
 /// The longest text that others are written by: each packing reads all of it.
 const PATTERN_BYTES_MAX: usize = 8192;
+/// How many bindings are kept as objects as well: as many as passes go on at once by default, and one that each shares something with.
+const UNPACKED_MAX: usize = 8;
+/// The longest packed text of such a one.
+const UNPACKED_BYTES_MAX: usize = 4096;
 
 /// Packs bindings by the first one that is like most: in the same cluster they name the same subscription, issuer and conditions.
 #[derive(Debug, Default)]
@@ -27,6 +32,35 @@ enum Form {
     },
     /// One whose text does not say all of it: what could not be read of its spec is noted beside it.
     Whole(Arc<WorkloadIdentityBinding>),
+}
+
+/// The bindings that were unpacked last: a pass asks for the same one several times.
+#[derive(Debug, Default)]
+pub(super) struct Unpacked(VecDeque<(Arc<[u8]>, Arc<WorkloadIdentityBinding>)>);
+
+// === impl Unpacked ===
+
+impl Unpacked {
+    /// The binding, if it was unpacked lately.
+    pub(super) fn get(&self, packed: &Packed) -> Option<Arc<WorkloadIdentityBinding>> {
+        let Form::Text { packed, .. } = &packed.0 else {
+            return None;
+        };
+        let found = self.0.iter().find(|(text, _)| Arc::ptr_eq(text, packed));
+        found.map(|(_, binding)| Arc::clone(binding))
+    }
+
+    /// Keeps a binding until others were unpacked.
+    pub(super) fn keep(&mut self, packed: &Packed, binding: &Arc<WorkloadIdentityBinding>) {
+        let Form::Text { packed, .. } = &packed.0 else { return };
+        if packed.len() > UNPACKED_BYTES_MAX || self.0.iter().any(|(text, _)| Arc::ptr_eq(text, packed)) {
+            return;
+        }
+        if self.0.len() >= UNPACKED_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((Arc::clone(packed), Arc::clone(binding)));
+    }
 }
 
 // === impl Packer ===
@@ -148,6 +182,20 @@ mod tests {
             unreachable!()
         };
         assert!(packed.len() * 4 < text, "{} of {text} bytes", packed.len());
+    }
+
+    #[test]
+    fn what_was_unpacked_lately_is_not_unpacked_again_and_of_a_newer_version_it_is() {
+        let (mut packer, mut unpacked) = (Packer::default(), Unpacked::default());
+        let all: Vec<Packed> = (0..9).map(|n| packer.pack(&ready(n), false)).collect();
+        for packed in &all {
+            assert!(unpacked.get(packed).is_none());
+            unpacked.keep(packed, &packed.unpack().unwrap());
+        }
+        let known: Vec<bool> = all.iter().map(|packed| unpacked.get(packed).is_some()).collect();
+        assert_eq!(known, [false, true, true, true, true, true, true, true, true]);
+        assert_eq!(*unpacked.get(&all[8]).unwrap(), ready(8));
+        assert!(unpacked.get(&packer.pack(&ready(8), false)).is_none());
     }
 
     /// Whoever may write a binding must not make all others' packing slow by a long one.

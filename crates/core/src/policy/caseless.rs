@@ -13,8 +13,9 @@ static SEVERAL_CAPITALS: LazyLock<Vec<(char, Vec<char>)>> = LazyLock::new(|| {
 
 fn several_capitals(letters: impl Iterator<Item = char>) -> Vec<(char, Vec<char>)> {
     let capitals = |c: char| (c, c.to_uppercase().collect::<Vec<_>>());
-    let letters = letters.filter(|c| c.is_alphanumeric()).map(capitals);
-    letters.filter(|(_, capitals)| capitals.len() > 1).collect()
+    // Whether it is a letter takes long to find out, and most have one capital.
+    let several = letters.filter(|c| c.to_uppercase().len() > 1).map(capitals);
+    several.filter(|(c, _)| c.is_alphanumeric()).collect()
 }
 
 /// An expression, to be read without regard to case, for names that may be the same. It may mean some more that have such letters.

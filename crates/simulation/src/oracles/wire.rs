@@ -113,7 +113,7 @@ pub(super) fn spec(history: &History) -> Judged {
         .iter()
         .filter(|request| request.verb.writes() && request.resource == BINDINGS);
     for request in writes {
-        let touches = match &request.body {
+        let touches = match &*request.body {
             Value::Array(steps) => steps.iter().any(|step| {
                 step.get("path")
                     .and_then(Value::as_str)

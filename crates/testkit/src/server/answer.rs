@@ -3,6 +3,7 @@
 
 use kube::core::Status;
 use kube::core::response::{StatusCause, StatusDetails};
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::apply::Conflict;
@@ -175,39 +176,82 @@ impl Form {
         }
     }
 
-    pub(crate) fn object(self, object: &Value) -> Value {
+    /// The object as text.
+    pub(crate) fn object(self, object: &Value) -> String {
         match self {
-            Self::Whole => object.clone(),
-            Self::Metadata => json!({
-                "kind": "PartialObjectMetadata",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": object["metadata"],
-            }),
+            Self::Whole => written(object),
+            Self::Metadata => written(&Described::of(object)),
         }
     }
 
-    pub(crate) fn list(self, resource: &ResourceType, metadata: &Value, items: &[&Value]) -> Value {
-        let mut items: Vec<Value> = items.iter().map(|item| self.object(item)).collect();
+    /// A list of objects as text.
+    pub(crate) fn list(self, resource: &ResourceType, metadata: &Value, items: &[&Value]) -> String {
         if self == Self::Metadata {
-            return json!({
-                "kind": "PartialObjectMetadataList",
-                "apiVersion": "meta.k8s.io/v1",
-                "metadata": metadata,
-                "items": items,
+            return written(&Listed {
+                kind: "PartialObjectMetadataList",
+                api_version: "meta.k8s.io/v1",
+                metadata,
+                items: items.iter().map(|item| Described::of(item)).collect(),
             });
         }
-        if resource.schema.is_none() {
-            // Built-in types leave the type out of items; custom resources keep it.
-            for item in items.iter_mut().filter_map(Value::as_object_mut) {
-                item.remove("kind");
-                item.remove("apiVersion");
-            }
+        let kind = &format!("{}List", resource.kind);
+        let api_version = resource.api_version();
+        if resource.schema.is_some() {
+            return written(&Listed {
+                kind,
+                api_version,
+                metadata,
+                items: items.to_vec(),
+            });
         }
-        json!({
-            "kind": format!("{}List", resource.kind),
-            "apiVersion": resource.api_version(),
-            "metadata": metadata,
-            "items": items,
+        // Built-in types leave the type out of items; custom resources keep it.
+        written(&Listed {
+            kind,
+            api_version,
+            metadata,
+            items: items.iter().map(|item| Untyped(item)).collect(),
         })
+    }
+}
+
+fn written(what: &impl Serialize) -> String {
+    serde_json::to_string(what).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a, T> {
+    kind: &'a str,
+    api_version: &'a str,
+    metadata: &'a Value,
+    items: Vec<T>,
+}
+
+/// The metadata of an object.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Described<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: &'a Value,
+}
+
+/// An object without its type.
+struct Untyped<'a>(&'a Value);
+
+impl<'a> Described<'a> {
+    fn of(object: &'a Value) -> Self {
+        Self {
+            kind: "PartialObjectMetadata",
+            api_version: "meta.k8s.io/v1",
+            metadata: &object["metadata"],
+        }
+    }
+}
+
+impl Serialize for Untyped<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.0.as_object().into_iter().flatten();
+        serializer.collect_map(fields.filter(|(name, _)| !["kind", "apiVersion"].contains(&name.as_str())))
     }
 }

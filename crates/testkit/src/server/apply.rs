@@ -1,24 +1,10 @@
 //! Server-side apply and field managers.
 //! See <https://kubernetes.io/docs/reference/using-api/server-side-apply/>.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::fields::{Comparison, FieldSet, Lists, Path, Segment, display};
+use super::fields::{Comparison, FieldSet, Lists, Path, Segment, display, owned_part, same_owned};
 use super::json::{is_empty, metadata, set_metadata, unset_metadata};
-
-/// Metadata that the server keeps and no manager owns.
-const UNOWNED_METADATA: [&str; 10] = [
-    "name",
-    "namespace",
-    "creationTimestamp",
-    "selfLink",
-    "uid",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-];
 
 /// Who writes, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +54,8 @@ pub(crate) struct Manager {
     id: ManagerId,
     time: String,
     fields: FieldSet,
+    /// The fields in the form `fieldsV1`, as long as they are as they were read.
+    encoded: Option<Value>,
 }
 
 /// The managers of an object.
@@ -114,6 +102,7 @@ impl Managers {
                     },
                     time: text(&entry["time"]),
                     fields: FieldSet::decode(&entry["fieldsV1"]),
+                    encoded: entry.get("fieldsV1").cloned(),
                 })
                 .collect(),
         )
@@ -124,7 +113,7 @@ impl Managers {
         self.0.retain(|manager| !manager.fields.is_empty());
         self.0
             .sort_by(|a, b| (!a.id.applies, &a.time, &a.id.name).cmp(&(!b.id.applies, &b.time, &b.id.name)));
-        let entries: Vec<Value> = self.0.iter().map(encode_manager).collect();
+        let entries: Vec<Value> = self.0.into_iter().map(encode_manager).collect();
         if entries.is_empty() {
             unset_metadata(object, "managedFields");
         } else {
@@ -133,11 +122,23 @@ impl Managers {
     }
 
     fn fields(&self, id: &ManagerId) -> FieldSet {
-        self.0
-            .iter()
-            .find(|manager| manager.id.same_as(id))
-            .map(|manager| manager.fields.clone())
-            .unwrap_or_default()
+        let mut same = self.0.iter().filter(|manager| manager.id.same_as(id));
+        same.next().map(|manager| manager.fields.clone()).unwrap_or_default()
+    }
+
+    /// The manager, made when it is not there: one without fields is not kept.
+    fn entry(&mut self, id: &ManagerId) -> Option<&mut Manager> {
+        let at = self.0.iter().position(|manager| manager.id.same_as(id));
+        if at.is_none() {
+            self.0.push(Manager {
+                id: id.clone(),
+                time: String::new(),
+                fields: FieldSet::default(),
+                encoded: None,
+            });
+        }
+        at.map_or_else(|| self.0.len().checked_sub(1), Some)
+            .and_then(|at| self.0.get_mut(at))
     }
 
     fn others(&self, id: &ManagerId) -> impl Iterator<Item = &Manager> {
@@ -148,41 +149,55 @@ impl Managers {
     fn take_from_others(&mut self, id: &ManagerId, comparison: &Comparison) {
         for manager in self.0.iter_mut().filter(|manager| !manager.id.same_as(id)) {
             let fields = &mut manager.fields.0;
+            let before = fields.len();
             for path in comparison.written() {
                 fields.remove(path);
             }
-            fields.retain(|path| !removed(path, comparison));
+            drop_removed(&mut manager.fields, comparison);
+            if manager.fields.0.len() != before {
+                manager.encoded = None;
+            }
         }
     }
 
     fn set(&mut self, id: &ManagerId, fields: FieldSet, time: &str) {
-        if let Some(manager) = self.0.iter_mut().find(|manager| manager.id.same_as(id)) {
+        if let Some(manager) = self.entry(id) {
             manager.id = id.clone();
             manager.fields = fields;
+            manager.encoded = None;
             time.clone_into(&mut manager.time);
-        } else {
-            self.0.push(Manager {
-                id: id.clone(),
-                time: time.to_owned(),
-                fields,
-            });
         }
     }
 
     /// The managers after a create, replace or patch that made `new` of `old`.
-    pub(crate) fn after_update(&self, writer: Writer<'_>, old: &Value, new: &Value) -> Self {
+    pub(crate) fn after_update(mut self, writer: Writer<'_>, old: &Value, new: &Value) -> Self {
         let Writer { id, lists, time } = writer;
-        let comparison = Comparison::between(&owned_part(old), &owned_part(new), lists);
-        let mut managers = self.clone();
-        managers.take_from_others(id, &comparison);
-        let before = managers.fields(id);
-        let mut fields = before.clone();
-        fields.0.retain(|path| !removed(path, &comparison));
-        fields.0.extend(comparison.written().cloned());
-        if fields != before || comparison.written().next().is_some() {
-            managers.set(id, fields, time);
+        let comparison = Comparison::between(old, new, lists);
+        self.take_from_others(id, &comparison);
+        if let Some(manager) = self.entry(id) {
+            let before = manager.fields.0.len();
+            drop_removed(&mut manager.fields, &comparison);
+            let mut changed = manager.fields.0.len() != before;
+            let mut wrote = false;
+            for path in comparison.written() {
+                wrote = true;
+                changed |= manager.fields.0.insert(path.clone());
+            }
+            if changed {
+                manager.encoded = None;
+            }
+            if changed || wrote {
+                manager.id = id.clone();
+                time.clone_into(&mut manager.time);
+            }
         }
-        managers
+        self
+    }
+}
+
+fn drop_removed(fields: &mut FieldSet, comparison: &Comparison) {
+    if !comparison.removed.is_empty() {
+        fields.0.retain(|path| !removed(path, comparison));
     }
 }
 
@@ -193,35 +208,23 @@ fn removed(path: &[Segment], comparison: &Comparison) -> bool {
     })
 }
 
-fn encode_manager(manager: &Manager) -> Value {
-    let mut entry = json!({
-        "manager": manager.id.name,
-        "operation": if manager.id.applies { "Apply" } else { "Update" },
-        "apiVersion": manager.id.api_version,
-        "time": manager.time,
-        "fieldsType": "FieldsV1",
-        "fieldsV1": manager.fields.encode(),
-    });
-    if let Some(entry) = entry.as_object_mut().filter(|_| !manager.id.subresource.is_empty()) {
-        entry.insert("subresource".to_owned(), Value::String(manager.id.subresource.clone()));
+fn encode_manager(manager: Manager) -> Value {
+    let fields = manager.encoded.unwrap_or_else(|| manager.fields.encode());
+    let mut entry = Map::new();
+    let mut say = |name: &str, value: String| entry.insert(name.to_owned(), Value::String(value));
+    say(
+        "operation",
+        if manager.id.applies { "Apply" } else { "Update" }.to_owned(),
+    );
+    say("manager", manager.id.name);
+    say("apiVersion", manager.id.api_version);
+    say("time", manager.time);
+    say("fieldsType", "FieldsV1".to_owned());
+    if !manager.id.subresource.is_empty() {
+        say("subresource", manager.id.subresource);
     }
-    entry
-}
-
-/// The object without what no manager can own.
-pub(crate) fn owned_part(object: &Value) -> Value {
-    let mut object = object.clone();
-    if let Some(root) = object.as_object_mut() {
-        root.remove("apiVersion");
-        root.remove("kind");
-        if let Some(metadata) = root.get_mut("metadata").and_then(Value::as_object_mut) {
-            metadata.retain(|name, _| !UNOWNED_METADATA.contains(&name.as_str()));
-            if metadata.is_empty() {
-                root.remove("metadata");
-            }
-        }
-    }
-    object
+    entry.insert("fieldsV1".to_owned(), fields);
+    Value::Object(entry)
 }
 
 /// Applies the configuration to the live object: merges it, removes what this manager applied before and does not any
@@ -248,7 +251,7 @@ pub(crate) fn apply(live: &Value, config: &Value, writer: Writer<'_>, force: boo
         }
     }
 
-    let comparison = Comparison::between(&owned_part(live), &owned_part(&object), lists);
+    let comparison = Comparison::between(live, &object, lists);
     let mut conflicts: Vec<Conflict> = Vec::new();
     for other in managers.others(id) {
         let held = comparison.written().filter(|path| other.fields.contains(path));
@@ -261,8 +264,7 @@ pub(crate) fn apply(live: &Value, config: &Value, writer: Writer<'_>, force: boo
         return Err(Refusal::Conflicts(conflicts));
     }
     managers.take_from_others(id, &comparison);
-    let changed = owned_part(live) != owned_part(&object);
-    if changed || fields != before {
+    if fields != before || !same_owned(live, &object) {
         managers.set(id, fields, time);
     }
     managers.store_in(&mut object);
@@ -274,7 +276,7 @@ fn names_its_item(path: &[Segment]) -> bool {
     let [.., Segment::Key(keys), Segment::Field(name)] = path else {
         return false;
     };
-    serde_json::from_str::<Map<String, Value>>(keys).is_ok_and(|keys| keys.contains_key(name))
+    serde_json::from_str::<Map<String, Value>>(keys).is_ok_and(|keys| keys.contains_key(&**name))
 }
 
 fn drop_nulls(value: &mut Value) {
@@ -293,7 +295,7 @@ fn merge(live: &mut Value, config: &Value, lists: &Lists, path: &mut Path) {
     match (&mut *live, config) {
         (Value::Object(live), Value::Object(config)) => {
             for (name, value) in config {
-                path.push(Segment::Field(name.clone()));
+                path.push(Segment::Field(name.as_str().into()));
                 merge(live.entry(name.clone()).or_insert(Value::Null), value, lists, path);
                 path.pop();
             }
@@ -359,7 +361,7 @@ fn remove(value: &mut Value, path: &[Segment], owned: &impl Fn(&[Segment]) -> bo
         _ => None,
     };
     let child = match (&mut *value, head) {
-        (Value::Object(map), Segment::Field(name)) => map.get_mut(name),
+        (Value::Object(map), Segment::Field(name)) => map.get_mut(&**name),
         (Value::Array(list), _) => position.and_then(|position| list.get_mut(position)),
         _ => None,
     };
@@ -376,7 +378,7 @@ fn remove(value: &mut Value, path: &[Segment], owned: &impl Fn(&[Segment]) -> bo
     if gone {
         match (value, head) {
             (Value::Object(map), Segment::Field(name)) => {
-                map.remove(name);
+                map.remove(&**name);
             }
             (Value::Array(list), _) => {
                 if let Some(position) = position {

@@ -22,28 +22,6 @@ pub(super) fn all() -> &'static [Definition] {
     })
 }
 
-/// Makes them now, so that no server has to.
-pub fn make_definitions() {
-    let _ = all();
-}
-
-/// The definitions as text, for another process of the same program.
-#[must_use]
-pub fn definitions() -> String {
-    let all: Vec<&Value> = all().iter().map(|one| &one.object).collect();
-    json!(all).to_string()
-}
-
-/// Takes the definitions as another process of the same program made them, before the first server is made.
-///
-/// # Errors
-/// When the text is none of that kind.
-pub fn take_definitions(text: &str) -> Result<(), serde_json::Error> {
-    let objects: Vec<Value> = serde_json::from_str(text)?;
-    let _ = MADE.set(objects.into_iter().map(defined).collect());
-    Ok(())
-}
-
 fn defined(object: Value) -> Definition {
     let resource = Arc::new(ResourceType::defined(&object));
     Definition { object, resource }

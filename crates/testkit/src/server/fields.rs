@@ -1,8 +1,10 @@
 //! Field sets: which fields of an object a manager owns, in the form that `metadata.managedFields` has.
 //! See <https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy>.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
@@ -59,14 +61,17 @@ impl Lists {
     }
 
     fn kind(&self, path: &[Segment]) -> Option<&ListKind> {
-        let names: Vec<String> = path
-            .iter()
-            .filter_map(|segment| match segment {
-                Segment::Field(name) => Some(name.clone()),
+        let names = || {
+            path.iter().filter_map(|segment| match segment {
+                Segment::Field(name) => Some(&**name),
                 Segment::Key(_) | Segment::Item(_) => None,
             })
-            .collect();
-        self.0.get(&names)
+        };
+        let mut found = self
+            .0
+            .iter()
+            .filter(|(at, _)| at.iter().map(String::as_str).eq(names()));
+        found.next().map(|(_, kind)| kind)
     }
 
     /// The items of the list at the path with what tells them apart, or None when the list is atomic.
@@ -78,7 +83,7 @@ impl Lists {
         let mut items: Items<'a> = Vec::with_capacity(list.len());
         for (index, value) in list.iter().enumerate() {
             let segment = match kind {
-                ListKind::Set => Segment::Item(value.to_string()),
+                ListKind::Set => Segment::Item(value.to_string().into()),
                 ListKind::Map(keys) => {
                     let mut found = Map::new();
                     for key in keys {
@@ -90,7 +95,7 @@ impl Lists {
                         };
                         found.insert(key.clone(), part.clone());
                     }
-                    Segment::Key(Value::Object(found).to_string())
+                    Segment::Key(Value::Object(found).to_string().into())
                 }
             };
             if items.iter().any(|(other, _)| *other == segment) {
@@ -105,15 +110,15 @@ impl Lists {
 /// The items of a list, each with what tells it from the others.
 pub(crate) type Items<'a> = Vec<(Segment, &'a Value)>;
 
-/// One step on the way to a field.
+/// One step on the way to a field. Copies are cheap: each field of a set has all the steps to it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Segment {
     /// A field of an object or an entry of a map.
-    Field(String),
+    Field(Arc<str>),
     /// The item of a list map, by its keys as JSON.
-    Key(String),
+    Key(Arc<str>),
     /// The item of a set, as JSON.
-    Item(String),
+    Item(Arc<str>),
 }
 
 impl std::fmt::Display for Segment {
@@ -176,7 +181,7 @@ impl FieldSet {
         match value {
             Value::Object(map) if path.is_empty() || !map.is_empty() => {
                 for (name, value) in map {
-                    path.push(Segment::Field(name.clone()));
+                    path.push(Segment::Field(name.as_str().into()));
                     self.collect(value, lists, path)?;
                     path.pop();
                 }
@@ -205,14 +210,8 @@ impl FieldSet {
 
     /// The set in the form `fieldsV1`.
     pub(crate) fn encode(&self) -> Value {
-        let mut root = Value::Object(Map::new());
-        for path in &self.0 {
-            if let Some(node) = descend(&mut root, path) {
-                node.insert(".".to_owned(), json!({}));
-            }
-        }
-        trim(&mut root);
-        root
+        let paths: Vec<&[Segment]> = self.0.iter().map(Vec::as_slice).collect();
+        Value::Object(encode(&paths))
     }
 
     /// The set from the form `fieldsV1`; what is not understood is left out.
@@ -232,9 +231,9 @@ impl FieldSet {
                 continue;
             };
             path.push(match tag {
-                "f" => Segment::Field(rest.to_owned()),
-                "k" => Segment::Key(rest.to_owned()),
-                "v" => Segment::Item(rest.to_owned()),
+                "f" => Segment::Field(rest.into()),
+                "k" => Segment::Key(rest.into()),
+                "v" => Segment::Item(rest.into()),
                 _ => continue,
             });
             self.read(value, path);
@@ -243,27 +242,90 @@ impl FieldSet {
     }
 }
 
-/// The node of the path in a `fieldsV1` tree, made when it is not there.
-fn descend<'a>(root: &'a mut Value, path: &[Segment]) -> Option<&'a mut Map<String, Value>> {
-    let mut node = root.as_object_mut()?;
-    for segment in path {
+/// The node of a `fieldsV1` tree with these fields below it, which are in order.
+fn encode(paths: &[&[Segment]]) -> Map<String, Value> {
+    let mut node = Map::new();
+    for same in paths.chunk_by(|one, other| one.first() == other.first()) {
+        let Some(segment) = same.first().and_then(|path| path.first()) else {
+            // The node itself is in the set; one that has nothing else says the same without this mark.
+            if same.len() < paths.len() {
+                node.insert(".".to_owned(), json!({}));
+            }
+            continue;
+        };
         let name = match segment {
             Segment::Field(name) => format!("f:{name}"),
             Segment::Key(keys) => format!("k:{keys}"),
             Segment::Item(value) => format!("v:{value}"),
         };
-        node = node.entry(name).or_insert_with(|| json!({})).as_object_mut()?;
+        let below: Vec<&[Segment]> = same.iter().filter_map(|path| path.get(1..)).collect();
+        node.insert(name, Value::Object(encode(&below)));
     }
-    Some(node)
+    node
 }
 
-/// Takes the membership mark from nodes that have nothing else: an empty node says the same.
-fn trim(node: &mut Value) {
-    let Some(map) = node.as_object_mut() else { return };
-    if map.len() == 1 {
-        map.remove(".");
+/// Metadata that the server keeps and no manager owns.
+const UNOWNED_METADATA: [&str; 10] = [
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+];
+
+/// What a manager can own of the object: all but its type and what the server keeps of its metadata.
+fn owned(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let owned = |name: &str, value: &Value| match name {
+        "apiVersion" | "kind" => false,
+        "metadata" => value.as_object().is_none_or(|all| owned_metadata(all).next().is_some()),
+        _ => true,
+    };
+    let root = object.as_object().into_iter().flatten();
+    root.filter(move |(name, value)| owned(name, value))
+}
+
+fn owned_metadata(metadata: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    metadata
+        .iter()
+        .filter(|(name, _)| !UNOWNED_METADATA.contains(&name.as_str()))
+}
+
+/// Whether two objects have the same of what managers can own.
+pub(crate) fn same_owned(old: &Value, new: &Value) -> bool {
+    let (mut old, mut new) = (owned(old), owned(new));
+    loop {
+        match (old.next(), new.next()) {
+            (None, None) => return true,
+            (Some((name, old)), Some((other, new))) if name == other => {
+                let same = match (old, new) {
+                    (Value::Object(old), Value::Object(new)) if name == "metadata" => {
+                        owned_metadata(old).eq(owned_metadata(new))
+                    }
+                    _ => old == new,
+                };
+                if !same {
+                    return false;
+                }
+            }
+            _ => return false,
+        }
     }
-    map.values_mut().for_each(trim);
+}
+
+/// The object without what no manager can own.
+pub(crate) fn owned_part(object: &Value) -> Value {
+    let mut part: Map<String, Value> = owned(object)
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if let Some(metadata) = part.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|name, _| !UNOWNED_METADATA.contains(&name.as_str()));
+    }
+    Value::Object(part)
 }
 
 /// What is different between two objects.
@@ -275,9 +337,25 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
+    /// What is different of what managers can own.
     pub(crate) fn between(old: &Value, new: &Value, lists: &Lists) -> Self {
         let mut comparison = Self::default();
-        comparison.visit(Some(old), Some(new), lists, &mut Vec::new());
+        let path = &mut Vec::new();
+        side_by_side(owned(old), owned(new), |name, old, new| {
+            path.push(Segment::Field(name.into()));
+            match (old, new) {
+                (Some(Value::Object(old)), Some(Value::Object(new))) if name == "metadata" => {
+                    let (old, new) = (owned_metadata(old), owned_metadata(new));
+                    side_by_side(old, new, |name, old, new| {
+                        comparison.field((name, old, new), lists, path);
+                    });
+                }
+                (Some(old), None) if name == "metadata" => comparison.metadata((old, false), lists, path),
+                (None, Some(new)) if name == "metadata" => comparison.metadata((new, true), lists, path),
+                _ => comparison.visit(old, new, lists, path),
+            }
+            path.pop();
+        });
         comparison
     }
 
@@ -286,16 +364,40 @@ impl Comparison {
         self.added.0.iter().chain(&self.modified.0)
     }
 
-    fn visit(&mut self, old: Option<&Value>, new: Option<&Value>, lists: &Lists, path: &mut Path) {
-        if old == new {
-            return;
+    /// Metadata of which managers can own something, and that was added or removed as a whole.
+    fn metadata(&mut self, (metadata, added): (&Value, bool), lists: &Lists, path: &mut Path) {
+        let metadata = owned_part(&json!({ "metadata": metadata }));
+        let metadata = metadata.get("metadata");
+        let (old, new) = if added { (None, metadata) } else { (metadata, None) };
+        self.visit(old, new, lists, path);
+    }
+
+    fn field(&mut self, (name, old, new): (&str, Option<&Value>, Option<&Value>), lists: &Lists, path: &mut Path) {
+        if old != new {
+            path.push(Segment::Field(name.into()));
+            self.differ(old, new, lists, path);
+            path.pop();
         }
-        if !path.is_empty() {
-            match (old, new) {
-                (None, _) => self.added.0.insert(path.clone()),
-                (_, None) => self.removed.0.insert(path.clone()),
-                _ => false,
-            };
+    }
+
+    fn visit(&mut self, old: Option<&Value>, new: Option<&Value>, lists: &Lists, path: &mut Path) {
+        if old != new {
+            self.differ(old, new, lists, path);
+        }
+    }
+
+    fn differ(&mut self, old: Option<&Value>, new: Option<&Value>, lists: &Lists, path: &mut Path) {
+        match (old, new) {
+            (None, _) => self.added.0.insert(path.clone()),
+            (_, None) => self.removed.0.insert(path.clone()),
+            _ => false,
+        };
+        if let (None | Some(Value::Object(_)), None | Some(Value::Object(_))) = (old, new) {
+            let [old, new] = [old, new].map(|value| value.and_then(Value::as_object).into_iter().flatten());
+            side_by_side(old, new, |name, old, new| {
+                self.field((name, old, new), lists, path);
+            });
+            return;
         }
         let children = children(old, lists, path).zip(children(new, lists, path));
         let Some((old_children, new_children)) = children else {
@@ -318,13 +420,35 @@ impl Comparison {
     }
 }
 
+/// Shows each field that one of two objects has, whose fields are in order, with what each of them has there.
+fn side_by_side<'a>(
+    old: impl Iterator<Item = (&'a String, &'a Value)>,
+    new: impl Iterator<Item = (&'a String, &'a Value)>,
+    mut show: impl FnMut(&str, Option<&'a Value>, Option<&'a Value>),
+) {
+    let (mut old, mut new) = (old.peekable(), new.peekable());
+    loop {
+        let first = match (old.peek(), new.peek()) {
+            (None, None) => return,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((one, _)), Some((other, _))) => one.cmp(other),
+        };
+        let left = if first.is_le() { old.next() } else { None };
+        let right = if first.is_ge() { new.next() } else { None };
+        if let Some((name, _)) = left.or(right) {
+            show(name, left.map(|(_, value)| value), right.map(|(_, value)| value));
+        }
+    }
+}
+
 /// What can be compared one by one below the path: None for a leaf, nothing for a value that is not there.
 fn children<'a>(value: Option<&'a Value>, lists: &Lists, path: &[Segment]) -> Option<BTreeMap<Segment, &'a Value>> {
     match value {
         None => Some(BTreeMap::new()),
         Some(Value::Object(map)) => Some(
             map.iter()
-                .map(|(name, value)| (Segment::Field(name.clone()), value))
+                .map(|(name, value)| (Segment::Field(name.as_str().into()), value))
                 .collect(),
         ),
         Some(Value::Array(list)) => lists

@@ -1,6 +1,7 @@
 //! The log of what was asked of the server, as an audit log would tell it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -80,7 +81,7 @@ pub struct ApiRequest {
     /// The request is a dry run.
     pub dry_run: bool,
     /// The request's body, null when it has none.
-    pub body: Value,
+    pub body: Arc<Value>,
     /// The HTTP status of the answer; None while there is none, and when the client never got one.
     pub status: Option<u16>,
     /// The request changed the store.

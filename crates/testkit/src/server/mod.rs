@@ -2,6 +2,7 @@
 
 mod answer;
 mod apply;
+mod beginning;
 mod definitions;
 mod fault;
 mod fields;
@@ -31,7 +32,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-pub use definitions::{definitions, make_definitions, take_definitions};
+pub use beginning::make_beginning;
 pub use fault::{Effect, Fault, Matcher};
 pub use log::{ApiRequest, Verb};
 pub use resource::ResourceType;
@@ -119,15 +120,8 @@ impl FakeApiServer {
     #[must_use]
     pub fn with_clock(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let clock: Clock = Arc::new(clock);
-        let mut store = Store::new(clock);
-        for resource in resource::builtins() {
-            store.register(resource);
-        }
-        for definition in definitions::all() {
-            store.register(Arc::clone(&definition.resource));
-        }
         let state = State {
-            store,
+            store: beginning::of(clock),
             log: Log::default(),
             faults: Faults::default(),
             endings: Endings::default(),
@@ -145,13 +139,6 @@ impl FakeApiServer {
             shared: Arc::new(shared),
         };
         server.set_issuer(DEFAULT_ISSUER);
-        server.seed(
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "kube-system", "uid": CLUSTER_UID}}),
-        );
-        server.create_namespace("default");
-        for definition in definitions::all() {
-            server.seed(&definition.object);
-        }
         server
     }
 
@@ -256,7 +243,7 @@ impl FakeApiServer {
 
     /// Watches hear of what was held back.
     pub fn release_events(&self, resource: &str) {
-        self.shared.lock().held.retain(|id| id.plural != resource);
+        self.shared.lock().held.retain(|id| &*id.plural != resource);
         self.shared.tell_watches();
     }
 
@@ -275,6 +262,24 @@ impl FakeApiServer {
             .collect()
     }
 
+    /// How many requests there were so far, those that were forgotten left out.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.shared.lock().log.requests().len()
+    }
+
+    /// The requests after the first so many.
+    #[must_use]
+    pub fn requests_after(&self, count: usize) -> Vec<ApiRequest> {
+        self.shared
+            .lock()
+            .log
+            .requests()
+            .get(count..)
+            .unwrap_or_default()
+            .to_vec()
+    }
+
     /// Forgets the requests so far.
     pub fn clear_requests(&self) {
         self.shared.lock().log.clear();
@@ -284,7 +289,7 @@ impl FakeApiServer {
 impl State {
     fn ids(&self, plural: &str) -> Vec<ResourceId> {
         let types = self.store.types().iter().filter(|resource| resource.plural == plural);
-        let ids: Vec<ResourceId> = types.map(|resource| resource.id()).collect();
+        let ids: Vec<ResourceId> = types.map(|resource| resource.id().clone()).collect();
         assert!(!ids.is_empty(), "no resource {plural:?} is served");
         ids
     }

@@ -3,12 +3,17 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Value, json};
 
+use std::sync::Arc;
+
 use super::fields::{ListKind, Lists};
 
 /// One resource of one API version: how it is addressed and which rules of the API server hold for it.
 #[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a rule that holds or does not")]
 pub struct ResourceType {
+    /// Made once, as `api_version` is: each request asks for both again and again.
+    id: ResourceId,
+    api_version: String,
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) plural: String,
@@ -32,6 +37,8 @@ impl ResourceType {
     #[must_use]
     pub fn builtin(group: &str, version: &str, kind: &str, plural: &str) -> Self {
         Self {
+            id: ResourceId::new(group, plural),
+            api_version: api_version(group, version),
             group: group.to_owned(),
             version: version.to_owned(),
             plural: plural.to_owned(),
@@ -78,11 +85,14 @@ impl ResourceType {
         };
         let mut lists = Lists::of_metadata();
         lists.add_from_schema(schema);
-        let name = version.get("name").and_then(Value::as_str);
+        let name = version.get("name").and_then(Value::as_str).unwrap_or_default();
+        let (group, plural) = (text("/spec/group"), text("/spec/names/plural"));
         Self {
-            group: text("/spec/group"),
-            version: name.unwrap_or_default().to_owned(),
-            plural: text("/spec/names/plural"),
+            id: ResourceId::new(&group, &plural),
+            api_version: api_version(&group, name),
+            group,
+            version: name.to_owned(),
+            plural,
             kind: text("/spec/names/kind"),
             namespaced: text("/spec/scope") == "Namespaced",
             status: version.pointer("/subresources/status").is_some(),
@@ -132,12 +142,8 @@ impl ResourceType {
     }
 
     /// `group/version`, or the version alone in the core group.
-    pub(crate) fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+    pub(crate) fn api_version(&self) -> &str {
+        &self.api_version
     }
 
     /// The resource as messages name it: `plural.group`.
@@ -149,19 +155,33 @@ impl ResourceType {
         }
     }
 
-    pub(crate) fn id(&self) -> ResourceId {
-        ResourceId {
-            group: self.group.clone(),
-            plural: self.plural.clone(),
-        }
+    pub(crate) const fn id(&self) -> &ResourceId {
+        &self.id
+    }
+}
+
+fn api_version(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
     }
 }
 
 /// Group and plural: what objects are stored under.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ResourceId {
-    pub(crate) group: String,
-    pub(crate) plural: String,
+    pub(crate) group: Arc<str>,
+    pub(crate) plural: Arc<str>,
+}
+
+impl ResourceId {
+    fn new(group: &str, plural: &str) -> Self {
+        Self {
+            group: group.into(),
+            plural: plural.into(),
+        }
+    }
 }
 
 /// The built-in resources that the operator and the users in tests touch.

@@ -1,12 +1,12 @@
 //! The rules that a write has to keep: addresses, preconditions, and which fields it reaches.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::{self, Answer};
 use super::apply::ManagerId;
 use super::json::{is_empty, metadata, set, set_metadata, text, texts, unset_metadata};
 use super::resource::ResourceType;
-use super::schema::prune_and_default;
+use super::schema::{first_unknown, prune_and_default};
 use super::store::ObjectKey;
 use super::write::{Part, WriteOptions};
 
@@ -60,7 +60,7 @@ pub(super) fn manager_id(resource: &ResourceType, options: &WriteOptions, applie
         } else {
             String::new()
         },
-        api_version: resource.api_version(),
+        api_version: resource.api_version().to_owned(),
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) fn check_type(resource: &ResourceType, object: &Value) -> Answer<()> 
         ));
     }
     let (api_version, kind) = (resource.api_version(), &resource.kind);
-    if object["apiVersion"] == api_version.as_str() && object["kind"] == kind.as_str() {
+    if object["apiVersion"] == api_version && object["kind"] == kind.as_str() {
         return Ok(());
     }
     // Built-in types are decoded by the path, so clients may leave the type out.
@@ -87,7 +87,7 @@ pub(super) fn check_type(resource: &ResourceType, object: &Value) -> Answer<()> 
 /// An applied field that the schema does not have is an error, whatever the field validation.
 pub(super) fn check_declared(resource: &ResourceType, key: &ObjectKey, config: &Value) -> Answer<()> {
     let Some(schema) = &resource.schema else { return Ok(()) };
-    match prune_and_default(&mut config.clone(), schema).first() {
+    match first_unknown(config, schema) {
         None => Ok(()),
         Some(field) => Err(answer::internal(&format!(
             "failed to create typed patch object ({}/{}; {}, Kind={}): .{field}: field not declared in schema",
@@ -101,18 +101,29 @@ pub(super) fn check_declared(resource: &ResourceType, key: &ObjectKey, config: &
 
 /// Whether nothing but the times of managers differs: such a write is none.
 pub(super) fn equal_but_for_times(old: &Value, new: &Value) -> bool {
-    let timeless = |object: &Value| {
-        let mut object = object.clone();
-        let managers = object
-            .pointer_mut("/metadata/managedFields")
-            .and_then(Value::as_array_mut);
-        managers
-            .into_iter()
-            .flatten()
-            .for_each(|manager| set(manager, "time", Value::Null));
-        object
+    fn managers(object: &Value) -> Option<&Vec<Value>> {
+        metadata(object, "managedFields").as_array()
+    }
+    let same_managers = || match (managers(old), managers(new)) {
+        (Some(old), Some(new)) => {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same_but(old, new, "time"))
+        }
+        (old, new) => old == new,
     };
-    timeless(old) == timeless(new)
+    let same_metadata = || match (old.get("metadata"), new.get("metadata")) {
+        (Some(old), Some(new)) => same_but(old, new, "managedFields"),
+        (old, new) => old == new,
+    };
+    same_but(old, new, "metadata") && same_metadata() && same_managers()
+}
+
+/// Whether two objects have the same fields but for this one.
+fn same_but(old: &Value, new: &Value, field: &str) -> bool {
+    fn but<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+        let all = object.as_object().into_iter().flatten();
+        all.filter(move |(name, _)| *name != field)
+    }
+    but(old, field).eq(but(new, field))
 }
 
 pub(super) fn check_address(resource: &ResourceType, key: &ObjectKey, object: &Value) -> Answer<()> {
@@ -198,21 +209,24 @@ pub(super) fn keep_server_metadata(old: &Value, object: &mut Value) {
     for field in SERVER_METADATA {
         match metadata(old, field) {
             Value::Null => unset_metadata(object, field),
+            value if value == metadata(object, field) => {}
             value => set_metadata(object, field, value.clone()),
         }
     }
     for field in ["apiVersion", "kind"] {
-        if let Some(value) = old.get(field) {
+        if let Some(value) = old.get(field).filter(|value| object.get(field) != Some(value)) {
             set(object, field, value.clone());
         }
     }
 }
 
-/// What the generation counts: all but metadata and status.
-pub(super) fn spec_of(object: &Value) -> Map<String, Value> {
-    let root = object.as_object().into_iter().flatten();
-    let counted = root.filter(|(name, _)| !["apiVersion", "kind", "metadata", "status"].contains(&name.as_str()));
-    counted.map(|(name, value)| (name.clone(), value.clone())).collect()
+/// Whether two objects have the same of what the generation counts: all but metadata and status.
+pub(super) fn same_spec(old: &Value, new: &Value) -> bool {
+    fn counted(object: &Value) -> impl Iterator<Item = (&String, &Value)> {
+        let root = object.as_object().into_iter().flatten();
+        root.filter(|(name, _)| !["apiVersion", "kind", "metadata", "status"].contains(&name.as_str()))
+    }
+    counted(old).eq(counted(new))
 }
 
 pub(super) fn raise_generation(object: &mut Value) {

@@ -73,12 +73,13 @@ struct Call {
     path: String,
     content_type: String,
     form: Form,
-    body: Answer<Value>,
+    body: Answer<Arc<Value>>,
 }
 
 /// What a served call comes to.
 enum Served {
-    Object(StatusCode, Value),
+    /// With the answer's body.
+    Text(StatusCode, String),
     Watch(Box<Watch>),
 }
 
@@ -128,7 +129,7 @@ impl Connection {
         let endings = state.endings;
         let changed = state.store.revision() != before;
         let status = match &served {
-            Ok(Served::Object(status, _)) => status.as_u16(),
+            Ok(Served::Text(status, _)) => status.as_u16(),
             Ok(Served::Watch(_)) => 200,
             Err(status) => status.code,
         };
@@ -143,7 +144,7 @@ impl Connection {
             self.shared.tell_activity();
         }
         match served {
-            Ok(Served::Object(status, object)) => reply(status, &object),
+            Ok(Served::Text(status, body)) => reply(status, body),
             Ok(Served::Watch(watch)) => {
                 let lines = watch.stream(Arc::clone(&self.shared), endings);
                 let frames = lines.map(|line| Ok::<_, Infallible>(Frame::data(line)));
@@ -167,8 +168,8 @@ fn json_content(headers: &mut HeaderMap) {
     );
 }
 
-fn reply(status: StatusCode, body: &Value) -> Reply {
-    let mut response = Response::new(Full::new(Bytes::from(body.to_string())).boxed_unsync());
+fn reply(status: StatusCode, body: String) -> Reply {
+    let mut response = Response::new(Full::new(Bytes::from(body)).boxed_unsync());
     *response.status_mut() = status;
     json_content(response.headers_mut());
     response
@@ -179,7 +180,7 @@ fn failed(status: &Status) -> Reply {
     set(&mut body, "kind", json!("Status"));
     set(&mut body, "apiVersion", json!("v1"));
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = reply(code, &body);
+    let mut response = reply(code, body.to_string());
     let retry_after = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
     if retry_after > 0 {
         response.headers_mut().insert(header::RETRY_AFTER, retry_after.into());
@@ -201,9 +202,10 @@ impl Call {
         let address = Address::parse(head.uri.path()).unwrap_or_default();
         let bytes = body.collect_bytes().await?;
         let body = if bytes.is_empty() {
-            Ok(Value::Null)
+            Ok(Arc::default())
         } else {
-            serde_json::from_slice(&bytes).map_err(|error| answer::bad_request(&error.to_string()))
+            let read = serde_json::from_slice(&bytes).map(Arc::new);
+            read.map_err(|error| answer::bad_request(&error.to_string()))
         };
         Ok(Self {
             verb: route::verb(&head.method, &address, &query, &content_type),
@@ -313,7 +315,7 @@ impl Call {
             sign: state.signer.as_ref(),
         };
         let answer = token::request(&state.store, resource, &self.key(), &body, &issuer)?;
-        Ok(Served::Object(StatusCode::CREATED, answer))
+        Ok(Served::Text(StatusCode::CREATED, answer.to_string()))
     }
 
     fn serve_path(&self, state: &State) -> Answer<Served> {
@@ -326,7 +328,7 @@ impl Call {
             "/livez" | "/readyz" | "/healthz" => json!("ok"),
             _ => return Err(answer::path_not_found()),
         };
-        Ok(Served::Object(StatusCode::OK, body))
+        Ok(Served::Text(StatusCode::OK, body.to_string()))
     }
 
     fn key(&self) -> ObjectKey {
@@ -346,7 +348,7 @@ impl Call {
     fn get(&self, store: &Store, resource: &ResourceType) -> Answer<Served> {
         let object = store.get(resource, &self.key());
         let object = object.ok_or_else(|| answer::not_found(resource, &self.address.name))?;
-        Ok(Served::Object(StatusCode::OK, self.form.object(&object)))
+        Ok(Served::Text(StatusCode::OK, self.form.object(&object)))
     }
 
     /// Lists in pages when a limit is asked for; further pages show the state of the first.
@@ -395,14 +397,11 @@ impl Call {
             set(&mut metadata, "continue", json!(format!("{list}.{end}")));
             set(&mut metadata, "remainingItemCount", json!(objects.len() - end));
         }
-        Ok(Served::Object(
-            StatusCode::OK,
-            self.form.list(resource, &metadata, &page),
-        ))
+        Ok(Served::Text(StatusCode::OK, self.form.list(resource, &metadata, &page)))
     }
 
     fn write(&self, store: &mut Store, resource: &Arc<ResourceType>, verb: Verb, part: Part) -> Answer<Served> {
-        let body = self.body.clone()?;
+        let body = self.body.as_deref().cloned().map_err(Clone::clone)?;
         let options = WriteOptions {
             part,
             manager: self.query.get("fieldManager").unwrap_or("unknown").to_owned(),
@@ -437,7 +436,7 @@ impl Call {
         };
         let created = verb == Verb::Create || !existed;
         let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-        Ok(Served::Object(status, self.form.object(&object)))
+        Ok(Served::Text(status, self.form.object(&object)))
     }
 
     fn delete(&self, store: &mut Store, resource: &Arc<ResourceType>) -> Answer<Served> {
@@ -455,11 +454,11 @@ impl Call {
         };
         let answer = match store.delete(resource, &self.key(), &options)? {
             // Service accounts and pods come back as they were; most resources answer with a status.
-            Deletion::Done(last) if resource.group.is_empty() => (*last).clone(),
-            Deletion::Done(last) => answer::deleted(resource, &last),
-            Deletion::Waits(object) => (*object).clone(),
+            Deletion::Done(last) if resource.group.is_empty() => last.to_string(),
+            Deletion::Done(last) => answer::deleted(resource, &last).to_string(),
+            Deletion::Waits(object) => object.to_string(),
         };
-        Ok(Served::Object(StatusCode::OK, answer))
+        Ok(Served::Text(StatusCode::OK, answer))
     }
 
     fn delete_collection(&self, store: &mut Store, resource: &Arc<ResourceType>) -> Answer<Served> {
@@ -473,9 +472,7 @@ impl Call {
         for key in keys {
             store.delete(resource, &key, &options)?;
         }
-        Ok(Served::Object(
-            StatusCode::OK,
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}),
-        ))
+        let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"});
+        Ok(Served::Text(StatusCode::OK, answer.to_string()))
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Change {
     pub(crate) deleted: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Table {
     objects: BTreeMap<ObjectKey, Arc<Value>>,
     history: VecDeque<Change>,
@@ -41,13 +41,15 @@ struct Table {
 }
 
 /// The snapshot of a list that did not fit into one page.
+#[derive(Clone)]
 struct OpenList {
     id: u64,
     revision: u64,
     objects: Arc<[Arc<Value>]>,
 }
 
-/// Everything that a real API server keeps in etcd and in its watch cache.
+/// Everything that a real API server keeps in etcd and in its watch cache. Copies share the objects.
+#[derive(Clone)]
 pub(crate) struct Store {
     types: Vec<Arc<ResourceType>>,
     tables: BTreeMap<ResourceId, Table>,
@@ -71,11 +73,17 @@ impl Store {
         }
     }
 
+    /// The same with another clock.
+    pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
     /// Serves the resource; one of the same group and plural is replaced, its objects stay.
     pub(crate) fn register(&mut self, resource: impl Into<Arc<ResourceType>>) {
         let resource = resource.into();
         self.types.retain(|other| other.id() != resource.id());
-        self.tables.entry(resource.id()).or_default();
+        self.tables.entry(resource.id().clone()).or_default();
         self.types.push(resource);
     }
 
@@ -124,13 +132,13 @@ impl Store {
     }
 
     pub(crate) fn get(&self, resource: &ResourceType, key: &ObjectKey) -> Option<Arc<Value>> {
-        self.tables.get(&resource.id())?.objects.get(key).cloned()
+        self.tables.get(resource.id())?.objects.get(key).cloned()
     }
 
     /// The objects of the resource, by namespace and name.
     pub(crate) fn objects(&self, resource: &ResourceType) -> impl Iterator<Item = (&ObjectKey, &Arc<Value>)> {
         self.tables
-            .get(&resource.id())
+            .get(resource.id())
             .into_iter()
             .flat_map(|table| &table.objects)
     }
@@ -138,8 +146,7 @@ impl Store {
     /// Stores the object at the next revision.
     pub(crate) fn put(&mut self, resource: &ResourceType, key: ObjectKey, object: Value) -> Arc<Value> {
         let object = self.stamped(object);
-        let table = self.tables.entry(resource.id()).or_default();
-        let old = table.objects.insert(key, Arc::clone(&object));
+        let old = self.table(resource).objects.insert(key, Arc::clone(&object));
         self.record(resource, old, Arc::clone(&object), false);
         object
     }
@@ -147,8 +154,7 @@ impl Store {
     /// Removes the object; `last` is what it was in the end.
     pub(crate) fn remove(&mut self, resource: &ResourceType, key: &ObjectKey, last: Value) -> Arc<Value> {
         let last = self.stamped(last);
-        let table = self.tables.entry(resource.id()).or_default();
-        let old = table.objects.remove(key);
+        let old = self.table(resource).objects.remove(key);
         self.record(resource, old, Arc::clone(&last), true);
         last
     }
@@ -160,13 +166,14 @@ impl Store {
     }
 
     fn record(&mut self, resource: &ResourceType, old: Option<Arc<Value>>, new: Arc<Value>, deleted: bool) {
-        let table = self.tables.entry(resource.id()).or_default();
+        let revision = self.revision;
+        let table = self.table(resource);
         if table.to_lose > 0 {
             table.to_lose -= 1;
             return;
         }
         table.history.push_back(Change {
-            revision: self.revision,
+            revision,
             old,
             new,
             deleted,
@@ -174,6 +181,10 @@ impl Store {
         if table.history.len() > HISTORY_PER_RESOURCE {
             table.forgotten = table.history.pop_front().map_or(0, |change| change.revision);
         }
+    }
+
+    fn table(&mut self, resource: &ResourceType) -> &mut Table {
+        self.tables.entry(resource.id().clone()).or_default()
     }
 
     /// The changes after the revision, or None when some of them are forgotten.

@@ -17,9 +17,9 @@ use super::store::{ObjectKey, Store};
 use super::write::{Configuration, DeleteOptions, Part, WriteOptions};
 
 /// The field manager of what tests edit.
-const USER: &str = "test-user";
+pub(super) const USER: &str = "test-user";
 
-fn options(manager: &str) -> WriteOptions {
+pub(super) fn options(manager: &str) -> WriteOptions {
     WriteOptions {
         part: Part::Whole,
         manager: manager.to_owned(),

@@ -88,7 +88,7 @@ impl Watch {
                 if from > store.revision() {
                     return Err(failure(504, "Timeout", &format!("Too large resource version: {from}")));
                 }
-                if from < store.compacted() || store.changes_after(&resource.id(), from).is_none() {
+                if from < store.compacted() || store.changes_after(resource.id(), from).is_none() {
                     let why = format!("too old resource version: {from} ({})", store.compacted());
                     watch.error(&expired(&why));
                     watch.over = true;
@@ -112,8 +112,10 @@ impl Watch {
     }
 
     fn tell(&mut self, kind: &str, object: &Value) {
-        let event = json!({"type": kind, "object": self.form.object(object)});
-        self.lines.push_back(Bytes::from(format!("{event}\n")));
+        // The type first, as from a real server: whoever reads it need not keep the object until it comes.
+        let object = self.form.object(object);
+        let line = format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n");
+        self.lines.push_back(Bytes::from(line));
     }
 
     fn bookmark(&mut self, annotations: &Value) {
@@ -133,8 +135,8 @@ impl Watch {
 
     /// Tells what changed since the last time; false when the watch has to end.
     fn catch_up(&mut self, store: &Store) -> bool {
-        let id = self.resource.id();
-        let Some(changes) = store.changes_after(&id, self.told) else {
+        let resource = Arc::clone(&self.resource);
+        let Some(changes) = store.changes_after(resource.id(), self.told) else {
             self.error(&expired(&format!("too old resource version: {}", self.told)));
             return false;
         };
@@ -231,7 +233,7 @@ impl Open {
             self.watch
                 .error(&expired(&format!("too old resource version: {}", self.watch.told)));
             self.ended = true;
-        } else if !state.held.contains(&self.watch.resource.id()) {
+        } else if !state.held.contains(self.watch.resource.id()) {
             self.ended = !self.watch.catch_up(&state.store);
         }
     }

@@ -13,7 +13,7 @@ use super::resource::ResourceType;
 use super::rules::{
     SERVER_METADATA, check_address, check_declared, check_preconditions, check_type, equal_but_for_times,
     has_finalizers, is_namespace, isolate, isolate_update, keep_server_metadata, key_of, manager_id, raise_generation,
-    shape, spec_of,
+    same_spec, shape,
 };
 use super::store::{ObjectKey, Store};
 
@@ -309,7 +309,7 @@ impl Store {
         object: &mut Value,
     ) -> Answer<()> {
         check_type(resource, object)?;
-        set(object, "apiVersion", Value::String(resource.api_version()));
+        set(object, "apiVersion", Value::String(resource.api_version().to_owned()));
         set(object, "kind", Value::String(resource.kind.clone()));
         if text(object, "name").is_none() {
             let prefix = text(object, "generateName").map(str::to_owned);
@@ -436,7 +436,7 @@ impl Store {
                 ));
             }
         }
-        if resource.generation && spec_of(old) != spec_of(&object) {
+        if resource.generation && !same_spec(old, &object) {
             raise_generation(&mut object);
         }
         if object == **old || equal_but_for_times(old, &object) {
