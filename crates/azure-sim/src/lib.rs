@@ -32,6 +32,7 @@ mod log;
 mod model;
 mod names;
 mod past;
+mod quick_key;
 mod resources;
 pub mod server;
 mod simulator;
@@ -46,5 +47,6 @@ pub use model::{
     Credential, Identity, IdentityId, Lock, LockLevel, ManagedCluster, NotAnIdentityId, Permission, ResourceGroup,
     RoleAssignment, RoleDefinition, Snapshot,
 };
+pub use quick_key::QuickKey;
 pub use simulator::{ConnectionDropped, Simulator};
 pub use target::ResourceKind;

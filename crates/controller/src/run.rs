@@ -1,10 +1,12 @@
 //! The operator's life: from the first question to the API server to the last reconcile.
 
 use std::convert::Infallible;
+use std::fmt::Debug;
 use std::future::{Future, ready};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::Listener;
 use futures::{Stream, StreamExt, stream};
 use kube::Client;
 use kube::runtime::controller::Action;
@@ -12,7 +14,6 @@ use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
 use kube::runtime::{Config, Controller, controller, reflector, watcher};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::{Azure, ManagedClusterId};
@@ -104,7 +105,7 @@ pub async fn run(
     client: Client,
     azure: Azure,
     settings: Settings,
-    listener: TcpListener,
+    listener: impl Listener<Addr: Debug>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Ended> {
     let bindings = Bindings::new(Visits::default());

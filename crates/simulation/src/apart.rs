@@ -20,6 +20,16 @@ unsafe extern "C" {
     safe fn _exit(status: i32) -> !;
 }
 
+/// Errors are made without looking up where: nobody reads that, and it is a tenth of a play. This process must have one thread.
+#[allow(
+    unsafe_code,
+    reason = "the standard library has no other way to say so; docs/adr/0022"
+)]
+pub(crate) fn without_backtraces() {
+    // SAFETY: no other thread reads the environment.
+    unsafe { std::env::set_var("RUST_LIB_BACKTRACE", "0") };
+}
+
 // === impl Apart ===
 
 impl Apart {

@@ -5,13 +5,14 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::apart::Apart;
+use crate::apart::{Apart, without_backtraces};
 use crate::chance;
 use crate::draw::draw;
 use crate::history::History;
 use crate::oracles;
 use crate::plan::Plan;
 use crate::play::play;
+use crate::world;
 
 /// How the line begins that ends what is told of a plan, before its seed.
 const OVER: &str = "over\t";
@@ -75,8 +76,10 @@ pub fn judge_here(plan: &Plan) -> Result {
 
 /// What a play finds made, so that copies of this process need not make it again. None of it is chance's.
 fn prepare() {
+    without_backtraces();
     chance::prepare();
     wio_testkit::make_beginning();
+    world::make_key();
 }
 
 /// Plays so many acts of a seed's plan in a copy of this process, by their numbers, and judges them; none: all of them. This process must have
@@ -93,6 +96,16 @@ pub fn judge_elsewhere(seed: u64, acts: Option<&[usize]>) -> Result {
         Ok(lines) => Result::read(&lines),
         Err(error) => Result::failed(&error.to_string()),
     }
+}
+
+/// Plays a seed's plan in a copy of this process, which must have one thread, and gives the hash of its history.
+///
+/// # Errors
+/// When it broke down.
+pub fn digest_elsewhere(seed: u64) -> io::Result<String> {
+    prepare();
+    let digest = move || judge_here(&plan_of(seed)).history.map(|history| history.digest());
+    Apart::begin(|mut answer| answer.write_all(digest().unwrap_or_default().as_bytes()))?.end()
 }
 
 /// Numbers as an argument.

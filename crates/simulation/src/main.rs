@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
-use wio_simulation::campaign::{Tally, judge_elsewhere, judge_here, numbers, plan_of, run};
+use wio_simulation::campaign::{Tally, digest_elsewhere, judge_elsewhere, judge_here, numbers, plan_of, run};
 use wio_simulation::{oracles, shrink, story};
 
 // A quarter of a play went into the C library's.
@@ -35,6 +35,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Prints the hashes of the histories of so many plans.
+    Digests,
     /// Plays the plan of one seed in this process and prints what it came to, for the program itself.
     Play {
         /// The seed.
@@ -53,28 +55,50 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if let Some(Command::Play {
-        seed,
-        acts,
-        story,
-        digest,
-    }) = arguments.command
-    {
-        let mut plan = plan_of(seed);
-        if let Some(kept) = acts {
-            plan.keep(&kept);
-        }
-        let result = judge_here(&plan);
-        match &result.history {
-            Some(history) if story => println!("{}", story::tell(&plan, history)),
-            Some(history) if digest => println!("{}", history.digest()),
-            _ => print!("{}", result.lines()),
-        }
-        return ExitCode::SUCCESS;
+    match &arguments.command {
+        Some(Command::Play {
+            seed,
+            acts,
+            story,
+            digest,
+        }) => play(*seed, acts.as_deref(), (*story, *digest)),
+        Some(Command::Digests) => digests(arguments.first, arguments.plans),
+        None => match arguments.seed {
+            Some(seed) => tell(seed),
+            None => campaign(&arguments),
+        },
     }
-    if let Some(seed) = arguments.seed {
-        return tell(seed);
+}
+
+/// Plays one plan here.
+fn play(seed: u64, acts: Option<&[usize]>, (story, digest): (bool, bool)) -> ExitCode {
+    let mut plan = plan_of(seed);
+    if let Some(kept) = acts {
+        plan.keep(kept);
     }
+    let result = judge_here(&plan);
+    match &result.history {
+        Some(history) if story => println!("{}", story::tell(&plan, history)),
+        Some(history) if digest => println!("{}", history.digest()),
+        _ => print!("{}", result.lines()),
+    }
+    ExitCode::SUCCESS
+}
+
+fn digests(first: u64, plans: u64) -> ExitCode {
+    for seed in first..first.saturating_add(plans) {
+        match digest_elsewhere(seed) {
+            Ok(digest) => println!("{seed} {digest}"),
+            Err(error) => {
+                eprintln!("{seed}: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn campaign(arguments: &Arguments) -> ExitCode {
     let begun = Instant::now();
     let tally = run(
         arguments.first,

@@ -1,14 +1,13 @@
 //! The world of a plan: a cluster, a cloud, and what stands in both that is none of ours.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use axum::serve::Listener;
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -18,7 +17,8 @@ use wio_api::{
 };
 use wio_azure::{ApiVersion, Azure, Cloud, Endpoints, InvalidClusterId, ManagedClusterId};
 use wio_azure_sim::{
-    Config, Credential, Identity, IdentityId, KnownIssuers, ManagedCluster, ResourceGroup, Simulator, Snapshot,
+    Config, Credential, Identity, IdentityId, KnownIssuers, ManagedCluster, QuickKey, ResourceGroup, Simulator,
+    Snapshot,
 };
 use wio_controller::{Clock, Ended, LeaseSettings, Settings};
 use wio_core::active_namespaces::ActiveNamespaces;
@@ -48,9 +48,19 @@ pub(crate) const KUBELET: &str = "kubelet";
 /// Under what a role is to hold where a binding asks for a condition.
 pub(crate) const CONDITION: &str =
     "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'logs')";
-/// The key by which the cluster signs its tokens, and what Entra knows of it.
-const KEY: &[u8] = include_bytes!("../../azure-sim/tests/keys/test-only-cluster-key.pem");
-const KEYS: &str = include_str!("../../azure-sim/tests/keys/test-only-cluster.jwks.json");
+/// The key by which the cluster signs its tokens.
+static KEY: LazyLock<QuickKey> = LazyLock::new(|| QuickKey::new("cluster-1", &PRIMES));
+#[rustfmt::skip]
+const PRIMES: [u64; 32] = [
+    0xfe68_3a77_dcb2_d0d9, 0xff97_8b60_4af6_e473, 0xfd15_401f_bc83_0051, 0xfda1_7b88_c5bc_901b,
+    0xffdd_30dd_78bf_83d7, 0xffbb_6de6_42bb_60fb, 0xfe1b_6b9c_0425_78f1, 0xfe0f_ef3b_a684_ddc1,
+    0xfc64_f217_fe8f_d849, 0xfd5b_205f_9634_b449, 0xfcc9_d040_5802_cd1f, 0xfe21_398e_7dbe_4543,
+    0xfdc2_0706_2a10_e86d, 0xfeb8_3398_96f0_4c79, 0xfeb3_fb86_b5b4_0a5d, 0xfec0_2a90_345f_0e2d,
+    0xfcb2_d85c_6971_db33, 0xfca5_1e9d_729a_851d, 0xff8d_d65d_846e_10af, 0xfe78_f0c0_806b_11d7,
+    0xffa7_a2b1_f879_9f5d, 0xffae_487c_5da4_e713, 0xfd4c_75a1_90b4_3055, 0xfcf7_e979_7d84_7efd,
+    0xffe1_10b9_f3aa_3129, 0xfce1_a762_0dfa_0c5f, 0xfdee_dbd4_e16f_89f7, 0xfcd4_7ff4_ca31_4715,
+    0xfe65_45fe_77df_ef23, 0xfd4b_e12c_a5a2_b0ad, 0xfc05_b392_030a_9601, 0xfd8e_dc25_2ec6_098f,
+];
 /// How often the operator looks at Azure.
 pub(crate) const DRIFT: Duration = Duration::from_mins(1);
 /// What the API server says that its issuer is, one after the other.
@@ -75,6 +85,22 @@ pub(crate) struct World {
     lives: u32,
 }
 
+/// Where nobody asks for health and metrics. A socket would be looked at each time that nothing else is to be done.
+struct Nobody;
+
+impl Listener for Nobody {
+    type Io = tokio::io::DuplexStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        std::future::pending().await
+    }
+
+    fn local_addr(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// An operator that runs.
 pub(crate) struct Operator {
     pub(crate) task: JoinHandle<Result<(), Ended>>,
@@ -93,6 +119,11 @@ pub(crate) fn namespace(number: usize) -> String {
 
 pub(crate) fn policies(plan: &Plan) -> usize {
     plan.namespaces.max(3)
+}
+
+/// Makes the key of clusters now, so that no play has to.
+pub(crate) fn make_key() {
+    LazyLock::force(&KEY);
 }
 
 /// The policy of a namespace; narrowed, it gives nothing.
@@ -290,10 +321,6 @@ fn cluster_id() -> Result<ManagedClusterId, InvalidClusterId> {
 
 /// A token of a service account. Cluster and cloud have clocks of their own.
 fn signed(claims: &Value, azure: &Simulator) -> String {
-    let header = Header {
-        kid: Some("cluster-1".to_owned()),
-        ..Header::new(Algorithm::RS256)
-    };
     let now = azure.now().as_second();
     let number = |claim: &str| claims.get(claim).and_then(Value::as_i64).unwrap_or_default();
     let mut claims = claims.clone();
@@ -303,8 +330,7 @@ fn signed(claims: &Value, azure: &Simulator) -> String {
             claims.insert(claim.to_owned(), json!(at));
         }
     }
-    let key = EncodingKey::from_rsa_pem(KEY);
-    key.and_then(|key| encode(&header, &claims, &key)).unwrap_or_default()
+    KEY.sign(&claims).unwrap_or_default()
 }
 
 // === impl World ===
@@ -356,8 +382,7 @@ impl World {
     /// Entra can reach the issuers.
     pub(crate) fn publish(&self) {
         for issuer in ISSUERS {
-            self.documents
-                .publish(issuer, serde_json::from_str(KEYS).unwrap_or_default());
+            self.documents.publish(issuer, KEY.key_set());
         }
     }
 
@@ -366,11 +391,7 @@ impl World {
     }
 
     /// Starts an operator.
-    pub(crate) async fn launch(&mut self, candidate: Candidate) -> Result<Operator, String> {
-        // Nobody connects to it, so it tells nothing and changes nothing.
-        let listener = TcpListener::bind("127.0.0.1:0")
-            .await
-            .map_err(|error| error.to_string())?;
+    pub(crate) fn launch(&mut self, candidate: Candidate) -> Result<Operator, String> {
         self.lives += 1;
         let life = self.lives;
         let name = format!("operator-{life}");
@@ -382,7 +403,7 @@ impl World {
             let stopped = async move {
                 let _ = stopped.await;
             };
-            wio_controller::run(client, azure, settings, listener, stopped).await
+            wio_controller::run(client, azure, settings, Nobody, stopped).await
         });
         Ok(Operator {
             task,

@@ -1,20 +1,32 @@
 //! Access tokens: how they are made, and how Azure Resource Manager reads them again.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
-use jsonwebtoken::errors::Error;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::clock::after;
 use crate::config::Config;
 use crate::model::Identity;
+use crate::quick_key::QuickKey;
 
 /// The simulator's own signing key. It signs nothing but tokens of simulated clouds, and is the same in all of them so
 /// that runs are alike and tokens outlive a restart.
-const SIGNING_KEY: &str = include_str!("signing-key.pem");
-/// Its public half, as Entra publishes its keys.
-const KEY_SET: &str = include_str!("signing-key.jwks.json");
+static SIGNING_KEY: LazyLock<QuickKey> =
+    LazyLock::new(|| QuickKey::new("_cfjHrzx3HDhsMSS4QKfqK3bAr_ZlBA0h-_uHAG-XtI", &PRIMES));
+#[rustfmt::skip]
+const PRIMES: [u64; 32] = [
+    0xfff5_1f79_e2e9_0529, 0xff66_1dd2_3183_5d1d, 0xffc3_0920_6e3b_e66f, 0xfeab_1116_20a1_78e5,
+    0xfe12_2cd3_9817_6cf1, 0xfc3c_e9bb_738a_2f9b, 0xfff3_27bc_1b6d_d11d, 0xfc26_91d5_2738_352b,
+    0xfc14_463f_44bb_60b9, 0xffef_7bfe_7486_e411, 0xfe41_3df4_775e_3a6d, 0xfcbc_2385_5e9d_d185,
+    0xfdb6_906f_3ef7_532f, 0xfdef_4023_0dfe_a97f, 0xfc78_6103_2470_1949, 0xfdc0_a45e_6508_5cf3,
+    0xfccb_f9b1_8bc3_8b57, 0xfc43_d195_a81b_5241, 0xfd7f_facd_e501_4f09, 0xff3d_e164_209b_424f,
+    0xfdeb_c24a_e790_4a77, 0xfef0_fac3_f333_5d65, 0xffeb_c3a5_43d0_e117, 0xff08_42f4_ea18_48a9,
+    0xfc0b_dbe8_2840_c557, 0xfc3c_f4a5_2ea7_9163, 0xfdec_5424_136a_fbbd, 0xfe9b_f424_0e31_48d1,
+    0xfeb4_c0e9_f27f_f711, 0xfe78_dbe8_f99b_f429, 0xfe30_c59d_5342_c541, 0xfcf0_0190_7448_9fb9,
+];
 
 /// A token that was issued.
 pub(crate) struct Issued {
@@ -24,7 +36,12 @@ pub(crate) struct Issued {
 }
 
 /// Issues a token that lets the identity use `audience`.
-pub(crate) fn issue(config: &Config, identity: &Identity, audience: &str, now: Timestamp) -> Result<Issued, Error> {
+pub(crate) fn issue(
+    config: &Config,
+    identity: &Identity,
+    audience: &str,
+    now: Timestamp,
+) -> Result<Issued, serde_json::Error> {
     let (issued_at, expires) = (now.as_second(), after(now, config.token_lifetime).as_second());
     let tenant = config.tenant_id;
     let issuer = format!("https://sts.windows.net/{tenant}/");
@@ -46,13 +63,8 @@ pub(crate) fn issue(config: &Config, identity: &Identity, audience: &str, now: T
         "ver": "1.0",
         "xms_mirid": identity.id.to_string(),
     });
-    let header = Header {
-        kid: key_id(),
-        ..Header::new(Algorithm::RS256)
-    };
-    let token = encode(&header, &claims, &EncodingKey::from_rsa_pem(SIGNING_KEY.as_bytes())?)?;
     Ok(Issued {
-        token,
+        token: SIGNING_KEY.sign(&claims)?,
         not_before: issued_at,
         expires,
     })
@@ -78,14 +90,7 @@ pub(super) fn signature_only() -> Validation {
 
 /// The public keys with which access tokens are verified.
 pub(super) fn key_set() -> Value {
-    serde_json::from_str(KEY_SET).unwrap_or_default()
-}
-
-fn key_id() -> Option<String> {
-    key_set()
-        .pointer("/keys/0/kid")
-        .and_then(Value::as_str)
-        .map(str::to_owned)
+    SIGNING_KEY.key_set()
 }
 
 #[cfg(test)]
@@ -125,7 +130,18 @@ mod tests {
         assert_eq!(claims["aud"], "https://vault.azure.net");
         assert_eq!(claims["exp"], 24 * 60 * 60);
         let header = jsonwebtoken::decode_header(&issued.token).unwrap();
-        assert_eq!(header.kid, key_id());
+        assert_eq!(header.kid.as_deref(), key_set()["keys"][0]["kid"].as_str());
+    }
+
+    #[test]
+    fn each_signature_is_one_that_others_verify() {
+        for number in 0..20 {
+            let claims = json!({ "sub": number });
+            let token = SIGNING_KEY.sign(&claims).unwrap();
+            assert_eq!(verify(&token).map(Value::Object), Some(claims));
+            let (signed, signature) = token.rsplit_once('.').unwrap();
+            assert_eq!(verify(&format!("{signed}x.{signature}")), None);
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Health and metrics over HTTP: /livez, /readyz, /metrics.
 
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use axum::serve::Listener;
 use tokio::sync::watch;
 use wio_azure::Azure;
 use wio_core::fault::AzureFault;
@@ -101,7 +102,7 @@ pub(crate) struct Shown {
 }
 
 /// Serves until the future is dropped.
-pub(crate) async fn serve(listener: TcpListener, shown: Shown) {
+pub(crate) async fn serve(listener: impl Listener<Addr: Debug>, shown: Shown) {
     let Shown {
         readiness,
         heartbeat,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use wio_testkit::kstatus;
 
 use super::Player;
@@ -19,8 +19,8 @@ const DEADLINE: Duration = Duration::from_mins(40);
 
 /// Within what each binding is looked at once: an interval and a fifth of it, and some more.
 const LOOK: Duration = Duration::from_secs(DRIFT.as_secs() * 5 / 4);
-/// How many times a look may pass, and another one in which something is still written, until all is told.
-const LOOKS_UNTIL_SETTLED: usize = 3;
+/// How many times a look may pass in which something is still written, until all is told.
+const LOOKS_UNTIL_SETTLED: usize = 5;
 
 impl Player<'_> {
     /// All faults end.
@@ -44,7 +44,7 @@ impl Player<'_> {
                 Act::ExportInto(n, n),
                 Act::ReleaseMap(n),
             ] {
-                if self.act(&act).await? {
+                if self.act(&act)? {
                     let at = self.world.elapsed();
                     self.history.acts.push(Timed { at, act });
                 }
@@ -120,7 +120,6 @@ impl Player<'_> {
     /// what another binding did meanwhile.
     pub(super) async fn settle(&mut self) -> Result<(), String> {
         for _ in 0..LOOKS_UNTIL_SETTLED {
-            self.until(Instant::now() + LOOK).await?;
             if self.is_quiet().await?.is_ok() {
                 return Ok(());
             }
@@ -132,8 +131,7 @@ impl Player<'_> {
     async fn is_quiet(&mut self) -> Result<Result<(), String>, String> {
         let (asked, sent) = (self.world.cluster.asked(), self.world.wire.count());
         let before = moment(&self.world, None);
-        sleep(LOOK).await;
-        self.look().await?;
+        self.until(Instant::now() + LOOK).await?;
         let now = moment(&self.world, Some(&before));
         let requests = self.world.cluster.requests_after(asked);
         let mut wrote = requests.iter();

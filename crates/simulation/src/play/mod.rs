@@ -38,7 +38,7 @@ const AWAY: Duration = Duration::from_secs(3);
 pub fn play(plan: &Plan) -> Result<History, String> {
     chance::seed(plan.seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
+        .enable_time()
         .start_paused(true)
         .build()
         .map_err(|error| error.to_string())?;
@@ -70,7 +70,7 @@ async fn played(plan: &Plan) -> Result<History, String> {
     let mut world = World::new(plan);
     let moments = Rc::new(RefCell::new(vec![moment(&world, None)]));
     let recorder = record(&world, &moments);
-    let first = Some(world.launch(plan.operators[0]).await?);
+    let first = Some(world.launch(plan.operators[0])?);
     let owners = owners(plan);
     let permitted = (0..plan.namespaces)
         .map(|n| (namespace(n), vec![(Duration::ZERO, true)]))
@@ -149,7 +149,7 @@ impl Player<'_> {
         let started = self.world.started;
         for Timed { at, act } in &self.plan.acts {
             self.until(started + *at).await?;
-            let done = self.act(act).await?;
+            let done = self.act(act)?;
             if done {
                 let at = self.world.elapsed();
                 self.history.acts.push(Timed { at, act: act.clone() });
@@ -166,12 +166,12 @@ impl Player<'_> {
         while Instant::now() < moment {
             let next = (Instant::now() + TICK).min(moment);
             sleep_until(next).await;
-            self.look().await?;
+            self.look()?;
         }
         Ok(())
     }
 
-    async fn look(&mut self) -> Result<(), String> {
+    fn look(&mut self) -> Result<(), String> {
         if self.workloads.control(&self.world.cluster) {
             self.collect_garbage();
         }
@@ -187,13 +187,13 @@ impl Player<'_> {
         }
         if self.back_at.is_some_and(|at| at <= Instant::now()) {
             self.back_at = None;
-            self.first = Some(self.world.launch(self.candidate(0)).await?);
+            self.first = Some(self.world.launch(self.candidate(0))?);
         }
         if lost(&mut self.first)? {
             self.back_at = Some(Instant::now() + AWAY);
         }
         if lost(&mut self.second)? {
-            self.second = Some(self.world.launch(self.candidate(1)).await?);
+            self.second = Some(self.world.launch(self.candidate(1))?);
         }
         Ok(())
     }
@@ -211,7 +211,7 @@ impl Player<'_> {
     }
 
     /// Does it, if it can be done now; says whether it was.
-    async fn act(&mut self, act: &Act) -> Result<bool, String> {
+    fn act(&mut self, act: &Act) -> Result<bool, String> {
         match act {
             Act::Create(n) => Ok(self.create(*n)),
             Act::Delete(n) | Act::AddAccount(n) | Act::DropAccount(n) => Ok(self.on_binding(act, *n)),
@@ -236,7 +236,7 @@ impl Player<'_> {
             Act::Second => {
                 let begins = self.second.is_none();
                 if begins {
-                    self.second = Some(self.world.launch(self.candidate(1)).await?);
+                    self.second = Some(self.world.launch(self.candidate(1))?);
                 }
                 Ok(begins)
             }
