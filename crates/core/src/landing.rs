@@ -15,6 +15,8 @@ pub struct Writes {
     pub last: Option<Duration>,
     /// The last one of which nobody knows whether it was carried out; none when it was long ago.
     pub unanswered: Option<Duration>,
+    /// The last deletion of which nobody knows that; none when it was long ago. It could take what is given anew under the same name.
+    pub deletion: Option<Duration>,
     /// The last that an earlier operator can have sent: what it sent right before it ended may still be on its way. None when none did.
     pub by_an_earlier_operator: Option<Duration>,
 }
@@ -60,20 +62,34 @@ impl Confirmed {
 // === impl Writes ===
 
 impl Writes {
-    /// How long it takes until a look is final; none when this one is.
+    /// How long it takes until a look is final and nothing that was asked for can be carried out any more; none when that is so.
     #[must_use]
     pub fn until_landed(&self, sight: Sight) -> Option<Duration> {
+        self.until_shown(sight).max(self.until_deleted())
+    }
+
+    /// How long it takes until a look shows all that was given; none when this one does.
+    #[must_use]
+    pub fn until_shown(&self, sight: Sight) -> Option<Duration> {
         let recent = match sight {
             Sight::Whole => None,
             Sight::Gaps => self.last,
         };
-        [self.unanswered, self.by_an_earlier_operator, recent]
-            .into_iter()
-            .flatten()
-            .map(|age| LANDING.saturating_sub(age))
-            .max()
-            .filter(|left| !left.is_zero())
+        let ages = [self.unanswered, self.by_an_earlier_operator, recent];
+        ages.into_iter().flatten().filter_map(until_landed).max()
     }
+
+    /// How long it takes until a deletion that got no answer can take nothing any more; none when none can.
+    #[must_use]
+    pub fn until_deleted(&self) -> Option<Duration> {
+        self.deletion.and_then(until_landed)
+    }
+}
+
+/// How long it takes until a request of this age has certainly landed; none when it has.
+#[must_use]
+pub fn until_landed(age: Duration) -> Option<Duration> {
+    LANDING.checked_sub(age).filter(|left| !left.is_zero())
 }
 
 // === impl Sight ===

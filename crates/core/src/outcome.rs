@@ -269,8 +269,8 @@ const UNPROVEN: &str = "Microsoft Entra was not asked yet for a token of the ide
 fn landing() -> Problem {
     Problem {
         disposition: Disposition::of(Reason::Deleting, None),
-        message: "nothing of it is left in Azure as far as can be seen; what was written a moment ago may still arrive there, so the \
-                  operator looks once more before it lets the binding go"
+        message: "nothing of it is left in Azure as far as can be seen; what was asked of Azure a moment ago may still be carried out, so \
+                  the operator looks once more before it lets the binding go"
             .to_owned(),
     }
 }

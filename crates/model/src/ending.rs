@@ -113,6 +113,7 @@ fn writes(mind: &Mind, pass: &Pass) -> Writes {
     Writes {
         last: just_now(recent),
         unanswered: just_now(unanswered),
+        deletion: None,
         by_an_earlier_operator: just_now(earlier),
     }
 }

@@ -9,7 +9,7 @@ use wio_core::authorize::Revocable;
 use wio_core::desired::{Desired, DesiredBinding, DesiredCredential, DesiredServiceAccount};
 use wio_core::fault::Fault;
 use wio_core::landing::Sight;
-use wio_core::names::{ConfigMapName, CredentialName, Namespace, ServiceAccountName};
+use wio_core::names::{BindingUid, ConfigMapName, CredentialName, IdentityId, Namespace, ServiceAccountName};
 use wio_core::observed::{Observed, PresentIdentity};
 use wio_core::orphaned::{EndMark, Orphaned};
 use wio_core::orphans::Removal;
@@ -22,6 +22,7 @@ use super::footing::Footing;
 use super::knowledge::WrittenAccount;
 use super::service_accounts::{apply, release};
 use super::shown::LastShown;
+use super::writes::Write;
 
 /// How long after an identity of a chosen name was tagged it is looked at again: whoever wrote at the same moment has come to light.
 const SEEN_BY_ALL: Duration = Duration::from_secs(30);
@@ -66,7 +67,7 @@ pub(super) async fn execute(
         written: Vec::new(),
     };
     let desired = footing.desired();
-    let goes_on = take_all_away(&ctx.clients, &mut footing, &plan.revocations, &mut executed).await;
+    let goes_on = take_all_away(ctx, &mut footing, &plan.revocations, &mut executed).await;
     if let Desired::Bound(binding) = desired
         && goes_on
         && !plan.grants.is_empty()
@@ -79,7 +80,7 @@ pub(super) async fn execute(
 
 /// Carries the revocations out, and tells whether something may be given after them.
 async fn take_all_away(
-    clients: &Clients,
+    ctx: &Context,
     footing: &mut Footing<'_>,
     steps: &[Revocation],
     executed: &mut Executed,
@@ -87,7 +88,11 @@ async fn take_all_away(
     let desired = footing.desired();
     let revocable = desired.revocable();
     let reason = |step: &Revocation| audit::why_taken(desired, step);
-    let target = (&revocable, &desired.owner().namespace);
+    let target = Target {
+        uid: Some(&desired.owner().uid),
+        revocable: &revocable,
+        namespace: &desired.owner().namespace,
+    };
     let mut begun = false;
     let (overtaken, observed, sight) = (&mut executed.overtaken, &mut executed.observed, &mut executed.sight);
     // The first one goes without asking: a pass that is overtaken again and again goes on all the same.
@@ -100,7 +105,7 @@ async fn take_all_away(
         step.fold(observed);
         *sight = sight.and(deletion.into());
     };
-    let obstacles = take_each(clients, target, (steps, reason), may, taken).await;
+    let obstacles = take_each(ctx, target, (steps, reason), may, taken).await;
     let goes_on = !executed.overtaken && !obstacles.bar_grants();
     executed.faults = obstacles.into_faults();
     goes_on
@@ -124,7 +129,8 @@ async fn give_all(
         let granting = Box::pin(grant(&ctx.clients, binding, step, executed));
         let granting = async {
             if writes {
-                ctx.books.writes.watch(&binding.owner.uid, granting).await
+                let uid = Some(&binding.owner.uid);
+                ctx.books.writes.watch(uid, Write::Gives, granting).await
             } else {
                 granting.await
             }
@@ -186,16 +192,25 @@ impl Executed {
     }
 }
 
+/// Of what something is taken away.
+#[derive(Clone, Copy)]
+struct Target<'a> {
+    /// The binding; none when it is gone.
+    uid: Option<&'a BindingUid>,
+    revocable: &'a Revocable,
+    namespace: &'a Namespace,
+}
+
 /// Carries revocations out for a reason, one after the other and as long as they may go on, and tells of each that is done. One that is
 /// refused stops no other that can be tried all the same.
 async fn take_each(
-    clients: &Clients,
-    target: (&Revocable, &Namespace),
+    ctx: &Context,
+    target: Target<'_>,
     (steps, reason): (&[Revocation], impl Fn(&Revocation) -> String),
     mut may: impl FnMut(&Revocation) -> bool,
     mut taken: impl FnMut(&Revocation, Deletion),
 ) -> Obstacles {
-    let identity = target.0.identity();
+    let identity = target.revocable.identity();
     let mut obstacles = Obstacles::default();
     for step in steps {
         if !obstacles.allow(step) {
@@ -204,7 +219,14 @@ async fn take_each(
         if !may(step) {
             break;
         }
-        let (done, ids) = audit::carried(revoke(clients, target, step)).await;
+        let revoking = Box::pin(revoke(&ctx.clients, target, step));
+        let revoking = async {
+            match deletes(step, identity) {
+                Some(kind) => ctx.books.writes.watch(target.uid, kind, revoking).await,
+                None => revoking.await,
+            }
+        };
+        let (done, ids) = audit::carried(revoking).await;
         match done {
             Ok(deletion) => {
                 if deletion == Deletion::SeenGoing {
@@ -219,12 +241,20 @@ async fn take_each(
     obstacles
 }
 
-async fn revoke(
-    clients: &Clients,
-    (revocable, namespace): (&Revocable, &Namespace),
-    step: &Revocation,
-) -> Result<Deletion, Fault> {
+/// What a revocation deletes in Azure; none when that is nothing.
+const fn deletes<'a>(step: &Revocation, identity: &'a IdentityId) -> Option<Write<'a>> {
+    match step {
+        Revocation::DeleteCredential(_) | Revocation::DeleteRoleAssignment { .. } => Some(Write::Deletes),
+        Revocation::DeleteIdentity => Some(Write::DeletesIdentity(identity)),
+        Revocation::ReleaseServiceAccount { .. } | Revocation::DeleteExport { .. } => None,
+    }
+}
+
+async fn revoke(clients: &Clients, target: Target<'_>, step: &Revocation) -> Result<Deletion, Fault> {
     let azure = &clients.azure;
+    let Target {
+        revocable, namespace, ..
+    } = target;
     match step {
         Revocation::ReleaseServiceAccount {
             name,
@@ -279,12 +309,12 @@ pub(crate) struct Taken {
 }
 
 /// Takes away what is left of a dead binding, as far as it goes and as long as it is an orphan.
-pub(crate) async fn take_away(
-    clients: &Clients,
-    removal: &Removal,
-    is_orphan: impl FnMut(&Revocation) -> bool,
-) -> Taken {
-    let target = (&removal.revocable, &removal.namespace);
+pub(crate) async fn take_away(ctx: &Context, removal: &Removal, is_orphan: impl FnMut(&Revocation) -> bool) -> Taken {
+    let target = Target {
+        uid: None,
+        revocable: &removal.revocable,
+        namespace: &removal.namespace,
+    };
     let reason = |_: &Revocation| "its binding is gone without having been deleted".to_owned();
     let planned = (removal.revocations.as_slice(), reason);
     let mut steps = Vec::new();
@@ -293,7 +323,7 @@ pub(crate) async fn take_away(
             steps.push(step.clone());
         }
     };
-    let obstacles = take_each(clients, target, planned, is_orphan, taken).await;
+    let obstacles = take_each(ctx, target, planned, is_orphan, taken).await;
     let faults = obstacles.into_faults();
     Taken { steps, faults }
 }

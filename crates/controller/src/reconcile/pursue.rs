@@ -130,12 +130,17 @@ async fn pursue_one(
     memory.overruled.soften(&mut desired);
     let begun = unset.as_ref().map_or(memory.begun, |unset| unset.begun(memory.begun));
     let writes = ctx.books.writes.of(&desired.owner().uid, begun);
+    hold_grants(ctx, &desired, memory);
     let observed = match observe_and_set((ctx, case), &desired, unset, memory).await {
         Ok(observed) => observed,
         Err(pursued) => return pursued,
     };
+    if let Some(left) = writes.until_deleted() {
+        // Whether it takes what is given anew is to be seen then.
+        memory.azure.suspect(left);
+    }
     let found = found(&observed);
-    let landed = writes.until_landed(found).is_none();
+    let landed = writes.until_shown(found).is_none();
     let first = plan_for_now(&desired, &observed, landed, memory);
     let suspended = matches!(&desired, Desired::Bound(bound) if bound.suspended);
     if let (true, Some(pause)) = (first.revocations.is_empty(), too_early(&desired, memory)) {
@@ -168,6 +173,14 @@ async fn pursue_one(
         memory,
     );
     Box::pin(carried_out).await
+}
+
+/// Nothing is given through an identity that a deletion without an answer may still take: the one before it, of the same name.
+fn hold_grants(ctx: &Context, desired: &Desired, memory: &mut Memory) {
+    let identity = desired.revocable();
+    memory.grants_wait = memory
+        .grants_wait
+        .max(ctx.books.writes.until_deleted(identity.identity()));
 }
 
 /// Carries a plan out, as far as Azure's budgets admit it.

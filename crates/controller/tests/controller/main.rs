@@ -29,6 +29,7 @@ mod health;
 mod issuer;
 mod kubernetes_faults;
 mod lagging;
+mod late_deletions;
 mod log;
 mod namespaces;
 mod orphans;

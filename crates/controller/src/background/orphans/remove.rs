@@ -38,7 +38,7 @@ pub(super) async fn remove(ctx: &Context, orphan: &Orphan, memory: &mut Memory) 
         !overtaken
     };
     let span = info_span!("orphan", binding = orphan.binding);
-    let taken = take_away(&ctx.clients, &removal, is_orphan).instrument(span).await;
+    let taken = take_away(ctx, &removal, is_orphan).instrument(span).await;
     if !removal.revocations.is_empty() {
         wake_heirs(ctx, orphan);
     }
