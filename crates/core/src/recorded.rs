@@ -281,11 +281,24 @@ impl Recorded {
 
     /// The service accounts that it tells of: those that have a credential, had one for a former issuer, or carry the client id.
     pub fn accounts(&self) -> impl Iterator<Item = &ServiceAccountName> {
+        let annotated = self.service_accounts.iter().map(|account| &account.name);
+        self.own_trust().chain(annotated)
+    }
+
+    /// Those of them that are trusted as far as it tells, by a credential of the binding or of somebody else.
+    pub(crate) fn trusted_accounts(&self) -> impl Iterator<Item = &ServiceAccountName> {
+        let by_others = self
+            .service_accounts
+            .iter()
+            .filter(|account| account.foreign_credential.is_some());
+        self.own_trust().chain(by_others.map(|account| &account.name))
+    }
+
+    fn own_trust(&self) -> impl Iterator<Item = &ServiceAccountName> {
         let trusted = self.credentials.iter().map(|credential| &credential.account);
         // Also one whose credential for the issuer of today was refused: it may be known by nothing else.
         let retiring = self.retiring.iter().map(|credential| &credential.account);
-        let annotated = self.service_accounts.iter().map(|account| &account.name);
-        trusted.chain(retiring).chain(annotated)
+        trusted.chain(retiring)
     }
 
     /// Whether nothing was ever written, nor was about to be: the status does not say so, and names nothing that only a write

@@ -29,8 +29,8 @@ pub struct Traces {
 
 impl Traces {
     /// The traces of a binding on an identity: a credential for each service account that it claims or had, and a role assignment for
-    /// each role that it claims or had where roles were announced. Of what another binding claims through the same identity there are
-    /// none: it keeps it, or takes it away itself.
+    /// each role that it claims or had where roles were announced. Of what another binding has through the same identity there are only those that
+    /// its own status tells of: what that one relies on stays.
     pub(crate) fn of(binding: &Binding, sharing: &Sharing, rules: &Rules) -> Self {
         let recorded = &binding.recorded;
         let issuers: BTreeSet<&Issuer> = recorded.issuers().chain([&rules.cluster.issuer]).collect();
@@ -51,7 +51,7 @@ impl Traces {
             issuers.iter().copied().map(named)
         });
         let told = told(&binding.owner, recorded)
-            .filter(|(account, _)| sharing.accounts_alone().any(|alone| alone == *account))
+            .filter(|(account, credential)| sharing.knows_whose(account, credential))
             .map(|(_, credential)| credential);
         let announced: BTreeSet<Scope> = recorded
             .role_assignments

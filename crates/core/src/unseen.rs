@@ -19,7 +19,9 @@ impl DesiredRemoval {
         if let ObservedIdentity::Present(present) = &mut observed.azure.identity
             && !self.deletes_identity_with(&present.tags)
         {
-            self.presume(present, self.traces.derived.iter());
+            presume(present, self.traces.derived.iter(), |credential| {
+                self.sharing.takes(credential)
+            });
         }
         let mut observed = self.with_told(observed, remembered);
         let principal = observed
@@ -39,6 +41,7 @@ impl DesiredRemoval {
     }
 
     /// The same with nothing but the credentials that stood for certain: those that the status tells of, and those of the binding's own that are remembered.
+    /// Those on which another binding relies as well: it keeps them, and the service account with them.
     #[must_use]
     pub fn with_told(&self, mut observed: Observed, remembered: Option<&AzureState>) -> Observed {
         if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
@@ -46,13 +49,9 @@ impl DesiredRemoval {
             let remembered = remembered.iter().flat_map(|present| &present.credentials);
             let prefix = self.owner.credential_prefix();
             let own = remembered.filter(|credential| prefix.owns(&credential.name));
-            self.presume(present, self.traces.told.iter().chain(own));
+            presume(present, self.traces.told.iter().chain(own), |_| true);
         }
         observed
-    }
-
-    fn presume<'a>(&self, present: &mut PresentIdentity, credentials: impl Iterator<Item = &'a ObservedCredential>) {
-        presume(present, credentials, |credential| self.sharing.takes(credential));
     }
 
     fn takes<'a>(&self, credentials: &'a [ObservedCredential]) -> impl Iterator<Item = &'a CredentialName> {
@@ -87,11 +86,11 @@ impl DesiredBinding {
         observed
     }
 
-    /// The credentials of service accounts that it does not ask for any more, and that no other binding has through the same identity.
+    /// The credentials of service accounts that it does not ask for any more.
     fn given_up(&self) -> impl Iterator<Item = &ObservedCredential> {
-        let given_up = self.told.iter().filter(|(account, credential)| {
-            let alone = self.sharing.accounts_alone().any(|alone| alone == account);
-            alone && self.credential_of(account).is_none() && self.sharing.takes(credential)
+        let told = self.told.iter();
+        let given_up = told.filter(|(account, credential)| {
+            self.credential_of(account).is_none() && self.sharing.knows_whose(account, credential)
         });
         given_up.map(|(_, credential)| credential)
     }
@@ -101,7 +100,10 @@ impl Desired {
     /// The credentials that may stand on an identity that is not shown, and are to go: it may be too new to be shown.
     pub(crate) fn unshown(&self) -> BTreeSet<&CredentialName> {
         match self {
-            Self::Bound(bound) => bound.given_up().map(|credential| &credential.name).collect(),
+            Self::Bound(bound) => {
+                let taken = bound.given_up().filter(|credential| bound.sharing.takes(credential));
+                taken.map(|credential| &credential.name).collect()
+            }
             Self::Denied(denial) => denial.removal().takes(&denial.removal().traces.told).collect(),
             Self::Gone(removal) => {
                 let told = removal.takes(&removal.traces.told);
@@ -111,14 +113,14 @@ impl Desired {
     }
 }
 
-/// Takes credentials to stand that are taken away and beside which nothing is shown that excludes them.
+/// Takes those of some credentials to stand that may, beside which nothing is shown that excludes them.
 fn presume<'a>(
     present: &mut PresentIdentity,
     credentials: impl Iterator<Item = &'a ObservedCredential>,
-    takes: impl Fn(&ObservedCredential) -> bool,
+    may: impl Fn(&ObservedCredential) -> bool,
 ) {
     for credential in credentials {
-        if takes(credential) && !excludes(&present.credentials, credential) {
+        if may(credential) && !excludes(&present.credentials, credential) {
             present.credentials.push(credential.clone());
         }
     }

@@ -476,11 +476,11 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
     }
 }
 
-/// The service accounts that a status tells of, through the identity that it tells of: one that names none has never had it, though it tells of what it
-/// would take away.
+/// The service accounts of whose trust a status tells, through the identity that it tells of: one that names none has never had it, though it tells of
+/// what it would take away. A mark is no trust: it is seen on the account at once, and the credential when a list shows it.
 fn told(recorded: &Recorded) -> BTreeSet<ServiceAccountName> {
     let has_identity = recorded.identity.is_some();
-    recorded.accounts().filter(|_| has_identity).cloned().collect()
+    recorded.trusted_accounts().filter(|_| has_identity).cloned().collect()
 }
 
 fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {

@@ -85,3 +85,82 @@ async fn a_deletion_ends_trust_on_an_identity_that_is_too_new_to_be_shown() {
         .await;
     }
 }
+
+/// Two bindings that share the trust of one service account through one identity of somebody else.
+fn shares(name: &str, id: &str) -> wio_testkit::fixtures::BindingBuilder {
+    binding(NAMESPACE, name).existing(id).service_account("web")
+}
+
+fn is_marked(world: &World) -> bool {
+    world.annotation("web", wio_api::keys::CLIENT_ID_ANNOTATION).is_some()
+}
+
+/// The other one sees the mark on the service account and not the trust, so nothing of that is left to it.
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_sees_the_mark_and_not_the_trust_yet_makes_its_own_when_the_other_one_goes() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        lists_lag(world);
+        world.create(shares("orders", &id));
+        world.ready("orders").await;
+        world.create(shares("mails", &id));
+        world.says("mails", Reason::AzureConflict).await;
+        let first = world.identity().credentials;
+        world.delete("orders");
+        world.gone("orders").await;
+        sleep(AT_ONCE).await;
+        assert!(
+            is_marked(world) || world.credentials() == 0,
+            "the client id went before its trust"
+        );
+        sleep(AT_ONCE * 5).await;
+        world.ready("mails").await;
+        let second = world.identity().credentials;
+        assert_eq!((first.len(), second.len()), (1, 1));
+        assert_ne!(first[0].name, second[0].name);
+        world.delete("mails");
+        world.gone("mails").await;
+        assert_eq!((world.credentials(), is_marked(world)), (0, false));
+    })
+    .await;
+}
+
+/// What stood for certain is left to the other one that has it, and the mark with it, also when a list does not show it right then.
+#[tokio::test(start_paused = true)]
+async fn the_mark_stays_with_trust_that_another_binding_has_though_a_list_does_not_show_it() {
+    for given_up in [false, true] {
+        story(async |world| {
+            let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+            world.create(shares("orders", &id));
+            world.ready("orders").await;
+            world.create(shares("mails", &id));
+            world.ready("mails").await;
+            lists_lag(world);
+            if given_up {
+                world.edit("orders", |object| {
+                    object["spec"]["serviceAccounts"] = serde_json::json!([{"name": "other"}]);
+                });
+            } else {
+                world.delete("orders");
+            }
+            for _ in 0..20 {
+                sleep(AT_ONCE / 10).await;
+                assert!(
+                    is_marked(world) || world.credentials() == 0,
+                    "the client id went before its trust"
+                );
+            }
+            sleep(LAG * 2).await;
+            world.ready("mails").await;
+            assert!(is_marked(world));
+            world.delete("mails");
+            world.gone("mails").await;
+            if given_up {
+                world.delete("orders");
+            }
+            world.gone("orders").await;
+            assert_eq!((world.credentials(), is_marked(world)), (0, false));
+        })
+        .await;
+    }
+}

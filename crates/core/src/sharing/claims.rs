@@ -35,8 +35,8 @@ pub struct Sharer {
     pub issuers: Issuers,
     /// Its service accounts.
     pub accounts: Vec<Claim>,
-    /// The service accounts that its status tells of. Nothing of others is left to it: its spec may change before it has them, and then nobody
-    /// would know of them.
+    /// The service accounts of whose trust its status tells. No other trust is left to it: its spec may change before it has that, and then nobody
+    /// would know of it.
     pub told: BTreeSet<ServiceAccountName>,
     /// How its own federated credentials are named.
     pub prefix: CredentialPrefix,

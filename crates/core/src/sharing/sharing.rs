@@ -130,6 +130,12 @@ impl Sharing {
         self.claims.accounts.iter().filter(move |account| !shared(account))
     }
 
+    /// Whether it is known what becomes of a credential of the binding's own for a service account that it gives up: nobody else has the account
+    /// through the same identity, or a sharer relies on the credential. Where one wants another in its place, that one may stand there.
+    pub(crate) fn knows_whose(&self, account: &ServiceAccountName, credential: &ObservedCredential) -> bool {
+        self.relied_on_by(credential).is_some() || self.accounts_alone().any(|alone| alone == account)
+    }
+
     /// Whose credential it is, when it is one that can be shared.
     #[must_use]
     pub fn account_of(&self, credential: &ObservedCredential) -> Option<&ServiceAccountName> {

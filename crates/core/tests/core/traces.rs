@@ -314,6 +314,7 @@ fn a_look_is_final_when_nothing_that_was_written_can_still_arrive() {
     let writes = |last, unanswered, by_an_earlier_operator| Writes {
         last,
         unanswered,
+        deletion: None,
         by_an_earlier_operator,
     };
     for (written, sight, expected) in [
@@ -329,7 +330,32 @@ fn a_look_is_final_when_nothing_that_was_written_can_still_arrive() {
         (writes(young, old, Some(SECOND * 5)), Sight::Gaps, left),
     ] {
         assert_eq!(written.until_landed(sight), expected, "{written:?} {sight:?}");
+        assert_eq!(written.until_shown(sight), expected, "{written:?} {sight:?}");
     }
+}
+
+/// It gives nothing, so a look shows what there is.
+#[test]
+fn a_deletion_that_got_no_answer_keeps_the_binding_and_hides_nothing() {
+    const SECOND: Duration = Duration::from_secs(1);
+    let left = LANDING.checked_sub(SECOND);
+    for (deletion, expected) in [(None, None), (Some(LANDING), None), (Some(SECOND), left)] {
+        let writes = Writes {
+            deletion,
+            ..Writes::default()
+        };
+        for sight in [Sight::Whole, Sight::Gaps] {
+            assert_eq!(writes.until_landed(sight), expected);
+            assert_eq!(writes.until_shown(sight), None);
+        }
+        assert_eq!(writes.until_deleted(), expected);
+    }
+    let both = Writes {
+        unanswered: Some(SECOND * 2),
+        deletion: Some(SECOND),
+        ..Writes::default()
+    };
+    assert_eq!(both.until_landed(Sight::Whole), left);
 }
 
 #[test]
@@ -350,7 +376,7 @@ fn a_deletion_that_waits_for_what_was_written_says_how_long() {
     assert_eq!(waiting.landing(), LANDING.checked_sub(last));
 }
 
-/// One that asks for it and does not tell of it never had it: nobody else would take the credential away.
+/// One that asks for it and does not tell of its trust never had it, though it sees the mark on the account: nobody else would take the credential away.
 #[test]
 fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
     let bound = desired(&existing(&["a"]));
@@ -358,7 +384,10 @@ fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
     let object = deleted(object_of(&bound), DeletionPolicy::Delete);
     let told = ending(&bound, &world, DeletionPolicy::Delete).status.unwrap();
     let shown = lying(world.observe(&accounts_of(&bound)), &[false]);
-    for (status, expected) in [(written(), 1), (told, 0)] {
+    let mut marked = told.clone();
+    marked.federated_credentials.clear();
+    assert_eq!(marked.service_accounts.len(), 1);
+    for (status, expected) in [(written(), 1), (marked, 1), (told, 0)] {
         let other = binding("shop", "other").uid("other").existing(EXISTING);
         let other = other.service_account("a").finalizer(keys::FINALIZER).status(status);
         let Verdict::Pursue(target) = verdict(&case_beside(&object, &[other.build()], rules())) else {
@@ -375,13 +404,13 @@ fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
 
 /// A list may miss the credential that was written half a minute before the spec dropped its service account.
 #[test]
-fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_or_shares_is_not() {
+fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_is_not() {
     let before = desired(&existing(&["a", "b"]));
     let world = World::as_desired(&before);
     let shown = lying(world.observe(&accounts_of(&before)), &[false]);
     let told = ending(&before, &world, DeletionPolicy::Delete).status.unwrap();
     let object = object_of(&desired(&existing(&["a"]))).status(told.clone()).build();
-    let presumed = |others: &[WorkloadIdentityBinding]| -> Vec<String> {
+    let presumed = |others: &[WorkloadIdentityBinding], taken_away: bool| -> Vec<String> {
         let Verdict::Pursue(target) = verdict(&case_beside(&object, others, rules())) else {
             panic!("it goes on")
         };
@@ -389,6 +418,9 @@ fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_or_shares_is_not()
             panic!("it goes on")
         };
         let seen = bound.presumed(shown.clone());
+        let taken = plan(&Desired::Bound(bound), &seen).revocations;
+        let is_trust = |step: &Revocation| matches!(step, Revocation::DeleteCredential(_));
+        assert_eq!(taken.iter().any(is_trust), taken_away, "{taken:?}");
         let credentials = &seen.azure.identity.present().unwrap().credentials;
         credentials.iter().filter_map(|one| one.subject.clone()).collect()
     };
@@ -398,13 +430,13 @@ fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_or_shares_is_not()
         other.status(told.clone()).build()
     };
     let b = "system:serviceaccount:shop:b";
-    assert_eq!(presumed(&[]), [b]);
-    assert_eq!(presumed(&[other("c")]), [b]);
-    assert_eq!(presumed(&[other("b")]), [""; 0], "the other one has it");
+    assert_eq!(presumed(&[], true), [b]);
+    assert_eq!(presumed(&[other("c")], true), [b]);
+    assert_eq!(presumed(&[other("b")], false), [b], "the other one has it");
     let mut elsewhere = other("b");
     elsewhere.spec.audience = Some("api://AzureADTokenExchangeChina".to_owned());
     assert_eq!(
-        presumed(std::slice::from_ref(&elsewhere)),
+        presumed(std::slice::from_ref(&elsewhere), false),
         [""; 0],
         "it may have another one in its place"
     );
