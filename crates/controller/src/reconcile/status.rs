@@ -11,7 +11,8 @@ use wio_core::landing::Confirmed;
 use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
 use wio_core::status::{
-    Subject, announcing, ended, ending, problems, ready_after, status, tells_of_writes, transitions, with_workloads,
+    Subject, announcing, ended, ending, problems, ready_after, status, tells_of_writes, transitions, unproven,
+    with_workloads,
 };
 
 use super::context::Api as Kubernetes;
@@ -113,9 +114,11 @@ pub(crate) async fn announce(
     (desired, plan): (&Desired, &Plan),
     memory: &mut Memory,
 ) -> Result<Option<WorkloadIdentityBinding>, Fault> {
-    let Some(next) = announcing(object.status.as_ref(), desired.revocable().identity(), plan) else {
+    let previous = object.status.as_ref();
+    let Some(next) = announcing(previous, desired.revocable().identity(), plan) else {
         return Ok(None);
     };
+    let next = unproven(next, previous, (desired, &binding.lifecycle), (api.clock)());
     let written = put(&api.client, object, &next).await?;
     memory.written = OwnWrite::of(&written);
     memory.shown.see_binding(is_as_decided(&written.metadata, binding));

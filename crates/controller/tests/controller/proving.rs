@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 use tokio::time::sleep;
 use wio_api::{Reason, TokenExchangeStatus, VerificationMode, WorkloadIdentityBinding, WorkloadIdentityPolicy};
-use wio_azure_sim::Fault;
+use wio_azure_sim::{Fault, ResourceKind};
 use wio_core::election::Terms;
 use wio_testkit::fixtures::{BindingBuilder, binding, policy};
 use wio_testkit::{DEFAULT_ISSUER, Effect, FakeApiServer, Matcher};
@@ -297,6 +297,32 @@ async fn a_credential_that_was_put_back_is_proven_again() {
         world.says("orders", Reason::TokenExchangeAwaited).await;
         world.ready("orders").await;
         assert_eq!((minted.count(), world.credentials()), (2, 1));
+    })
+    .await;
+}
+
+/// The simulation found it: the proof was struck out, the operator ended, and the binding went on to be ready until somebody looked at it.
+#[tokio::test(start_paused = true)]
+async fn a_binding_whose_proof_is_struck_out_is_not_ready_though_the_operator_ends_right_then() {
+    proving(async |world, minted| {
+        world.create(orders());
+        world.ready("orders").await;
+        let put = Fault::on("PUT").kind(ResourceKind::Credential).times(1);
+        world.azure.inject(put.execute().hang());
+        world.change_azure(|azure| azure.identities[0].credentials.clear());
+        let was_sent = |world: &World| world.azure.faults().is_empty();
+        world.until("it is written anew", was_sent).await;
+        world.crash().await;
+        let left = world.says("orders", Reason::TokenExchangeAwaited).await;
+        assert_eq!(world.exchanges("orders"), []);
+        for (kind, status) in [("Ready", "Unknown"), ("Reconciling", "True"), (CONDITION, "Unknown")] {
+            assert_eq!(condition(&left, kind).status, status, "{kind}");
+        }
+        assert_eq!(condition(&left, "IdentityReady").status, "True");
+        let before = minted.count();
+        world.start().await;
+        world.ready("orders").await;
+        assert_eq!(minted.count(), before + 1);
     })
     .await;
 }

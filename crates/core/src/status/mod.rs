@@ -19,6 +19,7 @@ mod write;
 pub use ending::{ended, ending, farewell};
 pub use of_policy::{Admission, of_policy, told_of_policy};
 pub use patience::{NEW_FOR, problems, ready_after};
+pub use proven::unproven;
 pub use subject::{BELIEVED_FOR, FailedLooks, Subject};
 pub use transition::{Told, transitions};
 pub use workloads::{Sight, misses_some, with_workloads};

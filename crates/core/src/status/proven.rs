@@ -1,12 +1,55 @@
 //! Whether a binding is proven, in the words of its status.
 
-use wio_api::{ConditionType, Reason};
+use jiff::Timestamp;
+use wio_api::{Condition, ConditionType, Reason, VerificationMode, WorkloadIdentityBindingStatus};
 
 use super::draft::{Draft, FALSE, TRUE, UNKNOWN, counted, draft, messages};
+use crate::binding::Lifecycle;
+use crate::desired::Desired;
 use crate::names::ServiceAccountName;
 use crate::outcome::{Problem, Reconciled};
 use crate::reasons::Disposition;
+use crate::recorded::Recorded;
 use crate::verification::Proof;
+
+/// What is announced, and that the binding is not ready until it is proven again, where a proof that it asks for is taken back: the operator may end
+/// right after, and whoever leads then may not look at it for a while.
+#[must_use]
+pub fn unproven(
+    announced: WorkloadIdentityBindingStatus,
+    previous: Option<&WorkloadIdentityBindingStatus>,
+    (desired, lifecycle): (&Desired, &Lifecycle),
+    now: Timestamp,
+) -> WorkloadIdentityBindingStatus {
+    const MESSAGE: &str = "A federated credential is written anew. Microsoft Entra is asked for a token once more when it has had time to arrive.";
+    let asked = matches!(desired, Desired::Bound(bound) if bound.verification == VerificationMode::TokenExchange);
+    let taken_back = |previous: &&WorkloadIdentityBindingStatus| {
+        previous.token_exchanges != announced.token_exchanges && Recorded::from(*previous).progress.ready.is_some()
+    };
+    let Some(previous) = previous.filter(|previous| asked && taken_back(previous)) else {
+        return announced;
+    };
+    let awaited = |kind| draft(kind, UNKNOWN, Reason::TokenExchangeAwaited, MESSAGE.to_owned());
+    let reconciling = draft(
+        ConditionType::Reconciling,
+        TRUE,
+        Reason::Progressing,
+        MESSAGE.to_owned(),
+    );
+    let [ready, reconciling, proof] = [
+        awaited(ConditionType::Ready),
+        reconciling,
+        awaited(ConditionType::TokenExchangeVerified),
+    ]
+    .map(|draft| draft.finish(&previous.conditions, lifecycle.generation, now));
+    let is_other = |one: &&Condition| ![&ready, &reconciling, &proof].iter().any(|new| new.type_ == one.type_);
+    let others: Vec<Condition> = announced.conditions.iter().filter(is_other).cloned().collect();
+    WorkloadIdentityBindingStatus {
+        observed_generation: Some(lifecycle.generation),
+        conditions: [ready, reconciling].into_iter().chain(others).chain([proof]).collect(),
+        ..announced
+    }
+}
 
 /// The condition of a bound binding whose readiness is to be proven; none of any other one.
 pub(super) fn condition(reconciled: &Reconciled, problems: &[Problem]) -> Option<Draft> {

@@ -4,14 +4,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use wio_api::{ConditionType, Reason, Verification, VerificationMode};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use wio_api::{
+    Condition, ConditionType, Reason, TokenExchangeStatus, Verification, VerificationMode,
+    WorkloadIdentityBindingStatus,
+};
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::observed::Observed;
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::recorded::RecordedExchange;
+use wio_core::status::unproven;
 use wio_core::verification::{Answer, Exchange, Presented, Proof, Refused};
 
-use crate::given::{accounts_of, desired, managed};
+use crate::given::{accounts_of, desired, lifecycle, managed};
 use crate::worlds::World;
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -584,4 +589,72 @@ fn a_proof_of_a_suspended_binding_is_believed_and_nothing_waits_for_a_token() {
     assert_eq!(outcome.provable().unwrap().next_due(), Some(Duration::ZERO), "long ago");
     let problems = outcome.problems();
     assert!(problems[0].message.contains("more than two days old"), "{problems:?}");
+}
+
+/// A status with these conditions, each with its value, and as many exchanges.
+fn told(conditions: &[(&str, &str)], exchanges: usize) -> WorkloadIdentityBindingStatus {
+    let condition = |(kind, value): &(&str, &str)| Condition {
+        type_: (*kind).to_owned(),
+        status: (*value).to_owned(),
+        reason: "Any".to_owned(),
+        message: "any".to_owned(),
+        observed_generation: Some(1),
+        last_transition_time: Time(begun()),
+    };
+    let exchange = |n: usize| TokenExchangeStatus {
+        service_account: format!("a{n}"),
+        facts: "facts".to_owned(),
+        verified_at: None,
+        pending: None,
+    };
+    WorkloadIdentityBindingStatus {
+        conditions: conditions.iter().map(condition).collect(),
+        token_exchanges: (0..exchanges).map(exchange).collect(),
+        ..WorkloadIdentityBindingStatus::default()
+    }
+}
+
+/// What each condition of a status says.
+fn says(status: &WorkloadIdentityBindingStatus) -> Vec<(&str, &str, Option<i64>)> {
+    let conditions = status.conditions.iter();
+    conditions
+        .map(|one| (one.type_.as_str(), one.status.as_str(), one.observed_generation))
+        .collect()
+}
+
+#[test]
+fn a_status_that_strikes_a_proof_out_says_that_the_binding_is_not_ready() {
+    let whole = [
+        ("Ready", "True"),
+        ("IdentityReady", "True"),
+        ("TokenExchangeVerified", "True"),
+    ];
+    let before = told(&whole, 2);
+    let later = begun() + MINUTE;
+    let life = lifecycle(2, false);
+    let asks = Desired::Bound(proven(&["a"]));
+    let next = unproven(told(&whole, 1), Some(&before), (&asks, &life), later);
+    let expected = [
+        ("Ready", "Unknown", Some(2)),
+        ("Reconciling", "True", Some(2)),
+        ("IdentityReady", "True", Some(1)),
+        ("TokenExchangeVerified", "Unknown", Some(2)),
+    ];
+    assert_eq!(says(&next), expected);
+    assert_eq!((next.token_exchanges.len(), next.observed_generation), (1, Some(2)));
+    assert!(next.conditions[0].reason == Reason::TokenExchangeAwaited.as_str());
+    assert_eq!(next.conditions[0].last_transition_time.0, later);
+    let does_not = Desired::Bound(bound(&["a"], VerificationMode::None));
+    let unready = told(&[("Ready", "False")], 2);
+    for (previous, announced, desired) in [
+        (Some(&before), told(&whole, 2), &asks),
+        (Some(&before), told(&whole, 1), &does_not),
+        (Some(&unready), told(&[("Ready", "False")], 1), &asks),
+        (None, told(&[], 0), &asks),
+    ] {
+        assert_eq!(
+            unproven(announced.clone(), previous, (desired, &life), later),
+            announced
+        );
+    }
 }
