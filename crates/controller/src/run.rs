@@ -1,19 +1,17 @@
 //! The operator's life: from the first question to the API server to the last reconcile.
 
-use std::convert::Infallible;
 use std::fmt::Debug;
-use std::future::{Future, ready};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::Listener;
 use futures::{Stream, StreamExt, stream};
 use kube::Client;
-use kube::runtime::controller::Action;
+use kube::runtime::reflector;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::Event;
-use kube::runtime::{Config, Controller, controller, reflector, watcher};
 use tokio::sync::{mpsc, watch};
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure::{Azure, ManagedClusterId};
@@ -25,7 +23,7 @@ use crate::background::{drift, merged_policy, named_accounts, orphans, own_clust
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
 use crate::caches::configured::Configured;
-use crate::caches::handle::{Handle, of_binding, of_handle};
+use crate::caches::handle::Handle;
 use crate::caches::policies::{self, Seen};
 use crate::caches::stores::{Bindings, Caches, Learned, NamespaceMeta, Surroundings};
 use crate::caches::visits::Visits;
@@ -48,6 +46,7 @@ use crate::runtime::leadership::{self, Leadership};
 use crate::runtime::metrics::Metrics;
 use crate::runtime::pages;
 use crate::runtime::pulse::{self, Pulse};
+use crate::runtime::rounds::rounds;
 use crate::settings::Settings;
 
 /// How long reconciles that are under way may take to end after a shutdown was asked for. Kubernetes kills a pod 30 s
@@ -80,7 +79,6 @@ fn api_client(client: Client, leadership: &Leadership) -> Client {
 
 /// The writers of the caches, and who asks for reconciles.
 struct Sources {
-    handles: (reflector::Store<Handle>, Writer<Handle>),
     namespaces: Writer<NamespaceMeta>,
     woken: mpsc::UnboundedReceiver<ObjectRef<WorkloadIdentityBinding>>,
 }
@@ -253,7 +251,6 @@ fn wire(
         concurrency: settings.concurrency,
     };
     let sources = Sources {
-        handles: reflector::store(),
         namespaces: namespaces_writer,
         woken,
     };
@@ -332,74 +329,75 @@ async fn asked(mut stopped: watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
-async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output = ()> + Send + Sync + 'static) {
+/// Reconciles each binding when something changed that it rests on, and when it asked for that itself; ends after a stop was asked for, with the
+/// reconciles under way.
+async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output = ()>) {
+    let filled = ctx.caches.bindings.clone();
+    let begin = async move {
+        filled.filled().await;
+    };
+    let asked = asked_for(&ctx, sources);
+    let at_once = Lanes::passes(ctx.concurrency).into();
+    rounds((begin, stop), asked, at_once, move |binding| {
+        turn(binding, Arc::clone(&ctx))
+    })
+    .await;
+}
+
+/// The bindings that something changed for. The watches among it fill the caches.
+fn asked_for(ctx: &Arc<Context>, sources: Sources) -> impl Stream<Item = Handle> + use<> {
     let client = ctx.clients.api.client.clone();
     let caches = &ctx.caches;
-    let (limited, forgetful) = (Arc::clone(&ctx), Arc::clone(&ctx));
+    let (limited, forgetful) = (Arc::clone(ctx), Arc::clone(ctx));
     let limits = move |namespace: &str| dereference::limits(&limited.caches, namespace);
     let on_event = move |event: &Event<WorkloadIdentityBinding>, turned| {
         forget_what_is_gone(&forgetful, event);
         forgetful.books.decide_again(turned);
     };
-    let (handles, writer) = sources.handles;
-    let bindings = watches::bindings(client.clone(), writer, caches.bindings.clone(), limits, on_event);
-    let accounts = watches::accounts(client.clone(), caches.surroundings.accounts.clone());
-    let namespaces = watches::namespaces(client, sources.namespaces);
-    let (of_account, of_namespace) = (caches.bindings.clone(), caches.bindings.clone());
-    Controller::for_stream(bindings, handles)
-        .with_config(Config::default().concurrency(Lanes::passes(ctx.concurrency)))
-        .watches_stream(accounts, move |account| {
-            watches::binding_of(&account, &of_account).map(of_handle)
-        })
-        .watches_stream(namespaces, move |namespace| {
-            watches::bindings_in(&namespace, &of_namespace)
-                .into_iter()
-                .map(of_handle)
-        })
-        .reconcile_all_on(stream::select(
-            stream::select(
-                changes(caches.learned.cluster.clone()),
-                changes(caches.learned.policies.clone()),
-            ),
-            stream::select(
-                stream::select(
-                    changes(caches.learned.signed_in.clone()),
-                    changes(caches.learned.config.changes()),
-                ),
-                begins(ctx.books.leadership.clone()),
-            ),
-        ))
-        .reconcile_on(stream::unfold(sources.woken, |mut woken| async move {
-            woken.recv().await.map(|binding| (of_handle(binding), woken))
-        }))
-        .graceful_shutdown_on(stop)
-        .run(turn, |_, never, _| match *never {}, Arc::clone(&ctx))
-        .for_each(|result| {
-            tell_failed(&ctx, result.err());
-            ready(())
-        })
-        .await;
+    let (of_account, of_namespace, of_all) = (
+        caches.bindings.clone(),
+        caches.bindings.clone(),
+        caches.bindings.clone(),
+    );
+    let bindings = watches::bindings(client.clone(), caches.bindings.clone(), limits, on_event);
+    let accounts = watches::accounts(client.clone(), caches.surroundings.accounts.clone())
+        .flat_map(move |account| stream::iter(watches::binding_of(&account, &of_account)));
+    let namespaces = watches::namespaces(client, sources.namespaces)
+        .flat_map(move |namespace| stream::iter(watches::bindings_in(&namespace, &of_namespace)));
+    let woken = stream::unfold(sources.woken, |mut woken| async move {
+        woken.recv().await.map(|binding| (binding, woken))
+    });
+    let all = everything(ctx).flat_map(move |()| stream::iter(of_all.index.handles()));
+    stream::select_all([
+        bindings.boxed(),
+        accounts.map(Handle::from).boxed(),
+        namespaces.map(Handle::from).boxed(),
+        woken.map(Handle::from).boxed(),
+        all.boxed(),
+    ])
 }
 
-/// The turn of a binding, if it is still there.
-async fn turn(handle: Arc<Handle>, ctx: Arc<Context>) -> Result<Action, Infallible> {
-    let Some(binding) = ctx.caches.bindings.by_key(&of_binding(ObjectRef::from_obj(&*handle))) else {
+/// One item for each change that all bindings rest on.
+fn everything(ctx: &Context) -> impl Stream<Item = ()> + Send + use<> {
+    let learned = &ctx.caches.learned;
+    stream::select_all([
+        changes(learned.cluster.clone()).boxed(),
+        changes(learned.policies.clone()).boxed(),
+        changes(learned.signed_in.clone()).boxed(),
+        changes(learned.config.changes()).boxed(),
+        begins(ctx.books.leadership.clone()).boxed(),
+    ])
+}
+
+/// The turn of a binding, if it is still there: one that is gone by then is no fault, and needs no place.
+async fn turn(handle: Handle, ctx: Arc<Context>) -> Option<Duration> {
+    let (namespace, name) = (handle.namespace(), handle.name());
+    let Some(binding) = ctx.caches.bindings.get(namespace, name) else {
+        ctx.books.heartbeat.came_round(name, namespace);
         ctx.books.lanes.hand_on();
-        return Ok(Action::await_change());
+        return None;
     };
     Box::pin(reconcile(binding, ctx)).await
-}
-
-/// A requeue of a binding that is gone by then is no fault, and needs no place.
-fn tell_failed(ctx: &Context, error: Option<controller::Error<Infallible, watcher::Error>>) {
-    match error {
-        Some(controller::Error::ObjectNotFound(gone)) => {
-            ctx.books.heartbeat.came_round(&gone.name, gone.namespace.as_deref());
-            ctx.books.lanes.hand_on();
-        }
-        Some(error) => tracing::warn!(%error, "watching the API server failed; trying again"),
-        None => {}
-    }
 }
 
 /// One item for each change.

@@ -33,17 +33,6 @@ pub struct AzureState {
     pub role_assignments: ObservedRoleAssignments,
 }
 
-impl AzureState {
-    /// The same, with no room that it does not need: it is kept for long.
-    #[must_use]
-    pub fn compact(mut self) -> Self {
-        if let ObservedIdentity::Present(present) = &mut self.identity {
-            present.credentials.shrink_to_fit();
-        }
-        self
-    }
-}
-
 /// The identity as Azure showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObservedIdentity {

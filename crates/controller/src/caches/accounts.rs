@@ -13,7 +13,9 @@ use wio_core::owner::Owner;
 use wio_core::service_account::Texts;
 
 use super::few::{self, Few};
+use super::joined::Joined;
 use super::visits::Visits;
+use crate::runtime::hash::hash;
 
 /// A service account as the watch brings it: its metadata.
 pub(crate) type AccountMeta = PartialObjectMeta<ServiceAccount>;
@@ -41,25 +43,18 @@ type Namespaces = HashMap<Box<str>, OfNamespace>;
 /// The service accounts of a namespace.
 #[derive(Debug, Default)]
 struct OfNamespace {
-    by_name: HashMap<Box<str>, Arc<Account>>,
-    /// The names by the UID in the label.
-    marked: HashMap<Box<str>, Few<Box<str>>>,
+    by_name: HashMap<Arc<str>, Arc<Account>>,
+    /// The names by the hash of the UID in the label. A hash that two have costs one more comparison.
+    marked: HashMap<u64, Few<Arc<str>>>,
 }
 
 /// What is used of a service account. All of it is text as somebody wrote it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
-    pub(crate) uid: Option<Box<str>>,
-    pub(crate) version: Option<Box<str>>,
-    pub(crate) is_going: bool,
-    pub(crate) is_created_by_us: bool,
-    /// The UID of the binding whose label it carries.
-    pub(crate) bound_by: Option<Box<str>>,
-    /// That binding's name.
-    pub(crate) binding: Option<Box<str>>,
-    pub(crate) client_id: Option<Box<str>>,
-    pub(crate) tenant_id: Option<Box<str>>,
-    pub(crate) token_expiration: Option<Box<str>>,
+    is_going: bool,
+    is_created_by_us: bool,
+    /// In the order of [`Account::texts`]; the last one is its version.
+    texts: Joined<7>,
 }
 
 // === impl Accounts ===
@@ -71,6 +66,25 @@ impl Accounts {
             filled: watch::Sender::new(false),
             visits,
         }))
+    }
+
+    /// Whether an event shows a service account as it was not seen before. To be asked before the event is taken in.
+    pub(crate) fn is_changed_by(&self, event: &Event<AccountMeta>) -> bool {
+        match event {
+            Event::Apply(account) | Event::InitApply(account) => !self.has_seen(&account.metadata),
+            Event::Delete(_) => true,
+            Event::Init | Event::InitDone => false,
+        }
+    }
+
+    /// Whether it was seen at this version.
+    fn has_seen(&self, metadata: &ObjectMeta) -> bool {
+        let state = self.lock();
+        let seen = key(metadata).and_then(|(namespace, name)| state.now.get(namespace)?.by_name.get(name));
+        seen.is_some_and(|seen| {
+            let texts = seen.texts();
+            (texts.uid, seen.version()) == (metadata.uid.as_deref(), metadata.resource_version.as_deref())
+        })
     }
 
     /// Takes in an event of the watch.
@@ -109,9 +123,9 @@ impl Accounts {
     pub(crate) fn marked(&self, owner: &Owner) -> BTreeSet<ServiceAccountName> {
         let state = self.lock();
         let of_namespace = state.now.get(owner.namespace.as_str());
-        let marked = of_namespace.and_then(|all| all.marked.get(owner.uid.as_str()));
-        self.0.visits.add(marked.map_or(1, Few::len));
-        let names = marked.into_iter().flat_map(Few::iter);
+        let marked = of_namespace.map_or_else(Vec::new, |all| all.marked(owner.uid.as_str()));
+        self.0.visits.add(marked.len().max(1));
+        let names = marked.into_iter();
         names.filter_map(|name| name.parse().ok()).collect()
     }
 
@@ -138,10 +152,11 @@ fn insert(namespaces: &mut Namespaces, metadata: &ObjectMeta) {
     let Some((namespace, name)) = key(metadata) else { return };
     let account = Account::of(metadata);
     let all = namespaces.entry(namespace.into()).or_default();
-    if let Some(uid) = &account.bound_by {
-        few::add(&mut all.marked, uid.clone(), name.into());
+    let name: Arc<str> = name.into();
+    if let Some(uid) = account.bound_by() {
+        few::add(&mut all.marked, hash(uid), Arc::clone(&name));
     }
-    all.by_name.insert(name.into(), Arc::new(account));
+    all.by_name.insert(name, Arc::new(account));
 }
 
 fn remove(namespaces: &mut Namespaces, metadata: &ObjectMeta) {
@@ -152,8 +167,8 @@ fn remove(namespaces: &mut Namespaces, metadata: &ObjectMeta) {
     let Some(account) = all.by_name.remove(name) else {
         return;
     };
-    if let Some(uid) = &account.bound_by {
-        few::take(&mut all.marked, uid.as_ref(), name);
+    if let Some(uid) = account.bound_by() {
+        few::take(&mut all.marked, &hash(uid), name);
     }
     if all.by_name.is_empty() {
         namespaces.remove(namespace);
@@ -164,6 +179,20 @@ fn key(metadata: &ObjectMeta) -> Option<(&str, &str)> {
     Some((metadata.namespace.as_deref()?, metadata.name.as_deref()?))
 }
 
+// === impl OfNamespace ===
+
+impl OfNamespace {
+    /// The names of those that carry this UID in the label.
+    fn marked(&self, uid: &str) -> Vec<&str> {
+        let names = self.marked.get(&hash(uid)).into_iter().flat_map(Few::iter);
+        let carries = |name: &&Arc<str>| {
+            let account = self.by_name.get(*name);
+            account.is_some_and(|account| account.bound_by() == Some(uid))
+        };
+        names.filter(carries).map(AsRef::as_ref).collect()
+    }
+}
+
 // === impl Account ===
 
 impl Account {
@@ -171,32 +200,45 @@ impl Account {
     pub(crate) fn of(metadata: &ObjectMeta) -> Self {
         // A lifetime that somebody else wrote was cut off.
         let texts = Texts::of(metadata, true);
-        let boxed = |text: Option<&str>| text.map(Box::from);
         Self {
-            uid: boxed(texts.uid),
-            version: boxed(metadata.resource_version.as_deref()),
             is_going: texts.is_going,
             is_created_by_us: texts.is_created_by_us,
-            bound_by: boxed(texts.bound_by),
-            binding: boxed(texts.binding),
-            client_id: boxed(texts.client_id),
-            tenant_id: boxed(texts.tenant_id),
-            token_expiration: boxed(texts.token_expiration),
+            texts: Joined::of([
+                texts.uid,
+                texts.bound_by,
+                texts.binding,
+                texts.client_id,
+                texts.tenant_id,
+                texts.token_expiration,
+                metadata.resource_version.as_deref(),
+            ]),
         }
     }
 
     /// The same, to be read.
     pub(crate) fn texts(&self) -> Texts<'_> {
+        let [uid, bound_by, binding, client_id, tenant_id, token_expiration, _] = self.texts.texts();
         Texts {
-            uid: self.uid.as_deref(),
+            uid,
             is_going: self.is_going,
             is_created_by_us: self.is_created_by_us,
-            bound_by: self.bound_by.as_deref(),
-            binding: self.binding.as_deref(),
-            client_id: self.client_id.as_deref(),
-            tenant_id: self.tenant_id.as_deref(),
-            token_expiration: self.token_expiration.as_deref(),
+            bound_by,
+            binding,
+            client_id,
+            tenant_id,
+            token_expiration,
         }
+    }
+
+    /// The UID of the binding whose label it carries.
+    pub(crate) fn bound_by(&self) -> Option<&str> {
+        self.texts().bound_by
+    }
+
+    /// Its version.
+    pub(crate) fn version(&self) -> Option<&str> {
+        let [.., version] = self.texts.texts();
+        version
     }
 }
 
@@ -247,6 +289,23 @@ mod tests {
         accounts.take_in(&Event::Delete(account("b", "u")));
         assert_eq!(marked(&accounts, "u"), [""; 0]);
         assert_eq!(accounts.len(), 1);
+    }
+
+    /// A watch that begins anew lists all of them, and a pass over each binding would follow.
+    #[test]
+    fn what_a_list_shows_again_is_no_change() {
+        let accounts = Accounts::new(Visits::default());
+        let at = |version: &str| {
+            let mut account = account("a", "u");
+            account.metadata.resource_version = Some(version.to_owned());
+            account
+        };
+        assert!(accounts.is_changed_by(&Event::Apply(at("1"))));
+        accounts.take_in(&Event::Apply(at("1")));
+        accounts.take_in(&Event::Init);
+        assert!(!accounts.is_changed_by(&Event::InitApply(at("1"))));
+        assert!(accounts.is_changed_by(&Event::InitApply(at("2"))));
+        assert!(accounts.is_changed_by(&Event::Delete(at("1"))));
     }
 
     #[test]

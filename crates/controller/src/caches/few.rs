@@ -51,14 +51,6 @@ impl<T: Ord> Few<T> {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
-    /// How many members it has.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Many(many) => many.len(),
-        }
-    }
-
     fn insert(&mut self, member: T) {
         match self {
             Self::One(one) if *one == member => {}
@@ -107,7 +99,6 @@ mod tests {
             add(&mut sets, key, member.to_owned());
         }
         assert_eq!(members(&sets, 1), ["a", "b"]);
-        assert_eq!(sets[&1].len(), 2);
         take(&mut sets, &1, "b");
         take(&mut sets, &2, "not in it");
         assert_eq!((members(&sets, 1), members(&sets, 2)), (vec!["a"], vec!["c"]));

@@ -1,46 +1,39 @@
-//! A binding as kube's controller knows it: its name alone. The controller keeps every object that it may reconcile, and the cache keeps
-//! them packed.
+//! A binding by its name alone, in one text: of each that is to be looked at one is kept.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PartialObjectMeta;
+use std::sync::Arc;
+
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher::Event;
 use wio_api::WorkloadIdentityBinding;
 
-/// The name of a binding, in the form that kube's controller takes.
-pub(crate) type Handle = PartialObjectMeta<WorkloadIdentityBinding>;
+/// The name of a binding and that of its namespace. Clones share the text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Handle(Arc<str>);
 
-/// The handle of a binding.
-pub(crate) fn handle(binding: &WorkloadIdentityBinding) -> Handle {
-    let metadata = &binding.metadata;
-    Handle {
-        types: None,
-        metadata: ObjectMeta {
-            name: metadata.name.clone(),
-            namespace: metadata.namespace.clone(),
-            ..ObjectMeta::default()
-        },
-        ..Handle::default()
+/// Stands between both names; none of a binding has it.
+const BETWEEN: char = '/';
+
+// === impl Handle ===
+
+impl Handle {
+    pub(crate) fn new(namespace: &str, name: &str) -> Self {
+        Self(format!("{namespace}{BETWEEN}{name}").into())
+    }
+
+    pub(crate) fn namespace(&self) -> &str {
+        self.parts().0
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.rsplit_once(BETWEEN).unwrap_or_default()
     }
 }
 
-/// What a watch told, by handles.
-pub(super) fn event(event: &Event<WorkloadIdentityBinding>) -> Event<Handle> {
-    match event {
-        Event::Apply(binding) => Event::Apply(handle(binding)),
-        Event::Delete(binding) => Event::Delete(handle(binding)),
-        Event::Init => Event::Init,
-        Event::InitApply(binding) => Event::InitApply(handle(binding)),
-        Event::InitDone => Event::InitDone,
+impl From<ObjectRef<WorkloadIdentityBinding>> for Handle {
+    fn from(key: ObjectRef<WorkloadIdentityBinding>) -> Self {
+        Self::new(key.namespace.as_deref().unwrap_or_default(), &key.name)
     }
-}
-
-/// A reference to a binding by its handle.
-pub(crate) fn of_handle(key: ObjectRef<WorkloadIdentityBinding>) -> ObjectRef<Handle> {
-    key.into_kind_unchecked(())
-}
-
-/// A reference to the binding of a handle.
-pub(crate) fn of_binding(key: ObjectRef<Handle>) -> ObjectRef<WorkloadIdentityBinding> {
-    key.into_kind_unchecked(())
 }

@@ -12,12 +12,15 @@ use wio_core::binding::{Binding, has_finalizer, usage};
 use wio_core::names::{BindingName, IdentityId, IdentityName, ServiceAccountName};
 use wio_core::policy::{Limits, Seniority, Tally, Usage};
 
+use super::asked::Ask;
 use super::few::{self, Few};
 use super::glance::Glance;
+use super::handle::Handle;
 use super::names::Names;
-use super::packed::{Packed, Packer, Unpacked};
+use super::packed::{Packed, Unpacked};
 use super::visits::Visits;
 use crate::runtime::hash::hash;
+use crate::runtime::packing::Packer;
 
 /// An index of the bindings in the cache.
 #[derive(Debug, Default)]
@@ -54,6 +57,7 @@ struct Bindings {
 struct Entry {
     packed: Packed,
     glance: Glance,
+    ask: Ask,
     uid: Option<Box<str>>,
     seniority: Option<Seniority>,
     claims: Box<[u64]>,
@@ -92,6 +96,14 @@ impl Index {
             }
         }
         Vec::new()
+    }
+
+    /// Whether a binding asks for something that it did not ask for when it was last taken in.
+    pub(crate) fn asks(&self, binding: &WorkloadIdentityBinding) -> bool {
+        let state = self.lock();
+        let before =
+            entry(&state.now, binding).filter(|before| before.uid.as_deref() == binding.metadata.uid.as_deref());
+        before.is_none_or(|before| Ask::of(binding).is_new_after(&before.ask))
     }
 
     /// A binding as it was last seen.
@@ -162,6 +174,18 @@ impl Index {
         let state = self.lock();
         let entries = state.now.get(namespace).into_iter().flat_map(|all| all.entries.keys());
         self.visited(entries.map(|name| ObjectRef::new(name).within(namespace)).collect())
+    }
+
+    /// All of them by name: nothing that is done for each binding may ask for them.
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        let state = self.lock();
+        let names = state
+            .now
+            .iter()
+            .flat_map(|(namespace, all)| all.entries.keys().map(move |name| (namespace, name)));
+        let found: Vec<Handle> = names.map(|(namespace, name)| Handle::new(namespace, name)).collect();
+        self.visits.add(found.len());
+        found
     }
 
     /// The binding of a namespace that has this UID.
@@ -238,8 +262,9 @@ fn insert(namespaces: &mut Namespaces, (binding, packer): (&WorkloadIdentityBind
     }
     let glance = Glance::of(binding);
     let entry = Entry {
-        packed: packer.pack(binding, glance.ready == "True"),
+        packed: Packed::of(binding, packer, glance.ready == "True"),
         glance,
+        ask: Ask::of(binding),
         uid,
         seniority,
         claims,

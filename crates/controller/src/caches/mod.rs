@@ -2,13 +2,14 @@
 
 pub(crate) mod accepted;
 pub(crate) mod accounts;
-pub(crate) mod asked;
+mod asked;
 pub(crate) mod cluster;
 pub(crate) mod configured;
 mod few;
 pub(crate) mod glance;
 pub(crate) mod handle;
 pub(crate) mod index;
+mod joined;
 pub(crate) mod kept;
 mod names;
 mod packed;

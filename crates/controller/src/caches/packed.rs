@@ -4,21 +4,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use lz4_flex::block::{compress_prepend_size_with_dict, decompress_size_prepended_with_dict};
 use wio_api::WorkloadIdentityBinding;
 
-/// The longest text that others are written by: each packing reads all of it.
-const PATTERN_BYTES_MAX: usize = 8192;
+use crate::runtime::packing::{self, Packer};
+
 /// How many bindings are kept as objects as well: as many as passes go on at once by default, and one that each shares something with.
 const UNPACKED_MAX: usize = 8;
 /// The longest packed text of such a one.
 const UNPACKED_BYTES_MAX: usize = 4096;
-
-/// Packs bindings by the first one that is like most: in the same cluster they name the same subscription, issuer and conditions.
-#[derive(Debug, Default)]
-pub(super) struct Packer {
-    pattern: Option<Arc<[u8]>>,
-}
 
 /// A binding, packed. Clones share it.
 #[derive(Clone, Debug)]
@@ -26,75 +19,55 @@ pub(super) struct Packed(Form);
 
 #[derive(Clone, Debug)]
 enum Form {
-    Text {
-        packed: Arc<[u8]>,
-        pattern: Option<Arc<[u8]>>,
-    },
+    Text(packing::Packed),
     /// One whose text does not say all of it: what could not be read of its spec is noted beside it.
     Whole(Arc<WorkloadIdentityBinding>),
 }
 
 /// The bindings that were unpacked last: a pass asks for the same one several times.
 #[derive(Debug, Default)]
-pub(super) struct Unpacked(VecDeque<(Arc<[u8]>, Arc<WorkloadIdentityBinding>)>);
+pub(super) struct Unpacked(VecDeque<(packing::Packed, Arc<WorkloadIdentityBinding>)>);
 
 // === impl Unpacked ===
 
 impl Unpacked {
     /// The binding, if it was unpacked lately.
     pub(super) fn get(&self, packed: &Packed) -> Option<Arc<WorkloadIdentityBinding>> {
-        let Form::Text { packed, .. } = &packed.0 else {
-            return None;
-        };
-        let found = self.0.iter().find(|(text, _)| Arc::ptr_eq(text, packed));
+        let Form::Text(packed) = &packed.0 else { return None };
+        let found = self.0.iter().find(|(text, _)| text.is(packed));
         found.map(|(_, binding)| Arc::clone(binding))
     }
 
     /// Keeps a binding until others were unpacked.
     pub(super) fn keep(&mut self, packed: &Packed, binding: &Arc<WorkloadIdentityBinding>) {
-        let Form::Text { packed, .. } = &packed.0 else { return };
-        if packed.len() > UNPACKED_BYTES_MAX || self.0.iter().any(|(text, _)| Arc::ptr_eq(text, packed)) {
+        let Form::Text(packed) = &packed.0 else { return };
+        if packed.len() > UNPACKED_BYTES_MAX || self.0.iter().any(|(text, _)| text.is(packed)) {
             return;
         }
         if self.0.len() >= UNPACKED_MAX {
             self.0.pop_front();
         }
-        self.0.push_back((Arc::clone(packed), Arc::clone(binding)));
-    }
-}
-
-// === impl Packer ===
-
-impl Packer {
-    /// Packs a binding; a typical one is what later ones are written by.
-    pub(super) fn pack(&mut self, binding: &WorkloadIdentityBinding, is_typical: bool) -> Packed {
-        let readable = binding.spec.unreadable.is_empty();
-        let Some(text) = serde_json::to_vec(binding).ok().filter(|_| readable) else {
-            return Packed(Form::Whole(Arc::new(binding.clone())));
-        };
-        let pattern = self.pattern.clone();
-        let packed = compress_prepend_size_with_dict(&text, pattern.as_deref().unwrap_or_default());
-        if is_typical && text.len() <= PATTERN_BYTES_MAX {
-            self.pattern.get_or_insert_with(|| text.into());
-        }
-        Packed(Form::Text {
-            packed: packed.into(),
-            pattern,
-        })
+        self.0.push_back((packed.clone(), Arc::clone(binding)));
     }
 }
 
 // === impl Packed ===
 
 impl Packed {
+    /// Packs a binding; a typical one is what later ones are written by: in the same cluster they name the same subscription, issuer and conditions.
+    pub(super) fn of(binding: &WorkloadIdentityBinding, packer: &mut Packer, is_typical: bool) -> Self {
+        let readable = binding.spec.unreadable.is_empty();
+        let text = serde_json::to_vec(binding).ok().filter(|_| readable);
+        Self(match text {
+            Some(text) => Form::Text(packer.pack(text, is_typical)),
+            None => Form::Whole(Arc::new(binding.clone())),
+        })
+    }
+
     /// The binding, as it was.
     pub(super) fn unpack(&self) -> Option<Arc<WorkloadIdentityBinding>> {
         match &self.0 {
-            Form::Text { packed, pattern } => {
-                let pattern = pattern.as_deref().unwrap_or_default();
-                let text = decompress_size_prepended_with_dict(packed, pattern).ok()?;
-                serde_json::from_slice(&text).ok().map(Arc::new)
-            }
+            Form::Text(text) => serde_json::from_slice(&text.unpack()?).ok().map(Arc::new),
             Form::Whole(binding) => Some(Arc::clone(binding)),
         }
     }
@@ -154,7 +127,7 @@ mod tests {
                 .build(),
         ];
         for object in (0..300).map(ready).chain(fixtures) {
-            let kept = packer.pack(&object, true);
+            let kept = Packed::of(&object, &mut packer, true);
             assert_eq!(*kept.unpack().unwrap(), object);
         }
     }
@@ -168,45 +141,33 @@ mod tests {
         let object: WorkloadIdentityBinding = serde_json::from_value(object).unwrap();
         assert!(!object.spec.unreadable.is_empty());
         let mut packer = Packer::default();
-        packer.pack(&ready(0), true);
-        assert_eq!(*packer.pack(&object, false).unpack().unwrap(), object);
+        Packed::of(&ready(0), &mut packer, true);
+        assert_eq!(*Packed::of(&object, &mut packer, false).unpack().unwrap(), object);
     }
 
     #[test]
     fn a_binding_like_others_takes_a_fraction_of_its_text() {
         let mut packer = Packer::default();
-        packer.pack(&ready(0), true);
+        Packed::of(&ready(0), &mut packer, true);
         let object = ready(4711);
         let text = serde_json::to_vec(&object).unwrap().len();
-        let Form::Text { packed, .. } = packer.pack(&object, true).0 else {
+        let Packed(Form::Text(kept)) = Packed::of(&object, &mut packer, true) else {
             unreachable!()
         };
-        assert!(packed.len() * 4 < text, "{} of {text} bytes", packed.len());
+        assert!(kept.len() * 4 < text, "{} of {text} bytes", kept.len());
     }
 
     #[test]
     fn what_was_unpacked_lately_is_not_unpacked_again_and_of_a_newer_version_it_is() {
         let (mut packer, mut unpacked) = (Packer::default(), Unpacked::default());
-        let all: Vec<Packed> = (0..9).map(|n| packer.pack(&ready(n), false)).collect();
-        for packed in &all {
-            assert!(unpacked.get(packed).is_none());
-            unpacked.keep(packed, &packed.unpack().unwrap());
+        let all: Vec<Packed> = (0..9).map(|n| Packed::of(&ready(n), &mut packer, false)).collect();
+        for kept in &all {
+            assert!(unpacked.get(kept).is_none());
+            unpacked.keep(kept, &kept.unpack().unwrap());
         }
-        let known: Vec<bool> = all.iter().map(|packed| unpacked.get(packed).is_some()).collect();
+        let known: Vec<bool> = all.iter().map(|kept| unpacked.get(kept).is_some()).collect();
         assert_eq!(known, [false, true, true, true, true, true, true, true, true]);
         assert_eq!(*unpacked.get(&all[8]).unwrap(), ready(8));
-        assert!(unpacked.get(&packer.pack(&ready(8), false)).is_none());
-    }
-
-    /// Whoever may write a binding must not make all others' packing slow by a long one.
-    #[test]
-    fn a_long_text_is_nothing_that_others_are_written_by() {
-        let mut packer = Packer::default();
-        let accounts = (0..1000).map(|n| format!("a-service-account-{n}"));
-        let long = accounts.fold(binding("shop", "long").managed(), |built, account| {
-            built.service_account(&account)
-        });
-        packer.pack(&long.build(), true);
-        assert!(packer.pattern.is_none());
+        assert!(unpacked.get(&Packed::of(&ready(8), &mut packer, false)).is_none());
     }
 }

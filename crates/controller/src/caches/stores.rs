@@ -14,6 +14,7 @@ use wio_core::policy::Limits;
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
 use crate::caches::configured::Configured;
+use crate::caches::handle::Handle;
 use crate::caches::index::Index;
 use crate::caches::policies::Parsed;
 use crate::caches::visits::Visits;
@@ -91,6 +92,16 @@ impl Bindings {
             self.filled.send_replace(true);
         }
         turned
+    }
+
+    /// The binding that an event asks something new for. To be asked before the event is taken in.
+    pub(crate) fn asking(&self, event: &Event<WorkloadIdentityBinding>) -> Option<Handle> {
+        match event {
+            Event::Apply(binding) | Event::InitApply(binding) if self.index.asks(binding) => {
+                Some(ObjectRef::from_obj(binding).into())
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<WorkloadIdentityBinding>> {

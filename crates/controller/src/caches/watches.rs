@@ -7,15 +7,14 @@ use futures::{Stream, StreamExt, TryStreamExt};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
+use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use wio_api::{WorkloadIdentityBinding, WorkloadIdentityPolicy, keys};
 use wio_core::policy::Limits;
 
 use crate::caches::accounts::{AccountMeta, Accounts};
-use crate::caches::asked::Asked;
-use crate::caches::handle::{self, Handle, handle};
+use crate::caches::handle::Handle;
 use crate::caches::kept;
 use crate::caches::stores::{Bindings, NamespaceMeta};
 use crate::runtime::backoff::Backoff;
@@ -25,48 +24,48 @@ use crate::runtime::pages;
 /// The bindings that something was asked of. Fills the cache and its index, and hands each event on after that, with the other bindings
 /// for which it makes room in their namespace, or leaves none.
 ///
-/// Each watch has a backoff of its own, and keeps its errors to itself: kube's controller has one for all its streams, and
-/// while it pauses for the errors of one it listens to none. After an API server that was away for four seconds the
-/// operator was blind for up to a minute.
+/// Each watch has a backoff of its own, and keeps its errors to itself: with one for all, as kube's controller has it, none is listened to
+/// while it pauses for the errors of one. After an API server that was away for four seconds the operator was blind for up to a minute.
 pub(crate) fn bindings(
     client: Client,
-    mut writer: Writer<Handle>,
     bindings: Bindings,
     limits: impl Fn(&str) -> Limits + Send + 'static,
     on_event: impl Fn(&Event<WorkloadIdentityBinding>, Vec<ObjectRef<WorkloadIdentityBinding>>) + Send + 'static,
-) -> impl Stream<Item = watcher::Result<Handle>> + Send + 'static {
-    let mut asked = Asked::default();
+) -> impl Stream<Item = Handle> + Send + 'static {
     let events = watcher(
         Api::<WorkloadIdentityBinding>::all(client),
         watcher::Config::default().page_size(pages::FEW),
     )
     .backoff(Backoff::of_watch())
     .modify(kept::binding)
-    .inspect_ok(move |event| {
-        writer.apply_watcher_event(&handle::event(event));
-        let turned = bindings.take_in(event, &limits);
-        on_event(event, turned);
-    })
-    .filter_map(move |event| ready(event.map(|event| asked.take_in(event)).transpose()))
-    .map_ok(|binding| handle(&binding));
-    without_errors("bindings", events)
+    .map_ok(move |event| {
+        let asking = bindings.asking(&event);
+        let turned = bindings.take_in(&event, &limits);
+        on_event(&event, turned);
+        asking
+    });
+    without_errors("bindings", events).filter_map(ready)
 }
 
 /// The service accounts with a binding's label that changed. Fills the cache with them alone: a cluster has many others.
-pub(crate) fn accounts(
-    client: Client,
-    accounts: Accounts,
-) -> impl Stream<Item = watcher::Result<AccountMeta>> + Send + 'static {
+pub(crate) fn accounts(client: Client, accounts: Accounts) -> impl Stream<Item = AccountMeta> + Send + 'static {
     let of_bindings = watcher::Config::default()
         .labels(keys::BOUND_BY_LABEL)
         .page_size(pages::FEW);
     let events = watcher(Api::<AccountMeta>::all(client), of_bindings)
         .backoff(Backoff::of_watch())
         .modify(kept::account)
-        .inspect_ok(move |event| accounts.take_in(event))
-        .touched_objects()
-        .predicate_filter(predicates::resource_version, PredicateConfig::default());
-    without_errors("service accounts", events)
+        .map_ok(move |event| {
+            let changed = accounts.is_changed_by(&event);
+            accounts.take_in(&event);
+            match event {
+                Event::Apply(account) | Event::InitApply(account) | Event::Delete(account) => {
+                    changed.then_some(account)
+                }
+                Event::Init | Event::InitDone => None,
+            }
+        });
+    without_errors("service accounts", events).filter_map(ready)
 }
 
 /// One item for each change of any policy, also of those that a watch that began anew does not tell of. Fills the cache.
@@ -82,7 +81,7 @@ pub(crate) fn policies(
     .modify(kept::policy)
     .reflect(writer);
     without_errors("policies", events).filter_map(|event| {
-        let changed = matches!(event, Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone));
+        let changed = matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone);
         ready(changed.then_some(()))
     })
 }
@@ -97,14 +96,14 @@ where
     K: Resource + Clone + fmt::Debug + DeserializeOwned + Send + 'static,
 {
     let events = watcher::watch_object(api, name).backoff(Backoff::of_watch());
-    without_errors(what, events).filter_map(|event| ready(event.ok()))
+    without_errors(what, events)
 }
 
 /// The namespaces whose labels changed. Fills the cache with the labels of all.
 pub(crate) fn namespaces(
     client: Client,
     writer: Writer<NamespaceMeta>,
-) -> impl Stream<Item = watcher::Result<NamespaceMeta>> + Send + 'static {
+) -> impl Stream<Item = NamespaceMeta> + Send + 'static {
     let events = watcher(
         Api::<NamespaceMeta>::all(client),
         watcher::Config::default().page_size(pages::FEW),
@@ -132,12 +131,10 @@ pub(crate) fn bindings_in(namespace: &NamespaceMeta, bindings: &Bindings) -> Vec
 fn without_errors<K: Send + 'static>(
     what: &'static str,
     events: impl Stream<Item = watcher::Result<K>> + Send + 'static,
-) -> impl Stream<Item = watcher::Result<K>> + Send + 'static {
-    events.filter(move |event| {
-        if let Err(error) = event {
-            tracing::warn!(%error, "watching {what} failed; trying again");
-        }
-        ready(event.is_ok())
+) -> impl Stream<Item = K> + Send + 'static {
+    events.filter_map(move |event| {
+        let event = event.inspect_err(|error| tracing::warn!(%error, "watching {what} failed; trying again"));
+        ready(event.ok())
     })
 }
 

@@ -12,6 +12,7 @@ use wio_core::drift::{Listed, differs};
 use wio_core::names::{BindingUid, ServiceAccountName};
 use wio_core::observed::{AzureState, ObservedServiceAccount, Tags};
 
+use super::at_rest::AtRest;
 use super::attempts::Attempts;
 use super::clean::Clean;
 use super::doubt::Doubt;
@@ -25,12 +26,19 @@ use super::workloads::schedule::Schedule;
 use super::writes::Begun;
 use crate::runtime::jitter::{jittered, within};
 use crate::runtime::own_write::OwnWrite;
+use crate::runtime::packing::Packer;
 
 /// What is remembered, one slot for each binding.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    slots: Mutex<HashMap<BindingUid, Box<Slot>>>,
+    remembered: Mutex<Remembered>,
     drift_interval: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Remembered {
+    slots: HashMap<BindingUid, Box<Slot>>,
+    packer: Packer,
 }
 
 /// How often Azure is looked at for a binding.
@@ -57,7 +65,9 @@ pub(crate) enum Shown<'a> {
 /// meanwhile stays in the slot.
 #[derive(Debug, Default)]
 struct Slot {
+    /// What a pass remembered, but for what it knew of Azure.
     memory: Memory,
+    azure: Knowledge<AtRest>,
     /// Whether another binding took something away from Azure that this one may rest on.
     invalidated: bool,
     /// Whether what is known is doubted, because something was shown.
@@ -113,7 +123,7 @@ pub(crate) struct Memory {
 
 /// What is known of Azure for one binding.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Knowledge {
+pub(crate) enum Knowledge<S = Box<AzureState>> {
     /// Nothing; what the status says may be believed.
     #[default]
     Unread,
@@ -121,14 +131,14 @@ pub(crate) enum Knowledge {
     Invalid,
     /// Azure as it was last seen or written.
     Known {
-        state: AzureState,
+        state: S,
         /// The next drift check.
         check_at: Instant,
         /// The next one that is not spared because lists and the log show nothing.
         sweep_at: Instant,
     },
     /// The same, though something happened that says that it may be wrong.
-    Suspect { state: AzureState, check_at: Instant },
+    Suspect { state: S, check_at: Instant },
 }
 
 /// Whether Azure is to be read.
@@ -179,7 +189,7 @@ impl Slots {
     /// Nothing is remembered; drift is checked this often, give or take a fifth.
     pub(crate) fn new(drift_interval: Duration) -> Self {
         Self {
-            slots: Mutex::default(),
+            remembered: Mutex::default(),
             drift_interval,
         }
     }
@@ -191,9 +201,10 @@ impl Slots {
 
     /// Takes out what is remembered of a binding, for one pass.
     pub(crate) fn take(&self, uid: &BindingUid) -> Memory {
-        let mut slots = self.lock();
+        let slots = &mut self.lock().slots;
         let slot = slots.entry(uid.clone()).or_default();
         let mut memory = std::mem::take(&mut slot.memory);
+        memory.azure = std::mem::take(&mut slot.azure).awake();
         if std::mem::take(&mut slot.invalidated) {
             memory.azure.invalidate();
             memory.clean = None;
@@ -210,14 +221,14 @@ impl Slots {
 
     /// Takes in what a list or the log shows of a binding; tells whether it is to be woken, to look for itself.
     pub(crate) fn doubt(&self, uid: &BindingUid, shown: Shown<'_>) -> bool {
-        let mut slots = self.lock();
+        let slots = &mut self.lock().slots;
         let Some(slot) = slots.get_mut(uid) else { return false };
         match shown {
             Shown::Change(age) => slot.doubt.by_change(age),
             Shown::Roles => slot.doubt.by_list(),
             Shown::Identity(listed) => {
-                let known = slot.memory.azure.state();
-                known.is_some_and(|known| differs(known, listed)) && slot.doubt.by_list()
+                let known = slot.azure.known().and_then(AtRest::state);
+                known.is_some_and(|known| differs(&known, listed)) && slot.doubt.by_list()
             }
         }
     }
@@ -225,50 +236,52 @@ impl Slots {
     /// Puts back what a pass remembers, unless the binding was forgotten meanwhile.
     pub(crate) fn put(&self, uid: &BindingUid, mut memory: Memory) {
         memory.shown.end();
-        if let Some(slot) = self.lock().get_mut(uid) {
+        let Remembered { slots, packer } = &mut *self.lock();
+        if let Some(slot) = slots.get_mut(uid) {
             slot.doubt.saw(&memory.looks);
+            slot.azure = std::mem::take(&mut memory.azure).at_rest(packer);
             slot.memory = memory;
         }
     }
 
     /// Another binding took away from Azure what this one may rest on: it reads at its next pass.
     pub(crate) fn invalidate(&self, uid: &BindingUid) {
-        self.lock().entry(uid.clone()).or_default().invalidated = true;
+        self.lock().slots.entry(uid.clone()).or_default().invalidated = true;
     }
 
     /// A service account has changed that a binding names: what was read of it is not believed any more.
     pub(crate) fn account_changed(&self, uid: &BindingUid) {
-        if let Some(slot) = self.lock().get_mut(uid) {
+        if let Some(slot) = self.lock().slots.get_mut(uid) {
             slot.account_changed = true;
         }
     }
 
     /// Our finalizer is about to be taken off by us.
     pub(crate) fn release_finalizer(&self, uid: &BindingUid) {
-        self.lock().entry(uid.clone()).or_default().finalizer_released = true;
+        self.lock().slots.entry(uid.clone()).or_default().finalizer_released = true;
     }
 
     /// Whether we took our finalizer off.
     pub(crate) fn finalizer_is_released(&self, uid: &BindingUid) -> bool {
-        self.lock().get(uid).is_some_and(|slot| slot.finalizer_released)
+        self.lock().slots.get(uid).is_some_and(|slot| slot.finalizer_released)
     }
 
     /// Forgets a binding.
     pub(crate) fn forget(&self, uid: &BindingUid) {
-        self.lock().remove(uid);
+        self.lock().slots.remove(uid);
     }
 
     /// Forgets all but these, and returns how many: events of deletions get lost when a watch begins anew.
     pub(crate) fn retain(&self, uids: &HashSet<String>) -> usize {
-        let mut slots = self.lock();
+        let slots = &mut self.lock().slots;
         let before = slots.len();
         slots.retain(|uid, _| uids.contains(uid.as_str()));
         before - slots.len()
     }
 
     /// A panic elsewhere cannot leave a map of plain values half written in a way that matters.
-    fn lock(&self) -> MutexGuard<'_, HashMap<BindingUid, Box<Slot>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -290,18 +303,18 @@ impl Memory {
 impl Knowledge {
     /// Azure as it was read just now, or as it must be for a new binding.
     pub(crate) fn read(state: AzureState, pace: Pace) -> Self {
-        Self::known(state, jittered(pace.drift), jittered(pace.sweep))
+        Self::seen(state, jittered(pace.drift), jittered(pace.sweep))
     }
 
     /// Azure as the status left it: the first drift checks after a restart are spread over a whole interval.
     pub(crate) fn after_restart(state: AzureState, pace: Pace) -> Self {
-        Self::known(state, within(pace.drift), within(pace.sweep))
+        Self::seen(state, within(pace.drift), within(pace.sweep))
     }
 
-    fn known(state: AzureState, check_in: Duration, sweep_in: Duration) -> Self {
+    fn seen(state: AzureState, check_in: Duration, sweep_in: Duration) -> Self {
         let now = Instant::now();
         Self::Known {
-            state: state.compact(),
+            state: Box::new(state),
             check_at: now + check_in,
             sweep_at: now + sweep_in,
         }
@@ -330,11 +343,8 @@ impl Knowledge {
     }
 
     /// Azure as it was last seen or written, however long ago.
-    pub(crate) const fn state(&self) -> Option<&AzureState> {
-        match self {
-            Self::Unread | Self::Invalid => None,
-            Self::Known { state, .. } | Self::Suspect { state, .. } => Some(state),
-        }
+    pub(crate) fn state(&self) -> Option<&AzureState> {
+        self.known().map(AsRef::as_ref)
     }
 
     /// Whether Azure is to be read at this time.
@@ -367,7 +377,7 @@ impl Knowledge {
         *check_at = Instant::now() + pause.max(retry_after.unwrap_or_default());
         // It is due, and no list spares it.
         *sweep_at = *check_at;
-        Some(state.clone())
+        Some(AzureState::clone(state))
     }
 
     /// What is known and what the status says may be wrong: Azure is read at the next pass.
@@ -392,7 +402,7 @@ impl Knowledge {
     /// Azure as it is after our own writes; when it is due to be read does not change.
     pub(crate) fn written(&mut self, written: &AzureState) {
         match self {
-            Self::Known { state, .. } | Self::Suspect { state, .. } => state.clone_from(written),
+            Self::Known { state, .. } | Self::Suspect { state, .. } => state.as_mut().clone_from(written),
             Self::Unread | Self::Invalid => {}
         }
     }
@@ -405,6 +415,48 @@ impl Knowledge {
             }
             Self::Unread | Self::Invalid => None,
         }
+    }
+}
+
+impl Knowledge {
+    /// The same, to be kept until the next pass.
+    fn at_rest(self, packer: &mut Packer) -> Knowledge<AtRest> {
+        self.with(|state| Some(AtRest::of(state, packer)))
+    }
+}
+
+impl Knowledge<AtRest> {
+    /// The same, for a pass.
+    fn awake(self) -> Knowledge {
+        self.with(|state| state.state())
+    }
+}
+
+impl<S> Knowledge<S> {
+    const fn known(&self) -> Option<&S> {
+        match self {
+            Self::Unread | Self::Invalid => None,
+            Self::Known { state, .. } | Self::Suspect { state, .. } => Some(state),
+        }
+    }
+
+    /// The same, with the state in another form; nothing when it has none.
+    fn with<T>(self, form: impl FnOnce(S) -> Option<T>) -> Knowledge<T> {
+        let known = match self {
+            Self::Unread => return Knowledge::Unread,
+            Self::Invalid => None,
+            Self::Known {
+                state,
+                check_at,
+                sweep_at,
+            } => form(state).map(|state| Knowledge::Known {
+                state,
+                check_at,
+                sweep_at,
+            }),
+            Self::Suspect { state, check_at } => form(state).map(|state| Knowledge::Suspect { state, check_at }),
+        };
+        known.unwrap_or(Knowledge::Invalid)
     }
 }
 
@@ -608,6 +660,6 @@ mod tests {
         slots.forget(&uid("a"));
         assert_eq!(slots.retain(&HashSet::from(["b".to_owned(), "x".to_owned()])), 1);
         slots.put(&uid("a"), Memory::default());
-        assert_eq!(slots.lock().keys().collect::<Vec<_>>(), [&uid("b")]);
+        assert_eq!(slots.lock().slots.keys().collect::<Vec<_>>(), [&uid("b")]);
     }
 }

@@ -1,5 +1,6 @@
 //! One pass over one binding, from the caches to the status.
 
+mod at_rest;
 mod attempts;
 pub(crate) mod audit;
 mod clean;
@@ -34,12 +35,10 @@ mod turn;
 pub(crate) mod workloads;
 pub(crate) mod writes;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use tokio::time::Instant;
 use tracing::field::Empty;
@@ -74,22 +73,20 @@ const RENEWAL: Duration = Duration::from_secs(2);
 
 /// Brings one binding to what its spec asks, or as near as it goes, and says so in its status, unless it must wait or the operator does not
 /// act in its namespace; and tells when to look again. Whatever goes wrong is in the status, or, when that could not be written, is tried again.
-pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Context>) -> Result<Action, Infallible> {
+pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Context>) -> Option<Duration> {
     let metadata = &object.metadata;
     let span = span_of(metadata);
     let traced = span.clone();
-    let Some(uid) = metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) else {
-        return Ok(Action::await_change());
-    };
-    if let Some(action) = may_not_write(&ctx, metadata) {
-        return Ok(action);
+    let uid = metadata.uid.as_deref().and_then(|uid| uid.parse().ok())?;
+    if let Err(pause) = may_write(&ctx, metadata) {
+        return pause;
     }
     async {
         let started = Instant::now();
         let mut memory = ctx.books.slots.take(&uid);
         if let Some(pause) = must_wait(&object, &memory) {
             ctx.books.slots.put(&uid, memory);
-            return Ok(Action::requeue(pause));
+            return Some(pause);
         }
         let (mut errand, mut landing) = (None, None);
         let problems: Vec<Disposition> = match Box::pin(pass(&object, &ctx, &mut memory)).await {
@@ -100,21 +97,21 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
             }
             Ok(Ended::Early(pause)) => {
                 ctx.books.slots.put(&uid, memory);
-                return Ok(Action::requeue(pause));
+                return Some(pause);
             }
             Ok(Ended::LetGo) => {
                 reconciled(&ctx, &traced, (Reason::Succeeded, started));
-                return Ok(Action::await_change());
+                return None;
             }
             Ok(Ended::Queued) => {
                 ctx.books.slots.put(&uid, memory);
-                return Ok(Action::await_change());
+                return None;
             }
             Ok(Ended::Overtaken) => {
                 reconciled(&ctx, &traced, (Reason::Progressing, started));
                 let pause = overtaken(&mut memory);
                 ctx.books.slots.put(&uid, memory);
-                return Ok(Action::requeue(pause));
+                return Some(pause);
             }
             Err(fault) => {
                 tracing::warn!(%fault, "the binding could not be written");
@@ -127,7 +124,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
         let next = next(&problems, (metadata, (ctx.clients.api.clock)()), errand, &mut memory);
         let next = landing.map(when_landed).or(next);
         ctx.books.slots.put(&uid, memory);
-        Ok(next.map_or_else(Action::await_change, Action::requeue))
+        next
     }
     .instrument(span)
     .await
@@ -150,19 +147,19 @@ fn reconciled(ctx: &Context, span: &Span, (reason, started): (Reason, Instant)) 
     span.record("reason", reason.as_str());
 }
 
-/// What a binding waits for while this operator may not write: in a namespace in which it does not act for nothing, whoever stands by is told
-/// when it leads, and whoever leads and could not renew its lease lately looks again soon.
-fn may_not_write(ctx: &Context, metadata: &ObjectMeta) -> Option<Action> {
+/// Whether this operator may write, and else after what time it looks again: in a namespace in which it does not act never, whoever stands by
+/// is told when it leads, and whoever leads and could not renew its lease lately looks soon.
+fn may_write(ctx: &Context, metadata: &ObjectMeta) -> Result<(), Option<Duration>> {
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let leadership = &ctx.books.leadership;
     if !ctx.caches.learned.config.now().namespaces.contains(namespace) {
-        Some(Action::await_change())
+        Err(None)
     } else if leadership.may_write() {
-        None
+        Ok(())
     } else if leadership.since().is_some() {
-        Some(Action::requeue(jittered(RENEWAL)))
+        Err(Some(jittered(RENEWAL)))
     } else {
-        Some(Action::await_change())
+        Err(None)
     }
 }
 

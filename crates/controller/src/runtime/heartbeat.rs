@@ -48,8 +48,8 @@ impl Heartbeat {
     }
 
     /// Takes in that the turn of a binding has come that does not exist.
-    pub(crate) fn came_round(&self, name: &str, namespace: Option<&str>) {
-        if (name, namespace) == (NOBODY.0, Some(NOBODY.1)) {
+    pub(crate) fn came_round(&self, name: &str, namespace: &str) {
+        if (name, namespace) == NOBODY {
             let mut beats = self.lock();
             beats.last = Some(Instant::now());
             if let Some(asked) = beats.asked.take() {
@@ -90,10 +90,10 @@ mod tests {
             heartbeat.is_alive(),
             "it waits for its caches as long as the API server is away"
         );
-        heartbeat.came_round(NOBODY.0, Some(NOBODY.1));
+        heartbeat.came_round(NOBODY.0, NOBODY.1);
         tokio::time::advance(DEAD_AFTER / 2).await;
         assert!(heartbeat.is_alive());
-        heartbeat.came_round("orders", Some("shop"));
+        heartbeat.came_round("orders", "shop");
         tokio::time::advance(DEAD_AFTER).await;
         assert!(!heartbeat.is_alive());
     }
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(heartbeat.delay(), Duration::ZERO);
         heartbeat.asked();
         tokio::time::advance(second).await;
-        heartbeat.came_round(NOBODY.0, Some(NOBODY.1));
+        heartbeat.came_round(NOBODY.0, NOBODY.1);
         tokio::time::advance(second * 60).await;
         assert_eq!(heartbeat.delay(), second, "it waits for nothing");
         heartbeat.asked();
@@ -114,7 +114,7 @@ mod tests {
         heartbeat.asked();
         tokio::time::advance(second * 30).await;
         assert_eq!(heartbeat.delay(), second * 60, "it waits since it was first asked for");
-        heartbeat.came_round("orders", Some("shop"));
+        heartbeat.came_round("orders", "shop");
         assert_eq!(heartbeat.delay(), second * 60, "another's turn came");
     }
 
@@ -125,7 +125,7 @@ mod tests {
         let turn = async {
             let mut count = 0;
             while let Some(key) = asked.recv().await {
-                heartbeat.came_round(&key.name, key.namespace.as_deref());
+                heartbeat.came_round(&key.name, key.namespace.as_deref().unwrap_or_default());
                 count += 1;
                 if count == 3 {
                     break;

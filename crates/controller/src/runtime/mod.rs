@@ -1,5 +1,6 @@
 //! What every part of the shell runs on: requests, backoff, Events, metrics, health.
 
+mod agenda;
 pub(crate) mod backoff;
 pub(crate) mod connections;
 pub(crate) mod events;
@@ -11,7 +12,9 @@ pub(crate) mod leadership;
 pub(crate) mod metrics;
 pub(crate) mod own_status;
 pub(crate) mod own_write;
+pub(crate) mod packing;
 pub(crate) mod pages;
 pub(crate) mod patience;
 pub(crate) mod pulse;
 pub(crate) mod request;
+pub(crate) mod rounds;

@@ -84,11 +84,12 @@ fn strays(caches: &Caches, orphan: &Orphan) -> Vec<Stray> {
 }
 
 fn stray(name: ServiceAccountName, account: &Account) -> Option<Stray> {
+    let texts = account.texts();
     Some(Stray {
         name,
-        uid: account.uid.as_deref()?.parse().ok()?,
-        label: account.bound_by.as_deref()?.parse().ok()?,
-        client_id: account.client_id.as_deref()?.to_owned(),
+        uid: texts.uid?.parse().ok()?,
+        label: texts.bound_by?.parse().ok()?,
+        client_id: texts.client_id?.to_owned(),
     })
 }
 

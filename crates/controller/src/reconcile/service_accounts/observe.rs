@@ -111,7 +111,7 @@ const fn is_marked(account: &ObservedServiceAccount) -> bool {
 
 /// Whether the cache does not show our last write yet.
 fn is_missing(written: &WrittenAccount, cached: &Account) -> bool {
-    written.write.is_missing_in(cached.version.as_deref())
+    written.write.is_missing_in(cached.version())
 }
 
 fn cached(caches: &Caches, owner: &Owner, name: &ServiceAccountName) -> Option<Arc<Account>> {
