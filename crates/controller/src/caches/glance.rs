@@ -7,9 +7,10 @@ use wio_core::binding::has_finalizer;
 /// A binding at a glance.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Glance {
-    /// The status and the reason of its Ready condition.
-    pub(crate) ready: &'static str,
-    pub(crate) reason: &'static str,
+    /// Whether it is Ready; none while that is not known.
+    is_ready: Option<bool>,
+    /// The reason of that.
+    pub(crate) reason: Reason,
     /// Since when something is to be taken away of what it still has.
     pub(crate) revoked_since: Option<Timestamp>,
     /// How many credentials of anybody else are on its identity, which is the operator's.
@@ -24,9 +25,9 @@ pub(crate) struct Glance {
 
 impl Glance {
     pub(super) fn of(binding: &WorkloadIdentityBinding) -> Self {
-        let (ready, reason) = readiness(binding);
+        let (is_ready, reason) = readiness(binding);
         Self {
-            ready,
+            is_ready,
             reason,
             revoked_since: revoked_since(binding),
             foreign: foreign_on_managed(binding),
@@ -34,24 +35,34 @@ impl Glance {
             without_token: without_token(binding),
         }
     }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready == Some(true)
+    }
+
+    /// The status of its Ready condition.
+    pub(crate) const fn ready(&self) -> &'static str {
+        match self.is_ready {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        }
+    }
 }
 
 /// Only what the operator itself writes becomes a label: a status can be edited by hand.
-fn readiness(binding: &WorkloadIdentityBinding) -> (&'static str, &'static str) {
-    const NOT_YET: (&str, &str) = ("Unknown", Reason::Progressing.as_str());
+fn readiness(binding: &WorkloadIdentityBinding) -> (Option<bool>, Reason) {
     let status = binding.status.as_ref();
     let Some(ready) = status.and_then(|status| status.condition(ConditionType::Ready)) else {
-        return NOT_YET;
+        return (None, Reason::Progressing);
     };
-    let known = |reason: &&Reason| reason.as_str() == ready.reason;
-    let status = ["True", "False"].into_iter().find(|status| *status == ready.status);
-    (
-        status.unwrap_or(NOT_YET.0),
-        Reason::ALL
-            .iter()
-            .find(known)
-            .map_or(NOT_YET.1, |reason| reason.as_str()),
-    )
+    let is_ready = match ready.status.as_str() {
+        "True" => Some(true),
+        "False" => Some(false),
+        _ => None,
+    };
+    let known = Reason::ALL.iter().find(|reason| reason.as_str() == ready.reason);
+    (is_ready, known.copied().unwrap_or(Reason::Progressing))
 }
 
 fn without_token(binding: &WorkloadIdentityBinding) -> u32 {

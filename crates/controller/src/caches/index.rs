@@ -47,8 +47,8 @@ struct Bindings {
     tally: Tally,
     /// The names of the bindings that may share a thing, by its hash. A hash that two things have costs one more comparison.
     claimed: HashMap<u64, Few<Arc<str>>>,
-    /// The names by the UIDs.
-    uids: HashMap<Box<str>, Arc<str>>,
+    /// The names by the hashes of the UIDs. A hash that two have costs one more comparison.
+    uids: HashMap<u64, Few<Arc<str>>>,
     /// What is indexed for each binding.
     entries: HashMap<Arc<str>, Entry>,
 }
@@ -148,8 +148,10 @@ impl Index {
     /// The UIDs of all of them.
     pub(crate) fn uids(&self) -> HashSet<String> {
         let state = self.lock();
-        let uids = state.now.values().flat_map(|all| all.uids.keys());
-        uids.map(|uid| uid.as_ref().to_owned()).collect()
+        let entries = state.now.values().flat_map(|all| all.entries.values());
+        entries
+            .filter_map(|entry| entry.uid.as_deref().map(str::to_owned))
+            .collect()
     }
 
     /// How many there are.
@@ -191,8 +193,13 @@ impl Index {
     /// The binding of a namespace that has this UID.
     pub(crate) fn by_uid(&self, namespace: &str, uid: &str) -> Option<ObjectRef<WorkloadIdentityBinding>> {
         let state = self.lock();
-        let name = state.now.get(namespace)?.uids.get(uid)?;
-        Some(ObjectRef::new(name).within(namespace))
+        let bindings = state.now.get(namespace)?;
+        let mut names = bindings.uids.get(&hash(uid))?.iter();
+        let has_it = |name: &&Arc<str>| {
+            let entry = bindings.entries.get(*name);
+            entry.is_some_and(|entry| entry.uid.as_deref() == Some(uid))
+        };
+        names.find(has_it).map(|name| ObjectRef::new(name).within(namespace))
     }
 
     /// The bindings of a namespace that may share something of this: a service account, or the identity, and with it roles.
@@ -258,11 +265,11 @@ fn insert(namespaces: &mut Namespaces, (binding, packer): (&WorkloadIdentityBind
     }
     let uid: Option<Box<str>> = binding.metadata.uid.as_deref().map(Into::into);
     if let Some(uid) = &uid {
-        bindings.uids.insert(uid.clone(), Arc::clone(&name));
+        few::add(&mut bindings.uids, hash(uid.as_ref()), Arc::clone(&name));
     }
     let glance = Glance::of(binding);
     let entry = Entry {
-        packed: Packed::of(binding, packer, glance.ready == "True"),
+        packed: Packed::of(binding, packer, glance.is_ready()),
         glance,
         ask: Ask::of(binding),
         uid,
@@ -284,7 +291,7 @@ fn remove(namespaces: &mut Namespaces, binding: &WorkloadIdentityBinding) {
         bindings.tally.forget(seniority);
     }
     if let Some(uid) = &entry.uid {
-        bindings.uids.remove(uid);
+        few::take(&mut bindings.uids, &hash(uid.as_ref()), name);
     }
     for claim in &entry.claims {
         few::take(&mut bindings.claimed, claim, name);

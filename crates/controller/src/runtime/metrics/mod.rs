@@ -467,7 +467,7 @@ impl Metrics {
                     left_alone += 1;
                     return;
                 }
-                let Glance { ready, reason, .. } = *binding;
+                let (ready, reason) = (binding.ready(), binding.reason.as_str());
                 *counts.entry(BindingLabels { ready, reason }).or_default() += 1;
                 revocations.count(binding);
                 foreign += i64::from(binding.foreign);
