@@ -474,6 +474,8 @@ async fn a_writer_that_puts_its_own_back_each_time_meets_growing_pauses_and_is_n
     let counted: usize = counted.unwrap().parse().unwrap();
     assert!((3..=writes).contains(&counted), "{counted} of {writes}");
     world.ready("orders").await;
+    // Who wrote is named for an hour, and that the name goes is a change of its own.
+    sleep(Duration::from_hours(2)).await;
     world.settle().await;
 }
 
