@@ -228,15 +228,8 @@ fn the_columns_fit_a_terminal_and_end_with_the_age() {
     );
     assert_columns(
         policy_crd(),
-        &["Ready", "Reason", "Namespaces", "Max Credentials", "Age"],
-        &[
-            "Selector",
-            "Service Accounts",
-            "Identities",
-            "Managed",
-            "Roles",
-            "Message",
-        ],
+        &["Ready", "Reason", "Namespaces", "Selector", "Max Credentials", "Age"],
+        &["Service Accounts", "Identities", "Managed", "Roles", "Message"],
     );
     assert_columns(
         effective_policy_crd(),
