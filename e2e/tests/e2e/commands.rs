@@ -105,7 +105,10 @@ async fn bindings_whose_definition_was_deleted_come_back_by_the_commands_of_the_
         .take(recovery.lines().count().saturating_sub(2));
     let between = between.collect::<Vec<_>>().join("\n");
     // Bindings of other tests are refused that no policy permits any more.
-    let between = between.replace("kubectl apply -f bindings.json", "kubectl apply -f bindings.json || true");
+    let between = between.replace(
+        "kubectl apply -f bindings.json",
+        "kubectl apply -f bindings.json || true",
+    );
     let between = between.replace("bindings.json", "\"$HOME/bindings.json\"");
 
     let mut operator = world.operator.lock().await;
