@@ -19,9 +19,13 @@ impl DesiredRemoval {
         if let ObservedIdentity::Present(present) = &mut observed.azure.identity
             && !self.deletes_identity_with(&present.tags)
         {
-            presume(present, self.traces.derived.iter(), |credential| {
-                self.sharing.takes(credential)
-            });
+            let derived = self.traces.derived.iter();
+            let excludes = trusts_the_same;
+            presume(
+                present,
+                derived.filter(|credential| self.sharing.takes(credential)),
+                excludes,
+            );
         }
         let mut observed = self.with_told(observed, remembered);
         let principal = observed
@@ -49,7 +53,7 @@ impl DesiredRemoval {
             let remembered = remembered.iter().flat_map(|present| &present.credentials);
             let prefix = self.owner.credential_prefix();
             let own = remembered.filter(|credential| prefix.owns(&credential.name));
-            presume(present, self.traces.told.iter().chain(own), |_| true);
+            presume(present, self.traces.told.iter().chain(own), |_, _| false);
         }
         observed
     }
@@ -81,7 +85,7 @@ impl DesiredBinding {
     #[must_use]
     pub fn presumed(&self, mut observed: Observed) -> Observed {
         if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
-            presume(present, self.given_up(), |_| true);
+            presume(present, self.given_up(), |_, _| false);
         }
         observed
     }
@@ -113,28 +117,28 @@ impl Desired {
     }
 }
 
-/// Takes those of some credentials to stand that may, beside which nothing is shown that excludes them.
+/// Takes those of some credentials to stand that are not shown, by their names, and that no shown one excludes.
 fn presume<'a>(
     present: &mut PresentIdentity,
     credentials: impl Iterator<Item = &'a ObservedCredential>,
-    may: impl Fn(&ObservedCredential) -> bool,
+    excludes: impl Fn(&ObservedCredential, &ObservedCredential) -> bool,
 ) {
     for credential in credentials {
-        if may(credential) && !excludes(&present.credentials, credential) {
-            present.credentials.push(credential.clone());
+        let shown = &mut present.credentials;
+        if !shown
+            .iter()
+            .any(|shown| shown.name == credential.name || excludes(shown, credential))
+        {
+            shown.push(credential.clone());
         }
     }
 }
 
-/// Whether credentials are shown beside which this one cannot stand: Azure allows one of a name, and one for a subject of an issuer.
-fn excludes(shown: &[ObservedCredential], credential: &ObservedCredential) -> bool {
-    shown.iter().any(|other| {
-        let trusts_the_same = credential
-            .subject
-            .as_deref()
-            .is_some_and(|subject| other.trusts(&credential.issuer, subject));
-        other.name == credential.name || trusts_the_same
-    })
+/// Whether the one shows that the other does not stand: Azure allows one for a subject of an issuer. It is no proof where the other stood for certain, since a
+/// list may show the one that stood before it, and which is gone.
+fn trusts_the_same(shown: &ObservedCredential, credential: &ObservedCredential) -> bool {
+    let subject = credential.subject.as_deref();
+    subject.is_some_and(|subject| shown.trusts(&credential.issuer, subject))
 }
 
 /// Whether two assignments cannot stand beside each other: Azure allows one for a scope, a principal and a role.

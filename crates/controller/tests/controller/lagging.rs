@@ -40,6 +40,33 @@ async fn a_binding_that_is_denied_loses_trust_that_no_list_shows_yet() {
     .await;
 }
 
+/// The credential of the one before it was shown still, for the same service account, and taken for a proof that this one had none.
+#[tokio::test(start_paused = true)]
+async fn a_binding_that_is_denied_loses_its_trust_while_a_list_shows_that_of_the_one_before_it() {
+    story(async |world| {
+        world.cluster.seed(policy("keep").namespace(NAMESPACE).build());
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        lists_lag(world);
+        let begun = tokio::time::Instant::now();
+        world.create(shares("first", &id));
+        world.ready("first").await;
+        sleep(LAG / 2).await;
+        world.delete("first");
+        world.gone("first").await;
+        world.create(shares("orders", &id));
+        world.ready("orders").await;
+        let former_is_shown = begun + LAG + Duration::from_secs(5);
+        assert!(tokio::time::Instant::now() < former_is_shown);
+        tokio::time::sleep_until(former_is_shown).await;
+        world.edit("orders", |object| {
+            object["spec"]["deletionPolicy"] = serde_json::json!("Orphan");
+        });
+        world.says("orders", Reason::NotPermitted).await;
+        assert_eq!(world.identity().credentials, []);
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_account_that_is_given_up_loses_trust_that_is_not_shown_yet() {
     for reads_lag in [false, true] {

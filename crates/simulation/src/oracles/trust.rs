@@ -11,8 +11,9 @@ use crate::history::{CLIENT_ID, Cut, History, Moment, Owned, account_in, text};
 use crate::plan::{Act, Timed};
 use crate::world::SOMEBODY;
 
-/// How long after an act its consequences may come: the longest silence of a watch that is believed, and what is under way.
-const CONSEQUENCES: Duration = Duration::from_mins(9);
+/// How long after an act its consequences may come: the longest silence of a watch that is believed, or the longest pause of a binding that
+/// something else keeps from being ready, which is twelve minutes; and what is under way.
+const CONSEQUENCES: Duration = Duration::from_mins(13);
 
 /// How long a revocation may take: a write that came late, a lease that must run out, and a few tries.
 const REVOKED: Duration = Duration::from_mins(5);
