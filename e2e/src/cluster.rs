@@ -9,6 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 use kube::Client;
 use serde_json::{Value, json};
 
+use crate::audit::AuditLog;
 use crate::control_plane::{ControlPlane, client};
 use crate::kubeconfig::{self, Credential, Server};
 use crate::operator;
@@ -86,6 +87,12 @@ impl Cluster {
     #[must_use]
     pub fn own(&self) -> Option<&ControlPlane> {
         self.own.as_ref()
+    }
+
+    /// The audit log; an error when the control plane is not our own.
+    pub fn audit(&self) -> Result<&AuditLog> {
+        let own = self.own.as_ref().context("it needs the audit log")?;
+        Ok(own.audit())
     }
 
     /// The authority that signed the API server's certificate, in PEM.

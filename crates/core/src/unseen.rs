@@ -20,12 +20,8 @@ impl DesiredRemoval {
             && !self.deletes_identity_with(&present.tags)
         {
             let derived = self.traces.derived.iter();
-            let excludes = trusts_the_same;
-            presume(
-                present,
-                derived.filter(|credential| self.sharing.takes(credential)),
-                excludes,
-            );
+            let taken = derived.filter(|credential| self.sharing.takes(credential));
+            presume(present, taken, trusts_the_same);
         }
         let mut observed = self.with_told(observed, remembered);
         let principal = observed

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use wio_api::{ConditionType, Reason};
 use wio_e2e::cluster::BINDINGS_CRD;
@@ -94,18 +94,15 @@ async fn bindings_whose_definition_was_deleted_come_back_by_the_commands_of_the_
         .iter()
         .find(|block| block.contains("bindings.json"))
         .context("the commands that create bindings anew")?;
-    let stops = recovery.lines().next().unwrap_or_default();
-    let starts = recovery.lines().last().unwrap_or_default();
+    let lines: Vec<&str> = recovery.lines().collect();
+    let [stops, between @ .., starts] = lines.as_slice() else {
+        bail!("too few commands: {recovery}")
+    };
     for (line, replicas) in [(stops, "--replicas=0"), (starts, "--replicas=2")] {
         ensure!(line.starts_with("kubectl scale") && line.ends_with(replicas), "{line}");
     }
-    let between = recovery
-        .lines()
-        .skip(1)
-        .take(recovery.lines().count().saturating_sub(2));
-    let between = between.collect::<Vec<_>>().join("\n");
     // Bindings of other tests are refused that no policy permits any more.
-    let between = between.replace(
+    let between = between.join("\n").replace(
         "kubectl apply -f bindings.json",
         "kubectl apply -f bindings.json || true",
     );

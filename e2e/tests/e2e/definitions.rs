@@ -133,7 +133,7 @@ impl<'w> Stored<'w> {
         namespace.kubectl(&["annotate", "wib/orders", &asked]).await?;
         let stored = Self {
             world,
-            audit: world.cluster.own().context("it needs the audit log")?.audit(),
+            audit: world.cluster.audit()?,
             identity: namespace.identity("orders").await?.name,
             namespace,
         };

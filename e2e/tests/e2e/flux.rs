@@ -78,7 +78,7 @@ impl<'w> Site<'w> {
         repository.put(NAMESPACE, &namespace);
         Ok(Self {
             flux,
-            audit: world.cluster.own().context("it needs the audit log")?.audit(),
+            audit: world.cluster.audit()?,
             namespace: Namespace::new(world, name),
             repository,
             kustomization: flux.existing(name),

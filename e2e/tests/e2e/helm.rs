@@ -149,7 +149,7 @@ async fn a_chart_that_is_silent_on_our_annotations_is_upgraded_and_rolled_back_a
     world: Arc<World>,
 ) -> Result<()> {
     let namespace = world.namespace("helm-silent").await?;
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     let release = Release::new(&world, &namespace, "orders")?;
     release.install(&json!({})).await?;
     namespace.bind("orders", &spec("orders")).await?;
@@ -209,7 +209,7 @@ async fn a_chart_with_another_client_id_fails_at_once_and_helm_prints_why(world:
 
 async fn after_force_a_chart_with_another_client_id_is_refused_until_it_lets_go_of_it(world: Arc<World>) -> Result<()> {
     let namespace = world.namespace("helm-forced").await?;
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     let release = Release::new(&world, &namespace, "orders")?;
     let foreign = json!({ "clientId": ANOTHER });
     release.install(&foreign).await?;

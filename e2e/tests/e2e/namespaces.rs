@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 use wio_e2e::namespace::{DEADLINE, Namespace};
 use wio_e2e::operator::USER;
@@ -37,7 +37,7 @@ async fn exclude(world: &World, namespace: Option<&str>) -> Result<()> {
 
 async fn is_left_alone(alone: &Namespace<'_>, beside: &Namespace<'_>) -> Result<()> {
     let world = alone.world();
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     let mark = audit.mark()?;
     let spec = json!({ "identity": { "managed": {} }, "serviceAccounts": [{ "name": "orders" }] });
     alone.bind("orders", &spec).await?;

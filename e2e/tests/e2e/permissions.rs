@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, Subject};
 use kube::Api;
 use kube::api::ListParams;
@@ -75,7 +75,7 @@ async fn the_operator_uses_each_permission_that_config_rbac_grants_and_no_other(
 
 async fn each_permission_is_used(world: &World) -> Result<()> {
     let namespace = world.namespace("permissions").await?;
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     let spec = json!({
         "identity": { "managed": {} },
         "serviceAccounts": [{ "name": "orders" }],

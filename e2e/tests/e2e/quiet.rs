@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::json;
 use wio_azure_sim::ResourceKind;
 use wio_e2e::audit::AuditEvent;
@@ -24,7 +24,7 @@ fn written_in(namespace: &str, event: &AuditEvent) -> bool {
 
 async fn a_second_reconcile_writes_nothing(world: Arc<World>) -> Result<()> {
     let (simulator, namespace) = (&world.simulator, world.namespace("quiet").await?);
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     let beginning = audit.mark()?;
     let spec = json!({
         "identity": { "managed": {} },

@@ -197,17 +197,12 @@ impl Installed {
     }
 
     fn mark(&self) -> Result<Mark> {
-        self.cluster.own().context("it needs the audit log")?.audit().mark()
+        self.cluster.audit()?.mark()
     }
 
     /// What the operator wrote in the binding's namespace since then.
     fn written(&self, mark: Mark) -> Result<Vec<String>> {
-        let mut events = self
-            .cluster
-            .own()
-            .context("it needs the audit log")?
-            .audit()
-            .since(mark)?;
+        let mut events = self.cluster.audit()?.since(mark)?;
         events.retain(|event| event.user == USER && event.namespace == "shop" && event.writes());
         let told = |resource: &str, subresource: &str| match subresource {
             "" => resource.to_owned(),

@@ -246,7 +246,7 @@ async fn what_the_api_server_and_the_operator_fill_in_is_no_difference(world: Ar
         argo.apply(name, name, &spec).await?;
         argo.compare(name, compare).await?;
         argo.synced(name, "Healthy").await?;
-        let audit = world.cluster.own().context("it needs the audit log")?.audit();
+        let audit = world.cluster.audit()?;
         for user in [argocd::USER, operator::USER] {
             let mut written = writes(audit, Mark::default(), user, name)?;
             written.retain(|event| event.resource == "serviceaccounts");

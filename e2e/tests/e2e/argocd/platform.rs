@@ -184,7 +184,7 @@ async fn an_upgrade_of_the_operator_disturbs_no_binding(
         })
         .collect();
     ensure!(upgraded != chart, "the chart's values do not hold {from:?}");
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     let mark = audit.mark()?;
     argo.commit("charts/workload-identity-operator", &upgraded).await?;
     argo.refresh("workload-identity-operator").await?;
@@ -226,7 +226,7 @@ async fn is_in_sync_by_either_apply(
 ) -> Result<()> {
     let argo = argo_cd(world).await?;
     argo.commit(name, files).await?;
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     for options in [json!([]), json!(["ServerSideApply=true"])] {
         let mut spec = spec.clone();
         spec["syncPolicy"] = json!({ "syncOptions": options });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use wio_api::RestartResult;
 use wio_api::keys::ROLLOUT_ANNOTATION;
@@ -69,7 +69,7 @@ impl<'w> Site<'w> {
 
     /// How often each side wrote the Deployment since then: the operator, Argo CD.
     fn written(&self, mark: Mark) -> Result<(usize, usize)> {
-        let audit = self.world.cluster.own().context("it needs the audit log")?.audit();
+        let audit = self.world.cluster.audit()?;
         let by = |user| -> Result<usize> {
             let written = writes(audit, mark, user, &self.namespace.name)?;
             Ok(written.iter().filter(|it| it.resource == "deployments").count())
@@ -89,12 +89,7 @@ impl<'w> Site<'w> {
     }
 
     fn mark(&self) -> Result<Mark> {
-        self.world
-            .cluster
-            .own()
-            .context("it needs the audit log")?
-            .audit()
-            .mark()
+        self.world.cluster.audit()?.mark()
     }
 }
 

@@ -4,7 +4,7 @@
     reason = "of JSON by keys only, where what is missing is null"
 )]
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use wio_e2e::argocd;
 use wio_e2e::audit::{AuditEvent, AuditLog, Mark};
 use wio_e2e::namespace::Namespace;
@@ -29,7 +29,7 @@ pub(super) fn writes(audit: &AuditLog, mark: Mark, user: &str, namespace: &str) 
 /// Lets both sides look again, twice, and fails when one of them writes in the namespace.
 pub(super) async fn nobody_writes_again(world: &World, namespace: &Namespace<'_>) -> Result<()> {
     let argo = argo_cd(world).await?;
-    let audit = world.cluster.own().context("it needs the audit log")?.audit();
+    let audit = world.cluster.audit()?;
     let look = || uuid::Uuid::new_v4().to_string();
     namespace.looked_at("orders", &look()).await?;
     argo.refresh(&namespace.name).await?;
@@ -54,7 +54,7 @@ pub(super) async fn nobody_writes_again(world: &World, namespace: &Namespace<'_>
 
 /// What was refused of the writes of Argo CD, also of those that it only tried.
 pub(super) fn refusals(world: &World, namespace: &str) -> Result<Vec<String>> {
-    let events = world.cluster.own().context("it needs the audit log")?.audit().all()?;
+    let events = world.cluster.audit()?.all()?;
     let refused = events.iter().filter(|event| {
         event.user == argocd::USER && event.namespace == namespace && event.writes() && event.code >= 400
     });

@@ -155,17 +155,12 @@ impl Fleet {
     }
 
     fn mark(&self) -> Result<Mark> {
-        self.cluster.own().context("it needs the audit log")?.audit().mark()
+        self.cluster.audit()?.mark()
     }
 
     /// What Flux asked to write since then, but what it says of itself.
     fn asked_by_flux(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
-        let mut events = self
-            .cluster
-            .own()
-            .context("it needs the audit log")?
-            .audit()
-            .since(mark)?;
+        let mut events = self.cluster.audit()?.since(mark)?;
         events.retain(|event| {
             event.user == flux::USER
                 && event.writes()
