@@ -79,11 +79,25 @@ pub struct Config {
     pub token_lifetime: Duration,
     /// Regions (as `westeurope`) where a write of a federated credential answers 405.
     pub regions_without_credentials: Vec<String>,
+    /// What stands behind each cluster of AKS that somebody makes; `None`: none can be made.
+    pub new_cluster: Option<NewCluster>,
     /// Makes the generated ids the same in every run; `None` makes them random.
     pub seed: Option<Uuid>,
     /// The time of day at which it starts; `None`: the machine's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_at: Option<Timestamp>,
+}
+
+/// The cluster that a managed cluster is, which somebody else started: this simulator has none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewCluster {
+    /// Its version of Kubernetes, as `1.37.2`.
+    pub kubernetes_version: String,
+    /// The issuer of its service account tokens.
+    pub issuer: String,
+    /// The kubeconfig that its users get.
+    pub kubeconfig: String,
 }
 
 /// How late something comes, at least and at most. The activity log says 3 to 20 minutes:
@@ -227,6 +241,7 @@ impl Default for Config {
             resources: Vec::new(),
             token_lifetime: Duration::from_hours(24),
             regions_without_credentials: Vec::new(),
+            new_cluster: None,
             seed: None,
             starts_at: None,
         }

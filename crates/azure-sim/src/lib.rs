@@ -39,7 +39,9 @@ mod simulator;
 mod state;
 mod target;
 
-pub use config::{Budget, Config, Lateness, Limits, ProviderLimits, Quota, Rates, SubscriptionState, TagPolicy};
+pub use config::{
+    Budget, Config, Lateness, Limits, NewCluster, ProviderLimits, Quota, Rates, SubscriptionState, TagPolicy,
+};
 pub use entra::issuers::{IssuerDocuments, KnownIssuers, Unreachable};
 pub use faults::{Effect, Fault, Matcher};
 pub use log::LoggedRequest;

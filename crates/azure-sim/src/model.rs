@@ -45,7 +45,7 @@ pub struct ResourceGroup {
     pub gone_at: Option<Timestamp>,
 }
 
-/// A cluster of AKS, which can be read and nothing else.
+/// A cluster of AKS.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ManagedCluster {

@@ -107,6 +107,11 @@ pub(crate) enum Target {
         group: String,
         name: String,
     },
+    ClusterUserCredential {
+        subscription: String,
+        group: String,
+        name: String,
+    },
     Unknown,
 }
 
@@ -153,9 +158,14 @@ impl Target {
             ["providers", "microsoft.managedidentity", "userassignedidentities", ..] => {
                 Self::managed_identity(fixed.get(..split).unwrap_or_default(), scope, rest, rest_names)
             }
-            ["providers", "microsoft.containerservice", "managedclusters", _] => {
-                Self::managed_cluster(fixed.get(..split).unwrap_or_default(), scope, rest_names)
-            }
+            ["providers", "microsoft.containerservice", "managedclusters", _]
+            | [
+                "providers",
+                "microsoft.containerservice",
+                "managedclusters",
+                _,
+                "listclusterusercredential",
+            ] => Self::managed_cluster(fixed.get(..split).unwrap_or_default(), scope, rest_names),
             ["providers", "microsoft.insights", "eventtypes", "management", "values"] => {
                 Self::activity_log(fixed.get(..split).unwrap_or_default(), scope)
             }
@@ -164,14 +174,21 @@ impl Target {
     }
 
     fn managed_cluster(scope: &[&str], scope_names: &[&str], names: &[&str]) -> Self {
-        match (scope, scope_names, names) {
-            (["subscriptions", _, "resourcegroups", _], [_, subscription, _, group], [_, _, _, name]) => {
-                Self::ManagedCluster {
-                    subscription: (*subscription).to_owned(),
-                    group: (*group).to_owned(),
-                    name: (*name).to_owned(),
-                }
-            }
+        let (["subscriptions", _, "resourcegroups", _], [_, subscription, _, group]) = (scope, scope_names) else {
+            return Self::Unknown;
+        };
+        let (subscription, group) = ((*subscription).to_owned(), (*group).to_owned());
+        match names {
+            [_, _, _, name] => Self::ManagedCluster {
+                subscription,
+                group,
+                name: (*name).to_owned(),
+            },
+            [_, _, _, name, _] => Self::ClusterUserCredential {
+                subscription,
+                group,
+                name: (*name).to_owned(),
+            },
             _ => Self::Unknown,
         }
     }
@@ -268,7 +285,7 @@ impl Target {
             Self::Locks { .. } | Self::Lock { .. } => ResourceKind::Lock,
             Self::Tags { .. } => ResourceKind::Tags,
             Self::ActivityLog(_) => ResourceKind::ActivityLog,
-            Self::ManagedCluster { .. } => ResourceKind::ManagedCluster,
+            Self::ManagedCluster { .. } | Self::ClusterUserCredential { .. } => ResourceKind::ManagedCluster,
             Self::Groups(_) | Self::Group { .. } => ResourceKind::ResourceGroup,
             Self::Operation { .. } => ResourceKind::Operation,
             Self::Identities { .. } | Self::Identity(_) | Self::IdentityAction(..) => ResourceKind::Identity,
@@ -289,6 +306,7 @@ impl Target {
             | Self::Group { subscription, .. }
             | Self::Operation { subscription, .. }
             | Self::ManagedCluster { subscription, .. }
+            | Self::ClusterUserCredential { subscription, .. }
             | Self::Provider { subscription, .. }
             | Self::Registration { subscription, .. }
             | Self::Identities { subscription, .. } => Some(subscription),
@@ -312,6 +330,7 @@ impl Target {
             self,
             Self::Identities { .. }
                 | Self::ManagedCluster { .. }
+                | Self::ClusterUserCredential { .. }
                 | Self::Identity(_)
                 | Self::IdentityAction(..)
                 | Self::Credentials(_)
@@ -353,6 +372,9 @@ impl Target {
             Self::RoleDefinitions { .. } | Self::RoleDefinition { .. } => "Microsoft.Authorization/roleDefinitions",
             Self::Locks { .. } | Self::Lock { .. } => "Microsoft.Authorization/locks",
             Self::ManagedCluster { .. } => "Microsoft.ContainerService/managedClusters",
+            Self::ClusterUserCredential { .. } => {
+                return Some("Microsoft.ContainerService/managedClusters/listClusterUserCredential/action".to_owned());
+            }
             Self::Tags { .. } => "Microsoft.Resources/tags",
             Self::Resources(_) => "Microsoft.Resources/subscriptions/resources",
             Self::ActivityLog(_) => "Microsoft.Insights/eventtypes/values",

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-# Stands before a block that needs what is not here: AKS, or a container registry.
+# Stands before a block that needs what is not here: a container registry, or the engine of Azure's templates.
 NOT_RUN = "<!-- not run -->"
 # What an issuer of AKS looks like. The page shows it in the place of the one of the test's own API server.
 ISSUER = "https://westeurope.oic.prod-aks.azure.com/0d8b1f6e-3c55-4b0e-9d3f-6a7f1f5c2b90/5e1b7c1a-9d0f-4c3e-8a57-2f6d0b9e4c18/"

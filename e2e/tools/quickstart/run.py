@@ -25,7 +25,7 @@ import arm  # noqa: E402
 
 PAGE = ROOT / "docs/quickstart.md"
 TEMPLATE = ROOT / "config/azure/main.json"
-# The cluster of the page, which is there before it begins.
+# The cluster that the page makes.
 CLUSTER_GROUP, CLUSTER = "shop-cluster", "shop"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 # How far lists lag behind: a page that writes and looks at once must wait.
@@ -92,23 +92,17 @@ class Azure(arm.Arm):
         }
 
     def deploy(self, issuer):
-        """Makes the same by the template."""
+        """Makes the same by the template, for a cluster as the page had it."""
         subscription = self.subscription.rsplit("/", 1)[1]
+        self.put(f"{self.subscription}/resourceGroups/{CLUSTER_GROUP}", "2021-04-01", {"location": "westeurope"})
         cluster = f"{self.subscription}/resourcegroups/{CLUSTER_GROUP}/providers/Microsoft.ContainerService/managedClusters/{CLUSTER}"
+        self.put(cluster, "2026-06-01", {"location": "westeurope"})
         given = {"location": "westeurope", "issuer": issuer, "cluster": "shop", "clusterId": cluster}
         template.Deployment(self.put, json.loads(TEMPLATE.read_text(encoding="utf-8")), given, subscription).run()
 
     def make_reader(self):
-        """An empty subscription, but for the cluster and the identity as which the reader of the page is signed in: its owner. Gives the client
-        id."""
-        subscription = self.subscription.rsplit("/", 1)[1]
-        cluster = {
-            "subscriptionId": subscription, "resourceGroup": CLUSTER_GROUP, "name": CLUSTER, "location": "westeurope",
-            "identity": {"type": "SystemAssigned"},
-            "properties": {"nodeResourceGroup": f"MC_{CLUSTER_GROUP}_{CLUSTER}_westeurope"},
-        }
-        group = {"subscriptionId": subscription, "name": CLUSTER_GROUP, "location": "westeurope"}
-        empty = self.ask("GET", "/_sim/snapshot") | {"resourceGroups": [group], "managedClusters": [cluster]}
+        """An empty subscription, but for the identity as which the reader of the page is signed in: its owner. Gives the client id."""
+        empty = self.ask("GET", "/_sim/snapshot") | {"resourceGroups": [], "managedClusters": []}
         self.ask("PUT", "/_sim/snapshot", empty)
         group = f"{self.subscription}/resourceGroups/people"
         self.put(group, "2021-04-01", {"location": "westeurope"})
@@ -125,7 +119,7 @@ class Azure(arm.Arm):
     def left(self):
         """What the page has left behind in Azure."""
         snapshot = self.ask("GET", "/_sim/snapshot")
-        kinds = {"resourceGroups": 2, "identities": 1, "roleAssignments": self.granted, "roleDefinitions": 0}
+        kinds = {"resourceGroups": 1, "managedClusters": 0, "identities": 1, "roleAssignments": self.granted, "roleDefinitions": 0}
         return [f"{len(snapshot[kind])} {kind}, not {before}" for kind, before in kinds.items() if len(snapshot[kind]) != before]
 
 
@@ -145,7 +139,7 @@ def prepared(options, parts, folder, client):
         # The simulator is none of Microsoft's clouds.
         "AZURE_CORE_INSTANCE_DISCOVERY": "false",
     }
-    reader = common | {"AZURE_CONFIG_DIR": str(folder / "reader"), "HOME": str(folder / "home"), "KUBECONFIG": parts["kubeconfig"]}
+    reader = common | {"AZURE_CONFIG_DIR": str(folder / "reader"), "HOME": str(folder / "home")}
     pod = common | {"AZURE_CONFIG_DIR": str(folder / "pod")}
     url = parts["simulator"].rstrip("/")
     cloud = f"az cloud register --name simulated --endpoint-resource-manager {url} && az cloud set --name simulated"
@@ -158,6 +152,29 @@ def prepared(options, parts, folder, client):
     return reader | login, pod
 
 
+class Cluster:
+    """The real API server, which stands behind the cluster that the page makes."""
+
+    def __init__(self, parts):
+        self.program = f"{parts['programs']}/kubectl"
+        self.environment = os.environ | {"KUBECONFIG": parts["kubeconfig"]}
+        self.issuer = self.ask("get", "--raw", "/.well-known/openid-configuration")["issuer"]
+
+    def ask(self, *arguments):
+        done = subprocess.run([self.program, *arguments], env=self.environment, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout)
+
+    def behind_aks(self):
+        """It, as the simulator gives it out."""
+        config = self.ask("config", "view", "--raw", "--flatten", "--minify", "--output", "json")
+        user = f"clusterUser_{CLUSTER_GROUP}_{CLUSTER}"
+        context = {"name": CLUSTER, "context": {"cluster": CLUSTER, "user": user}}
+        config["clusters"][0]["name"], config["users"][0]["name"] = CLUSTER, user
+        kubeconfig = config | {"contexts": [context], "current-context": CLUSTER}
+        version = self.ask("version", "--output", "json")["serverVersion"]["gitVersion"].removeprefix("v")
+        return {"kubernetesVersion": version, "issuer": self.issuer, "kubeconfig": json.dumps(kubeconfig)}
+
+
 def shell(script, environment):
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -168,11 +185,12 @@ def shell(script, environment):
 def follow(options, parts, folder):
     azure = Azure(parts)
     reader, pod = prepared(options, parts, folder, azure.make_reader())
-    azure.ask("PATCH", "/_sim/config", {"listLagMs": LIST_LAG_MS})
+    cluster = Cluster(parts)
+    azure.ask("PATCH", "/_sim/config", {"listLagMs": LIST_LAG_MS, "newCluster": cluster.behind_aks()})
     lines = PAGE.read_text(encoding="utf-8").splitlines(keepends=True)
     steps = [step for step in page.steps(lines) if step.run]
     by_page = {}
-    node = kubelet.Kubelet(parts | {"pods": pod}, f"{parts['programs']}/kubectl", os.environ | reader)
+    node = kubelet.Kubelet(parts | {"pods": pod}, cluster.program, cluster.environment)
     node.before_operator = lambda: by_page.update(azure.rights())
     node.start()
     marker = "--- step of line "
@@ -181,14 +199,8 @@ def follow(options, parts, folder):
     node.stop()
     if node.problem:
         print(f"playing the node failed: {node.problem!r} {getattr(node.problem, 'stderr', '')}")
-    issuer = json.loads(
-        subprocess.run(
-            [f"{parts['programs']}/kubectl", "get", "--raw", "/.well-known/openid-configuration"],
-            env=os.environ | reader, capture_output=True, text=True, check=True,
-        ).stdout
-    )["issuer"]
     printed = {}
-    said = NO_GRAPH.sub("", done.stdout.replace(issuer, page.ISSUER))
+    said = NO_GRAPH.sub("", done.stdout.replace(cluster.issuer, page.ISSUER).replace(reader["HOME"], "/home/you"))
     for part in re.split(f"^{marker}", said, flags=re.MULTILINE)[1:]:
         line, _, text = part.partition("\n")
         printed[int(line)] = text
@@ -202,7 +214,7 @@ def follow(options, parts, folder):
         failed = True
         print("FAILED docs/quickstart.md leaves behind:", *left, sep="\n    ")
     else:
-        azure.deploy(issuer)
+        azure.deploy(cluster.issuer)
         if (by_template := azure.rights()) != by_page:
             failed = True
             print(f"FAILED config/azure/main.json makes something else:\n    {by_template}\n    {by_page}")

@@ -169,7 +169,16 @@ impl Call<'_> {
                 subscription,
                 group,
                 name,
-            } if *method == Method::GET => managed_clusters::get(self, state, (subscription, group), name),
+            } => match *method {
+                Method::GET => managed_clusters::get(self, state, (subscription, group), name),
+                Method::PUT => managed_clusters::put(self, state, (subscription, group), name),
+                _ => Err(self.not_allowed()),
+            },
+            Target::ClusterUserCredential {
+                subscription,
+                group,
+                name,
+            } if *method == Method::POST => managed_clusters::user_credential(self, state, (subscription, group), name),
             Target::Tags { scope } => match *method {
                 Method::GET => tags_of::get(state, scope),
                 Method::PUT | Method::PATCH => tags_of::write(self, state, scope),

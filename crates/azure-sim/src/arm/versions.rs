@@ -102,16 +102,9 @@ pub(super) fn of_provider(namespace: &str) -> &'static [(&'static str, &'static 
     }
 }
 
-/// The api-version of the call, which must be one of its resource type.
-pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a str> {
-    let version = incoming
-        .query("api-version")
-        .filter(|version| !version.is_empty())
-        .ok_or_else(|| {
-            let message = "The api-version query parameter (?api-version=) is required for all requests.";
-            gateway("MissingApiVersionParameter", message.to_owned())
-        })?;
-    let (resource_type, supported): (&str, &[&str]) = match target {
+/// The resource type and its api-versions; `None` when there is no such type.
+fn of_target(target: &Target) -> Option<(&'static str, &'static [&'static str])> {
+    Some(match target {
         Target::Subscriptions
         | Target::Subscription(_)
         | Target::Resources(_)
@@ -135,10 +128,24 @@ pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a 
         Target::RoleDefinitions { .. } | Target::RoleDefinition { .. } => {
             ("Microsoft.Authorization/roleDefinitions", &AUTHORIZATION)
         }
-        Target::ManagedCluster { .. } => ("Microsoft.ContainerService/managedClusters", &MANAGED_CLUSTERS),
+        Target::ManagedCluster { .. } | Target::ClusterUserCredential { .. } => {
+            ("Microsoft.ContainerService/managedClusters", &MANAGED_CLUSTERS)
+        }
         Target::ActivityLog(_) => ("Microsoft.Insights/eventtypes", &ACTIVITY_LOG),
-        Target::Unknown => return Err(unknown_type(incoming)),
-    };
+        Target::Unknown => return None,
+    })
+}
+
+/// The api-version of the call, which must be one of its resource type.
+pub(super) fn check<'a>(target: &Target, incoming: &'a Incoming) -> Outcome<&'a str> {
+    let version = incoming
+        .query("api-version")
+        .filter(|version| !version.is_empty())
+        .ok_or_else(|| {
+            let message = "The api-version query parameter (?api-version=) is required for all requests.";
+            gateway("MissingApiVersionParameter", message.to_owned())
+        })?;
+    let (resource_type, supported) = of_target(target).ok_or_else(|| unknown_type(incoming))?;
     if supported.contains(&version) {
         return Ok(version);
     }

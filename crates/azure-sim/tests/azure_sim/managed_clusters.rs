@@ -1,7 +1,9 @@
-//! Clusters of AKS, which can be read.
+//! Clusters of AKS.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
-use wio_azure_sim::{Config, Snapshot};
+use wio_azure_sim::{Config, NewCluster, Snapshot};
 
 use crate::cloud::{Cloud, GROUP, SUBSCRIPTION};
 
@@ -46,4 +48,60 @@ async fn what_is_no_cluster_or_no_version_of_its_api_is_refused_as_elsewhere() {
     version.expect_error(400, "NoRegisteredProviderFound");
     let written = cloud.send("PUT", &at("shop", "2025-08-01"), Some(&json!({}))).await;
     written.expect_error(405, "UnsupportedHttpMethod");
+}
+
+fn made() -> Config {
+    Config {
+        new_cluster: Some(NewCluster {
+            kubernetes_version: "1.37.2".to_owned(),
+            issuer: "https://issuer.test/".to_owned(),
+            kubeconfig: "apiVersion: v1".to_owned(),
+        }),
+        ..Config::default()
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_made_is_what_was_asked_for_and_the_cluster_that_stands_behind_it() {
+    let cloud = Cloud::new(made()).await;
+    let body = json!({ "location": "West Europe", "identity": { "type": "SystemAssigned" }, "properties": { "dnsPrefix": "dns", "enableRBAC": true } });
+    let first = cloud.send("PUT", &at("Shop", "2026-06-01"), Some(&body)).await;
+    let made = first.expect_status(201).body;
+    assert_eq!(made["properties"]["provisioningState"], "Succeeded");
+    assert_eq!(made["properties"]["currentKubernetesVersion"], "1.37.2");
+    assert_eq!(made["properties"]["kubernetesVersion"], "1.37");
+    assert_eq!(
+        made["properties"]["oidcIssuerProfile"]["issuerURL"],
+        "https://issuer.test/"
+    );
+    assert_eq!(made["properties"]["enableRBAC"], true);
+    let fqdn = made["properties"]["fqdn"].as_str().unwrap();
+    assert!(
+        fqdn.starts_with("dns-") && fqdn.ends_with(".hcp.westeurope.azmk8s.io"),
+        "{fqdn}"
+    );
+
+    let kubelet = &made["properties"]["identityProfile"]["kubeletidentity"];
+    let group = "/resourcegroups/MC_rg_Shop_westeurope/providers/Microsoft.ManagedIdentity/userAssignedIdentities/Shop-agentpool";
+    assert!(kubelet["resourceId"].as_str().unwrap().ends_with(group), "{kubelet}");
+
+    let again = cloud.send("PUT", &at("shop", "2026-06-01"), Some(&made)).await;
+    assert_eq!(again.expect_status(200).body, made);
+    assert_eq!(cloud.get(&at("shop", "2026-06-01")).await.expect_status(200).body, made);
+}
+
+#[tokio::test]
+async fn a_user_of_a_cluster_gets_its_kubeconfig() {
+    let cloud = Cloud::new(made()).await;
+    let credential = at("shop/listClusterUserCredential", "2026-06-01");
+    let none = cloud.send("POST", &credential, None).await;
+    none.expect_error(404, "ResourceNotFound");
+    let body = json!({ "location": "westeurope" });
+    cloud
+        .send("PUT", &at("shop", "2026-06-01"), Some(&body))
+        .await
+        .expect_status(201);
+    let given = cloud.send("POST", &credential, None).await.expect_status(200).body;
+    let value = given["kubeconfigs"][0]["value"].as_str().unwrap();
+    assert_eq!(BASE64_STANDARD.decode(value).unwrap(), b"apiVersion: v1");
 }
