@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::ready;
 
+use futures::stream::iter;
 use futures::{Stream, StreamExt, TryStreamExt};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::reflector::store::Writer;
@@ -68,7 +69,8 @@ pub(crate) fn accounts(client: Client, accounts: Accounts) -> impl Stream<Item =
     without_errors("service accounts", events).filter_map(ready)
 }
 
-/// One item for each change of any policy, also of those that a watch that began anew does not tell of. Fills the cache.
+/// One item for each change of any policy, also of those that a watch that began anew does not tell of. Fills the cache, and empties it when the API server does not know
+/// policies any more.
 pub(crate) fn policies(
     client: Client,
     writer: Writer<WorkloadIdentityPolicy>,
@@ -78,8 +80,8 @@ pub(crate) fn policies(
         watcher::Config::default().page_size(pages::FEW),
     )
     .backoff(Backoff::of_watch())
-    .modify(kept::policy)
-    .reflect(writer);
+    .modify(kept::policy);
+    let events = none_without_definition(events).reflect(writer);
     without_errors("policies", events).filter_map(|event| {
         let changed = matches!(event, Event::Apply(_) | Event::Delete(_) | Event::InitDone);
         ready(changed.then_some(()))
@@ -125,6 +127,29 @@ fn labelled(namespace: &NamespaceMeta) -> Option<u64> {
 pub(crate) fn bindings_in(namespace: &NamespaceMeta, bindings: &Bindings) -> Vec<ObjectRef<WorkloadIdentityBinding>> {
     let name = namespace.metadata.name.as_deref();
     name.map(|name| bindings.index.of_namespace(name)).unwrap_or_default()
+}
+
+/// Has a list that the API server has no such resource for say that there are none, once they were listed: their definition is gone, and with it they are. It may go
+/// before the watch told of their end. What that means is for the guard on the definitions to say.
+fn none_without_definition<K: Send + 'static>(
+    events: impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send + 'static {
+    let mut listed = false;
+    events.flat_map(move |event| {
+        listed |= matches!(event, Ok(Event::InitDone));
+        let gone = listed && matches!(&event, Err(watcher::Error::InitialListFailed(error)) if is_unknown(error));
+        let none = if gone {
+            vec![Ok(Event::Init), Ok(Event::InitDone)]
+        } else {
+            Vec::new()
+        };
+        iter(std::iter::once(event).chain(none))
+    })
+}
+
+/// Whether the API server does not know what it was asked for.
+fn is_unknown(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// Errors are said here, and go no further.

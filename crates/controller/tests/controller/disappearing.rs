@@ -214,6 +214,41 @@ async fn a_deleted_definition_of_policies_takes_no_trust_away() {
     .await;
 }
 
+/// The API server ends the watches of a definition that goes, and one that begins anew finds nothing to begin with: the binding said Ready for good, by a policy that was
+/// gone, and nobody was told.
+#[tokio::test(start_paused = true)]
+async fn a_definition_of_policies_that_is_gone_before_the_watch_told_of_theirs_is_told_and_takes_no_trust_away() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "orders", Vec::new());
+        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        world.ready("orders").await;
+        world.forget_requests();
+        let unknown = Effect::status(404, "NotFound", "404 page not found");
+        let policies = Matcher::any().client(OPERATOR).resource("workloadidentitypolicies");
+        let lists = world.cluster.inject(policies.clone().verb(Verb::List), unknown.clone());
+        let watches = world.cluster.inject(policies.verb(Verb::Watch), unknown);
+        world.cluster.lose_events("workloadidentitypolicies", 1);
+        delete_definition(world, POLICIES);
+        delete_all_policies(world);
+        finish_definition(world, POLICIES);
+        world.cluster.expire_watches();
+        let message = withheld(world, "orders").await;
+        assert!(message.contains("does not exist"), "{message}");
+        sleep(A_WHILE).await;
+        nothing_was_written_to_azure(world);
+
+        lists.remove();
+        watches.remove();
+        world.cluster.seed(wio_api::policy_crd());
+        let shared = IdentityId::new(SUBSCRIPTION, SHARED_GROUP, "*").to_string();
+        let again = policy("shared").namespace(NAMESPACE).existing(&shared).build();
+        world.cluster.seed(again);
+        world.ready("orders").await;
+        nothing_was_written_to_azure(world);
+    })
+    .await;
+}
+
 /// A tool that prunes deletes one by one, and a denial used to look at the policies of its beginning only.
 #[tokio::test(start_paused = true)]
 async fn policies_that_are_deleted_one_by_one_take_no_trust_away() {
@@ -242,7 +277,6 @@ async fn policies_that_are_deleted_one_by_one_take_no_trust_away() {
     }
 }
 
-/// Deleted and created anew by a forced replacement or a re-install: minutes without a token for everybody who relied on it.
 /// Three policies are gone, and the watch tells of two: less than what is taken for an accident, so what rested on those two was taken away (`make simulate SEED=41718`
 /// before it was mended).
 #[tokio::test(start_paused = true)]
@@ -262,6 +296,7 @@ async fn policies_that_vanish_together_take_no_trust_away_when_the_watch_does_no
     .await;
 }
 
+/// Deleted and created anew by a forced replacement or a re-install: minutes without a token for everybody who relied on it.
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_replaced_takes_no_trust_away() {
     story(async |world| {
