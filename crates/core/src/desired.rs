@@ -63,7 +63,7 @@ pub struct DesiredBinding {
     pub suspended: bool,
     /// What it shares with other bindings.
     pub(crate) sharing: Sharing,
-    /// The credentials of its own of which its status tells, each with its service account.
+    /// The credentials of which its status tells, each with its service account.
     pub(crate) told: Vec<(ServiceAccountName, ObservedCredential)>,
     /// The tags that it does not insist on: Azure keeps other values.
     pub(crate) overruled: BTreeSet<String>,

@@ -74,15 +74,13 @@ impl Traces {
     }
 }
 
-/// The credentials of its own that the status of a binding tells of, but for those of a former issuer, each with its service account.
+/// The credentials that the status of a binding tells of, whoever made them, but for those of a former issuer, each with its service account.
 pub(crate) fn told<'a>(
     owner: &'a Owner,
     recorded: &'a Recorded,
 ) -> impl Iterator<Item = (&'a ServiceAccountName, ObservedCredential)> {
-    let prefix = owner.credential_prefix();
     let issuer = recorded.issuer.as_ref();
-    let own = recorded.credentials.iter().filter(move |had| prefix.owns(&had.name));
-    own.filter_map(move |had| {
+    recorded.credentials.iter().filter_map(move |had| {
         let trust = trust(owner, had.name.clone(), &had.account, issuer?, &had.audience);
         Some((&had.account, trust))
     })

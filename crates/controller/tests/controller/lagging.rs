@@ -151,3 +151,103 @@ async fn a_binding_that_sees_the_mark_and_not_the_trust_yet_makes_its_own_when_t
     })
     .await;
 }
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// Lists show what is, and what was is remembered.
+fn lists_show_what_is(world: &World) {
+    world
+        .azure
+        .reconfigure(|config| (config.list_lag, config.read_lag) = (Duration::ZERO, HOUR));
+}
+
+/// Nothing lags any more.
+async fn comes_to_rest(world: &World) {
+    world
+        .azure
+        .reconfigure(|config| (config.list_lag, config.read_lag) = (Duration::ZERO, Duration::ZERO));
+    sleep(HOUR).await;
+}
+
+/// Lists show what was before there was any credential.
+fn lists_show_none(world: &World) {
+    world.azure.reconfigure(|config| config.list_lag = HOUR);
+}
+
+/// The binding `mails`, whose mark is on the service account, with the credential that another one made which is gone.
+async fn heir(world: &World) -> String {
+    let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+    lists_show_what_is(world);
+    world.create(shares("orders", &id));
+    world.ready("orders").await;
+    world.create(shares("mails", &id));
+    world.ready("mails").await;
+    world.delete("orders");
+    world.gone("orders").await;
+    let uid = world.binding("mails").metadata.uid;
+    let marked = |world: &World| {
+        let labels = world.account("web").and_then(|account| account.metadata.labels);
+        labels.and_then(|labels| labels.get(wio_api::keys::BOUND_BY_LABEL).cloned()) == uid
+    };
+    world.until("the mark is taken over", marked).await;
+    world.ready("mails").await;
+    id
+}
+
+/// It was seen by both and made by neither: nobody's own name told of it, a list showed it no more, and the client id went before its trust. One that is suspended
+/// puts no mark back.
+#[tokio::test(start_paused = true)]
+async fn a_client_id_stays_with_trust_that_both_had_seen_and_no_list_shows_any_more() {
+    for goes in [true, false] {
+        story(async |world| {
+            let id = heir(world).await;
+            world.create(shares("invoices", &id));
+            world.ready("invoices").await;
+            world.edit("invoices", |object| {
+                object["spec"]["suspend"] = serde_json::json!(true);
+            });
+            world.says("invoices", Reason::Suspended).await;
+            lists_show_none(world);
+            if goes {
+                world.delete("mails");
+                world.gone("mails").await;
+            } else {
+                world.edit("mails", |object| {
+                    object["spec"]["serviceAccounts"] = serde_json::json!([{ "name": "mails" }]);
+                });
+                world.ready("mails").await;
+            }
+            sleep(AT_ONCE * 5).await;
+            let of_web =
+                |one: &wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
+            let trusted = world.identity().credentials.iter().filter(|one| of_web(one)).count();
+            assert_eq!((trusted, is_marked(world)), (1, true), "goes: {goes}");
+            comes_to_rest(world).await;
+        })
+        .await;
+    }
+}
+
+/// The same, and nobody else wants it: what the status tells of stood for certain, whoever made it.
+#[tokio::test(start_paused = true)]
+async fn the_last_one_takes_trust_away_that_another_one_made_though_no_list_shows_it() {
+    for goes in [true, false] {
+        story(async |world| {
+            heir(world).await;
+            lists_show_none(world);
+            if goes {
+                world.delete("mails");
+            } else {
+                world.edit("mails", |object| {
+                    object["spec"]["serviceAccounts"] = serde_json::json!([{ "name": "mails" }]);
+                });
+            }
+            world.until("the client id goes", |world| !is_marked(world)).await;
+            let of_web =
+                |one: &wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
+            assert!(!world.identity().credentials.iter().any(of_web), "goes: {goes}");
+            comes_to_rest(world).await;
+        })
+        .await;
+    }
+}

@@ -7,7 +7,7 @@ use super::steps::{GrantStep, Plan, Revocation};
 use super::{credentials, export, removal, roles, service_accounts};
 use crate::desired::{DesiredBinding, DesiredRemoval, Ending};
 use crate::names::ServiceAccountName;
-use crate::observed::{BoundBy, IdentityFacts, Observed, PresentIdentity};
+use crate::observed::{BoundBy, IdentityFacts, Observed, ObservedCredential, PresentIdentity};
 use crate::own_cluster::Withheld;
 use crate::sharing::Sharing;
 use crate::traces::Traces;
@@ -118,6 +118,16 @@ fn forfeited(desired: &DesiredBinding, sharing: Sharing, observed: &Observed) ->
     removal::plan(&removal, &removal.with_told(observed.clone(), None)).revocations
 }
 
+/// What of that the status tells of: what it made itself, and of what others made that of which it is known whose it is.
+fn told_by(desired: &DesiredBinding, sharing: &Sharing) -> Vec<ObservedCredential> {
+    let prefix = desired.owner.credential_prefix();
+    let told = desired
+        .told
+        .iter()
+        .filter(|(account, credential)| prefix.owns(&credential.name) || sharing.knows_whose(account, credential));
+    told.map(|(_, credential)| credential.clone()).collect()
+}
+
 /// The removal of all trust through an identity that may not be used; the identity stays.
 fn forfeit(desired: &DesiredBinding, sharing: Sharing) -> DesiredRemoval {
     DesiredRemoval {
@@ -129,7 +139,7 @@ fn forfeit(desired: &DesiredBinding, sharing: Sharing) -> DesiredRemoval {
         orphan_denied: None,
         wanted_by_others: BTreeSet::new(),
         traces: Traces {
-            told: desired.told.iter().map(|(_, credential)| credential.clone()).collect(),
+            told: told_by(desired, &sharing),
             ..Traces::default()
         },
         elsewhere: None,

@@ -130,10 +130,19 @@ impl Sharing {
         self.claims.accounts.iter().filter(move |account| !shared(account))
     }
 
-    /// Whether it is known what becomes of a credential of the binding's own for a service account that it gives up: nobody else has the account
-    /// through the same identity, or a sharer relies on the credential. Where one wants another in its place, that one may stand there.
+    /// Whether it is known what becomes of a credential for a service account that the binding gives up: nobody else has the account
+    /// through the same identity, or a sharer relies on the credential. Where one wants another in its place, that one may stand there; and where one that does not have
+    /// it yet asks for the account, the name of another binding may be what that one has just written.
     pub(crate) fn knows_whose(&self, account: &ServiceAccountName, credential: &ObservedCredential) -> bool {
-        self.relied_on_by(credential).is_some() || self.accounts_alone().any(|alone| alone == account)
+        let is_nobodys = || {
+            if self.prefix.owns(&credential.name) {
+                self.accounts_alone().any(|alone| alone == account)
+            } else {
+                self.claims.accounts.contains(account)
+                    && !self.of_same_identity().any(|sharer| sharer.claims_account(account))
+            }
+        };
+        self.relied_on_by(credential).is_some() || is_nobodys()
     }
 
     /// Whose credential it is, when it is one that can be shared.
