@@ -40,8 +40,8 @@ pub use policy::{
 pub use policy_status::WorkloadIdentityPolicyStatus;
 pub use reading::UnreadableField;
 pub use status::{
-    FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus, PendingExchange,
-    RetiringFederatedCredentialStatus, RoleAssignmentStatus, ServiceAccountOrigin, ServiceAccountStatus,
-    TokenExchangeStatus, WorkloadIdentityBindingStatus,
+    CredentialRewriteStatus, FederatedCredentialStatus, FederatedCredentialUsage, IdentityOrigin, IdentityStatus,
+    PendingExchange, RetiringFederatedCredentialStatus, RoleAssignmentStatus, ServiceAccountOrigin,
+    ServiceAccountStatus, TokenExchangeStatus, WorkloadIdentityBindingStatus,
 };
 pub use workloads::{NoTokenReason, PodsWithoutToken, RestartResult, RestartStatus, WorkloadsStatus};

@@ -78,6 +78,12 @@ pub struct WorkloadIdentityBindingStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["serviceAccount".to_owned()]))]
     pub token_exchanges: Vec<TokenExchangeStatus>,
 
+    /// The service accounts whose federated credential this binding wrote, or was about to, though another binding of the namespace that asks for a proof rests
+    /// on it. What that one had proven before is asked for once more. They are told of for two days.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["serviceAccount".to_owned()]))]
+    pub credential_rewrites: Vec<CredentialRewriteStatus>,
+
     /// The object ids of service principals that the identity had before it was created anew, as long as role assignments of this binding
     /// may be left of them: Azure leaves those behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -124,6 +130,7 @@ impl<'de> Deserialize<'de> for WorkloadIdentityBindingStatus {
             exported_config_maps: fields.take("exportedConfigMaps"),
             role_assignments: fields.take("roleAssignments"),
             token_exchanges: fields.take("tokenExchanges"),
+            credential_rewrites: fields.take("credentialRewrites"),
             former_principal_ids: fields.take("formerPrincipalIds"),
             written: fields.take("written"),
             role_assignment_scopes: fields.take("roleAssignmentScopes"),
@@ -294,4 +301,14 @@ pub struct PendingExchange {
     pub reason: String,
     /// The same in words, with Microsoft Entra's code where it gave one.
     pub message: String,
+}
+
+/// A federated credential that was written though another binding rests on it.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialRewriteStatus {
+    /// The service account.
+    pub service_account: String,
+    /// When, in whole seconds.
+    pub at: Time,
 }

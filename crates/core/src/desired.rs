@@ -16,7 +16,7 @@ use crate::names::{
 use crate::observed::{ObservedCredential, ObservedRoleAssignment, Tags, tag};
 use crate::own_cluster::Withheld;
 use crate::owner::{Owner, deletion_policy_tag};
-use crate::recorded::{Recorded, RecordedIds, RetiringCredential};
+use crate::recorded::{Recorded, RecordedIds, RetiringCredential, Rewrites};
 use crate::role_terms::RoleTerms;
 use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
@@ -65,6 +65,8 @@ pub struct DesiredBinding {
     pub(crate) sharing: Sharing,
     /// The credentials of which its status tells, each with its service account.
     pub(crate) told: Vec<(ServiceAccountName, ObservedCredential)>,
+    /// When other bindings last wrote the credentials on which its proof may rest.
+    pub(crate) rewritten: Rewrites,
     /// The tags that it does not insist on: Azure keeps other values.
     pub(crate) overruled: BTreeSet<String>,
     /// What waits until it is known by which identities the cluster acts; none when that is known.
@@ -328,6 +330,7 @@ impl DesiredBinding {
             owner: owner.clone(),
             granted,
             sharing,
+            rewritten: Rewrites::default(),
             overruled: BTreeSet::new(),
             withheld: Withheld::by(&rules.config).map(Box::new),
         }

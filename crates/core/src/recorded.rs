@@ -5,6 +5,7 @@
 //! role that does not parse stays in the status: another version of the operator may have written it.
 
 mod exchanges;
+mod rewrites;
 
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -24,6 +25,8 @@ use crate::names::{
 };
 use crate::observed::IdentityFacts;
 pub use exchanges::{Pending, RecordedExchange};
+pub use rewrites::Rewrites;
+pub(crate) use rewrites::{after, whole};
 
 /// What the status of a binding says, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Recorded {
     pub role_assignment_scopes: BTreeSet<Scope>,
     /// The exchanges of service accounts' tokens that prove that it is ready.
     pub exchanges: Vec<RecordedExchange>,
+    /// The credentials that it wrote though other bindings rest on them.
+    pub rewrites: Rewrites,
     /// The principals that the identity had before, of which role assignments may be left.
     pub former_principals: BTreeSet<PrincipalId>,
     /// Whether something may have been written: a write was about to be sent, and was not certainly refused.
@@ -237,6 +242,7 @@ impl From<&WorkloadIdentityBindingStatus> for Recorded {
                 .iter()
                 .filter_map(RecordedExchange::parse)
                 .collect(),
+            rewrites: Rewrites::parse(&status.credential_rewrites),
             former_principals: note.all(field::FORMER_PRINCIPALS, &status.former_principal_ids, |id| parsed(id)),
             written: status.written,
             authorized_by: note.all(field::AUTHORIZED_BY, &status.authorized_by, |policy| parsed(policy)),
@@ -373,6 +379,7 @@ impl Recorded {
         status.role_assignments = self.role_assignments.iter().map(role_assignment_status).collect();
         status.role_assignment_scopes = self.role_assignment_scopes.iter().map(ToString::to_string).collect();
         status.token_exchanges = self.exchanges.iter().map(RecordedExchange::to_status).collect();
+        status.credential_rewrites = self.rewrites.to_status();
         status.former_principal_ids = self.former_principals.iter().map(ToString::to_string).collect();
         status.written = self.written;
         status.authorized_by = self.authorized_by.iter().map(ToString::to_string).collect();

@@ -1,11 +1,11 @@
 //! The verdict: the one decision about a binding, and, by the same function, about each binding that shares with it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use wio_api::{DeletionPolicy, IdentityOrigin, Reason};
+use wio_api::{DeletionPolicy, IdentityOrigin, Reason, VerificationMode};
 
 use crate::authorize::{
     Granted, NotPermitted, Revocable, authorize, authorize_orphan, authorize_recorded, is_protected,
@@ -19,7 +19,7 @@ use crate::landing::{Confirmed, End};
 use crate::names::{IdentityId, Namespace, ServiceAccountName};
 use crate::orphaned::Orphaned;
 use crate::policy::Seniority;
-use crate::recorded::{Recorded, RecordedCredential, RecordedIdentity};
+use crate::recorded::{Recorded, RecordedCredential, RecordedIdentity, Rewrites};
 use crate::rules::Rules;
 use crate::sharing::{Claim, Sharer, Sharing};
 use crate::spec::{IdentityRef, InvalidField, Spec};
@@ -66,7 +66,10 @@ pub fn verdict(case: &Case) -> Verdict {
         Standing::Granted(spec, granted) => {
             let sharing = sharing(case, granted.identity());
             let desired = DesiredBinding::new(binding, spec, granted, &case.rules, sharing);
-            let desired = desired.retiring(&binding.recorded, case.now);
+            let desired = DesiredBinding {
+                rewritten: rewritten(case, desired.granted.identity()),
+                ..desired.retiring(&binding.recorded, case.now)
+            };
             Verdict::Pursue(Box::new(Desired::Bound(desired)))
         }
         Standing::Recorded(blocked) => Verdict::Hold(blocked),
@@ -450,6 +453,7 @@ fn sharer(neighbour: &Candidate, rules: &Rules) -> Option<Sharer> {
 
 fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rules) -> Sharer {
     let audience = spec.audience.as_ref().unwrap_or(&rules.config.audience);
+    let verification = spec.verification.unwrap_or(rules.config.verification);
     Sharer {
         name: binding.owner.name.clone(),
         uid: binding.owner.uid.clone(),
@@ -471,6 +475,7 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
             .map(|role| (role.definition(), role.scope().clone()))
             .collect(),
         told: told(&binding.recorded),
+        proofs: proofs(&binding.recorded, verification),
         prefix: binding.owner.credential_prefix(),
         is_active: !binding.lifecycle.suspended,
     }
@@ -481,6 +486,28 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
 fn told(recorded: &Recorded) -> BTreeSet<ServiceAccountName> {
     let has_identity = recorded.identity.is_some();
     recorded.trusted_accounts().filter(|_| has_identity).cloned().collect()
+}
+
+/// When a token was last given for each service account; none where no proof is asked for, nor told of.
+fn proofs(recorded: &Recorded, mode: VerificationMode) -> Option<BTreeMap<ServiceAccountName, Timestamp>> {
+    let exchanges = recorded.exchanges.iter();
+    let given = exchanges.filter_map(|exchange| Some((exchange.account.clone(), exchange.verified_at?)));
+    let is_asked_for = mode == VerificationMode::TokenExchange || !recorded.exchanges.is_empty();
+    is_asked_for.then(|| given.collect())
+}
+
+/// When other bindings last wrote the credentials of an identity on which this one may rest, or were about to. Also one that goes, or that may have nothing any more,
+/// wrote what it wrote.
+fn rewritten(case: &Case, identity: &IdentityId) -> Rewrites {
+    let mut all = Rewrites::default();
+    let namespace = &case.candidate.binding.owner.namespace;
+    for neighbour in case.neighbours.iter().map(|neighbour| &neighbour.binding) {
+        let had = neighbour.recorded.identity.as_ref();
+        if neighbour.owner.namespace == *namespace && had.is_none_or(|had| had.id == *identity) {
+            all.merge(&neighbour.recorded.rewrites);
+        }
+    }
+    all
 }
 
 fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {
@@ -503,6 +530,7 @@ fn sharer_by_record(binding: &Binding, rules: &Rules) -> Option<Sharer> {
             .map(|assignment| (assignment.definition, assignment.scope.clone()))
             .collect(),
         told: told(recorded),
+        proofs: proofs(recorded, VerificationMode::None),
         prefix: binding.owner.credential_prefix(),
         is_active: false,
     })

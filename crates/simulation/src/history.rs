@@ -313,7 +313,8 @@ pub fn is_ready(binding: &Value) -> bool {
 }
 
 /// Whether the status of a binding tells of a federated credential for the account.
-fn tells_of(binding: &Value, account: &str) -> bool {
+#[must_use]
+pub fn tells_of(binding: &Value, account: &str) -> bool {
     let told = binding
         .pointer("/status/federatedCredentials")
         .and_then(Value::as_array);

@@ -11,6 +11,7 @@ use wio_core::desired::Desired;
 use wio_core::drift::{Listed, differs};
 use wio_core::names::{BindingUid, ServiceAccountName};
 use wio_core::observed::{AzureState, ObservedServiceAccount, Tags};
+use wio_core::recorded::Rewrites;
 
 use super::at_rest::AtRest;
 use super::attempts::Attempts;
@@ -76,6 +77,8 @@ struct Slot {
     account_changed: bool,
     /// Whether we took our finalizer off.
     finalizer_released: bool,
+    /// When other bindings wrote credentials on which its proof rests; none when none did.
+    rewritten: Option<Box<Rewrites>>,
 }
 
 /// What a pass over a binding remembers for the next one.
@@ -247,6 +250,20 @@ impl Slots {
     /// Another binding took away from Azure what this one may rest on: it reads at its next pass.
     pub(crate) fn invalidate(&self, uid: &BindingUid) {
         self.lock().slots.entry(uid.clone()).or_default().invalidated = true;
+    }
+
+    /// Other bindings are about to write credentials on which the proof of a binding rests.
+    pub(crate) fn hear(&self, uid: &BindingUid, rewritten: &Rewrites) {
+        let slots = &mut self.lock().slots;
+        let slot = slots.entry(uid.clone()).or_default();
+        slot.rewritten.get_or_insert_default().merge(rewritten);
+    }
+
+    /// The credentials of which it was heard that other bindings wrote them.
+    pub(crate) fn heard(&self, uid: &BindingUid) -> Rewrites {
+        let slots = &self.lock().slots;
+        let heard = slots.get(uid).and_then(|slot| slot.rewritten.as_deref().cloned());
+        heard.unwrap_or_default()
     }
 
     /// A service account has changed that a binding names: what was read of it is not believed any more.

@@ -25,6 +25,7 @@ pub(crate) mod observe;
 mod proofs;
 mod pursue;
 pub(crate) mod queue;
+mod rewrites;
 mod schedule;
 mod service_accounts;
 pub(crate) mod settings_guard;

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use wio_azure::{Asked, NoAccess, Prover, Token};
 use wio_core::fault::{Fault, KubernetesCause};
 use wio_core::names::Namespace;
@@ -43,12 +44,15 @@ pub(super) async fn prove(
     }
     let recorded = Recorded::from(target.object.status.as_ref());
     let mut outcome = outcome.recalling(&recorded.exchanges, (ctx.clients.api.clock)());
-    let Some(proof) = outcome.provable() else {
+    let uid = outcome.desired().map(|desired| desired.owner().uid.clone());
+    let Some((proof, uid)) = outcome.provable().zip(uid) else {
         return (outcome, Attempted::Done);
     };
+    proof.hear(&ctx.books.slots.heard(&uid));
     let due = proof.due();
     let generation = target.lifecycle.generation;
     let settles = memory.looks.touched_by_us().map(|wrote| wrote + SETTLING);
+    let settles = settles.max(Some(Instant::now() + proof.settles_within()));
     let attempts = memory.attempts.get_or_insert_default();
     attempts.settle(settles, generation);
     if due.is_empty() || attempts.waits() {
@@ -70,6 +74,8 @@ pub(super) async fn prove(
         return (outcome, Attempted::Done);
     };
     turn.errand().run(exchange_all(ctx, &namespace, &due, proof)).await;
+    // What was heard meanwhile may be later than what was asked.
+    proof.hear(&ctx.books.slots.heard(&uid));
     attempts.tried(proof);
     attempts.plan_next(proof);
     (outcome, Attempted::Done)

@@ -18,6 +18,7 @@ use wio_core::observed::{Observed, ObservedIdentity};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::{GrantStep, Plan, gives_up, plan, plan_before_landing, successors};
 use wio_core::reasons::{Doubt, disposition, facts};
+use wio_core::status::rewrites;
 use wio_core::verdict::Verdict;
 
 use super::context::Context;
@@ -27,6 +28,7 @@ use super::finalizer::Unset;
 use super::footing::{Footing, decide_again, heirs_are_live};
 use super::knowledge::Memory;
 use super::observe::observe;
+use super::rewrites::tell;
 use super::stages::{in_stage, stage};
 use super::status;
 use super::turn::{Turn, Waits};
@@ -198,13 +200,18 @@ async fn carry_out(
         // What takes away is admitted, and does not wait for what gives.
         Err(waits) => Some(waits),
     };
-    let announced = match status::announce(&ctx.clients.api, object, binding, (&desired, &plan), memory).await {
+    let api = &ctx.clients.api;
+    let rewritten = rewrites(object.status.as_ref(), &desired, &plan, (api.clock)());
+    let announced = match status::announce(api, object, binding, (&desired, &plan, &rewritten), memory).await {
         Ok(announced) => announced.map(Box::new),
         Err(fault) => return unobserved(desired, fault).into(),
     };
+    tell(ctx, &desired, &rewritten);
     tell_denied_orphan(&desired);
-    let client = &ctx.clients.api.client;
-    memory.contested.find_out(client, &binding.owner.namespace, &plan).await;
+    memory
+        .contested
+        .find_out(&api.client, &binding.owner.namespace, &plan)
+        .await;
     memory.contested.forget_released(&plan);
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());

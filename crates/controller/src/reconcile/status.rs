@@ -10,9 +10,10 @@ use wio_core::fault::Fault;
 use wio_core::landing::Confirmed;
 use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
+use wio_core::recorded::Rewrites;
 use wio_core::status::{
     Subject, announcing, ended, ending, problems, ready_after, status, tells_of_writes, transitions, unproven,
-    with_workloads,
+    with_rewrites, with_workloads,
 };
 
 use super::context::Api as Kubernetes;
@@ -106,16 +107,17 @@ fn told_of_pods(memory: &mut Memory) {
 }
 
 /// Writes down which identity is about to be created, where roles are about to be assigned and which other issuer is about to be trusted, before they are, unless it is
-/// written down already. Returns the binding as it was written.
+/// written down already; and which credentials are about to be written on which others rest. Returns the binding as it was written.
 pub(crate) async fn announce(
     api: &Kubernetes,
     object: &WorkloadIdentityBinding,
     binding: &Binding,
-    (desired, plan): (&Desired, &Plan),
+    (desired, plan, rewrites): (&Desired, &Plan, &Rewrites),
     memory: &mut Memory,
 ) -> Result<Option<WorkloadIdentityBinding>, Fault> {
     let previous = object.status.as_ref();
-    let Some(next) = announcing(previous, desired.revocable().identity(), plan) else {
+    let next = announcing(previous, desired.revocable().identity(), plan);
+    let Some(next) = with_rewrites(next, previous, rewrites) else {
         return Ok(None);
     };
     let next = unproven(next, previous, (desired, &binding.lifecycle), (api.clock)());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::json;
 use tokio::time::sleep;
+use wio_api::keys::RECONCILE_AT_ANNOTATION;
 use wio_api::{Reason, TokenExchangeStatus, VerificationMode, WorkloadIdentityBinding, WorkloadIdentityPolicy};
 use wio_azure_sim::{Fault, ResourceKind};
 use wio_core::election::Terms;
@@ -502,6 +503,107 @@ async fn a_binding_that_is_held_while_a_token_is_waited_for_does_not_go_round_an
         }
         world.cluster.seed(policy("shared").namespace(NAMESPACE).existing(&shared.spec.existing_identities[0]).build());
         world.ready("orders").await;
+    })
+    .await;
+}
+
+/// The bindings `orders` and `mails`, which rest on one credential and are proven both; the first one made it.
+async fn two_proven(world: &World) {
+    let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+    for name in ["orders", "mails"] {
+        let shares = binding(NAMESPACE, name).existing(&id).service_account("web");
+        world.create(shares.verified(VerificationMode::TokenExchange));
+        world.ready(name).await;
+    }
+}
+
+fn is_mended(world: &World) -> bool {
+    world.identity().credentials[0].audiences != ["api://else"]
+}
+
+/// Somebody edits the credential, and the binding `mails` alone looks at it.
+fn edited_and_seen_by_mails(world: &World) {
+    world.change_azure(|azure| azure.identities[0].credentials[0].audiences = vec!["api://else".to_owned()]);
+    world.edit("mails", |object| {
+        object["metadata"]["annotations"] = json!({ RECONCILE_AT_ANNOTATION: "now" });
+    });
+}
+
+/// The simulation found it: the one whose credential it was did not hear of that, and its proof stood for a day.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_another_binding_mends_is_proven_again_by_all_that_rest_on_it() {
+    proving(async |world, minted| {
+        two_proven(world).await;
+        let before = minted.count();
+        edited_and_seen_by_mails(world);
+        let struck = world.says("orders", Reason::TokenExchangeAwaited).await;
+        assert_eq!(condition(&struck, "Ready").status, "Unknown");
+        for name in ["orders", "mails"] {
+            world.ready(name).await;
+        }
+        assert_eq!((minted.count(), world.credentials()), (before + 2, 1));
+        world.settle().await;
+        let proven = [world.binding("orders"), world.binding("mails")];
+        world.crash().await;
+        world.start().await;
+        sleep(DRIFT * 3).await;
+        assert_eq!([world.binding("orders"), world.binding("mails")], proven);
+        assert_eq!(minted.count(), before + 2, "nothing is proven again that is fresh");
+        let told = proven[1].status.as_ref().unwrap().credential_rewrites.len();
+        assert_eq!(told, 1);
+        sleep(DAY * 3).await;
+        assert_eq!(world.binding("mails").status.unwrap().credential_rewrites, []);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_rests_on_a_mended_credential_hears_of_it_though_the_operator_ends_right_then() {
+    proving(async |world, minted| {
+        two_proven(world).await;
+        let before = minted.count();
+        // Its status cannot be written: it does not come to hear of it from this operator.
+        let deaf = by_operator().subresource("status").name("orders");
+        world.cluster.inject(deaf, Effect::forbidden());
+        edited_and_seen_by_mails(world);
+        world.until("it is mended", is_mended).await;
+        world.crash().await;
+        world.cluster.clear_faults();
+        assert_eq!(condition(&world.binding("orders"), "Ready").status, "True");
+        world.start().await;
+        world.says("orders", Reason::TokenExchangeAwaited).await;
+        for name in ["orders", "mails"] {
+            world.ready(name).await;
+        }
+        assert_eq!(minted.count(), before + 2);
+    })
+    .await;
+}
+
+/// An exchange that is under way when the credential is written says nothing of the new one.
+#[tokio::test(start_paused = true)]
+async fn what_is_proven_while_another_binding_mends_the_credential_is_proven_again() {
+    proving(async |world, minted| {
+        two_proven(world).await;
+        world.set_mode("orders", "None");
+        world.ready("orders").await;
+        let slow = Fault::on("POST")
+            .suffix("/token")
+            .delay(Duration::from_secs(8))
+            .times(1);
+        world.azure.inject(slow);
+        let before = minted.count();
+        world.set_mode("orders", "TokenExchange");
+        world.until("it is asked for", |_| minted.count() > before).await;
+        edited_and_seen_by_mails(world);
+        world.until("it is mended", is_mended).await;
+        for name in ["orders", "mails"] {
+            world.says(name, Reason::TokenExchangeAwaited).await;
+        }
+        for name in ["orders", "mails"] {
+            world.ready(name).await;
+        }
+        assert_eq!(minted.count(), before + 3);
     })
     .await;
 }

@@ -203,6 +203,7 @@ fn sharers(id: &IdentityId, credentials: &[ObservedCredential], living: &Living)
                 .collect(),
             roles: heir.claims.roles.clone(),
             told: heir.claims.accounts.clone(),
+            proofs: None,
             prefix: heir.prefix.clone(),
             is_active: true,
         })

@@ -1,6 +1,8 @@
 //! What bindings claim: the service accounts and roles that they have, had or ask for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
 
 use crate::cluster::Issuers;
 use crate::names::{
@@ -38,6 +40,8 @@ pub struct Sharer {
     /// The service accounts of whose trust its status tells. No other trust is left to it: its spec may change before it has that, and then nobody
     /// would know of it.
     pub told: BTreeSet<ServiceAccountName>,
+    /// When a token was last given for each service account; none where no proof is asked for, nor told of.
+    pub proofs: Option<BTreeMap<ServiceAccountName, Timestamp>>,
     /// How its own federated credentials are named.
     pub prefix: CredentialPrefix,
     /// Its roles.

@@ -189,6 +189,12 @@ impl Sharing {
         self.sharers.iter().filter(|sharer| sharer.identity == self.identity)
     }
 
+    /// The sharers whose proof rests on the credential of a service account of the same identity.
+    pub(crate) fn resting_on(&self, account: &ServiceAccountName) -> impl Iterator<Item = &Sharer> {
+        self.of_same_identity()
+            .filter(|sharer| sharer.proofs.is_some() && sharer.claims_account(account))
+    }
+
     /// The label of a service account that the binding is to release because it does not want it; none when the account is not
     /// the binding's, or a sharer relies on it as it is.
     pub(crate) fn label_to_release<'a>(

@@ -92,6 +92,7 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled,
         })
         .collect(),
         exports: exports(observed),
+        rewrites: previous.rewrites.lasting(now, |account| desired.wants(account)),
         ..previous.clone()
     }
 }

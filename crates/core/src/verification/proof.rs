@@ -12,7 +12,7 @@ use crate::names::ServiceAccountName;
 use crate::observed::Observed;
 use crate::ownership::usable;
 use crate::plan::carries;
-use crate::recorded::{Pending, RecordedExchange};
+use crate::recorded::{Pending, RecordedExchange, Rewrites, after};
 
 /// How long what was written has to arrive before Entra is asked: a request that comes too early can prolong the wait.
 pub const SETTLING: Duration = Duration::from_secs(20);
@@ -32,6 +32,8 @@ pub struct Proof {
     incomplete: bool,
     /// Whether the spec says that nothing is to be done.
     suspended: bool,
+    /// When other bindings last wrote the credentials, as far as that is known.
+    rewritten: Rewrites,
     now: Timestamp,
 }
 
@@ -76,7 +78,7 @@ impl Proof {
             .filter_map(|wanted| Exchange::new(wanted, present));
         let exchanges: Vec<(Exchange, RecordedExchange)> = exchanges
             .map(|exchange| {
-                let record = recalled(&exchange, recorded, now);
+                let record = recalled(&exchange, (recorded, &desired.rewritten), now);
                 (exchange, record)
             })
             .collect();
@@ -84,6 +86,7 @@ impl Proof {
             incomplete: exchanges.len() < desired.credentials.len(),
             exchanges,
             suspended: desired.suspended,
+            rewritten: desired.rewritten.clone(),
             now,
         })
     }
@@ -109,7 +112,7 @@ impl Proof {
             let exchange = present.map(|present| {
                 Exchange::new(wanted, present).unwrap_or_else(|| Exchange::by(wanted, present, &wanted.name))
             });
-            exchange.is_some_and(|exchange| !is_due(&recalled(&exchange, recorded, now), now))
+            exchange.is_some_and(|exchange| !is_due(&recalled(&exchange, (recorded, &desired.rewritten), now), now))
         };
         let due = desired.credentials.iter().filter(|wanted| !stays(wanted));
         due.map(|wanted| wanted.account.clone()).collect()
@@ -134,6 +137,28 @@ impl Proof {
         Some(next.max(SignedDuration::ZERO).unsigned_abs())
     }
 
+    /// Hears that other bindings write credentials anew: what was proven of them before proves nothing any more.
+    pub fn hear(&mut self, rewritten: &Rewrites) {
+        for (exchange, record) in &mut self.exchanges {
+            if is_outdated(record, rewritten) {
+                *record = unproven(exchange, self.now);
+            }
+        }
+        self.rewritten.merge(rewritten);
+    }
+
+    /// How long it takes until what others wrote has had time to arrive, where a token is waited for because of that.
+    #[must_use]
+    pub fn settles_within(&self) -> Duration {
+        let open = self.exchanges.iter().filter(|(_, record)| record.pending.is_some());
+        let written = open.filter_map(|(exchange, _)| self.rewritten.of(&exchange.account));
+        // A write is noted a second after what was proven, if need be. Of a clock that is further ahead nothing can be told.
+        let ago = written.map(|at| self.now.duration_since(at));
+        let told = ago.filter(|ago| ago.is_positive() || ago.unsigned_abs() <= SETTLING);
+        let left = told.map(|ago| SETTLING.saturating_sub(ago.max(SignedDuration::ZERO).unsigned_abs()));
+        left.max().unwrap_or_default()
+    }
+
     /// Takes in what came of an exchange.
     pub fn take_in(&mut self, exchange: &Exchange, answer: &Answer) {
         let now = self.now;
@@ -143,7 +168,11 @@ impl Proof {
         let since = record.pending.as_ref().map_or(now, |pending| pending.since);
         let waited = now.duration_since(since).max(SignedDuration::ZERO).unsigned_abs();
         match answer.judge(exchange, waited) {
-            None => (record.verified_at, record.pending) = (Some(now), None),
+            None => {
+                // Whatever the clock says: it was asked after all that was known to be written.
+                let rewritten = self.rewritten.of(&exchange.account).map(after);
+                (record.verified_at, record.pending) = (rewritten.max(Some(now)), None);
+            }
             Some(Verdict { reason, message }) => {
                 record.pending = Some(Pending { since, reason, message });
             }
@@ -206,14 +235,32 @@ fn is_due(record: &RecordedExchange, now: Timestamp) -> bool {
     record.pending.is_some() || again_at(record).is_none_or(|at| at <= now)
 }
 
-/// What was recorded of an exchange; where nothing was, or it rested on something else, a token is waited for from now on.
-fn recalled(exchange: &Exchange, recorded: &[RecordedExchange], now: Timestamp) -> RecordedExchange {
+/// What was recorded of an exchange; where nothing was, or it rested on something else, also on a credential that was written anew since, a token is waited for from
+/// now on.
+fn recalled(
+    exchange: &Exchange,
+    (recorded, rewritten): (&[RecordedExchange], &Rewrites),
+    now: Timestamp,
+) -> RecordedExchange {
     let facts = exchange.facts();
     let same = |record: &&RecordedExchange| record.account == exchange.account && record.facts == facts;
-    let before = recorded.iter().find(same).cloned();
-    before.unwrap_or_else(|| RecordedExchange {
+    let before = recorded
+        .iter()
+        .find(same)
+        .filter(|record| !is_outdated(record, rewritten));
+    before.cloned().unwrap_or_else(|| unproven(exchange, now))
+}
+
+fn is_outdated(record: &RecordedExchange, rewritten: &Rewrites) -> bool {
+    record
+        .verified_at
+        .is_some_and(|at| rewritten.outdate(&record.account, at))
+}
+
+fn unproven(exchange: &Exchange, now: Timestamp) -> RecordedExchange {
+    RecordedExchange {
         account: exchange.account.clone(),
-        facts,
+        facts: exchange.facts(),
         verified_at: None,
         pending: Some(Pending {
             since: now,
@@ -224,7 +271,7 @@ fn recalled(exchange: &Exchange, recorded: &[RecordedExchange], now: Timestamp) 
                 exchange.account
             ),
         }),
-    })
+    }
 }
 
 /// Why tokens are waited for, the worst first.

@@ -319,6 +319,7 @@ pub fn rival(desired: &DesiredBinding) -> Sharer {
         accounts: all.chain(asked).map(claim).collect(),
         roles: Vec::new(),
         is_active: true,
+        proofs: None,
     }
 }
 

@@ -10,13 +10,16 @@ use wio_api::{
     WorkloadIdentityBindingStatus,
 };
 use wio_core::desired::{Desired, DesiredBinding};
-use wio_core::observed::Observed;
+use wio_core::observed::{Observed, ObservedIdentity};
 use wio_core::outcome::{Outcome, Reconciled};
-use wio_core::recorded::RecordedExchange;
-use wio_core::status::unproven;
+use wio_core::plan::plan;
+use wio_core::recorded::{RecordedExchange, Rewrites};
+use wio_core::sharing::{Claims, Sharer};
+use wio_core::status::{rewrites, told_of, unproven, with_rewrites};
+use wio_core::verdict::{Verdict, verdict};
 use wio_core::verification::{Answer, Exchange, Presented, Proof, Refused};
 
-use crate::given::{accounts_of, desired, lifecycle, managed};
+use crate::given::{self, accounts_of, desired, lifecycle, managed, rival};
 use crate::worlds::World;
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -657,4 +660,190 @@ fn a_status_that_strikes_a_proof_out_says_that_the_binding_is_not_ready() {
             announced
         );
     }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    begun() + SignedDuration::from_secs(seconds)
+}
+
+fn rewritten(account: &str, seconds: i64) -> Rewrites {
+    let mut rewrites = Rewrites::default();
+    rewrites.note(&account.parse().unwrap(), at(seconds));
+    rewrites
+}
+
+/// The time orders and measures nothing: whoever wrote may have had another clock.
+#[test]
+fn what_was_proven_before_another_binding_wrote_the_credential_is_proven_once_more_whatever_the_clocks_say() {
+    for ahead in [0, 90, 6000] {
+        let mut story = Story::begin();
+        story.pass(MINUTE, &Answer::Passed);
+        let mut asked_after = |rewrites: Rewrites| {
+            story.now += MINUTE;
+            let mut outcome = outcome(&story.bound, observed(&story.bound), &story.recorded, story.now);
+            let proof = outcome.provable().unwrap();
+            proof.hear(&rewrites);
+            let due = proof.due();
+            for exchange in &due {
+                proof.take_in(exchange, &Answer::Passed);
+            }
+            story.recorded = recorded_by(&outcome);
+            due.len()
+        };
+        assert_eq!(asked_after(rewritten("b", 600)), 0, "another account's");
+        assert_eq!(asked_after(rewritten("a", 59)), 0, "one of before");
+        assert_eq!(asked_after(rewritten("a", 60 + ahead)), 1, "{ahead}");
+        assert_eq!(
+            asked_after(rewritten("a", 60 + ahead)),
+            0,
+            "{ahead}: it is proven since"
+        );
+        assert_eq!(
+            asked_after(rewritten("a", 660 + ahead)),
+            1,
+            "{ahead}: written once more"
+        );
+    }
+}
+
+#[test]
+fn what_others_wrote_has_time_to_arrive_before_a_token_is_asked_for() {
+    let bound = proven(&["a"]);
+    let mut outcome = outcome(&bound, observed(&bound), &[], at(70));
+    let proof = outcome.provable().unwrap();
+    assert_eq!(proof.settles_within(), Duration::ZERO);
+    proof.hear(&rewritten("a", 65));
+    assert_eq!(proof.settles_within(), Duration::from_secs(15));
+    proof.hear(&rewritten("a", 71));
+    assert_eq!(proof.settles_within(), Duration::from_secs(20));
+    proof.hear(&rewritten("a", 500));
+    assert_eq!(
+        proof.settles_within(),
+        Duration::ZERO,
+        "a clock that is ahead says nothing"
+    );
+}
+
+/// Another binding that has the same service accounts by the same identity, and told when its proof was given.
+fn beside(bound: &DesiredBinding, proofs: Option<&[(&str, i64)]>) -> Desired {
+    let proofs = proofs.map(|all| {
+        let all = all.iter();
+        all.map(|(account, seconds)| (account.parse().unwrap(), at(*seconds)))
+            .collect()
+    });
+    let sharer = Sharer {
+        identity: bound.granted.identity().clone(),
+        proofs,
+        ..rival(bound)
+    };
+    let claims = Claims {
+        accounts: accounts_of(bound),
+        roles: Vec::new(),
+    };
+    Desired::Bound(given::beside(bound.clone(), claims, vec![sharer]))
+}
+
+#[test]
+fn a_credential_on_which_a_proof_of_another_binding_rests_is_told_of_before_it_is_written() {
+    let bound = desired(&managed(&["a"]));
+    let mut seen = observed(&bound);
+    let ObservedIdentity::Present(present) = &mut seen.azure.identity else {
+        panic!()
+    };
+    present.credentials[0].audiences = vec!["api://else".to_owned()];
+    let told = |proofs: Option<&[(&str, i64)]>, before: Option<&WorkloadIdentityBindingStatus>, now: i64| {
+        let desired = beside(&bound, proofs);
+        let planned = plan(&desired, &seen);
+        assert!(!planned.grants.is_empty(), "{planned:?}");
+        let rewrites = rewrites(before, &desired, &planned, at(now));
+        let heard: Vec<Rewrites> = told_of(&desired, &rewrites, at(now))
+            .into_iter()
+            .map(|(_, all)| all)
+            .collect();
+        (with_rewrites(None, before, &rewrites), heard)
+    };
+    assert_eq!(
+        told(None, None, 5),
+        (None, Vec::new()),
+        "who asks for no proof hears nothing"
+    );
+    let (noted, heard) = told(Some(&[("a", 3)]), None, 5);
+    let noted = noted.unwrap();
+    let when = |status: &WorkloadIdentityBindingStatus| status.credential_rewrites[0].at.0;
+    assert_eq!((when(&noted), noted.credential_rewrites.len()), (at(5), 1));
+    assert_eq!(heard, [rewritten("a", 5)]);
+    let (again, heard) = told(Some(&[("a", 3)]), Some(&noted), 9);
+    assert_eq!(
+        (again, heard),
+        (None, vec![rewritten("a", 9)]),
+        "tried again, and noted once"
+    );
+    let (later, _) = told(Some(&[("a", 50)]), Some(&noted), 9);
+    assert_eq!(
+        when(&later.unwrap()),
+        at(51),
+        "after what is proven, whatever the clock says"
+    );
+    let (unproven, _) = told(Some(&[]), None, 5);
+    assert_eq!(when(&unproven.unwrap()), at(5), "a proof may be under way");
+}
+
+#[test]
+fn a_rewrite_is_told_of_for_two_days_and_of_what_is_still_asked_for() {
+    let mut all = rewritten("a", 0);
+    all.merge(&rewritten("b", 3600));
+    let lasting = |hours: i64, asked: &str| {
+        let all = all.lasting(at(hours * 3600), |account| asked.contains(account.as_str()));
+        all.iter()
+            .map(|(account, _)| account.to_string())
+            .collect::<Vec<_>>()
+            .concat()
+    };
+    assert_eq!(
+        [lasting(47, "ab"), lasting(48, "ab"), lasting(49, "ab")],
+        ["ab", "b", ""]
+    );
+    assert_eq!(lasting(1, "b"), "b");
+}
+
+/// Also of one that goes, or may have nothing any more: what it wrote it wrote.
+#[test]
+fn what_a_neighbour_tells_of_is_heard_from_its_status() {
+    let mut object = managed(&["a"]);
+    object.spec.verification = Some(Verification {
+        mode: VerificationMode::TokenExchange,
+    });
+    let heard = |change: &dyn Fn(&mut wio_api::WorkloadIdentityBinding)| {
+        let mut other = object.clone();
+        other.metadata.name = Some("other".to_owned());
+        other.metadata.uid = Some("other-uid".to_owned());
+        other.status = Some(WorkloadIdentityBindingStatus {
+            credential_rewrites: rewritten("a", 60).to_status(),
+            ..WorkloadIdentityBindingStatus::default()
+        });
+        change(&mut other);
+        let Verdict::Pursue(desired) = verdict(&given::case_beside(&object, &[other], given::rules())) else {
+            panic!()
+        };
+        let Desired::Bound(bound) = *desired else { panic!() };
+        let recorded = {
+            let mut first = outcome(&proven(&["a"]), observed(&proven(&["a"])), &[], at(60));
+            let proof = first.provable().unwrap();
+            for exchange in proof.due() {
+                proof.take_in(&exchange, &Answer::Passed);
+            }
+            recorded_by(&first)
+        };
+        due(outcome(&bound, observed(&bound), &recorded, at(70)).provable().unwrap()).len()
+    };
+    assert_eq!(heard(&|_| ()), 1);
+    assert_eq!(
+        heard(&|other| other.metadata.deletion_timestamp = Some(Time(begun()))),
+        1
+    );
+    assert_eq!(heard(&|other| other.status = None), 0);
+    assert_eq!(
+        heard(&|other| other.metadata.namespace = Some("elsewhere".to_owned())),
+        0
+    );
 }

@@ -11,7 +11,7 @@ use wio_core::known_state;
 use wio_core::names::{Namespace, ServiceAccountName, Subject};
 use wio_core::recorded::{
     CredentialUsage, Progress, Recorded, RecordedCredential, RecordedIdentity, RecordedIds, RecordedRoleAssignment,
-    RecordedServiceAccount, RetiringCredential,
+    RecordedServiceAccount, RetiringCredential, Rewrites,
 };
 
 use wio_core::recorded::{Pending, RecordedExchange};
@@ -111,6 +111,17 @@ fn any_exchange() -> impl Strategy<Value = RecordedExchange> {
     })
 }
 
+fn any_rewrites() -> impl Strategy<Value = Rewrites> {
+    let one = ("[a-z]{1,9}", 1_700_000_000..1_800_000_000_i64);
+    prop::collection::vec(one, 0..3).prop_map(|all| {
+        let mut rewrites = Rewrites::default();
+        for (account, second) in all {
+            rewrites.note(&name(&account), Timestamp::from_second(second).unwrap());
+        }
+        rewrites
+    })
+}
+
 fn any_recorded() -> impl Strategy<Value = Recorded> {
     let usage = prop::option::of((any::<u32>(), any::<u32>()));
     let usage = usage.prop_map(|usage| usage.map(|(ours, foreign)| CredentialUsage { ours, foreign }));
@@ -131,6 +142,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
             prop::option::of(Just("2026-11-26T22:00:00Z")),
             prop::collection::btree_set("[a-z]{1,9}", 0..3),
             prop::collection::vec(any_exchange(), 0..3),
+            any_rewrites(),
         ),
     )
         .prop_map(
@@ -143,7 +155,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                 service_accounts,
                 role_assignments,
                 scopes,
-                (policies, heeded, exports, exchanges),
+                (policies, heeded, exports, exchanges, rewrites),
             )| {
                 Recorded {
                     identity,
@@ -153,6 +165,7 @@ fn any_recorded() -> impl Strategy<Value = Recorded> {
                     credential_usage,
                     service_accounts,
                     exchanges,
+                    rewrites,
                     exports: exports.iter().map(|export| name(export)).collect(),
                     role_assignments,
                     role_assignment_scopes: scopes.into_iter().map(|(_, scope)| name(scope)).collect(),

@@ -73,6 +73,7 @@ fn grow(n: usize, seed: &SharerSeed, bound: &DesiredBinding) -> Sharer {
         prefix: given::other_owner(bound, &format!("sharer-{n}")).credential_prefix(),
         roles: Vec::new(),
         is_active: true,
+        proofs: None,
     }
 }
 
