@@ -18,6 +18,13 @@ pub(super) enum AtRest {
     Whole(Box<AzureState>),
 }
 
+/// What is known of Azure, for a pass. Most passes change nothing of it: it is kept as it was, and not packed anew.
+#[derive(Clone, Debug)]
+pub(crate) struct Awake {
+    state: Box<AzureState>,
+    kept: Option<Packed>,
+}
+
 /// What is known of Azure, as it is written down.
 #[derive(Serialize, Deserialize)]
 struct Form {
@@ -60,7 +67,7 @@ struct Terms {
 // === impl AtRest ===
 
 impl AtRest {
-    pub(super) fn of(state: Box<AzureState>, packer: &mut Packer) -> Self {
+    fn of(state: Box<AzureState>, packer: &mut Packer) -> Self {
         match Form::of(&state).and_then(|form| serde_json::to_vec(&form).ok()) {
             Some(text) => Self::Text(packer.pack(text, is_typical(&state))),
             None => Self::Whole(state),
@@ -75,6 +82,48 @@ impl AtRest {
                 form.state().map(Box::new)
             }
             Self::Whole(state) => Some(state.clone()),
+        }
+    }
+
+    /// The same, for a pass.
+    pub(super) fn awake(self) -> Option<Awake> {
+        let state = self.state()?;
+        let kept = match self {
+            Self::Text(text) => Some(text),
+            Self::Whole(_) => None,
+        };
+        Some(Awake { state, kept })
+    }
+}
+
+// === impl Awake ===
+
+impl Awake {
+    /// What was seen just now.
+    pub(super) fn new(state: AzureState) -> Self {
+        Self {
+            state: Box::new(state),
+            kept: None,
+        }
+    }
+
+    pub(super) const fn state(&self) -> &AzureState {
+        &self.state
+    }
+
+    /// It is so by now.
+    pub(super) fn write(&mut self, state: &AzureState) {
+        if *self.state != *state {
+            self.state.as_mut().clone_from(state);
+            self.kept = None;
+        }
+    }
+
+    /// The same, kept until the next pass.
+    pub(super) fn rest(self, packer: &mut Packer) -> AtRest {
+        match self.kept {
+            Some(text) => AtRest::Text(text),
+            None => AtRest::of(self.state, packer),
         }
     }
 }
@@ -295,6 +344,23 @@ mod tests {
         let place = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11".parse().unwrap();
         state.role_assignments.not_read(&place, unread, Vec::new());
         assert_eq!(kept(&state, &mut Packer::default()).state().as_deref(), Some(&state));
+    }
+
+    /// Each pass packed all of it anew, though next to none had seen or written anything.
+    #[test]
+    fn what_no_pass_changed_is_kept_as_it_was() {
+        let mut packer = Packer::default();
+        let AtRest::Text(before) = kept(&state(1), &mut packer) else {
+            unreachable!()
+        };
+        let mut awake = AtRest::Text(before.clone()).awake().unwrap();
+        awake.write(&state(1));
+        let same = |rests: &AtRest| matches!(rests, AtRest::Text(text) if text.is(&before));
+        assert!(same(&awake.clone().rest(&mut packer)));
+        awake.write(&state(2));
+        let rests = awake.rest(&mut packer);
+        assert!(!same(&rests));
+        assert_eq!(rests.state().as_deref(), Some(&state(2)));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use wio_core::names::{BindingUid, ServiceAccountName};
 use wio_core::observed::{AzureState, ObservedServiceAccount, Tags};
 use wio_core::recorded::Rewrites;
 
-use super::at_rest::AtRest;
+use super::at_rest::{AtRest, Awake};
 use super::attempts::Attempts;
 use super::clean::Clean;
 use super::doubt::Doubt;
@@ -126,7 +126,7 @@ pub(crate) struct Memory {
 
 /// What is known of Azure for one binding.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Knowledge<S = Box<AzureState>> {
+pub(crate) enum Knowledge<S = Awake> {
     /// Nothing; what the status says may be believed.
     #[default]
     Unread,
@@ -331,7 +331,7 @@ impl Knowledge {
     fn seen(state: AzureState, check_in: Duration, sweep_in: Duration) -> Self {
         let now = Instant::now();
         Self::Known {
-            state: Box::new(state),
+            state: Awake::new(state),
             check_at: now + check_in,
             sweep_at: now + sweep_in,
         }
@@ -361,7 +361,7 @@ impl Knowledge {
 
     /// Azure as it was last seen or written, however long ago.
     pub(crate) fn state(&self) -> Option<&AzureState> {
-        self.known().map(AsRef::as_ref)
+        self.known().map(Awake::state)
     }
 
     /// Whether Azure is to be read at this time.
@@ -371,7 +371,7 @@ impl Knowledge {
             Self::Invalid => Read::Now,
             Self::Known { state, check_at, .. } | Self::Suspect { state, check_at } => {
                 if now < *check_at {
-                    Read::NotYet(state)
+                    Read::NotYet(state.state())
                 } else {
                     Read::Now
                 }
@@ -394,7 +394,7 @@ impl Knowledge {
         *check_at = Instant::now() + pause.max(retry_after.unwrap_or_default());
         // It is due, and no list spares it.
         *sweep_at = *check_at;
-        Some(AzureState::clone(state))
+        Some(state.state().clone())
     }
 
     /// What is known and what the status says may be wrong: Azure is read at the next pass.
@@ -419,7 +419,7 @@ impl Knowledge {
     /// Azure as it is after our own writes; when it is due to be read does not change.
     pub(crate) fn written(&mut self, written: &AzureState) {
         match self {
-            Self::Known { state, .. } | Self::Suspect { state, .. } => state.as_mut().clone_from(written),
+            Self::Known { state, .. } | Self::Suspect { state, .. } => state.write(written),
             Self::Unread | Self::Invalid => {}
         }
     }
@@ -438,14 +438,14 @@ impl Knowledge {
 impl Knowledge {
     /// The same, to be kept until the next pass.
     fn at_rest(self, packer: &mut Packer) -> Knowledge<AtRest> {
-        self.with(|state| Some(AtRest::of(state, packer)))
+        self.with(|state| Some(state.rest(packer)))
     }
 }
 
 impl Knowledge<AtRest> {
     /// The same, for a pass.
     fn awake(self) -> Knowledge {
-        self.with(|state| state.state())
+        self.with(AtRest::awake)
     }
 }
 

@@ -307,6 +307,7 @@ fn roles_as_before(state: &AzureState, memory: &mut Memory) -> Option<ObservedRo
     let Knowledge::Known { state: before, .. } = &memory.azure else {
         return None;
     };
+    let before = before.state();
     let known = before.role_assignments.complete().is_some();
     if !known || !facts(reason).defers_read {
         return None;
