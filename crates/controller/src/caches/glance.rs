@@ -1,8 +1,14 @@
-//! A binding at a glance: what is counted of all of them, so that none is unpacked for that.
+//! A binding at a glance: what is counted or looked for among all of them, so that none is unpacked for that.
+
+use std::hash::Hash;
+use std::num::NonZeroU64;
 
 use jiff::Timestamp;
 use wio_api::{ConditionType, IdentityOrigin, Reason, WorkloadIdentityBinding};
 use wio_core::binding::has_finalizer;
+use wio_core::names::IdentityId;
+
+use crate::runtime::hash::hash;
 
 /// A binding at a glance.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +25,22 @@ pub(crate) struct Glance {
     pub(crate) nearly_full: bool,
     /// How many of its pods run without a token.
     pub(crate) without_token: u32,
+    /// The identity that its status names, and the subscription of that, by their hashes.
+    pub(super) identity: Option<NonZeroU64>,
+    pub(super) subscription: Option<NonZeroU64>,
+    /// A bit for each [`Mark`] that it has.
+    marks: u8,
+}
+
+/// What few bindings have that are looked for among all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// An identity that somebody else owns.
+    Referenced,
+    /// Something that a policy gave.
+    ByPolicy,
+    /// Roles, or places where there may be some.
+    Roles,
 }
 
 // === impl Glance ===
@@ -26,6 +48,7 @@ pub(crate) struct Glance {
 impl Glance {
     pub(super) fn of(binding: &WorkloadIdentityBinding) -> Self {
         let (is_ready, reason) = readiness(binding);
+        let identity = identity(binding);
         Self {
             is_ready,
             reason,
@@ -33,7 +56,17 @@ impl Glance {
             foreign: foreign_on_managed(binding),
             nearly_full: nearly_full(binding),
             without_token: without_token(binding),
+            identity: identity.as_ref().and_then(short),
+            subscription: identity.and_then(|id| short(&id.group.subscription)),
+            marks: [Mark::Referenced, Mark::ByPolicy, Mark::Roles]
+                .into_iter()
+                .filter(|mark| mark.is_on(binding))
+                .fold(0, |marks, mark| marks | mark.bit()),
         }
+    }
+
+    pub(super) const fn has(&self, mark: Mark) -> bool {
+        self.marks & mark.bit() != 0
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -48,6 +81,36 @@ impl Glance {
             None => "Unknown",
         }
     }
+}
+
+// === impl Mark ===
+
+impl Mark {
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+
+    fn is_on(self, binding: &WorkloadIdentityBinding) -> bool {
+        let Some(status) = &binding.status else { return false };
+        match self {
+            Self::Referenced => {
+                let identity = status.identity.as_ref();
+                identity.is_some_and(|identity| identity.origin == IdentityOrigin::Referenced)
+            }
+            Self::ByPolicy => !status.authorized_by.is_empty(),
+            Self::Roles => !status.role_assignment_scopes.is_empty(),
+        }
+    }
+}
+
+/// The identity that a binding's status names.
+fn identity(binding: &WorkloadIdentityBinding) -> Option<IdentityId> {
+    binding.status.as_ref()?.identity.as_ref()?.resource_id.parse().ok()
+}
+
+/// A value in eight bytes. Two that have the same ones are as unlikely as a guessed key.
+pub(crate) fn short<T: Hash + ?Sized>(value: &T) -> Option<NonZeroU64> {
+    NonZeroU64::new(hash(value))
 }
 
 /// Only what the operator itself writes becomes a label: a status can be edited by hand.

@@ -14,6 +14,7 @@ use wio_core::policy::Limits;
 use crate::caches::accepted::Accepted;
 use crate::caches::accounts::Accounts;
 use crate::caches::configured::Configured;
+use crate::caches::glance::Mark;
 use crate::caches::handle::Handle;
 use crate::caches::index::Index;
 use crate::caches::policies::Parsed;
@@ -115,6 +116,11 @@ impl Bindings {
     /// All of them, one at a time: nothing that is done for each binding may ask for them.
     pub(crate) fn all(&self) -> impl Iterator<Item = Arc<WorkloadIdentityBinding>> + use<> {
         self.index.all()
+    }
+
+    /// Those that have this, one at a time.
+    pub(crate) fn all_with(&self, mark: Mark) -> impl Iterator<Item = Arc<WorkloadIdentityBinding>> + use<> {
+        self.index.all_with(mark)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -91,10 +91,13 @@ fn neighbours(
     let found = bindings
         .index
         .sharing(binding.owner.namespace.as_str(), &accounts, &identities);
+    // The binding itself is among them: it is not parsed once more.
+    let is_another =
+        |object: &WorkloadIdentityBinding| object.metadata.uid.as_deref() != Some(binding.owner.uid.as_str());
     found
         .iter()
-        .filter_map(|key| Binding::parse(&*bindings.by_key(key)?, &rules.cluster.id).ok())
-        .filter(|neighbour| neighbour.owner.uid != binding.owner.uid)
+        .filter_map(|key| bindings.by_key(key).filter(|object| is_another(object)))
+        .filter_map(|object| Binding::parse(&object, &rules.cluster.id).ok())
         .collect()
 }
 

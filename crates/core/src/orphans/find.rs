@@ -63,12 +63,13 @@ impl Fate {
     }
 }
 
-/// The namespace of the binding that the tags of an identity name; none when they name none of this cluster's.
+/// Namespace and name of the binding that the tags of an identity name; none when they name none of this cluster's. Of a name that is longer than
+/// a tag can be it is not the whole.
 #[must_use]
-pub fn namespace_of_tags(cluster: &Cluster, tags: &Tags) -> Option<Namespace> {
+pub fn binding_of_tags<'a>(cluster: &Cluster, tags: &'a Tags) -> Option<(Namespace, &'a str)> {
     let ours = tag(tags, keys::CLUSTER_TAG) == Some(cluster.id.as_str());
-    let (namespace, _) = tag(tags, keys::BINDING_TAG).filter(|_| ours)?.split_once('/')?;
-    namespace.parse().ok()
+    let (namespace, name) = tag(tags, keys::BINDING_TAG).filter(|_| ours)?.split_once('/')?;
+    Some((namespace.parse().ok()?, name))
 }
 
 /// The namespace for whose binding a federated credential was made; none when its issuer, subject and name do not say that it was made
@@ -93,7 +94,7 @@ pub fn by_tags(id: &IdentityId, tags: &Tags, living: &Living, config: &OperatorC
     const PROTECTED: &str = "the operator's configuration protects the identity";
     const UNNAMED: &str = "its tags do not name a binding and its UID";
     const UNSAID: &str = "no tag says what the binding wanted to become of it";
-    if namespace_of_tags(&living.cluster, tags)? != living.namespace {
+    if binding_of_tags(&living.cluster, tags)?.0 != living.namespace {
         return None;
     }
     let binding = tag(tags, keys::BINDING_TAG)?;

@@ -1,6 +1,8 @@
 //! The living: the bindings of a namespace that are there, whatever becomes of them. What one of them has or asks for is its own
 //! reconcile's to keep or to take away.
 
+use std::collections::BTreeMap;
+
 use crate::binding::Binding;
 use crate::cluster::{Cluster, Issuers};
 use crate::config::OperatorConfig;
@@ -17,6 +19,8 @@ pub struct Living {
     pub(super) issuers: Issuers,
     pub(super) namespace: Namespace,
     heirs: Vec<Heir>,
+    /// Where each is among them, by the tag that names it: each identity of a namespace asks for one.
+    by_tag: BTreeMap<String, Vec<usize>>,
 }
 
 /// A binding that is there.
@@ -28,7 +32,6 @@ pub struct Heir {
     pub uid: BindingUid,
     pub(super) generation: i64,
     pub(super) claims: Claims,
-    tag: String,
     pub(super) prefix: CredentialPrefix,
     has: Has,
 }
@@ -56,7 +59,13 @@ impl Living {
             .filter(|binding| binding.owner.namespace == *namespace)
             .collect();
         let recorded = bindings.iter().flat_map(|binding| binding.recorded.issuers());
+        let mut by_tag: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, binding) in bindings.iter().enumerate() {
+            let tag = binding_tag(&binding.owner.namespace, &binding.owner.name);
+            by_tag.entry(tag).or_default().push(place);
+        }
         Self {
+            by_tag,
             cluster: cluster.clone(),
             issuers: Issuers::new(cluster, recorded),
             namespace: namespace.clone(),
@@ -72,7 +81,10 @@ impl Living {
 
     /// Whether the binding that a tag on an identity names is there and has it.
     pub(super) fn owns(&self, id: &IdentityId, tag: &str) -> bool {
-        self.heirs_of(id).any(|heir| heir.tag == tag)
+        let named = self.by_tag.get(tag).into_iter().flatten();
+        named
+            .filter_map(|place| self.heirs.get(*place))
+            .any(|heir| heir.has(id))
     }
 
     /// Whether a credential for a service account is one of theirs.
@@ -97,7 +109,6 @@ impl Living {
 impl Heir {
     fn new(binding: Binding, config: &OperatorConfig) -> Self {
         Self {
-            tag: binding_tag(&binding.owner.namespace, &binding.owner.name),
             prefix: binding.owner.credential_prefix(),
             has: Has::of(&binding, config),
             name: binding.owner.name,

@@ -11,7 +11,7 @@ mod removal;
 mod tests;
 
 pub use breaker::hold;
-pub use find::{Fate, Left, Orphan, by_credentials, by_tags, namespace_of_credential, namespace_of_tags};
+pub use find::{Fate, Left, Orphan, binding_of_tags, by_credentials, by_tags, namespace_of_credential};
 pub use living::{Heir, Living};
 pub use places::{may_be_bound, places};
 pub use removal::{Removal, Rules, Stray};

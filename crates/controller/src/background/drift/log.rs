@@ -1,7 +1,6 @@
 //! The activity log of each subscription: who changed a federated credential, which no list of many shows.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,6 +12,8 @@ use wio_core::fault::{AzureCause, AzureFault};
 use wio_core::names::{ClientId, IdentityId, RoleAssignmentName, Scope, SubscriptionId};
 
 use super::waking::{doubt, hold, identity_of};
+use crate::caches::glance::Mark;
+use crate::caches::stores::Bindings;
 use crate::reconcile::context::Context;
 use crate::reconcile::knowledge::Shown;
 
@@ -50,7 +51,7 @@ pub(super) async fn keep(ctx: &Context) {
     let mut pause = EVERY;
     loop {
         let mut requests = 0;
-        let subscriptions = Subscriptions::of(ctx.caches.bindings.all());
+        let subscriptions = Subscriptions::of(&ctx.caches.bindings);
         logs.retain(|subscription, _| subscriptions.contains(*subscription));
         for subscription in subscriptions.all() {
             let log = logs.entry(subscription).or_default();
@@ -201,11 +202,15 @@ impl News {
 // === impl Subscriptions ===
 
 impl Subscriptions {
-    fn of(bindings: impl Iterator<Item = Arc<WorkloadIdentityBinding>>) -> Self {
-        let mut subscriptions = Self::default();
-        for binding in bindings {
-            let identity = identity_of(&binding).map(|id| id.group.subscription);
-            subscriptions.of_identities.extend(identity);
+    fn of(bindings: &Bindings) -> Self {
+        let identities = bindings.index.one_of_each_subscription();
+        let mut subscriptions = Self {
+            of_identities: identities
+                .filter_map(|binding| Some(identity_of(&binding)?.group.subscription))
+                .collect(),
+            of_roles: HashSet::new(),
+        };
+        for binding in bindings.all_with(Mark::Roles) {
             let scopes = binding.status.iter().flat_map(|status| &status.role_assignment_scopes);
             let of_roles = scopes.filter_map(|scope| scope.parse::<Scope>().ok()?.subscription());
             subscriptions.of_roles.extend(of_roles);

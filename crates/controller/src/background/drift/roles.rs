@@ -12,6 +12,7 @@ use wio_core::fault::AzureFault;
 use wio_core::names::Scope;
 
 use super::waking::{doubt, hold};
+use crate::caches::glance::Mark;
 use crate::reconcile::context::Context;
 use crate::reconcile::knowledge::Shown;
 use crate::runtime::jitter::within;
@@ -25,7 +26,8 @@ pub(super) async fn keep(ctx: &Context) {
     let mut pause = interval;
     sleep(within(interval / 10)).await;
     loop {
-        let (places, reads) = places(ctx.caches.bindings.all());
+        let all = ctx.caches.bindings.len();
+        let (places, reads) = places(all, ctx.caches.bindings.all_with(Mark::Roles));
         ctx.books.coverage.counted(reads);
         let mut requests = 0;
         for (place, bindings) in places {
@@ -68,9 +70,9 @@ fn tell_differs(place: &Scope) {
 
 /// The subscriptions in which bindings have roles, and how many reads a look of every binding takes: its identity, its federated
 /// credentials, and each place of its roles.
-fn places(bindings: impl Iterator<Item = Arc<WorkloadIdentityBinding>>) -> (Places, usize) {
-    let (mut places, mut reads) = (Places::new(), 0);
-    for binding in bindings {
+fn places(all: usize, with_roles: impl Iterator<Item = Arc<WorkloadIdentityBinding>>) -> (Places, usize) {
+    let (mut places, mut reads) = (Places::new(), all * 2);
+    for binding in with_roles {
         let status = binding.status.iter();
         let scopes = status.flat_map(|status| &status.role_assignment_scopes);
         let mut roots: Vec<Scope> = scopes
@@ -79,7 +81,7 @@ fn places(bindings: impl Iterator<Item = Arc<WorkloadIdentityBinding>>) -> (Plac
             .collect();
         roots.sort();
         roots.dedup();
-        reads += 2 + roots.len();
+        reads += roots.len();
         for root in roots.into_iter().filter(|root| root.subscription().is_some()) {
             places.entry(root).or_default().push(Arc::clone(&binding));
         }

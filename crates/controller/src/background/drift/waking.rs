@@ -16,16 +16,20 @@ pub(super) fn hold(pause: Duration) -> Duration {
 }
 
 /// Has a binding look at Azure, unless it looked or was asked lately; tells whether it has.
-pub(super) fn doubt(
+pub(super) fn doubt(books: &Books, binding: &WorkloadIdentityBinding, by: (&'static str, Shown<'_>)) -> bool {
+    uid_of(binding).is_some_and(|uid| doubt_of(books, (&ObjectRef::from_obj(binding), &uid), by))
+}
+
+/// The same, for one that is known by name.
+pub(super) fn doubt_of(
     books: &Books,
-    binding: &WorkloadIdentityBinding,
+    (key, uid): (&ObjectRef<WorkloadIdentityBinding>, &BindingUid),
     (feed, shown): (&'static str, Shown<'_>),
 ) -> bool {
-    let Some(uid) = uid_of(binding) else { return false };
-    let doubted = books.slots.doubt(&uid, shown);
+    let doubted = books.slots.doubt(uid, shown);
     if doubted {
         books.metrics.doubted(feed);
-        books.look_at(ObjectRef::from_obj(binding));
+        books.look_at(key.clone());
     }
     doubted
 }

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use wio_api::{IdentityOrigin, WorkloadIdentityBinding};
 use wio_azure::ListedIdentity;
 use wio_core::cluster::Cluster;
 use wio_core::fault::AzureFault;
 use wio_core::names::{IdentityId, Namespace, ResourceGroupId};
 use wio_core::observed::ObservedCredential;
 use wio_core::orphans::{
-    Fate, Orphan, by_credentials, by_tags, may_be_bound, namespace_of_credential, namespace_of_tags, places,
+    Fate, Orphan, binding_of_tags, by_credentials, by_tags, may_be_bound, namespace_of_credential, places,
 };
 use wio_core::policy::Policies;
 use wio_core::recorded::Recorded;
@@ -17,6 +16,7 @@ use wio_core::recorded::Recorded;
 use super::memory::{Looked, Memory};
 use super::now::{has_nothing, living};
 use crate::background::drift::identities;
+use crate::caches::glance::Mark;
 use crate::caches::stores::Caches;
 use crate::reconcile::context::Context;
 
@@ -75,11 +75,19 @@ fn warn_unlisted(group: &ResourceGroupId, fault: &AzureFault) {
     tracing::warn!(%fault, %group, "what bindings left there that are gone is not looked for");
 }
 
-/// The identities whose tags name a binding that is gone. Each namespace's bindings are parsed once.
+/// The identities whose tags name a binding that is gone. Where each has the binding that its tags name, by that one's status, none is unpacked
+/// for it; else a namespace's bindings are parsed once.
 fn tagged(ctx: &Context, cluster: &Cluster, listed: &[ListedIdentity]) -> Vec<Orphan> {
     let mut by_namespace: BTreeMap<Namespace, Vec<&ListedIdentity>> = BTreeMap::new();
     for identity in listed {
-        if let Some(namespace) = namespace_of_tags(cluster, &identity.tags) {
+        let named = binding_of_tags(cluster, &identity.tags);
+        if let Some((namespace, name)) = named
+            && !ctx
+                .caches
+                .bindings
+                .index
+                .has_identity(namespace.as_str(), name, &identity.id)
+        {
             by_namespace.entry(namespace).or_default().push(identity);
         }
     }
@@ -102,11 +110,7 @@ fn to_look_at(
 ) -> BTreeSet<IdentityId> {
     let allowed = listed.iter().map(|identity| &identity.id);
     let allowed = allowed.filter(|id| may_be_bound(policies, id));
-    let referenced = |binding: &WorkloadIdentityBinding| {
-        let identity = binding.status.as_ref().and_then(|status| status.identity.as_ref());
-        identity.is_some_and(|identity| identity.origin == IdentityOrigin::Referenced)
-    };
-    let recorded = caches.bindings.all().filter(|binding| referenced(binding));
+    let recorded = caches.bindings.all_with(Mark::Referenced);
     let recorded = recorded.filter_map(|binding| Some(Recorded::from(binding.status.as_ref()).identity?.id));
     let all = allowed.chain(memory.pursued()).cloned().chain(recorded);
     all.filter(|id| !orphans.contains(id)).collect()

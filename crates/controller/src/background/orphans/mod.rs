@@ -15,6 +15,7 @@ use wio_core::drift::{Share, least_pause};
 use wio_core::fault::Fault;
 use wio_core::orphans::{Fate, Left, Orphan, hold};
 
+use crate::caches::glance::Mark;
 use crate::caches::stores::Caches;
 use crate::reconcile::context::Context;
 use crate::runtime::jitter::within;
@@ -124,18 +125,17 @@ async fn why_held(ctx: &Context, memory: &Memory, removable: &[&Orphan]) -> Opti
     Some(Held { reason, message })
 }
 
-/// How many bindings have something by a policy though none stands. Only then all bindings are asked.
+/// How many bindings have something by a policy though none stands.
 fn relying(caches: &Caches, active: &ActiveNamespaces) -> usize {
     let policies = caches.learned.policies.borrow();
     if policies.as_ref().is_some_and(|policies| !policies.is_empty()) {
         return 0;
     }
-    let relies = |binding: &Arc<WorkloadIdentityBinding>| {
-        let (status, namespace) = (binding.status.as_ref(), binding.metadata.namespace.as_deref());
+    let is_active = |binding: &Arc<WorkloadIdentityBinding>| {
+        let namespace = binding.metadata.namespace.as_deref();
         namespace.is_some_and(|name| active.contains(name))
-            && status.is_some_and(|status| !status.authorized_by.is_empty())
     };
-    caches.bindings.all().filter(relies).count()
+    caches.bindings.all_with(Mark::ByPolicy).filter(is_active).count()
 }
 
 /// Who it is that an orphan is of, and what becomes of it.
