@@ -171,7 +171,7 @@ fn came_to_an_end(ctx: &Context, object: &WorkloadIdentityBinding, memory: &mut 
     ctx.books.queue.leave(&ObjectRef::from_obj(object));
 }
 
-/// Passes over a binding once.
+/// Passes over a binding once. What is awaited here is boxed, so that no pass has room for all of it while it waits for Azure.
 ///
 /// 1. Dereference: take all that the decision rests on from the caches, at one moment (no client).
 /// 2. Verdict: decide (pure).
@@ -191,7 +191,7 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     let target = status::Target::new(object, &lifecycle, &cluster);
     let case = match stage("dereference").in_scope(|| dereference(&ctx.caches, &cluster, binding)) {
         Ok(case) => case,
-        Err(undecided) => return told(api, target, Outcome::Held(undecided), memory).await,
+        Err(undecided) => return Box::pin(told(api, target, Outcome::Held(undecided), memory)).await,
     };
     let binding = &case.candidate.binding;
     let verdict = stage("verdict").in_scope(|| verdict(&case));
@@ -206,11 +206,11 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     let Ok(_place) = enter(ctx, object, &verdict) else {
         return Ok(Ended::Queued);
     };
-    let confirmed = in_stage("guard", confirm(ctx, &case, &verdict)).await;
+    let confirmed = in_stage("guard", Box::pin(confirm(ctx, &case, &verdict))).await;
     let unset = Unset::where_needed(&api.client, object, binding, &verdict);
-    let beside = in_stage("finalizer", finalizer::set(unset, confirmed.is_ok(), memory)).await?;
+    let beside = in_stage("finalizer", Box::pin(finalizer::set(unset, confirmed.is_ok(), memory))).await?;
     let ending = match confirmed {
-        Ok(()) => status::begin_ending(api, target, memory).await,
+        Ok(()) => Box::pin(status::begin_ending(api, target, memory)).await,
         Err(_) => None,
     };
     let target = target.after(ending.as_ref());
@@ -218,9 +218,9 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
     let turn = Turn::begin(ctx, binding, &verdict);
     let outcome = match (verdict, confirmed) {
         (Verdict::Hold(blocked), Ok(())) => Outcome::Held(blocked),
-        (Verdict::Release(confirmed), Ok(())) => return release(object, ctx, binding, confirmed).await,
-        (Verdict::Orphan(orphaned), Ok(())) => match turn.errand().run(leave(ctx, &orphaned)).await {
-            Ok(()) => return release(object, ctx, binding, orphaned.left()).await,
+        (Verdict::Release(confirmed), Ok(())) => return Box::pin(release(object, ctx, binding, confirmed)).await,
+        (Verdict::Orphan(orphaned), Ok(())) => match turn.errand().run(Box::pin(leave(ctx, &orphaned))).await {
+            Ok(()) => return Box::pin(release(object, ctx, binding, orphaned.left())).await,
             Err(fault) => Outcome::Unobserved { desired: None, fault },
         },
         (Verdict::Pursue(desired), Ok(())) => {
@@ -232,14 +232,14 @@ async fn pass(object: &WorkloadIdentityBinding, ctx: &Context, memory: &mut Memo
                 Pursued::Overtaken => return Ok(Ended::Overtaken),
                 Pursued::Early(pause) => return Ok(Ended::Early(pause)),
                 Pursued::Waits { pause, tell, announced } => {
-                    return waits(api, target.after(announced.as_deref()), (pause, tell), memory).await;
+                    return Box::pin(waits(api, target.after(announced.as_deref()), (pause, tell), memory)).await;
                 }
-                Pursued::Gone(confirmed) => return release(object, ctx, binding, confirmed).await,
+                Pursued::Gone(confirmed) => return Box::pin(release(object, ctx, binding, confirmed)).await,
             }
         }
         (verdict, Err(fault)) => withheld(verdict, fault),
     };
-    told(api, target, outcome, memory).await
+    Box::pin(told(api, target, outcome, memory)).await
 }
 
 /// There is no place for a pass: its lane is full.

@@ -90,7 +90,7 @@ async fn pursue_all(
 ) -> Pursued {
     if let Err(waits) = turn.for_new(&case.candidate.binding, &desired, memory) {
         if let Some(unset) = unset
-            && let Err(fault) = in_stage("finalizer", unset.set_now(memory)).await
+            && let Err(fault) = in_stage("finalizer", Box::pin(unset.set_now(memory))).await
         {
             return Pursued::WithoutFinalizer(fault);
         }
@@ -133,7 +133,7 @@ async fn pursue_one(
     let begun = unset.as_ref().map_or(memory.begun, |unset| unset.begun(memory.begun));
     let writes = ctx.books.writes.of(&desired.owner().uid, begun);
     hold_grants(ctx, &desired, memory);
-    let observed = match observe_and_set((ctx, case), &desired, unset, memory).await {
+    let observed = match Box::pin(observe_and_set((ctx, case), &desired, unset, memory)).await {
         Ok(observed) => observed,
         Err(pursued) => return pursued,
     };
@@ -150,7 +150,7 @@ async fn pursue_one(
     }
     if !first.has_steps() || suspended {
         wake(ctx, case, &desired, (&observed, &first));
-        return confirmed(ctx, reconciled(desired, observed, Vec::new()), writes, found).await;
+        return Box::pin(confirmed(ctx, reconciled(desired, observed, Vec::new()), writes, found)).await;
     }
     let Some(mut desired) = decide_again(ctx, case, &desired) else {
         return Pursued::Overtaken;
@@ -165,7 +165,7 @@ async fn pursue_one(
     let contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {
         wake(ctx, case, &desired, (&observed, &plan));
-        return confirmed(ctx, reconciled(desired, observed, contested), writes, found).await;
+        return Box::pin(confirmed(ctx, reconciled(desired, observed, contested), writes, found)).await;
     }
     let carried_out = carry_out(
         (object, turn),
@@ -202,7 +202,8 @@ async fn carry_out(
     };
     let api = &ctx.clients.api;
     let rewritten = rewrites(object.status.as_ref(), &desired, &plan, (api.clock)());
-    let announced = match status::announce(api, object, binding, (&desired, &plan, &rewritten), memory).await {
+    let announcing = status::announce(api, object, binding, (&desired, &plan, &rewritten), memory);
+    let announced = match Box::pin(announcing).await {
         Ok(announced) => announced.map(Box::new),
         Err(fault) => return unobserved(desired, fault).into(),
     };
@@ -215,14 +216,19 @@ async fn carry_out(
     memory.contested.forget_released(&plan);
     let footing = Footing::new(ctx, case, &desired);
     let before = (observed.clone(), plan.clone());
-    let executed = in_stage("execute", execute(ctx, footing, plan, observed, &mut memory.shown)).await;
+    let executed = in_stage(
+        "execute",
+        Box::pin(execute(ctx, footing, plan, observed, &mut memory.shown)),
+    )
+    .await;
     remember(&executed, binding.lifecycle.generation, memory);
     see_tags(ctx, &mut desired, (&before.1, &executed), memory);
-    corrections::tell(ctx, (object, binding), (&before.1, &executed)).await;
+    Box::pin(corrections::tell(ctx, (object, binding), (&before.1, &executed))).await;
     wake(ctx, case, &desired, (&before.0, &before.1));
-    contest(ctx, (object, binding), (&before, &executed), memory).await;
+    Box::pin(contest(ctx, (object, binding), (&before, &executed), memory)).await;
     let sight = found(&before.0).and(executed.sight);
-    let pursued = came_to(ctx, (desired, waits), (executed, contested), (writes, sight), memory).await;
+    let end = came_to(ctx, (desired, waits), (executed, contested), (writes, sight), memory);
+    let pursued = Box::pin(end).await;
     pursued.announced(announced)
 }
 
@@ -233,7 +239,7 @@ async fn observe_and_set(
     unset: Option<Unset<'_>>,
     memory: &mut Memory,
 ) -> Result<Observed, Pursued> {
-    let set = OptionFuture::from(unset.as_ref().map(Unset::set));
+    let set = OptionFuture::from(unset.as_ref().map(|unset| unset.set().boxed()));
     let (observed, set) = tokio::join!(
         in_stage("observe", observe(ctx, case, desired, memory).boxed()),
         in_stage("finalizer", set)
