@@ -31,16 +31,21 @@ fn moment_with(world: &World, azure: Arc<Snapshot>) -> Moment {
 
 /// Writes down each moment.
 pub(super) fn record(world: &World, moments: &Rc<RefCell<Vec<Moment>>>) -> tokio::task::JoinHandle<()> {
-    let (mut azure, mut cluster) = (world.azure.changes(), world.cluster.changes());
+    let (mut azure, cluster) = (world.azure.changes(), &world.cluster);
+    let mut bindings = cluster.changes_of::<WorkloadIdentityBinding>();
+    let mut accounts = cluster.changes_of::<ServiceAccount>();
+    let mut maps = cluster.changes_of::<ConfigMap>();
     let view = world.clone();
     let moments = Rc::clone(moments);
     tokio::task::spawn_local(async move {
         loop {
-            // What exists in Azure is copied and compared only when something changed there: most changes are the lease's.
+            // What exists in Azure is copied and compared only when something changed there.
             let of_azure = tokio::select! {
                 biased;
                 changed = azure.changed() => changed.map(|()| true),
-                changed = cluster.changed() => changed.map(|()| false),
+                changed = bindings.changed() => changed.map(|()| false),
+                changed = accounts.changed() => changed.map(|()| false),
+                changed = maps.changed() => changed.map(|()| false),
             };
             let Ok(of_azure) = of_azure else { return };
             let mut moments = moments.borrow_mut();

@@ -1,11 +1,11 @@
 //! Pods, what makes them, and what its controllers and the pod webhook do about it.
 
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use kube::Resource;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use wio_api::keys;
+use wio_api::{WorkloadIdentityBinding, keys};
 use wio_testkit::FakeApiServer;
 
 use super::Player;
@@ -22,7 +22,8 @@ pub(super) struct Workloads {
     made: Vec<Made>,
     /// How many there ever were.
     count: usize,
-    changes: Option<tokio::sync::watch::Receiver<u64>>,
+    /// Of what the cluster's controllers look at.
+    changes: Vec<tokio::sync::watch::Receiver<u64>>,
 }
 
 /// Something that makes pods.
@@ -40,11 +41,21 @@ pub(super) struct Made {
 // === impl Workloads ===
 
 impl Workloads {
-    /// Does what the controllers of the cluster do: whose template changed is rolled out. Says whether anything changed in the cluster since.
+    /// Does what the controllers of the cluster do: whose template changed is rolled out. Says whether anything changed since that they look at.
     pub(super) fn control(&mut self, cluster: &FakeApiServer) -> bool {
-        let heard = self.changes.get_or_insert_with(|| cluster.changes());
-        let changed = heard.has_changed().unwrap_or_default();
-        heard.mark_unchanged();
+        if self.changes.is_empty() {
+            self.changes = vec![
+                cluster.changes_of::<WorkloadIdentityBinding>(),
+                cluster.changes_of::<ConfigMap>(),
+                cluster.changes_of::<Deployment>(),
+                cluster.changes_of::<StatefulSet>(),
+            ];
+        }
+        let mut changed = false;
+        for heard in &mut self.changes {
+            changed |= heard.has_changed().unwrap_or_default();
+            heard.mark_unchanged();
+        }
         let over = self
             .made
             .iter()

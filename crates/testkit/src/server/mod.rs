@@ -24,7 +24,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,8 +65,8 @@ pub struct FakeApiServer {
 /// What the server, its clients and its open watches share.
 pub(crate) struct Shared {
     state: Mutex<State>,
-    /// Told after each change that watches must look at.
-    changes: tokio::sync::watch::Sender<u64>,
+    /// Told after each change of a resource that watches must look at. Most changes are a lease's, which few watch.
+    changes: Mutex<BTreeMap<ResourceId, tokio::sync::watch::Sender<u64>>>,
     /// Told after each change and each request.
     activity: tokio::sync::watch::Sender<u64>,
 }
@@ -88,9 +88,39 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells all watches.
     fn tell_watches(&self) {
-        self.changes.send_modify(|count| *count += 1);
+        self.tell(None);
+    }
+
+    /// Tells the watches of what the store says that was written.
+    fn tell_written(&self) {
+        let written = self.lock().store.take_written();
+        self.tell(Some(&written));
+    }
+
+    fn tell(&self, written: Option<&BTreeSet<ResourceId>>) {
+        for (_, changes) in self
+            .changes()
+            .iter()
+            .filter(|(id, _)| written.is_none_or(|all| all.contains(id)))
+        {
+            changes.send_modify(|count| *count += 1);
+        }
         self.tell_activity();
+    }
+
+    /// Counts up with each change that watches of the resource look at.
+    fn changes_of(&self, id: &ResourceId) -> tokio::sync::watch::Receiver<u64> {
+        let mut changes = self.changes();
+        let told = changes
+            .entry(id.clone())
+            .or_insert_with(|| tokio::sync::watch::Sender::new(0));
+        told.subscribe()
+    }
+
+    fn changes(&self) -> MutexGuard<'_, BTreeMap<ResourceId, tokio::sync::watch::Sender<u64>>> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell_activity(&self) {
@@ -132,7 +162,7 @@ impl FakeApiServer {
         };
         let shared = Shared {
             state: Mutex::new(state),
-            changes: tokio::sync::watch::Sender::new(0),
+            changes: Mutex::default(),
             activity: tokio::sync::watch::Sender::new(0),
         };
         let server = Self {

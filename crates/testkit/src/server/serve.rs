@@ -139,7 +139,7 @@ impl Connection {
         }
         drop(state);
         if changed {
-            self.shared.tell_watches();
+            self.shared.tell_written();
         } else {
             self.shared.tell_activity();
         }

@@ -1,6 +1,6 @@
 //! The objects, their revisions and the history that watches read.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
@@ -53,6 +53,8 @@ struct OpenList {
 pub(crate) struct Store {
     types: Vec<Arc<ResourceType>>,
     tables: BTreeMap<ResourceId, Table>,
+    /// The resources of which something was written since that was asked last.
+    written: BTreeSet<ResourceId>,
     revision: u64,
     compacted: u64,
     serial: u64,
@@ -65,6 +67,7 @@ impl Store {
         Self {
             types: Vec::new(),
             tables: BTreeMap::new(),
+            written: BTreeSet::new(),
             revision: 1,
             compacted: 0,
             serial: 0,
@@ -167,6 +170,9 @@ impl Store {
 
     fn record(&mut self, resource: &ResourceType, old: Option<Arc<Value>>, new: Arc<Value>, deleted: bool) {
         let revision = self.revision;
+        if !self.written.contains(resource.id()) {
+            self.written.insert(resource.id().clone());
+        }
         let table = self.table(resource);
         if table.to_lose > 0 {
             table.to_lose -= 1;
@@ -181,6 +187,11 @@ impl Store {
         if table.history.len() > HISTORY_PER_RESOURCE {
             table.forgotten = table.history.pop_front().map_or(0, |change| change.revision);
         }
+    }
+
+    /// The resources of which something was written since this was asked last.
+    pub(crate) fn take_written(&mut self) -> BTreeSet<ResourceId> {
+        std::mem::take(&mut self.written)
     }
 
     fn table(&mut self, resource: &ResourceType) -> &mut Table {

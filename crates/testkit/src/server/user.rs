@@ -153,10 +153,11 @@ impl FakeApiServer {
         })
     }
 
-    /// Counts up with each change that watches look at.
+    /// Counts up with each change of the kind, told to watches or lost to them.
     #[must_use]
-    pub fn changes(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.shared.changes.subscribe()
+    pub fn changes_of<K: Resource<DynamicType = ()>>(&self) -> tokio::sync::watch::Receiver<u64> {
+        let id = self.with::<K, _>("", "", |_, resource, _| resource.id().clone());
+        self.shared.changes_of(&id)
     }
 
     /// Counts up with each change and at least once with each request.
@@ -282,7 +283,7 @@ impl FakeApiServer {
         let changed = state.store.revision() != before;
         drop(state);
         if changed {
-            self.shared.tell_watches();
+            self.shared.tell_written();
         }
         result
     }

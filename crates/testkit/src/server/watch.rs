@@ -168,7 +168,7 @@ impl Watch {
     pub(crate) fn stream(self, shared: Arc<Shared>, endings: Endings) -> impl Stream<Item = Bytes> + Send {
         let now = Instant::now();
         let open = Open {
-            changes: shared.changes.subscribe(),
+            changes: shared.changes_of(self.resource.id()),
             deadline: now + self.timeout,
             next_bookmark: self.bookmarks.then(|| now + BOOKMARK_INTERVAL),
             ended: self.over,
@@ -217,6 +217,8 @@ impl Open {
                 _ = self.changes.changed() => {}
                 () = tokio::time::sleep_until(self.deadline) => self.ended = true,
                 () = bookmark => {
+                    // It tells the present version, up to which there was nothing to tell.
+                    self.look();
                     self.watch.bookmark(&json!({}));
                     self.next_bookmark = Some(Instant::now() + BOOKMARK_INTERVAL);
                 }

@@ -1,4 +1,7 @@
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use futures::{FutureExt, Stream, StreamExt, TryStreamExt};
@@ -229,4 +232,30 @@ async fn a_watch_wakes_when_something_happens() {
     tokio::task::yield_now().await;
     let changed = label(&server, "orders", &json!({"a": "1"}));
     assert_eq!(waiting.await.unwrap().unwrap(), format!("MODIFIED orders@{changed}"));
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Half of what the simulation writes is its operators' leases, and each of them has five watches.
+#[tokio::test]
+async fn a_watch_is_not_woken_by_what_happens_to_other_resources() {
+    let server = server();
+    let at = version(&server.seed(account("orders")));
+    let mut events = watch(&server, &WatchParams::default(), &at).await.unwrap();
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
+    assert!(events.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending());
+    server.create_namespace("other");
+    assert_eq!(woken.0.load(Ordering::SeqCst), 0);
+    let changed = label(&server, "orders", &json!({"a": "1"}));
+    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert_eq!(next(&mut events).await.unwrap(), format!("MODIFIED orders@{changed}"));
 }
