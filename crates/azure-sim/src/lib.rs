@@ -50,5 +50,5 @@ pub use model::{
     RoleAssignment, RoleDefinition, Snapshot,
 };
 pub use quick_key::QuickKey;
-pub use simulator::{ConnectionDropped, Simulator};
+pub use simulator::{ConnectionDropped, Simulator, make_beginning};
 pub use target::ResourceKind;

@@ -8,10 +8,12 @@ use http::{Request, Response, StatusCode};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::access::built_in_roles::built_in_roles;
 use crate::access::caller::{self, Caller};
 use crate::answer::{Answer, Outcome};
 use crate::cloud::Cloud;
 use crate::config::Config;
+use crate::entra::access_token;
 use crate::entra::issuers::{IssuerDocuments, KnownIssuers};
 use crate::faults::{Effect, Fault};
 use crate::incoming::{Incoming, Service};
@@ -29,6 +31,12 @@ pub struct Simulator {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the connection was dropped before there was an answer")]
 pub struct ConnectionDropped;
+
+/// Makes what all clouds have in common now, the built-in roles and the key of Entra, so that none of them has to.
+pub fn make_beginning() {
+    let _ = built_in_roles();
+    access_token::make_key();
+}
 
 /// What becomes of a request.
 enum End {

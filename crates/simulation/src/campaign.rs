@@ -78,8 +78,7 @@ pub fn judge_here(plan: &Plan) -> Result {
 fn prepare() {
     without_backtraces();
     chance::prepare();
-    wio_testkit::make_beginning();
-    world::make_key();
+    world::make_beginning();
 }
 
 /// Plays so many acts of a seed's plan in a copy of this process, by their numbers, and judges them; none: all of them. This process must have

@@ -25,6 +25,7 @@ use wio_core::active_namespaces::ActiveNamespaces;
 use wio_core::config::OperatorConfig;
 use wio_core::election::Terms;
 use wio_core::names::{BindingName, ClusterId, CredentialPrefix, Namespace, identity_name};
+use wio_core::policy::{Policies, merge};
 use wio_testkit::azure::token_of;
 use wio_testkit::fixtures::{binding, policy, service_account};
 use wio_testkit::{CLUSTER_UID, DEFAULT_ISSUER, FakeApiServer};
@@ -121,9 +122,36 @@ pub(crate) fn policies(plan: &Plan) -> usize {
     plan.namespaces.max(3)
 }
 
-/// Makes the key of clusters now, so that no play has to.
-pub(crate) fn make_key() {
+/// Makes now what all plays have in common, so that none of them has to.
+pub(crate) fn make_beginning() {
+    wio_testkit::make_beginning();
+    wio_azure_sim::make_beginning();
     LazyLock::force(&KEY);
+    // It makes what the core makes once in a process.
+    let _ = config().map(|config| merge(&config, &Policies::default()));
+}
+
+/// How operators are configured.
+fn config() -> Result<OperatorConfig, String> {
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    Ok(OperatorConfig {
+        group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
+            .parse()
+            .map_err(|e| said(&e))?,
+        location: "westeurope".parse().map_err(|e| said(&e))?,
+        require_policy: false,
+        audience: "api://AzureADTokenExchange".parse().map_err(|e| said(&e))?,
+        protected_identities: Vec::new(),
+        protected_groups: Vec::new(),
+        own_cluster: wio_core::config::OwnCluster::Settled,
+        former_issuers: BTreeSet::new(),
+        allow_private_issuer: false,
+        unlocked_roles: BTreeSet::new(),
+        default_tags: wio_core::observed::Tags::new(),
+        ignored_tags: Vec::new(),
+        namespaces: ActiveNamespaces::All,
+        verification: wio_api::VerificationMode::None,
+    })
 }
 
 /// The policy of a namespace; narrowed, it gives nothing.
@@ -417,27 +445,10 @@ impl World {
     fn settings(&self, name: &str, candidate: Candidate) -> Result<Settings, String> {
         let begun = self.started;
         let start = Timestamp::from_second(START_SECOND + candidate.skew).unwrap_or_default();
-        let said = |error: &dyn std::fmt::Display| error.to_string();
+        let cluster = self.setup.cluster.then(cluster_id).transpose();
         Ok(Settings {
-            config: OperatorConfig {
-                group: format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
-                    .parse()
-                    .map_err(|e| said(&e))?,
-                location: "westeurope".parse().map_err(|e| said(&e))?,
-                require_policy: false,
-                audience: "api://AzureADTokenExchange".parse().map_err(|e| said(&e))?,
-                protected_identities: Vec::new(),
-                protected_groups: Vec::new(),
-                own_cluster: wio_core::config::OwnCluster::Settled,
-                former_issuers: BTreeSet::new(),
-                allow_private_issuer: false,
-                unlocked_roles: BTreeSet::new(),
-                default_tags: wio_core::observed::Tags::new(),
-                ignored_tags: Vec::new(),
-                namespaces: ActiveNamespaces::All,
-                verification: wio_api::VerificationMode::None,
-            },
-            cluster: self.setup.cluster.then(cluster_id).transpose().map_err(|e| said(&e))?,
+            config: config()?,
+            cluster: cluster.map_err(|error| error.to_string())?,
             drift_interval: DRIFT,
             sweep_interval: DRIFT,
             workloads: self.setup.workloads,

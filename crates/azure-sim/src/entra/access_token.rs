@@ -28,6 +28,11 @@ const PRIMES: [u64; 32] = [
     0xfeb4_c0e9_f27f_f711, 0xfe78_dbe8_f99b_f429, 0xfe30_c59d_5342_c541, 0xfcf0_0190_7448_9fb9,
 ];
 
+/// Makes the key now.
+pub(crate) fn make_key() {
+    LazyLock::force(&SIGNING_KEY);
+}
+
 /// A token that was issued.
 pub(crate) struct Issued {
     pub(crate) token: String,
