@@ -24,6 +24,8 @@ struct Shared {
     exchanges: Mutex<Vec<Exchange>>,
     armed: Mutex<Vec<(AzureFault, String)>>,
     fired: Mutex<BTreeMap<String, usize>>,
+    /// When the last request was sent that may land long after that.
+    drags: Mutex<Option<Instant>>,
     crash: AtomicBool,
 }
 
@@ -44,6 +46,7 @@ impl Wire {
             exchanges: Mutex::default(),
             armed: Mutex::default(),
             fired: Mutex::default(),
+            drags: Mutex::default(),
             crash: AtomicBool::new(false),
         }))
     }
@@ -81,6 +84,11 @@ impl Wire {
 
     pub(crate) fn all_fired(&self) -> BTreeMap<String, usize> {
         lock(&self.0.fired).clone()
+    }
+
+    /// When the last request was sent that may land long after that: one that hangs, is slow or late.
+    pub(crate) fn drags_since(&self) -> Option<Instant> {
+        *lock(&self.0.drags)
     }
 
     /// Whether the operator is to end where it is; asked once.
@@ -129,8 +137,12 @@ impl Wire {
             exchanges.len() - 1
         });
         if let Some(fault) = self.take(&method) {
-            if fault.effect == AzureEffect::Crash {
-                self.0.crash.store(true, Ordering::SeqCst);
+            match fault.effect {
+                AzureEffect::Crash => self.0.crash.store(true, Ordering::SeqCst),
+                AzureEffect::Hang | AzureEffect::Slow(_) | AzureEffect::Late(_) => {
+                    *lock(&self.0.drags) = Some(Instant::now());
+                }
+                _ => {}
             }
             // The simulator takes it when it is asked, which is the next thing that happens.
             self.0.azure.inject(scripted(&fault));

@@ -11,7 +11,7 @@ use super::Player;
 use super::recorder::{differs, moment};
 use crate::draw::WATCHED;
 use crate::history::{History, Moment, Owned, account_in, text};
-use crate::plan::{Act, ApiEffect, AzureEffect, Outlives, Timed};
+use crate::plan::{Act, Outlives, Timed};
 use crate::world::{DRIFT, ISSUERS};
 
 /// How long everything may take that takes its time: the longest pause before a retry is ten minutes.
@@ -57,24 +57,17 @@ impl Player<'_> {
             self.on_connection(false);
         }
         self.world.cluster.expire_watches();
-        let landed = Instant::now() + self.lands_within();
+        let landed = self.landed();
         self.until(landed).await
     }
 
-    /// When what is under way has landed, at the latest: something that hangs or is late may take more than a minute.
-    fn lands_within(&self) -> Duration {
-        let takes_long = |act: &Act| match act {
-            Act::Azure(fault) => {
-                matches!(
-                    fault.effect,
-                    AzureEffect::Hang | AzureEffect::Slow(_) | AzureEffect::Late(_)
-                )
-            }
-            Act::Api(fault) => matches!(fault.effect, ApiEffect::Hang),
-            _ => false,
-        };
-        let long = self.plan.acts.iter().any(|timed| takes_long(&timed.act));
-        Duration::from_secs(if long { 80 } else { 10 })
+    /// When what is under way has landed, at the latest: something that hangs, is slow or late may take more than a minute from when it was sent.
+    fn landed(&self) -> Instant {
+        let asked = self.world.cluster.requests();
+        let unanswered = asked.iter().rev().find(|request| request.status.is_none());
+        let drags = unanswered.map(|request| request.at).max(self.world.wire.drags_since());
+        let soon = Instant::now() + Duration::from_secs(10);
+        drags.map_or(soon, |since| soon.max(since + Duration::from_secs(80)))
     }
 
     pub(super) async fn converge(&mut self) -> Result<(), String> {
