@@ -573,6 +573,7 @@ mod tests {
         index.take_in(&Event::Delete(anew), two);
         assert_eq!(index.by_uid("shop", "v"), None);
     }
+
     const GROUP: &str = "/subscriptions/6f2e1c1d-52a4-4d0c-8d2f-0c6a2d0b7a11/resourceGroups/shared";
 
     fn id(name: &str) -> IdentityId {
@@ -595,8 +596,7 @@ mod tests {
         built.status(serde_json::from_value(status).unwrap()).build()
     }
 
-    /// Each look for those with roles, with something by a policy or with an identity of somebody else's unpacked all bindings: half of the
-    /// processor time of a restart.
+    /// Each look for those with roles, with something by a policy or with an identity of somebody else's unpacked all bindings.
     #[test]
     fn what_few_have_is_found_without_a_look_at_all() {
         let visits = Visits::default();
