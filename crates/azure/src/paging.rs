@@ -1,5 +1,7 @@
 //! Lists in pages: follows `nextLink` until it has them all.
 
+use std::collections::HashSet;
+
 use azure_core::http::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -25,17 +27,20 @@ pub struct Pages<T> {
     pub requests: usize,
 }
 
-/// The entries of all pages of a list. A list of more than `max_pages` leads in a circle and is an error, as is a page
-/// that cannot be had: half a list is no list.
+/// The entries of all pages of a list. A list that comes back to a page, or that has more than `max_pages`, is an error, as is a page that cannot
+/// be had: half a list is no list.
 pub(crate) async fn list_all<T: DeserializeOwned>(
     pipeline: &Pipeline,
     operation: Operation,
     list: &ListUrl,
     max_pages: usize,
 ) -> Result<Pages<T>, AzureCause> {
-    let mut entries = Vec::new();
+    let (mut entries, mut followed) = (Vec::new(), HashSet::new());
     let mut url: Url = list.first.clone();
     for requests in 1..=max_pages {
+        if !followed.insert(url.clone()) {
+            return Err(AzureCause::Malformed("the list leads in a circle".to_owned()));
+        }
         let page: Page<T> = pipeline.get_json(operation, url).await?;
         entries.extend(page.value);
         match page.next_link.filter(|link| !link.is_empty()) {

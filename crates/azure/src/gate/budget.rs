@@ -7,7 +7,6 @@ use std::time::Duration;
 use wio_core::names::{Location, SubscriptionId};
 
 use super::bucket::Size;
-use super::lane::Lane;
 
 /// A budget that Azure keeps. <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,11 +120,11 @@ impl Budget {
         }
     }
 
-    /// How many requests of this kind a lane leaves for those before it.
-    pub(super) const fn left_by(&self, lane: Lane) -> f64 {
-        match (&self.kind, lane) {
-            (Kind::Calls(_), lane) => lane.leaves(),
-            (Kind::Provider(..) | Kind::Creations(_) | Kind::TokenExchanges, _) => 0.0,
+    /// How many requests of this kind are left for others by those who leave so many of Azure's.
+    pub(super) const fn left_by(&self, leaves: f64) -> f64 {
+        match self.kind {
+            Kind::Calls(_) => leaves,
+            Kind::Provider(..) | Kind::Creations(_) | Kind::TokenExchanges => 0.0,
         }
     }
 }

@@ -168,10 +168,7 @@ impl Gate {
     /// Lets a request leave when its budgets admit it.
     pub(crate) async fn pass(&self, budgets: &[Budget]) -> Result<Leave, BudgetShort> {
         let errand = ERRAND.try_with(Arc::clone).ok();
-        let alone = Asker {
-            lane: Lane::Look,
-            namespace: None,
-        };
+        let alone = Asker::of_nobody();
         let (asker, promised) = match &errand {
             Some(errand) => (&errand.asker, errand.redeem(budgets)),
             None => (&alone, Vec::new()),

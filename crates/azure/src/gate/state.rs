@@ -68,6 +68,22 @@ impl Asker {
             namespace: Some(namespace.to_owned()),
         }
     }
+
+    /// What looks for many bindings at once: lists, and the activity log.
+    pub(super) const fn of_nobody() -> Self {
+        Self {
+            lane: Lane::Look,
+            namespace: None,
+        }
+    }
+
+    /// How many requests it leaves in a budget for those before it. A list goes before the looks of single bindings, which it spares.
+    const fn leaves(&self) -> f64 {
+        match self.namespace {
+            Some(_) => self.lane.leaves(),
+            None => 32.0,
+        }
+    }
 }
 
 // === impl State ===
@@ -112,7 +128,7 @@ impl State {
         } else {
             self.leaves(asker, budget, now)
         };
-        let needs = f64::from(count) + budget.left_by(asker.lane) + leaves;
+        let needs = f64::from(count) + budget.left_by(asker.leaves()) + leaves;
         let bucket = self.bucket(budget, now);
         let waits = behind || spaced.is_some_and(|until| now < until);
         if !waits && bucket.free(now) >= needs {

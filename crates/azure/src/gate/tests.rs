@@ -324,6 +324,18 @@ fn who_is_less_urgent_leaves_something_to_who_is_more() {
     assert_eq!(before, 250);
 }
 
+/// Of fifty thousand bindings each looked for itself until there was a list, and left no reads to it.
+#[test]
+fn a_list_goes_before_the_looks_that_it_spares() {
+    let now = Instant::now();
+    let mut state = State::default();
+    let reads = budgets(Call::Read);
+    drain(&mut state, &asker(Lane::Look, "shop"), &reads, now);
+    let list = drain(&mut state, &Asker::of_nobody(), &reads, now).len();
+    assert!(list > 0);
+    assert!(!drain(&mut state, &asker(Lane::Mending, "shop"), &reads, now).is_empty());
+}
+
 /// Those that came later took what those in the queue were saving up for.
 #[test]
 fn nobody_overtakes_the_queue_but_who_is_more_urgent() {

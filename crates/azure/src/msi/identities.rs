@@ -21,9 +21,9 @@ use crate::telemetry::Operation;
 
 use super::call::{Call, names};
 
-/// The bound on pages of a list: a resource group has room for thousands of identities, and how many a page holds Azure
-/// does not say. These are 2,000 even at ten a page, and a list of more pages leads in a circle.
-const MAX_PAGES: usize = 200;
+/// The bound on pages of a list: a resource group has room for tens of thousands of identities, and how many a page holds Azure does not say. These
+/// are 100,000 at a hundred a page.
+const MAX_PAGES: usize = 1000;
 
 /// A managed identity as Azure shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -128,7 +128,7 @@ impl List {
 
     const fn most_pages(self) -> usize {
         match self {
-            Self::Identities => 200,
+            Self::Identities => 1000,
             Self::FederatedCredentials => 40,
             Self::RoleAssignments | Self::AllRoleAssignments => 100,
             Self::Changes => 20,
@@ -189,9 +189,29 @@ async fn a_list_that_leads_in_a_circle_ends() {
         let link = format!("{}?x=y", list.path());
         let (azure, seen) = answered(vec![list.page(1, Some(&link))]);
         let fault = list.read(&azure).await.unwrap_err();
+        assert!(fault.to_string().contains("leads in a circle"), "{list:?}: {fault}");
+        assert_eq!(seen.count(), 2, "{list:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_has_no_end_ends() {
+    for list in List::ALL {
+        let pages = (0..=list.most_pages()).map(|page| list.page(1, Some(&format!("{}?x={page}", list.path()))));
+        let (azure, seen) = answered(pages.collect());
+        let fault = list.read(&azure).await.unwrap_err();
         assert!(matches!(fault.cause, AzureCause::Malformed(_)), "{list:?}: {fault}");
         assert_eq!(seen.count(), list.most_pages(), "{list:?}");
     }
+}
+
+/// With fifty thousand the list was taken for endless after 200 pages, so each binding looked for itself for good.
+#[tokio::test]
+async fn fifty_thousand_identities_are_listed() {
+    let list = List::Identities;
+    let page = |page| list.page(1, (page < 500).then(|| format!("{}?x={page}", list.path())).as_deref());
+    let (azure, _) = answered((1..=500).map(page).collect());
+    assert_eq!(list.read(&azure).await.unwrap().len(), 500);
 }
 
 #[tokio::test]

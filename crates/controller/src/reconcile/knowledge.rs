@@ -18,7 +18,7 @@ use super::attempts::Attempts;
 use super::clean::Clean;
 use super::doubt::Doubt;
 use super::edits::Edits;
-use super::errand::NotBefore;
+use super::errand::{Errand, NotBefore};
 use super::exports::Seen;
 use super::looks::{Looks, Requests};
 use super::service_accounts::contested::Contested;
@@ -167,6 +167,8 @@ pub(crate) struct Waiting {
 pub(crate) struct Failures {
     generation: i64,
     count: u32,
+    /// What the last one was about, when it met something that a person has to mend.
+    stalled: Option<Errand>,
 }
 
 /// The tags of an identity that Azure keeps at other values than were written, and how long they are not written again.
@@ -503,15 +505,24 @@ impl Overruled {
 // === impl Failures ===
 
 impl Failures {
-    /// One more for this generation; a changed spec begins anew.
-    pub(crate) fn another(&mut self, generation: i64) -> u32 {
+    /// One more for this generation, and what it was about when a person has to mend something; a changed spec begins anew.
+    pub(crate) fn another(&mut self, generation: i64, stalled: Option<Errand>) -> u32 {
         let count = if self.generation == generation {
             self.count.saturating_add(1)
         } else {
             1
         };
-        *self = Self { generation, count };
+        *self = Self {
+            generation,
+            count,
+            stalled,
+        };
         count
+    }
+
+    /// Whether a person has to mend something before this comes to an end.
+    pub(crate) fn is_stalled(self, generation: i64, errand: Errand) -> bool {
+        self.generation == generation && self.stalled == Some(errand)
     }
 }
 
@@ -542,7 +553,11 @@ mod tests {
     fn a_changed_spec_is_tried_without_delay() {
         let mut failures = Failures::default();
         assert_eq!(
-            [failures.another(1), failures.another(1), failures.another(2)],
+            [
+                failures.another(1, None),
+                failures.another(1, None),
+                failures.another(2, None)
+            ],
             [1, 2, 1]
         );
     }

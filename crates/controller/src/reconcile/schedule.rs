@@ -91,7 +91,10 @@ fn due(problems: &[Disposition], generation: i64, errand: Option<Errand>, memory
         memory.not_before.set(errand, None);
         return memory.azure.next_check();
     }
-    let failures = memory.failures.another(generation);
+    let is_stalled = problems
+        .iter()
+        .any(|problem| matches!(problem, Disposition::Stalled { .. }));
+    let failures = memory.failures.another(generation, errand.filter(|_| is_stalled));
     let pause = pause(problems, failures)?;
     let not_before = pause.retry_after.map(|retry_after| Instant::now() + retry_after);
     memory.not_before.set(errand, not_before);

@@ -37,6 +37,11 @@ impl LastShown {
         self.since.get_or_insert((Instant::now(), generation));
     }
 
+    /// The generation of the spec that the pass is about.
+    pub(crate) fn generation(&self) -> Option<i64> {
+        self.since.map(|(_, generation)| generation)
+    }
+
     /// The pass is over: only a try that follows a refusal asks for what was shown in it.
     pub(crate) fn end(&mut self) {
         if !self.refused {

@@ -161,8 +161,12 @@ impl Waits {
         waits
     }
 
-    /// What people are told of it: nothing while it is short, and once.
+    /// What people are told of it: nothing while it is short, and once; and nothing in the place of what a person has to mend.
     pub(super) fn outcome(self, desired: Desired, memory: &mut Memory) -> Option<Outcome> {
+        let (generation, errand) = (memory.shown.generation(), super::errand::Errand::of(&desired));
+        if generation.is_some_and(|generation| memory.failures.is_stalled(generation, errand)) {
+            return None;
+        }
         let now = Instant::now();
         let waiting = memory.waiting.get_or_insert(Waiting {
             since: now,

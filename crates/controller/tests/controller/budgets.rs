@@ -155,6 +155,32 @@ async fn a_refused_try_asks_nothing_of_kubernetes_and_a_long_wait_is_told_once()
     .await;
 }
 
+/// It went back and forth between both, with a write each time, as long as others used the budget up.
+#[tokio::test(start_paused = true)]
+async fn a_long_wait_is_not_told_in_the_place_of_what_a_person_has_to_mend() {
+    story(async |world| {
+        let put = || Fault::on("PUT").kind(ResourceKind::Credential);
+        world.azure.inject(put().respond(409, "ScopeLocked"));
+        world.create(binding(NAMESPACE, "orders").managed().service_account("orders"));
+        world.says("orders", Reason::ScopeLocked).await;
+        let busy = put().respond(429, "TooManyRequests").header("Retry-After", "20");
+        world.azure.inject(busy.forever());
+        world.until("it was refused", |world| refused(world) >= 1).await;
+        world.cluster.clear_requests();
+        world
+            .until("it was refused for long", |world| refused(world) >= 6)
+            .await;
+        assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
+        world.edit("orders", |object| {
+            object["spec"]["serviceAccounts"] = json!([{"name": "invoices"}])
+        });
+        world.says("orders", Reason::Throttled).await;
+        world.azure.clear_faults();
+        world.ready("orders").await;
+    })
+    .await;
+}
+
 /// Whoever edits his binding all the time draws on what all of a subscription share.
 #[tokio::test(start_paused = true)]
 async fn one_who_edits_his_binding_all_the_time_is_paced_in_what_it_gives_and_not_in_what_it_takes() {

@@ -1,6 +1,7 @@
 //! Restarts of what makes pods.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -61,7 +62,24 @@ fn nobody_knows(history: &History, first: &ApiRequest, second: &ApiRequest) -> b
     };
     did(|act| matches!(act, Act::Unmark(_)))
         && (first.client != second.client
-            || did(|act| matches!(act, Act::Delete(_) | Act::Create(_) | Act::LoseIdentity)))
+            || did(|act| matches!(act, Act::Delete(_) | Act::Create(_) | Act::LoseIdentity))
+            || was_forgotten(history, first, &times))
+}
+
+/// Whether a status that told of the restart told of no pods any more: its binding lost its permission.
+fn was_forgotten(history: &History, restart: &ApiRequest, times: &RangeInclusive<Duration>) -> bool {
+    let of_pods = |moment, owned| Some(History::binding(moment, owned)?.pointer("/status/workloads").is_some());
+    let near = history
+        .owners
+        .iter()
+        .filter(|owned| owned.namespace == restart.namespace);
+    near.into_iter().any(|owned| {
+        let told = history.between(*times.start(), *times.end());
+        let mut told = told
+            .map(|moment| of_pods(moment, owned) == Some(true))
+            .skip_while(|told| !told);
+        told.any(|told| !told)
+    })
 }
 
 /// All that is ever written there is the mark.
