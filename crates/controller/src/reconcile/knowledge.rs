@@ -562,6 +562,16 @@ mod tests {
         );
     }
 
+    #[test]
+    fn what_a_person_has_to_mend_is_remembered_for_that_spec_and_errand() {
+        let mut failures = Failures::default();
+        failures.another(1, Some(Errand::Gives));
+        assert!(failures.is_stalled(1, Errand::Gives));
+        assert!(!failures.is_stalled(2, Errand::Gives) && !failures.is_stalled(1, Errand::TakesAway));
+        failures.another(1, None);
+        assert!(!failures.is_stalled(1, Errand::Gives));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_known_is_read_again_when_the_drift_check_is_due() {
         let known = Knowledge::read(state(), PACE);

@@ -161,10 +161,12 @@ impl Waits {
         waits
     }
 
-    /// What people are told of it: nothing while it is short, and once; and nothing in the place of what a person has to mend.
+    /// What people are told of it: nothing while it is short, and once; and nothing in the place of what a person has to mend, who has not asked for a
+    /// look since.
     pub(super) fn outcome(self, desired: Desired, memory: &mut Memory) -> Option<Outcome> {
         let (generation, errand) = (memory.shown.generation(), super::errand::Errand::of(&desired));
-        if generation.is_some_and(|generation| memory.failures.is_stalled(generation, errand)) {
+        let is_stalled = generation.is_some_and(|generation| memory.failures.is_stalled(generation, errand));
+        if is_stalled && memory.requests.heeded().is_none() {
             return None;
         }
         let now = Instant::now();

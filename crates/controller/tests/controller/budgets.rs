@@ -172,7 +172,7 @@ async fn a_long_wait_is_not_told_in_the_place_of_what_a_person_has_to_mend() {
             .await;
         assert!(world.cluster_writes().is_empty(), "{:?}", world.cluster_writes());
         world.edit("orders", |object| {
-            object["spec"]["serviceAccounts"] = json!([{"name": "invoices"}]);
+            object["metadata"]["annotations"] = json!({ wio_api::keys::RECONCILE_AT_ANNOTATION: "now" });
         });
         world.says("orders", Reason::Throttled).await;
         world.azure.clear_faults();
