@@ -180,6 +180,11 @@ impl Need {
         self.request(Some(subscription), Provider::ManagedIdentity, Call::Delete);
     }
 
+    /// One list of role assignments; without a subscription at a management group.
+    pub fn list_roles(&mut self, subscription: Option<SubscriptionId>) {
+        self.request(subscription, Provider::Authorization, Call::Read);
+    }
+
     /// One role assignment that is given; without a subscription at a management group.
     pub fn write_role(&mut self, subscription: Option<SubscriptionId>) {
         self.request(subscription, Provider::Authorization, Call::Write);

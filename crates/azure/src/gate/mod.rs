@@ -160,6 +160,21 @@ impl Gate {
         })
     }
 
+    /// Promises what the errand of this task needs, at once or not at all, so that it does not wait with what it holds.
+    ///
+    /// # Errors
+    /// The budget that takes longest.
+    pub fn admit(&self, need: &Need) -> Result<(), Shortage> {
+        let Ok(errand) = ERRAND.try_with(Arc::clone) else {
+            return Ok(());
+        };
+        let missing = errand.missing(need);
+        if !missing.is_empty() {
+            errand.keep(self.promise_to(&errand.asker, &missing, Standing::Outside)?);
+        }
+        Ok(())
+    }
+
     /// Learns for which budgets somebody waits in the queue, and in which lane.
     pub fn want(&self, wanted: &HashMap<Budget, Lane>) {
         self.lock().want(wanted);

@@ -325,9 +325,12 @@ impl Knowledge {
         Self::seen(state, jittered(pace.drift), jittered(pace.sweep))
     }
 
-    /// Azure as the status left it: the first drift checks after a restart are spread over a whole interval.
+    /// Azure as the status left it: the first drift checks after a restart are spread over a whole interval, but for its beginning, in which the
+    /// lists come that may spare them.
     pub(crate) fn after_restart(state: AzureState, pace: Pace) -> Self {
-        Self::seen(state, within(pace.drift), within(pace.sweep))
+        let lists = pace.drift / 10;
+        let first = lists + within(pace.drift.saturating_sub(lists));
+        Self::seen(state, first, within(pace.sweep))
     }
 
     fn seen(state: AzureState, check_in: Duration, sweep_in: Duration) -> Self {
@@ -383,6 +386,16 @@ impl Knowledge {
 
     /// Puts off a read that was due only because time went by: what is known, unless it is doubted.
     pub(crate) fn put_off(&mut self, drift_interval: Duration, retry_after: Option<Duration>) -> Option<AzureState> {
+        let known = self.wait_for_budget(drift_interval, retry_after.unwrap_or_default())?;
+        // It is due, and no list spares it.
+        if let Self::Known { check_at, sweep_at, .. } = self {
+            *sweep_at = *check_at;
+        }
+        Some(known)
+    }
+
+    /// The same for a read that was not sent, for want of budget: what lists can spare, they may spare yet.
+    pub(crate) fn wait_for_budget(&mut self, drift_interval: Duration, ready_in: Duration) -> Option<AzureState> {
         const MOST: Duration = Duration::from_mins(5);
         let Self::Known {
             state,
@@ -392,10 +405,12 @@ impl Knowledge {
         else {
             return None;
         };
+        let now = Instant::now();
         let pause = jittered((drift_interval / 4).min(MOST));
-        *check_at = Instant::now() + pause.max(retry_after.unwrap_or_default());
-        // It is due, and no list spares it.
-        *sweep_at = *check_at;
+        *check_at = now + pause.max(ready_in);
+        if *sweep_at <= now {
+            *sweep_at = *check_at;
+        }
         Some(state.state().clone())
     }
 
@@ -605,6 +620,28 @@ mod tests {
         tokio::time::advance(HOUR).await;
         assert!(!known.may_be_spared(Instant::now()));
         assert_eq!(known.to_read(Instant::now()), Read::Now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_there_was_no_budget_for_is_spared_by_a_list_that_comes_meanwhile() {
+        let mut known = Knowledge::read(state(), PACE);
+        tokio::time::advance(HOUR * 2).await;
+        assert!(known.wait_for_budget(HOUR, Duration::ZERO).is_some());
+        assert_eq!(known.to_read(Instant::now()), Read::NotYet(&state()));
+        tokio::time::advance(HOUR).await;
+        assert!(known.may_be_spared(Instant::now()));
+        known.look_now();
+        known.wait_for_budget(HOUR, Duration::ZERO);
+        tokio::time::advance(HOUR).await;
+        assert!(!known.may_be_spared(Instant::now()), "somebody doubts what is known");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_look_is_due_right_after_a_restart_before_lists_can_be_there() {
+        for _ in 0..50 {
+            let first = Knowledge::after_restart(state(), PACE).next_check().unwrap();
+            assert!(HOUR / 10 <= first && first <= HOUR, "{first:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

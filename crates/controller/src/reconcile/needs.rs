@@ -3,7 +3,7 @@
 
 use wio_azure::Need;
 use wio_core::desired::{DesiredBinding, DesiredIdentity};
-use wio_core::names::IdentityId;
+use wio_core::names::{IdentityId, Scope};
 use wio_core::plan::{GrantStep, Revocation};
 
 /// What a new binding is expected to need: a look, and all that it asks for.
@@ -18,6 +18,17 @@ pub(super) fn of_new(desired: &DesiredBinding) -> Need {
     desired.credentials.iter().for_each(|_| need.write(subscription()));
     for role in &desired.roles {
         need.write_role(role.scope().subscription());
+    }
+    need
+}
+
+/// What a look at an identity needs, and at the places of its roles.
+pub(super) fn of_look<'a>(identity: &IdentityId, places: impl Iterator<Item = &'a Scope>) -> Need {
+    let mut need = Need::default();
+    need.read(identity.group.subscription);
+    need.read(identity.group.subscription);
+    for place in places {
+        need.list_roles(place.subscription());
     }
     need
 }

@@ -23,6 +23,7 @@ use super::clean::Clean;
 use super::context::Context;
 use super::exports::{self, Seen as SeenExports};
 use super::knowledge::{Knowledge, Memory, Read};
+use super::needs::of_look;
 use super::service_accounts::observe::{Known, Seen, forget_shown, observe as observe_accounts};
 
 /// The state of Azure, and how it is known.
@@ -219,7 +220,11 @@ async fn known_or_read(
                 return Ok(Source::Known(state));
             }
         }
-        Read::Now => {}
+        Read::Now => {
+            if let Some(state) = wait_for_reads(ctx, binding, desired, memory) {
+                return Ok(Source::Known(state));
+            }
+        }
     }
     match read_and_remember(ctx, binding, desired, memory).await {
         Ok(state) => Ok(Source::Read(state)),
@@ -232,6 +237,22 @@ fn is_followed(ctx: &Context, binding: &Binding, desired: &DesiredBinding) -> bo
     let id = desired.granted.identity();
     let places = role_assignment_scopes::to_read(id, binding, Last::No);
     ctx.books.coverage.covers(id, places.keys())
+}
+
+/// The state that is known, when a read is due only because time went by and there is no budget for all of it. It waits for none with a place that
+/// others need.
+fn wait_for_reads(
+    ctx: &Context,
+    binding: &Binding,
+    desired: &DesiredBinding,
+    memory: &mut Memory,
+) -> Option<AzureState> {
+    let id = desired.granted.identity();
+    let places = role_assignment_scopes::to_read(id, binding, Last::No);
+    let short = ctx.clients.azure.gate().admit(&of_look(id, places.keys())).err()?;
+    memory
+        .azure
+        .wait_for_budget(ctx.books.slots.drift_interval(), short.ready_in)
 }
 
 /// The state of Azure that needs no read, because the status says it.

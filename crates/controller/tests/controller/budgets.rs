@@ -107,6 +107,38 @@ async fn bindings_of_many_namespaces_do_not_wait_beside_a_long_roll_out() {
     world.crash().await;
 }
 
+/// Each look waited for reads for up to two seconds, with one of the places that new bindings need.
+#[tokio::test(start_paused = true)]
+async fn looks_for_drift_that_there_are_no_reads_for_hold_no_place() {
+    let mut world = World::new();
+    world.drift_interval = Duration::from_secs(2);
+    world.start().await;
+    for n in 0..9 {
+        world.cluster.create_namespace(&format!("team-{n}"));
+    }
+    for n in 0..45 {
+        let (place, name) = (format!("team-{}", n % 9), format!("app-{n}"));
+        world.create(binding(&place, &name).managed().service_account(&name));
+    }
+    world.until("all are ready", |world| ready(world) == 45).await;
+    // Forty-five reads a second are due, and Azure admits twenty-five.
+    sleep(Duration::from_secs(20)).await;
+    world.cluster.create_namespace("mail");
+    for n in 0..8 {
+        let applied = Instant::now();
+        let name = format!("mails-{n}");
+        world.create(binding("mail", &name).managed().service_account(&name));
+        world.cluster.wait_for("mail", &name, is_ready).await;
+        assert!(
+            applied.elapsed() < Duration::from_millis(500),
+            "{n}: {:?}",
+            applied.elapsed()
+        );
+    }
+    assert_eq!(refused(&world), 0);
+    world.crash().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_revocation_goes_before_everything_that_waits() {
     story(async |world| {
