@@ -1,5 +1,8 @@
 //! Lanes: what of the requests goes first when Azure's budgets are short.
 
+/// How many requests are left in a budget by what belongs to no binding: fewer than by the looks that it spares.
+pub(super) const LEFT_BY_LISTS: f64 = 32.0;
+
 /// What a request is for, the most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {

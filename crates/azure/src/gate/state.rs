@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::bucket::{Bucket, Sent};
 use super::budget::{Budget, Kind, Need, Shortage};
-use super::lane::Lane;
+use super::lane::{LEFT_BY_LISTS, Lane};
 use crate::budgets::Budgets;
 
 /// Who asks.
@@ -69,7 +69,7 @@ impl Asker {
         }
     }
 
-    /// What looks for many bindings at once: lists, and the activity log.
+    /// What belongs to no binding: lists and the activity log, which look for many at once, and the sweep for orphans.
     pub(super) const fn of_nobody() -> Self {
         Self {
             lane: Lane::Look,
@@ -81,7 +81,7 @@ impl Asker {
     const fn leaves(&self) -> f64 {
         match self.namespace {
             Some(_) => self.lane.leaves(),
-            None => 32.0,
+            None => LEFT_BY_LISTS,
         }
     }
 }

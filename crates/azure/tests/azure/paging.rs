@@ -207,7 +207,7 @@ async fn a_list_that_has_no_end_ends() {
 
 /// With fifty thousand the list was taken for endless after 200 pages, so each binding looked for itself for good.
 #[tokio::test]
-async fn fifty_thousand_identities_are_listed() {
+async fn a_list_of_five_hundred_pages_is_read_whole() {
     let list = List::Identities;
     let page = |page| list.page(1, (page < 500).then(|| format!("{}?x={page}", list.path())).as_deref());
     let (azure, _) = answered((1..=500).map(page).collect());

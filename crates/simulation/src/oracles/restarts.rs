@@ -68,17 +68,24 @@ fn nobody_knows(history: &History, first: &ApiRequest, second: &ApiRequest) -> b
 
 /// Whether a status that told of the restart told of no pods any more: its binding lost its permission.
 fn was_forgotten(history: &History, restart: &ApiRequest, times: &RangeInclusive<Duration>) -> bool {
-    let of_pods = |moment, owned| Some(History::binding(moment, owned)?.pointer("/status/workloads").is_some());
     let near = history
         .owners
         .iter()
         .filter(|owned| owned.namespace == restart.namespace);
     near.into_iter().any(|owned| {
-        let told = history.between(*times.start(), *times.end());
-        let mut told = told
-            .map(|moment| of_pods(moment, owned) == Some(true))
-            .skip_while(|told| !told);
-        told.any(|told| !told)
+        let statuses = history.between(*times.start(), *times.end());
+        let statuses = statuses.filter_map(|moment| History::binding(moment, owned)?.pointer("/status"));
+        let mut since = statuses.skip_while(|status| !tells_of(status, restart));
+        since.any(|status| status.get("workloads").is_none())
+    })
+}
+
+/// Whether a status tells of the restart of an owner.
+fn tells_of(status: &Value, restart: &ApiRequest) -> bool {
+    let restarts = status.pointer("/workloads/restarts").and_then(Value::as_array);
+    restarts.into_iter().flatten().any(|one| {
+        let (kind_and_name, at) = (text(one, "/owner"), text(one, "/restartedAt"));
+        !at.is_empty() && kind_and_name.rsplit('/').next() == Some(restart.name.as_str())
     })
 }
 
