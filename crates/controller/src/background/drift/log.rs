@@ -48,29 +48,33 @@ struct Subscriptions {
 /// Reads the logs again and again; never returns.
 pub(super) async fn keep(ctx: &Context) {
     let mut logs: HashMap<SubscriptionId, Log> = HashMap::new();
-    let mut pause = EVERY;
     loop {
-        let mut requests = 0;
+        let (mut requests, mut followed) = (0, Vec::new());
         let subscriptions = Subscriptions::of(&ctx.caches.bindings);
         logs.retain(|subscription, _| subscriptions.contains(*subscription));
         for subscription in subscriptions.all() {
             let log = logs.entry(subscription).or_default();
-            let read = read(ctx, (subscription, &subscriptions), log, pause).await;
-            requests += read.unwrap_or(1);
+            let read = read(ctx, (subscription, &subscriptions), log).await;
+            requests += read.requests;
+            followed.extend(read.is_followed.then_some(subscription));
+        }
+        let pause = least_pause(Share::Log, requests, EVERY.min(ctx.books.coverage.drift_interval()));
+        for subscription in followed {
+            ctx.books.coverage.read_log(subscription, hold(pause));
         }
         ctx.books.metrics.followed(ctx.books.coverage.counts());
-        pause = least_pause(Share::Log, requests, EVERY.min(ctx.books.coverage.drift_interval()));
         sleep(pause).await;
     }
 }
 
-/// Reads one log and wakes whom it concerns; tells how many requests it took.
-async fn read(
-    ctx: &Context,
-    (subscription, all): (SubscriptionId, &Subscriptions),
-    log: &mut Log,
-    pause: Duration,
-) -> Option<usize> {
+/// What the reading of a log came to.
+struct Read {
+    requests: usize,
+    is_followed: bool,
+}
+
+/// Reads one log and wakes whom it concerns.
+async fn read(ctx: &Context, (subscription, all): (SubscriptionId, &Subscriptions), log: &mut Log) -> Read {
     let now = (ctx.caches.learned.clock)();
     let since = log.since(now, ctx.books.coverage.drift_interval());
     let (mut requests, mut changes) = (0, Vec::new());
@@ -82,18 +86,21 @@ async fn read(
             }
             Err(fault) => {
                 tell_unread(&fault, log);
-                return None;
+                return Read {
+                    requests: requests + 1,
+                    is_followed: false,
+                };
             }
         }
     }
-    if wake(ctx, changes, now) {
+    let is_followed = wake(ctx, changes, now);
+    if is_followed {
         log.read_to = Some(now);
         log.told = false;
-        ctx.books.coverage.read_log(subscription, hold(pause));
     } else {
         tell_too_many(subscription);
     }
-    Some(requests)
+    Read { requests, is_followed }
 }
 
 /// Says once what is missing when the log cannot be read.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::sleep;
 use wio_api::WorkloadIdentityBinding;
@@ -23,29 +22,33 @@ type Places = BTreeMap<Scope, Vec<Arc<WorkloadIdentityBinding>>>;
 /// Lists the role assignments again and again; never returns.
 pub(super) async fn keep(ctx: &Context) {
     let interval = ctx.books.coverage.drift_interval();
-    let mut pause = interval;
     sleep(within(interval / 10)).await;
     loop {
         let all = ctx.caches.bindings.len();
         let (places, reads) = places(all, ctx.caches.bindings.all_with(Mark::Roles));
         ctx.books.coverage.counted(reads);
-        let mut requests = 0;
+        let (mut requests, mut followed) = (0, Vec::new());
         for (place, bindings) in places {
-            requests += list(ctx, place, &bindings, pause).await;
+            let listed = list(ctx, &place, &bindings).await;
+            requests += listed.unwrap_or(1);
+            followed.extend(listed.map(|_| place));
+        }
+        let pause = least_pause(Share::Roles, requests, interval);
+        for place in followed {
+            ctx.books.coverage.listed_roles(place, hold(pause + interval / 5));
         }
         ctx.books.metrics.followed(ctx.books.coverage.counts());
-        pause = least_pause(Share::Roles, requests, interval);
         sleep(pause + within(interval / 5)).await;
     }
 }
 
-/// Lists those of one place and wakes the bindings whose roles it shows otherwise; tells how many requests it took.
-async fn list(ctx: &Context, place: Scope, bindings: &[Arc<WorkloadIdentityBinding>], pause: Duration) -> usize {
-    let listed = match ctx.clients.azure.list_all_role_assignments(&place).await {
+/// Lists those of one place and wakes the bindings whose roles it shows otherwise; tells how many requests it took, when it could be listed.
+async fn list(ctx: &Context, place: &Scope, bindings: &[Arc<WorkloadIdentityBinding>]) -> Option<usize> {
+    let listed = match ctx.clients.azure.list_all_role_assignments(place).await {
         Ok(listed) => listed,
         Err(fault) => {
             tell_unlisted(&fault);
-            return 1;
+            return None;
         }
     };
     let roles = ListedRoles::new(place.clone(), listed.entries);
@@ -53,11 +56,10 @@ async fn list(ctx: &Context, place: Scope, bindings: &[Arc<WorkloadIdentityBindi
     for object in bindings {
         let binding = Binding::parse(object, &cluster.id);
         if binding.is_ok_and(|binding| roles.differ(&binding)) && doubt(&ctx.books, object, ("roles", Shown::Roles)) {
-            tell_differs(&place);
+            tell_differs(place);
         }
     }
-    ctx.books.coverage.listed_roles(place, hold(pause));
-    listed.requests
+    Some(listed.requests)
 }
 
 fn tell_unlisted(fault: &AzureFault) {
