@@ -3,11 +3,10 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use wio_core::drift::{Change, Entry as LogEntry};
-use wio_core::fault::AzureFault;
 use wio_core::names::SubscriptionId;
 
 use crate::client::Azure;
-use crate::paging::{Pages, list_all};
+use crate::paging::{Pages, Unlisted, list_patiently};
 use crate::telemetry::Operation;
 
 /// The bound on pages that are read at once. How many entries a page holds Azure does not say. A log with more cannot be followed.
@@ -74,16 +73,14 @@ impl Azure {
         subscription: SubscriptionId,
         provider: Followed,
         since: Timestamp,
-    ) -> Result<Pages<Change>, AzureFault> {
+    ) -> Result<Pages<Change>, Unlisted> {
         let list = self
             .pipeline
             .urls
             .activity_log(subscription, provider.namespace(), since);
-        let listed = list_all::<Entry>(&self.pipeline, Operation::ListActivityLog, &list, MAX_PAGES).await;
-        let listed = listed.map_err(|cause| AzureFault {
-            operation: format!("read the activity log of the subscription {subscription}"),
-            cause,
-        })?;
+        let listed = list_patiently::<Entry>(&self.pipeline, Operation::ListActivityLog, &list, MAX_PAGES).await;
+        let what = || format!("read the activity log of the subscription {subscription}");
+        let listed = listed.map_err(|incomplete| incomplete.when(what()))?;
         Ok(listed.filter_map(Entry::change))
     }
 }

@@ -46,7 +46,7 @@ pub use entra_clock::NoClock;
 pub use gate::{Budget, Errand, Gate, Lane, Need, Promise, Shortage};
 pub use jwt::Claims;
 pub use msi::{IdentityView, ListedIdentity, WrittenIdentity};
-pub use paging::Pages;
+pub use paging::{Pages, Unlisted};
 pub use proof::{Asked, NoAccess, NoProver, Prover, Refusal, Token};
 pub use roles::RoleDefinition;
 pub use sign_in::{CredentialKind, EnvironmentCredential, NotItsIdentity};

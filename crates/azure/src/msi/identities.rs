@@ -16,7 +16,7 @@ use wio_core::orphaned::EndMark;
 
 use crate::answer::deletion;
 use crate::client::Azure;
-use crate::paging::{Pages, list_all};
+use crate::paging::{Pages, Unlisted, list_all, list_patiently};
 use crate::telemetry::Operation;
 
 use super::call::{Call, names};
@@ -96,13 +96,11 @@ impl Azure {
     /// # Errors
     /// When any page cannot be had: half a list is no list. A resource group that does not exist is an error too, for
     /// nothing says that it was looked for at the right place.
-    pub async fn list_identities(&self, group: &ResourceGroupId) -> Result<Pages<ListedIdentity>, AzureFault> {
+    pub async fn list_identities(&self, group: &ResourceGroupId) -> Result<Pages<ListedIdentity>, Unlisted> {
         let list = self.pipeline.urls.identities(group);
-        let listed = list_all(&self.pipeline, Operation::ListIdentities, &list, MAX_PAGES).await;
-        let entries: Pages<Entry> = listed.map_err(|cause| AzureFault {
-            operation: format!("list the managed identities in the resource group {}", group.name),
-            cause,
-        })?;
+        let listed = list_patiently(&self.pipeline, Operation::ListIdentities, &list, MAX_PAGES).await;
+        let what = || format!("list the managed identities in the resource group {}", group.name);
+        let entries: Pages<Entry> = listed.map_err(|incomplete| incomplete.when(what()))?;
         Ok(entries.filter_map(|entry| entry.listed(group)))
     }
 

@@ -12,7 +12,7 @@ use wio_core::owner::Owner;
 
 use crate::answer::deletion;
 use crate::client::Azure;
-use crate::paging::{Pages, list_all};
+use crate::paging::{Pages, Unlisted, list_all, list_patiently};
 use crate::telemetry::Operation;
 
 use super::wire::{self, Assignment};
@@ -79,12 +79,12 @@ impl Azure {
     ///
     /// # Errors
     /// When any page cannot be had: half a list is no list.
-    pub async fn list_all_role_assignments(&self, scope: &Scope) -> Result<Pages<ObservedRoleAssignment>, AzureFault> {
+    pub async fn list_all_role_assignments(&self, scope: &Scope) -> Result<Pages<ObservedRoleAssignment>, Unlisted> {
         let list = self.pipeline.urls.all_role_assignments(scope);
-        let listed = list_all(&self.pipeline, Operation::ListRoleAssignments, &list, MAX_PAGES).await;
-        let listed = listed.map_err(|cause| AzureFault {
-            operation: format!("list the role assignments at {scope}"),
-            cause: denied(cause, READ, scope),
+        let listed = list_patiently(&self.pipeline, Operation::ListRoleAssignments, &list, MAX_PAGES).await;
+        let listed = listed.map_err(|incomplete| {
+            let incomplete = incomplete.because(|cause| denied(cause, READ, scope));
+            incomplete.when(format!("list the role assignments at {scope}"))
         })?;
         Ok(listed.filter_map(Assignment::observed))
     }

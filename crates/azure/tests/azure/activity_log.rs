@@ -100,7 +100,7 @@ async fn a_log_that_may_not_be_read_is_a_fault() {
     let read = azure
         .list_changes(subscription(), Followed::ManagedIdentity, since())
         .await;
-    let fault = read.unwrap_err();
+    let fault = read.unwrap_err().fault;
     assert!(
         matches!(&fault.cause, AzureCause::Answer(answer) if answer.status == 403),
         "{fault}"

@@ -275,7 +275,7 @@ async fn tags_that_cannot_be_read_make_no_list() {
         let mut odd = identity_body("orders");
         odd["tags"] = tags.clone();
         let (azure, _) = answered(vec![json_response(200, &json!({"value": [odd]}))]);
-        let fault = azure.list_identities(&group()).await.unwrap_err();
+        let fault = azure.list_identities(&group()).await.unwrap_err().fault;
         assert!(matches!(fault.cause, AzureCause::Malformed(_)), "{tags}: {fault}");
     }
 }
@@ -284,7 +284,7 @@ async fn tags_that_cannot_be_read_make_no_list() {
 async fn a_list_of_identities_that_may_not_be_read_or_has_no_group_is_a_fault() {
     let (azure, simulator) = cloud(|_| {}).await;
     let nowhere = name(&group().to_string().replace("operator", "nowhere"));
-    let fault = azure.list_identities(&nowhere).await.unwrap_err();
+    let fault = azure.list_identities(&nowhere).await.unwrap_err().fault;
     assert!(
         fault
             .to_string()
@@ -297,7 +297,7 @@ async fn a_list_of_identities_that_may_not_be_read_or_has_no_group_is_a_fault() 
     );
 
     simulator.reconfigure(|config| config.authorization = true);
-    let fault = azure.list_identities(&group()).await.unwrap_err();
+    let fault = azure.list_identities(&group()).await.unwrap_err().fault;
     assert!(
         matches!(&fault.cause, AzureCause::Answer(answer) if answer.status == 403 && answer.code == "AuthorizationFailed"),
         "{fault}"

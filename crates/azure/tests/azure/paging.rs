@@ -1,13 +1,17 @@
 //! Lists in pages: every list of Azure follows `nextLink` to the end, to no other host, and not in a circle.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use wio_azure::{Azure, Followed};
+use wio_azure_sim::Fault;
 use wio_core::drift::Changed;
 use wio_core::fault::{AzureCause, AzureFault};
 
 use crate::fixtures::{
-    PRINCIPAL_ID, Response, SUBSCRIPTION, answered, credential_body, error_response, id, identity_body, json_response,
-    name, resource_id,
+    PRINCIPAL_ID, Response, SUBSCRIPTION, answered, cloud, credential_body, error_response, id, identity_body,
+    json_response, name, resource_id, response,
 };
 
 /// The lists that the client reads, which must all behave alike.
@@ -126,6 +130,14 @@ impl List {
         }
     }
 
+    /// How often a page is asked for: a list of what many bindings have is read by nobody who waits.
+    const fn tries(self) -> usize {
+        match self {
+            Self::Identities | Self::AllRoleAssignments | Self::Changes => 3,
+            Self::FederatedCredentials | Self::RoleAssignments => 1,
+        }
+    }
+
     const fn most_pages(self) -> usize {
         match self {
             Self::Identities => 1000,
@@ -214,7 +226,70 @@ async fn a_list_of_five_hundred_pages_is_read_whole() {
     assert_eq!(list.read(&azure).await.unwrap().len(), 500);
 }
 
-#[tokio::test]
+/// With 500 pages one refusal or one broken connection threw the whole list away, and nothing was followed for another half an hour.
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_long_list_is_asked_for_again_and_one_that_a_binding_waits_for_is_not() {
+    for list in List::ALL {
+        for status in [429, 500, 503] {
+            let next = format!("{}?x=y", list.path());
+            let failed = || error_response(status, "NotNow");
+            let (azure, seen) = answered(vec![list.page(1, Some(&next)), failed(), failed(), list.page(2, None)]);
+            let read = list.read(&azure).await;
+            if list.tries() == 1 {
+                read.unwrap_err();
+                assert_eq!(seen.count(), 2, "{list:?}");
+            } else {
+                assert_eq!(read.unwrap(), [1, 2], "{list:?} {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_is_asked_for_again_after_a_broken_connection_and_after_none_at_all() {
+    for broken in [Fault::on("GET").drop_connection(), Fault::on("GET").hang()] {
+        let (azure, simulator) = cloud(|_| {}).await;
+        simulator.inject(broken.times(2));
+        let listed = azure.list_identities(&id("orders").group).await.unwrap();
+        assert_eq!((listed.entries.len(), listed.requests), (0, 3));
+    }
+}
+
+/// A pause that Azure asks for is kept, and not for longer than a minute: whoever lists goes on with the next list.
+#[tokio::test(start_paused = true)]
+async fn a_page_is_asked_for_again_when_azure_says_and_within_a_minute() {
+    for (asked, expected) in [(None, 1), (Some("17"), 17), (Some("3600"), 60)] {
+        let headers = asked.map(|asked| ("retry-after", asked));
+        let failed = response(503, headers.as_slice(), "");
+        let (azure, _) = answered(vec![failed, List::Identities.page(1, None)]);
+        let begun = Instant::now();
+        List::Identities.read(&azure).await.unwrap();
+        let pause = begun.elapsed();
+        let expected = Duration::from_secs(expected);
+        assert!(
+            pause >= expected && pause < expected + Duration::from_secs(1),
+            "{asked:?}: {pause:?}"
+        );
+    }
+}
+
+/// Whoever paces himself by what lists cost took one that failed on its last page for one request.
+#[tokio::test(start_paused = true)]
+async fn what_a_list_cost_that_could_not_be_had_is_told() {
+    let list = List::Identities;
+    let page = |page| list.page(1, Some(&format!("{}?x={page}", list.path())));
+    for (failed, tries) in [
+        (error_response(500, "NotNow"), 3),
+        (error_response(403, "AuthorizationFailed"), 1),
+    ] {
+        let (azure, seen) = answered((1..=6).map(page).chain([failed]).collect());
+        let unlisted = azure.list_identities(&id("orders").group).await.unwrap_err();
+        assert_eq!(unlisted.requests, 6 + tries);
+        assert_eq!(seen.count(), 6 + tries);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_a_list_is_no_list() {
     let unreadable = json!({"value": [{"name": 7, "id": 7, "properties": 7, "resourceId": 7}]});
     for list in List::ALL {
@@ -232,7 +307,8 @@ async fn half_a_list_is_no_list() {
                 (AzureCause::Malformed(_), None) => {}
                 _ => panic!("{list:?}: {fault}"),
             }
-            assert_eq!(seen.count(), 2, "{list:?}");
+            let tries = if status == Some(429) { list.tries() } else { 1 };
+            assert_eq!(seen.count(), 1 + tries, "{list:?}");
         }
         let (azure, _) = answered(vec![error_response(404, "SubscriptionNotFound")]);
         list.read(&azure).await.unwrap_err();

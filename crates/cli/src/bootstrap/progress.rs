@@ -94,7 +94,9 @@ pub(crate) async fn in_azure(plan: &Plan, azure: Looked<&Azure>) -> Vec<Step> {
         }
     };
     let listed = azure.list_identities(&group).await;
-    let of_group = listed.map(|_| Some(group.to_string())).or_else(|fault| absent(&fault));
+    let of_group = listed
+        .map(|_| Some(group.to_string()))
+        .or_else(|unlisted| absent(&unlisted.fault));
     let view = azure.get_identity(&identity).await.map_err(|fault| told(&fault));
     let client_id = view
         .clone()

@@ -117,7 +117,8 @@ pub(crate) async fn find(asked: &Asked<'_>, session: &Session) -> anyhow::Result
 async fn look_up(azure: &Azure, asked: &Asked<'_>, found: &mut Found) -> anyhow::Result<()> {
     let told = |fault: AzureFault| anyhow::anyhow!("{fault}");
     for group in asked.groups {
-        for identity in azure.list_identities(group).await.map_err(told)?.entries {
+        let listed = azure.list_identities(group).await;
+        for identity in listed.map_err(|unlisted| told(unlisted.fault))?.entries {
             if let Some(facts) = identity.facts {
                 found.identities.insert(facts.client_id, identity.id);
             }

@@ -189,7 +189,7 @@ async fn an_edit_while_the_log_cannot_be_read_is_found_when_it_can() {
     world.azure.inject(
         Fault::on("GET")
             .path("/eventtypes/")
-            .times(3)
+            .times(9)
             .respond(503, "ServerBusy"),
     );
     edit_credential(&world).await;

@@ -64,7 +64,7 @@ pub(super) async fn on_azure(way: Option<&Way>, around: Known<'_>) -> OnAzure {
             let (assignments, roles) =
                 future::join(azure.list_all_role_assignments(&scope), azure.list_custom_roles(&scope)).await;
             (
-                assignments.map_err(|fault| told(&fault)),
+                assignments.map_err(|unlisted| told(&unlisted.fault)),
                 roles.map_err(|fault| told(&fault)),
             )
         }

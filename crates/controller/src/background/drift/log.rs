@@ -84,10 +84,10 @@ async fn read(ctx: &Context, (subscription, all): (SubscriptionId, &Subscription
                 requests += listed.requests;
                 changes.extend(listed.entries);
             }
-            Err(fault) => {
-                tell_unread(&fault, log);
+            Err(unlisted) => {
+                tell_unread(&unlisted.fault, log);
                 return Read {
-                    requests: requests + 1,
+                    requests: requests + unlisted.requests,
                     is_followed: false,
                 };
             }

@@ -29,9 +29,9 @@ pub(super) async fn keep(ctx: &Context) {
         ctx.books.coverage.counted(reads);
         let (mut requests, mut followed) = (0, Vec::new());
         for (place, bindings) in places {
-            let listed = list(ctx, &place, &bindings).await;
-            requests += listed.unwrap_or(1);
-            followed.extend(listed.map(|_| place));
+            let (is_listed, sent) = list(ctx, &place, &bindings).await;
+            requests += sent;
+            followed.extend(is_listed.then_some(place));
         }
         let pause = least_pause(Share::Roles, requests, interval);
         for place in followed {
@@ -42,13 +42,14 @@ pub(super) async fn keep(ctx: &Context) {
     }
 }
 
-/// Lists those of one place and wakes the bindings whose roles it shows otherwise; tells how many requests it took, when it could be listed.
-async fn list(ctx: &Context, place: &Scope, bindings: &[Arc<WorkloadIdentityBinding>]) -> Option<usize> {
+/// Lists those of one place and wakes the bindings whose roles it shows otherwise; tells whether it could be listed, and how many requests
+/// that took.
+async fn list(ctx: &Context, place: &Scope, bindings: &[Arc<WorkloadIdentityBinding>]) -> (bool, usize) {
     let listed = match ctx.clients.azure.list_all_role_assignments(place).await {
         Ok(listed) => listed,
-        Err(fault) => {
-            tell_unlisted(&fault);
-            return None;
+        Err(unlisted) => {
+            tell_unlisted(&unlisted.fault);
+            return (false, unlisted.requests);
         }
     };
     let roles = ListedRoles::new(place.clone(), listed.entries);
@@ -59,7 +60,7 @@ async fn list(ctx: &Context, place: &Scope, bindings: &[Arc<WorkloadIdentityBind
             tell_differs(place);
         }
     }
-    Some(listed.requests)
+    (true, listed.requests)
 }
 
 fn tell_unlisted(fault: &AzureFault) {

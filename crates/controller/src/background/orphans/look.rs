@@ -63,16 +63,22 @@ async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<L
                 listed.extend(identities.entries);
                 groups.insert(group);
             }
-            Err(fault) if memory.begins_to_be_unlisted(&group) => warn_unlisted(&group, &fault),
-            Err(fault) => tracing::debug!(%fault, %group, "what bindings left there that are gone is not looked for"),
+            Err(unlisted) => {
+                requests += unlisted.requests;
+                tell_unlisted(&group, &unlisted.fault, memory.begins_to_be_unlisted(&group));
+            }
         }
     }
     identities::compare(ctx, groups, &listed, memory.longest_pause(requests));
     (listed, requests)
 }
 
-fn warn_unlisted(group: &ResourceGroupId, fault: &AzureFault) {
-    tracing::warn!(%fault, %group, "what bindings left there that are gone is not looked for");
+fn tell_unlisted(group: &ResourceGroupId, fault: &AzureFault, is_news: bool) {
+    if is_news {
+        tracing::warn!(%fault, %group, "what bindings left there that are gone is not looked for");
+    } else {
+        tracing::debug!(%fault, %group, "what bindings left there that are gone is not looked for");
+    }
 }
 
 /// The identities whose tags name a binding that is gone. Where each has the binding that its tags name, by that one's status, none is unpacked
