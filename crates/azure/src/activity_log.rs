@@ -9,8 +9,9 @@ use crate::client::Azure;
 use crate::paging::{Pages, Unlisted, list_patiently};
 use crate::telemetry::Operation;
 
-/// The bound on pages that are read at once. How many entries a page holds Azure does not say. A log with more cannot be followed.
-const MAX_PAGES: usize = 20;
+/// The bound on pages that are read at once. How many entries a page holds Azure does not say. A log with more cannot be followed. At a hundred a
+/// page these are the entries of 5,000 new bindings: whose they are is known only when they were read.
+const MAX_PAGES: usize = 200;
 
 /// The resource providers whose changes are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,11 @@ struct Entry {
 struct Authorization {
     scope: Option<String>,
 }
+
+/// A change, as soon as it is read: of a long log all entries are never there at once.
+#[derive(Deserialize)]
+#[serde(from = "Entry")]
+struct Read(Option<Change>);
 
 /// The claims of the token with which something was done, which nobody but Entra can write.
 #[derive(Deserialize)]
@@ -78,10 +84,18 @@ impl Azure {
             .pipeline
             .urls
             .activity_log(subscription, provider.namespace(), since);
-        let listed = list_patiently::<Entry>(&self.pipeline, Operation::ListActivityLog, &list, MAX_PAGES).await;
+        let listed = list_patiently::<Read>(&self.pipeline, Operation::ListActivityLog, &list, MAX_PAGES).await;
         let what = || format!("read the activity log of the subscription {subscription}");
         let listed = listed.map_err(|incomplete| incomplete.when(what()))?;
-        Ok(listed.filter_map(Entry::change))
+        Ok(listed.filter_map(|read| read.0))
+    }
+}
+
+// === impl Read ===
+
+impl From<Entry> for Read {
+    fn from(entry: Entry) -> Self {
+        Self(entry.change())
     }
 }
 

@@ -143,7 +143,7 @@ impl List {
             Self::Identities => 1000,
             Self::FederatedCredentials => 40,
             Self::RoleAssignments | Self::AllRoleAssignments => 100,
-            Self::Changes => 20,
+            Self::Changes => 200,
         }
     }
 }

@@ -294,7 +294,7 @@ async fn roles_are_followed_until_they_are_listed_again_however_long_the_list_gr
 #[tokio::test(start_paused = true)]
 async fn a_log_is_followed_until_it_is_read_again_however_long_it_is() {
     let mut world = followed(18).await;
-    world.azure.reconfigure(|config| config.page_size = 4);
+    world.azure.reconfigure(|config| config.page_size = 1);
     world.stop().await;
     world.sweep_interval = Some(DAY * 100);
     world.start().await;
@@ -350,6 +350,70 @@ async fn a_steady_hour_of_a_hundred_bindings_costs_some_lists_and_hardly_a_look(
         looks(&world)
     );
     assert!(asked.len() <= 60, "{} reads", asked.len());
+}
+
+/// Its own entries are left out only when they were read: with more than 20 pages of them the log stayed unread for a day.
+#[tokio::test(start_paused = true)]
+async fn a_roll_out_of_the_operators_own_leaves_the_log_followed() {
+    let mut world = World::new();
+    world.sweep_interval = Some(DAY * 100);
+    // Two entries for each write, of which a binding has two: 120 pages.
+    world.azure.reconfigure(|config| config.page_size = 2);
+    world.start().await;
+    world.create_many(60);
+    world.all_ready(60).await;
+    sleep(DRIFT * 3).await;
+    world.forget_requests();
+    sleep(DRIFT * 2).await;
+    assert_eq!(looks(&world), 0);
+}
+
+/// Somebody fills the log with so many writes of something that no binding has; two entries of each.
+async fn flood(world: &World, writes: usize) {
+    let noise = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/{SHARED_GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/noise"
+    );
+    for _ in 0..writes {
+        let body = json!({ "location": "westeurope" });
+        assert!(write(world, "PUT", &noise, Some(body)).await < 300);
+    }
+}
+
+/// The requests for the log.
+fn readings(world: &World) -> usize {
+    let requests = by(world, SOMEBODY);
+    let of_log = requests
+        .iter()
+        .filter(|request| request.kind == ResourceKind::ActivityLog);
+    of_log.count()
+}
+
+/// A pause by what 150 pages cost was five times as long as the one after which bindings look for themselves.
+#[tokio::test(start_paused = true)]
+async fn a_long_log_is_read_once_in_a_drift_interval_all_the_same() {
+    let world = followed(1).await;
+    world.azure.reconfigure(|config| config.page_size = 1);
+    flood(&world, 75).await;
+    sleep(BY_LOG).await;
+    let before = subject(&world);
+    let begun = Instant::now();
+    edit_credential(&world).await;
+    world.until("it is as it was", |world| subject(world) == before).await;
+    assert!(begun.elapsed() <= BY_LOG + DRIFT, "{:?}", begun.elapsed());
+}
+
+/// What a list cost that has too many pages counted as one request: whoever flooded the log had it read every five minutes to no end.
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_too_long_is_read_once_in_a_drift_interval_and_bindings_look_for_themselves() {
+    let world = followed(2).await;
+    world.azure.reconfigure(|config| config.page_size = 1);
+    flood(&world, 110).await;
+    sleep(BY_LOG).await;
+    world.forget_requests();
+    sleep(DRIFT * 4).await;
+    assert!((600..=1000).contains(&readings(&world)), "{} pages", readings(&world));
+    assert!(looks(&world) >= 4, "{} looks", looks(&world));
+    assert!(by(&world, SOMEBODY).iter().all(|request| !request.writes));
 }
 
 /// The same where whoever may write in Azure floods the log.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_hours(1);
 
-/// What looks for drift may cost, in reads an hour, each for its own: with the looks of the sweep for orphans not more than 600 together.
+/// What looks for drift may cost, in reads an hour, each for its own: with the looks of the sweep for orphans not more than 600 together. The log
+/// may exceed its share, for it is read at least once in a drift interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Share {
     /// Lists of identities.

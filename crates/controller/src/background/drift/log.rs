@@ -58,13 +58,19 @@ pub(super) async fn keep(ctx: &Context) {
             requests += read.requests;
             followed.extend(read.is_followed.then_some(subscription));
         }
-        let pause = least_pause(Share::Log, requests, EVERY.min(ctx.books.coverage.drift_interval()));
+        let pause = pause(requests, ctx.books.coverage.drift_interval());
         for subscription in followed {
             ctx.books.coverage.read_log(subscription, hold(pause));
         }
         ctx.books.metrics.followed(ctx.books.coverage.counts());
         sleep(pause).await;
     }
+}
+
+/// The pause after a round that took so many requests. However many those are: a log that is read more seldom than bindings would look for
+/// themselves spares nothing.
+fn pause(requests: usize, drift_interval: Duration) -> Duration {
+    least_pause(Share::Log, requests, EVERY).min(drift_interval)
 }
 
 /// What the reading of a log came to.
