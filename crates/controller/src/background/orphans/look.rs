@@ -65,7 +65,9 @@ async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<L
             }
             Err(unlisted) => {
                 requests += unlisted.requests;
-                tell_unlisted(&group, &unlisted.fault, memory.begins_to_be_unlisted(&group));
+                let is_news = memory.begins_to_be_unlisted(&group);
+                let tell = if is_news { warn_unlisted } else { still_unlisted };
+                tell(&group, &unlisted.fault);
             }
         }
     }
@@ -73,12 +75,12 @@ async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<L
     (listed, requests)
 }
 
-fn tell_unlisted(group: &ResourceGroupId, fault: &AzureFault, is_news: bool) {
-    if is_news {
-        tracing::warn!(%fault, %group, "what bindings left there that are gone is not looked for");
-    } else {
-        tracing::debug!(%fault, %group, "what bindings left there that are gone is not looked for");
-    }
+fn warn_unlisted(group: &ResourceGroupId, fault: &AzureFault) {
+    tracing::warn!(%fault, %group, "what bindings left there that are gone is not looked for");
+}
+
+fn still_unlisted(group: &ResourceGroupId, fault: &AzureFault) {
+    tracing::debug!(%fault, %group, "what bindings left there that are gone is not looked for");
 }
 
 /// The identities whose tags name a binding that is gone. Where each has the binding that its tags name, by that one's status, none is unpacked
