@@ -36,7 +36,8 @@ fn a_reason_says_who_acts_and_what_the_runbook_says() {
         "├─ Azure's codes: ScopeLocked",
         "└─ next step: Have the lock removed; the operator tries again by itself",
         "Runbook, 16 Every other reason",
-        "  remove the lock, or keep it and the binding as it is: a deletion waits for it",
+        "  remove the lock, or keep it and the binding as it is: a deletion waits for it. While the next try waits for Azure's budgets it goes on to \
+         say so; the annotation `workloadidentity.dev/reconcile-at` has it tell of the wait",
     ] {
         assert!(told.lines().any(|told| told == line), "{line} is not in\n{told}");
     }
