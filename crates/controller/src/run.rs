@@ -38,6 +38,7 @@ use crate::reconcile::queue::Queue;
 use crate::reconcile::workloads::turns::Turns;
 use crate::reconcile::writes::SentWrites;
 use crate::reconcile::{dereference, reconcile};
+use crate::runtime::agenda::Asked;
 use crate::runtime::connections;
 use crate::runtime::events::Events;
 use crate::runtime::health::{self, Check, Readiness, SignIn};
@@ -344,8 +345,9 @@ async fn control(ctx: Arc<Context>, sources: Sources, stop: impl Future<Output =
     .await;
 }
 
-/// The bindings that something changed for. The watches among it fill the caches.
-fn asked_for(ctx: &Arc<Context>, sources: Sources) -> impl Stream<Item = Handle> + use<> {
+/// The bindings that something changed for: each alone, or among many where it is something that all or those of a namespace rest on, or the first list.
+/// The watches among it fill the caches.
+fn asked_for(ctx: &Arc<Context>, sources: Sources) -> impl Stream<Item = Asked<Handle>> + use<> {
     let client = ctx.clients.api.client.clone();
     let caches = &ctx.caches;
     let (limited, forgetful) = (Arc::clone(ctx), Arc::clone(ctx));
@@ -359,9 +361,12 @@ fn asked_for(ctx: &Arc<Context>, sources: Sources) -> impl Stream<Item = Handle>
         caches.bindings.clone(),
         caches.bindings.clone(),
     );
-    let bindings = watches::bindings(client.clone(), caches.bindings.clone(), limits, on_event);
+    let (listed, accounts_listed) = (caches.bindings.clone(), caches.surroundings.accounts.clone());
+    let bindings = watches::bindings(client.clone(), caches.bindings.clone(), limits, on_event)
+        .map(move |binding| alone_if(listed.are_filled(), binding));
     let accounts = watches::accounts(client.clone(), caches.surroundings.accounts.clone())
-        .flat_map(move |account| stream::iter(watches::binding_of(&account, &of_account)));
+        .flat_map(move |account| stream::iter(watches::binding_of(&account, &of_account)))
+        .map(move |binding| alone_if(accounts_listed.are_filled(), binding.into()));
     let namespaces = watches::namespaces(client, sources.namespaces)
         .flat_map(move |namespace| stream::iter(watches::bindings_in(&namespace, &of_namespace)));
     let woken = stream::unfold(sources.woken, |mut woken| async move {
@@ -370,11 +375,20 @@ fn asked_for(ctx: &Arc<Context>, sources: Sources) -> impl Stream<Item = Handle>
     let all = everything(ctx).flat_map(move |()| stream::iter(of_all.index.handles()));
     stream::select_all([
         bindings.boxed(),
-        accounts.map(Handle::from).boxed(),
-        namespaces.map(Handle::from).boxed(),
-        woken.map(Handle::from).boxed(),
-        all.boxed(),
+        accounts.boxed(),
+        namespaces.map(|binding| Asked::AmongMany(binding.into())).boxed(),
+        woken.map(|binding| Asked::Alone(binding.into())).boxed(),
+        all.map(Asked::AmongMany).boxed(),
     ])
+}
+
+/// What a watch tells of once all were listed is news of one.
+const fn alone_if(listed: bool, binding: Handle) -> Asked<Handle> {
+    if listed {
+        Asked::Alone(binding)
+    } else {
+        Asked::AmongMany(binding)
+    }
 }
 
 /// One item for each change that all bindings rest on.

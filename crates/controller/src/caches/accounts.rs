@@ -103,6 +103,11 @@ impl Accounts {
         }
     }
 
+    /// Whether all were listed once.
+    pub(crate) fn are_filled(&self) -> bool {
+        *self.0.filled.borrow()
+    }
+
     /// Completes when all were listed once.
     pub(crate) async fn filled(&self) -> bool {
         self.0.filled.subscribe().wait_for(|filled| *filled).await.is_ok()

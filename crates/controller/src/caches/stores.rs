@@ -127,6 +127,11 @@ impl Bindings {
         self.index.len()
     }
 
+    /// Whether all were listed once.
+    pub(crate) fn are_filled(&self) -> bool {
+        *self.filled.borrow()
+    }
+
     /// Completes when all were listed once.
     pub(crate) async fn filled(&self) -> bool {
         self.filled.subscribe().wait_for(|filled| *filled).await.is_ok()

@@ -1,6 +1,6 @@
 //! What every part of the shell runs on: requests, backoff, Events, metrics, health.
 
-mod agenda;
+pub(crate) mod agenda;
 pub(crate) mod backoff;
 pub(crate) mod connections;
 pub(crate) mod events;

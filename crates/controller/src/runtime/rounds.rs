@@ -10,13 +10,13 @@ use futures::{FutureExt, Stream, StreamExt};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Asked};
 
-/// Has everybody's turn come who asks for it, so many at once, from the moment on when `begin` completes. A turn tells after what time the next one
+/// Has everybody's turn come who is asked for, so many at once, from the moment on when `begin` completes. A turn tells after what time the next one
 /// is to come. When `stop` completes no other turn begins; it returns when those under way have ended.
 pub(crate) async fn rounds<K, T>(
     (begin, stop): (impl Future<Output = ()>, impl Future<Output = ()>),
-    asked: impl Stream<Item = K>,
+    asked: impl Stream<Item = Asked<K>>,
     at_once: usize,
     turn: impl Fn(K) -> T,
 ) where
@@ -35,7 +35,7 @@ pub(crate) async fn rounds<K, T>(
             let next = turn(who.clone());
             turns.spawn(async move { (who, next.await) });
         }
-        let due = agenda.due().filter(|_| has_room(&turns));
+        let due = agenda.due(Instant::now()).filter(|_| has_room(&turns));
         tokio::select! {
             // The same order each time, so that what is played again goes the same way.
             biased;
@@ -46,7 +46,7 @@ pub(crate) async fn rounds<K, T>(
                 }
             }
             () = &mut begin => has_begun = true,
-            Some(who) = asked.next() => agenda.ask(who, Instant::now()),
+            Some(asked) = asked.next() => agenda.ask(asked, Instant::now()),
             () = at(due) => {}
         }
     }
@@ -91,6 +91,10 @@ mod tests {
         move |who| seen.lock().unwrap().push((who, start.elapsed().as_secs()))
     }
 
+    fn alone<const N: usize>(who: [&'static str; N]) -> impl Stream<Item = Asked<&'static str>> {
+        stream::iter(who.map(Asked::Alone))
+    }
+
     async fn within(seconds: u64, rounds: impl Future<Output = ()>) {
         assert!(
             tokio::time::timeout(SECOND * u32::try_from(seconds).unwrap(), rounds)
@@ -107,7 +111,7 @@ mod tests {
             see(who);
             ready((who == "a").then_some(SECOND * 10))
         };
-        let asked = stream::iter(["a", "b"]).chain(stream::pending());
+        let asked = alone(["a", "b"]).chain(stream::pending());
         within(25, rounds((ready(()), pending()), asked, 8, turn)).await;
         assert_eq!(*seen.lock().unwrap(), [("a", 0), ("b", 0), ("a", 10), ("a", 20)]);
     }
@@ -121,7 +125,7 @@ mod tests {
             ready(None)
         };
         let begin = tokio::time::sleep(SECOND * 5);
-        within(9, rounds((begin, pending()), stream::iter(["a", "b", "a"]), 8, turn)).await;
+        within(9, rounds((begin, pending()), alone(["a", "b", "a"]), 8, turn)).await;
         assert_eq!(*seen.lock().unwrap(), [("a", 5), ("b", 5)]);
     }
 
@@ -136,12 +140,26 @@ mod tests {
                 None
             }
         };
-        within(
-            9,
-            rounds((ready(()), pending()), stream::iter(["a", "b", "c"]), 2, turn),
-        )
-        .await;
+        within(9, rounds((ready(()), pending()), alone(["a", "b", "c"]), 2, turn)).await;
         assert_eq!(*seen.lock().unwrap(), [("a", 0), ("b", 0), ("c", 3)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_asked_for_alone_has_a_turn_as_soon_as_there_is_room_and_many_wait_for_it() {
+        let seen = Seen::default();
+        let see = seeing(&seen);
+        let turn = |who| {
+            see(who);
+            async {
+                tokio::time::sleep(SECOND).await;
+                None
+            }
+        };
+        let many = stream::iter(["a", "b", "c", "d"].map(Asked::AmongMany));
+        let then = stream::once(tokio::time::sleep(SECOND / 2)).map(|()| Asked::Alone("deleted"));
+        within(9, rounds((ready(()), pending()), many.chain(then), 2, turn)).await;
+        let turns = [("a", 0), ("b", 0), ("deleted", 1), ("c", 1), ("d", 2)];
+        assert_eq!(*seen.lock().unwrap(), turns);
     }
 
     #[tokio::test(start_paused = true)]
@@ -160,7 +178,7 @@ mod tests {
         let stopped = stopped.map(|_: Result<(), _>| ());
         let going = rounds(
             (ready(()), stopped),
-            stream::iter(["a", "b"]).chain(stream::pending()),
+            alone(["a", "b"]).chain(stream::pending()),
             1,
             turn,
         );

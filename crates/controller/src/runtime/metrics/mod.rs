@@ -253,7 +253,7 @@ impl Metrics {
         self.passes.register(wio);
         wio.register_with_unit(
             "reconcile_delay",
-            "How long a binding that is to be reconciled waits until that begins, as tried every half minute",
+            "How long a binding that is to be reconciled by itself, and not with all others, waits until that begins, as tried every half minute",
             Unit::Seconds,
             self.turn_delay.clone(),
         );
