@@ -25,9 +25,9 @@ pub(crate) struct Glance {
     pub(crate) nearly_full: bool,
     /// How many of its pods run without a token.
     pub(crate) without_token: u32,
-    /// The identity that its status names, and the subscription of that, by their hashes.
+    /// The identity that its status names, and the resource group of that, by their hashes.
     pub(super) identity: Option<NonZeroU64>,
-    pub(super) subscription: Option<NonZeroU64>,
+    pub(super) group: Option<NonZeroU64>,
     /// A bit for each [`Mark`] that it has.
     marks: u8,
 }
@@ -57,7 +57,7 @@ impl Glance {
             nearly_full: nearly_full(binding),
             without_token: without_token(binding),
             identity: identity.as_ref().and_then(short),
-            subscription: identity.and_then(|id| short(&id.group.subscription)),
+            group: identity.and_then(|id| short(&id.group)),
             marks: [Mark::Referenced, Mark::ByPolicy, Mark::Roles]
                 .into_iter()
                 .filter(|mark| mark.is_on(binding))

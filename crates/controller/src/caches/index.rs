@@ -146,14 +146,10 @@ impl Index {
         unpacked(self.all_that(|glance| glance.has(mark)))
     }
 
-    /// One with an identity in each subscription where there are some.
-    pub(crate) fn one_of_each_subscription(&self) -> impl Iterator<Item = Arc<WorkloadIdentityBinding>> + use<> {
+    /// One with an identity in each resource group where there are some.
+    pub(crate) fn one_of_each_group(&self) -> impl Iterator<Item = Arc<WorkloadIdentityBinding>> + use<> {
         let mut seen = HashSet::new();
-        let is_first = |glance: &Glance| {
-            glance
-                .subscription
-                .is_some_and(|subscription| seen.insert(subscription))
-        };
+        let is_first = |glance: &Glance| glance.group.is_some_and(|group| seen.insert(group));
         unpacked(self.all_that(is_first))
     }
 
@@ -171,11 +167,21 @@ impl Index {
         self.lock().now.keys().cloned().collect()
     }
 
-    /// The bindings of a namespace of which a status names an identity. None is unpacked.
-    pub(crate) fn with_identities(&self, namespace: &str) -> Vec<WithIdentity> {
+    /// The bindings of a namespace of which the status names an identity in this resource group, in short. None is unpacked.
+    pub(crate) fn with_identities_in(&self, namespace: &str, group: NonZeroU64) -> Vec<WithIdentity> {
+        self.with_identities(namespace, |glance| glance.group == Some(group))
+    }
+
+    /// The bindings of a namespace of which the status names one of these identities, in short. None is unpacked.
+    pub(crate) fn with_any_of(&self, namespace: &str, is_one: impl Fn(NonZeroU64) -> bool) -> Vec<WithIdentity> {
+        self.with_identities(namespace, |glance| glance.identity.is_some_and(&is_one))
+    }
+
+    fn with_identities(&self, namespace: &str, is_one: impl Fn(&Glance) -> bool) -> Vec<WithIdentity> {
         let state = self.lock();
         let entries = state.now.get(namespace).into_iter().flat_map(|all| &all.entries);
-        let with = entries.filter_map(|(name, entry)| {
+        let those = entries.filter(|(_, entry)| is_one(&entry.glance));
+        let with = those.filter_map(|(name, entry)| {
             Some(WithIdentity {
                 key: ObjectRef::new(name).within(namespace),
                 uid: entry.uid.as_deref()?.parse().ok()?,
@@ -495,6 +501,7 @@ fn hash_of_named(group: &str, name: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
+    use wio_core::names::ResourceGroupId;
     use wio_testkit::fixtures::binding;
 
     use super::*;
@@ -622,7 +629,7 @@ mod tests {
             names.collect::<Vec<_>>()
         });
         assert_eq!(found, [["referenced"], ["by-policy"], ["with-roles"]]);
-        assert_eq!(index.one_of_each_subscription().count(), 1);
+        assert_eq!(index.one_of_each_group().count(), 1);
         assert_eq!(visits.so_far() - before, 4);
     }
 
@@ -638,13 +645,21 @@ mod tests {
         assert!(!index.has_identity("shop", "orders", &id("another")));
         assert!(!index.has_identity("shop", "new", &id("wib-orders")));
         assert!(!index.has_identity("evil", "orders", &id("wib-orders")));
-        let [one] = &index.with_identities("shop")[..] else {
+        let group = |id: &str| short(&id.parse::<ResourceGroupId>().unwrap()).unwrap();
+        let [one] = &index.with_identities_in("shop", group(&GROUP.replace("shared", "SHARED")))[..] else {
             unreachable!("a new binding has none")
         };
         assert_eq!(
             (one.key.name.as_str(), Some(one.identity)),
             ("orders", short(&id("wib-orders")))
         );
+        let elsewhere = group(&GROUP.replace("shared", "elsewhere"));
+        assert!(index.with_identities_in("shop", elsewhere).is_empty());
+        let any_of = |wanted: &str| {
+            let wanted = short(&id(wanted)).unwrap();
+            index.with_any_of("shop", |identity| identity == wanted).len()
+        };
+        assert_eq!((any_of("wib-orders"), any_of("another")), (1, 0));
         assert_eq!(index.namespaces(), ["shop".into()]);
     }
 }

@@ -304,6 +304,31 @@ async fn a_log_is_followed_until_it_is_read_again_however_long_it_is() {
     assert_eq!(looks(&world), 0);
 }
 
+/// Each group's list was compared only when all groups were listed, and one that gets no answer takes minutes.
+#[tokio::test(start_paused = true)]
+async fn what_a_list_shows_does_not_wait_for_the_lists_of_other_groups() {
+    let world = followed(1).await;
+    let list_of = |group: &str| format!("/resourceGroups/{group}/");
+    let silent = Fault::on("GET")
+        .path(&list_of(SHARED_GROUP))
+        .suffix("/userAssignedIdentities");
+    world.azure.inject(silent.forever().hang());
+    let before = first(&world);
+    world.change_azure(|azure| azure.identities.clear());
+    world
+        .until("it is there again", |world| {
+            !world.azure.snapshot().identities.is_empty()
+        })
+        .await;
+    let made = by(&world, SOMEBODY).into_iter().find(|request| request.writes).unwrap();
+    let lists = world.lists().into_iter();
+    let mut listed = lists.filter(|list| list.path.contains(&list_of(GROUP)) && list.at < made.at);
+    let listed = listed.next_back().unwrap();
+    assert!(made.path.ends_with(&before.id.name), "{}", made.path);
+    let waited = made.at.duration_since(listed.at).as_secs();
+    assert!(waited <= 5, "{waited} s");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_role_assignment_that_is_gone_is_found_by_a_list_and_by_the_log() {
     let world = with_a_role(100).await;

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::sleep;
-use wio_api::WorkloadIdentityBinding;
-use wio_azure::Followed;
-use wio_core::drift::{Change, Changed, Share, least_pause};
+use wio_azure::{Followed, Unlisted};
+use wio_core::drift::{Change, Share, least_pause};
 use wio_core::fault::{AzureCause, AzureFault};
-use wio_core::names::{ClientId, IdentityId, RoleAssignmentName, Scope, SubscriptionId};
+use wio_core::names::{Scope, SubscriptionId};
 
-use super::waking::{doubt, hold, identity_of};
+use super::news::News;
+use super::waking::{Walk, hold, identity_of};
 use crate::caches::glance::Mark;
 use crate::caches::stores::Bindings;
 use crate::reconcile::context::Context;
-use crate::reconcile::knowledge::Shown;
 
 /// How often the log is read.
 const EVERY: Duration = Duration::from_mins(5);
@@ -26,9 +25,6 @@ const OVERLAP: Duration = Duration::from_mins(30);
 /// How far back it is read the first time: what was changed while the operator was down.
 const AT_START: Duration = Duration::from_hours(24);
 
-/// The most bindings that one reading wakes. When there are more the log counts as not read, and they look for themselves.
-const MOST_WOKEN: usize = 500;
-
 /// What is known of the log of a subscription.
 #[derive(Debug, Default)]
 struct Log {
@@ -38,6 +34,9 @@ struct Log {
     told: bool,
 }
 
+/// What is known of the logs.
+type Logs = HashMap<SubscriptionId, Log>;
+
 /// What of a subscription's log is to be read.
 #[derive(Debug, Default)]
 struct Subscriptions {
@@ -45,21 +44,28 @@ struct Subscriptions {
     of_roles: HashSet<SubscriptionId>,
 }
 
+/// What a round of reading brought.
+#[derive(Debug, Default)]
+struct Round {
+    requests: usize,
+    /// The logs that were read whole, and until when.
+    whole: Vec<(SubscriptionId, Timestamp)>,
+    news: News,
+}
+
 /// Reads the logs again and again; never returns.
 pub(super) async fn keep(ctx: &Context) {
-    let mut logs: HashMap<SubscriptionId, Log> = HashMap::new();
+    let mut logs = Logs::new();
     loop {
-        let (mut requests, mut followed) = (0, Vec::new());
-        let subscriptions = Subscriptions::of(&ctx.caches.bindings);
-        logs.retain(|subscription, _| subscriptions.contains(*subscription));
-        for subscription in subscriptions.all() {
-            let log = logs.entry(subscription).or_default();
-            let read = read(ctx, (subscription, &subscriptions), log).await;
-            requests += read.requests;
-            followed.extend(read.is_followed.then_some(subscription));
-        }
-        let pause = pause(requests, ctx.books.coverage.drift_interval());
-        for subscription in followed {
+        let round = read(ctx, &mut logs).await;
+        let exceeded = round.news.wake(ctx).await;
+        let pause = pause(round.requests, ctx.books.coverage.drift_interval());
+        for (subscription, read_to) in round.whole {
+            if exceeded.contains(&subscription) {
+                tell_too_many(subscription);
+                continue;
+            }
+            logs.insert(subscription, Log::read(read_to));
             ctx.books.coverage.read_log(subscription, hold(pause));
         }
         ctx.books.metrics.followed(ctx.books.coverage.counts());
@@ -73,40 +79,49 @@ fn pause(requests: usize, drift_interval: Duration) -> Duration {
     least_pause(Share::Log, requests, EVERY).min(drift_interval)
 }
 
-/// What the reading of a log came to.
-struct Read {
-    requests: usize,
-    is_followed: bool,
+/// Reads each log once.
+async fn read(ctx: &Context, logs: &mut Logs) -> Round {
+    let mut round = Round::default();
+    let subscriptions = Subscriptions::of(&ctx.caches.bindings).await;
+    logs.retain(|subscription, _| subscriptions.contains(*subscription));
+    for subscription in subscriptions.all() {
+        let log = logs.entry(subscription).or_default();
+        let now = (ctx.caches.learned.clock)();
+        let since = log.since(now, ctx.books.coverage.drift_interval());
+        let providers = subscriptions.providers(subscription);
+        match changes(ctx, (subscription, providers), since, &mut round.requests).await {
+            Ok(changes) => {
+                let operator = ctx.clients.azure.signed_in_as();
+                round.news.take_in(subscription, changes, (operator, now));
+                round.whole.push((subscription, now));
+            }
+            Err(fault) => tell_unread(&fault, log),
+        }
+    }
+    round
 }
 
-/// Reads one log and wakes whom it concerns.
-async fn read(ctx: &Context, (subscription, all): (SubscriptionId, &Subscriptions), log: &mut Log) -> Read {
-    let now = (ctx.caches.learned.clock)();
-    let since = log.since(now, ctx.books.coverage.drift_interval());
-    let (mut requests, mut changes) = (0, Vec::new());
-    for provider in all.providers(subscription) {
+/// What a log tells of these providers; counts the requests that it took, also where it cannot be read.
+async fn changes(
+    ctx: &Context,
+    (subscription, providers): (SubscriptionId, impl Iterator<Item = Followed>),
+    since: Timestamp,
+    requests: &mut usize,
+) -> Result<Vec<Change>, AzureFault> {
+    let mut changes = Vec::new();
+    for provider in providers {
         match ctx.clients.azure.list_changes(subscription, provider, since).await {
             Ok(listed) => {
-                requests += listed.requests;
+                *requests += listed.requests;
                 changes.extend(listed.entries);
             }
-            Err(unlisted) => {
-                tell_unread(&unlisted.fault, log);
-                return Read {
-                    requests: requests + unlisted.requests,
-                    is_followed: false,
-                };
+            Err(Unlisted { fault, requests: sent }) => {
+                *requests += sent;
+                return Err(fault);
             }
         }
     }
-    let is_followed = wake(ctx, changes, now);
-    if is_followed {
-        log.read_to = Some(now);
-        log.told = false;
-    } else {
-        tell_too_many(subscription);
-    }
-    Read { requests, is_followed }
+    Ok(changes)
 }
 
 /// Says once what is missing when the log cannot be read.
@@ -123,42 +138,20 @@ fn tell_unread(fault: &AzureFault, log: &mut Log) {
     tracing::warn!(%fault, "the activity log is not followed, and each binding looks for itself at each drift interval: {cure}");
 }
 
-/// Wakes the bindings of what was changed by anybody else; tells whether those were all.
-fn wake(ctx: &Context, changes: Vec<Change>, now: Timestamp) -> bool {
-    let news = News::of(changes, ctx.clients.azure.signed_in_as(), now);
-    if news.is_empty() {
-        return true;
-    }
-    let mut woken = 0;
-    for binding in ctx.caches.bindings.all() {
-        let Some(age) = news.of_binding(&binding) else { continue };
-        if woken >= MOST_WOKEN {
-            return false;
-        }
-        if doubt(&ctx.books, &binding, ("log", Shown::Change(age))) {
-            woken += 1;
-            tell_changed(&binding);
-        }
-    }
-    true
-}
-
 fn tell_too_many(subscription: SubscriptionId) {
     tracing::warn!(%subscription, "the activity log names more bindings than are woken at once; bindings look for themselves");
-}
-
-fn tell_changed(binding: &WorkloadIdentityBinding) {
-    let metadata = &binding.metadata;
-    tracing::info!(
-        namespace = metadata.namespace,
-        name = metadata.name,
-        "the activity log tells of a change by somebody else; the binding looks"
-    );
 }
 
 // === impl Log ===
 
 impl Log {
+    const fn read(to: Timestamp) -> Self {
+        Self {
+            read_to: Some(to),
+            told: false,
+        }
+    }
+
     /// From when on it is to be read: with an overlap, and no further back than that every binding has looked for itself since, when it could
     /// not be read for long. A log that somebody has flooded is followed again when that is so long ago.
     fn since(&self, now: Timestamp, drift_interval: Duration) -> Timestamp {
@@ -169,64 +162,23 @@ impl Log {
     }
 }
 
-/// How long ago each thing was last changed by anybody but the operator.
-#[derive(Debug, Default)]
-struct News {
-    identities: HashMap<IdentityId, Duration>,
-    roles: HashMap<RoleAssignmentName, Duration>,
-}
-
-// === impl News ===
-
-impl News {
-    /// What the operator does itself is known without the log. Whose something is stands in the claims of the token, which nobody can
-    /// forge.
-    fn of(changes: Vec<Change>, operator: Option<ClientId>, now: Timestamp) -> Self {
-        let mut news = Self::default();
-        for change in changes {
-            if change.by.is_some() && change.by == operator {
-                continue;
-            }
-            let age = change.age(now);
-            let known = match change.of {
-                Changed::Identity(id) => news.identities.entry(id).or_insert(age),
-                Changed::RoleAssignment(name) => news.roles.entry(name).or_insert(age),
-            };
-            *known = age.min(*known);
-        }
-        news
-    }
-
-    fn is_empty(&self) -> bool {
-        self.identities.is_empty() && self.roles.is_empty()
-    }
-
-    fn of_binding(&self, binding: &WorkloadIdentityBinding) -> Option<Duration> {
-        let of_identity = identity_of(binding).and_then(|id| self.identities.get(&id));
-        let assignments = binding.status.iter().flat_map(|status| &status.role_assignments);
-        let of_roles = assignments.filter_map(|assignment| {
-            let name = assignment.id.rsplit('/').next()?.parse().ok()?;
-            self.roles.get(&name)
-        });
-        of_identity.into_iter().chain(of_roles).min().copied()
-    }
-}
-
 // === impl Subscriptions ===
 
 impl Subscriptions {
-    fn of(bindings: &Bindings) -> Self {
-        let identities = bindings.index.one_of_each_subscription();
+    async fn of(bindings: &Bindings) -> Self {
+        let identities = bindings.index.one_of_each_group();
         let mut subscriptions = Self {
             of_identities: identities
                 .filter_map(|binding| Some(identity_of(&binding)?.group.subscription))
                 .collect(),
             of_roles: HashSet::new(),
         };
+        let mut walk = Walk::default();
         for binding in bindings.all_with(Mark::Roles) {
             let scopes = binding.status.iter().flat_map(|status| &status.role_assignment_scopes);
             let of_roles = scopes.filter_map(|scope| scope.parse::<Scope>().ok()?.subscription());
             subscriptions.of_roles.extend(of_roles);
+            walk.step().await;
         }
         subscriptions
     }

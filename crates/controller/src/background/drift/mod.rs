@@ -3,6 +3,7 @@
 
 pub(crate) mod identities;
 mod log;
+mod news;
 mod roles;
 mod waking;
 

@@ -9,6 +9,24 @@ use wio_core::names::{BindingUid, IdentityId};
 use crate::reconcile::context::Books;
 use crate::reconcile::knowledge::Shown;
 
+/// A walk over many bindings, which lets others have their turn now and then.
+#[derive(Debug, Default)]
+pub(super) struct Walk(usize);
+
+// === impl Walk ===
+
+impl Walk {
+    /// Goes on to the next one.
+    pub(super) async fn step(&mut self) {
+        /// Unpacking so many bindings takes about a millisecond.
+        const STRIDE: usize = 32;
+        self.0 += 1;
+        if self.0.is_multiple_of(STRIDE) {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 /// How long a list holds: until the one after the next one is late.
 pub(super) fn hold(pause: Duration) -> Duration {
     const SLACK: Duration = Duration::from_mins(2);
@@ -34,7 +52,8 @@ pub(super) fn doubt_of(
     doubted
 }
 
-fn uid_of(binding: &WorkloadIdentityBinding) -> Option<BindingUid> {
+/// A binding's UID.
+pub(super) fn uid_of(binding: &WorkloadIdentityBinding) -> Option<BindingUid> {
     binding.metadata.uid.as_deref()?.parse().ok()
 }
 

@@ -52,7 +52,7 @@ pub(super) async fn look(ctx: &Context, memory: &mut Memory) -> Looked {
 }
 
 /// The identities of all resource groups that can be listed, and how many requests that took. One that cannot has none: half a list is no
-/// list. What the lists show of living bindings is compared with what is known of theirs.
+/// list. What each list shows of living bindings is compared with what is known of theirs as soon as it is there.
 async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<ListedIdentity>, usize) {
     let (mut listed, mut groups, mut requests) = (Vec::new(), BTreeSet::new(), 0);
     for group in places(&ctx.caches.learned.config.now(), policies) {
@@ -60,6 +60,8 @@ async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<L
             Ok(identities) => {
                 memory.was_listed(&group);
                 requests += identities.requests;
+                identities::compare(ctx, &group, &identities.entries).await;
+                identities::follow(ctx, [group.clone()], memory.longest_pause(requests));
                 listed.extend(identities.entries);
                 groups.insert(group);
             }
@@ -71,7 +73,8 @@ async fn list(ctx: &Context, policies: &Policies, memory: &mut Memory) -> (Vec<L
             }
         }
     }
-    identities::compare(ctx, groups, &listed, memory.longest_pause(requests));
+    // Now it is known when they come again.
+    identities::follow(ctx, groups, memory.longest_pause(requests));
     (listed, requests)
 }
 
