@@ -1,13 +1,13 @@
 //! The proof that a binding is ready: when a token is exchanged, and what an answer means.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use wio_api::{
-    Condition, ConditionType, Reason, TokenExchangeStatus, Verification, VerificationMode,
-    WorkloadIdentityBindingStatus,
+    Condition, ConditionType, IdentityOrigin, IdentityStatus, Reason, TokenExchangeStatus, Verification,
+    VerificationMode, WorkloadIdentityBindingStatus,
 };
 use wio_core::desired::{Desired, DesiredBinding};
 use wio_core::observed::{Observed, ObservedIdentity};
@@ -19,7 +19,8 @@ use wio_core::status::{rewrites, told_of, unproven, with_rewrites};
 use wio_core::verdict::{Verdict, verdict};
 use wio_core::verification::{Answer, Exchange, Presented, Proof, Refused};
 
-use crate::given::{self, accounts_of, desired, lifecycle, managed, rival};
+use crate::given::{self, EXISTING, accounts_of, desired, existing, lifecycle, managed, rival};
+use crate::plan_roles::made;
 use crate::worlds::World;
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
@@ -806,6 +807,21 @@ fn a_rewrite_is_told_of_for_two_days_and_of_what_is_still_asked_for() {
     assert_eq!(lasting(1, "b"), "b");
 }
 
+/// A status would grow with each service account that its binding ever had.
+#[test]
+fn a_status_forgets_the_rewrites_of_service_accounts_that_its_spec_gave_up() {
+    let bound = desired(&managed(&["a"]));
+    let mut all = rewritten("a", 0);
+    all.merge(&rewritten("b", 0));
+    let before = WorkloadIdentityBindingStatus {
+        credential_rewrites: all.to_status(),
+        ..given::written()
+    };
+    let outcome = outcome(&bound, observed(&bound), &[], at(0));
+    let after = made(&outcome, Some(&before));
+    assert_eq!(after.credential_rewrites, rewritten("a", 0).to_status());
+}
+
 /// Also of one that goes, or may have nothing any more: what it wrote it wrote.
 #[test]
 fn what_a_neighbour_tells_of_is_heard_from_its_status() {
@@ -845,5 +861,66 @@ fn what_a_neighbour_tells_of_is_heard_from_its_status() {
     assert_eq!(
         heard(&|other| other.metadata.namespace = Some("elsewhere".to_owned())),
         0
+    );
+    let has = |id: &str| {
+        let id = id.to_owned();
+        move |other: &mut wio_api::WorkloadIdentityBinding| {
+            other.status.as_mut().unwrap().identity = Some(IdentityStatus {
+                resource_id: id.clone(),
+                name: String::new(),
+                client_id: None,
+                principal_id: None,
+                tenant_id: None,
+                origin: IdentityOrigin::Created,
+            });
+        }
+    };
+    let own = desired(&object).granted.identity().to_string();
+    assert_eq!(heard(&has(&own)), 1);
+    assert_eq!(
+        heard(&has(EXISTING)),
+        0,
+        "this one's proof rests on no credential there"
+    );
+}
+
+/// Trust that is written anew must be proved anew, so whoever writes tells each one whose proof rests on it. A spec that asks for a proof may wait for its first token
+/// right now, and a status that tells of a proof says Ready by it, whatever the spec says by now.
+#[test]
+fn a_neighbour_rests_on_its_trust_when_its_spec_asks_for_a_proof_or_its_status_tells_of_one() {
+    let token = |verified_at: Option<i64>| TokenExchangeStatus {
+        service_account: "a".to_owned(),
+        facts: "facts".to_owned(),
+        verified_at: verified_at.map(|seconds| Time(at(seconds))),
+        pending: None,
+    };
+    let proofs = |mode: VerificationMode, exchanges: Vec<TokenExchangeStatus>| {
+        let other = given::object_of(&desired(&existing(&["a"]))).status(WorkloadIdentityBindingStatus {
+            token_exchanges: exchanges,
+            ..given::written()
+        });
+        let mut other = other.build();
+        other.metadata.name = Some("other".to_owned());
+        other.metadata.uid = Some("other-uid".to_owned());
+        other.spec.verification = Some(Verification { mode });
+        let Verdict::Pursue(desired) = verdict(&given::case_beside(&existing(&["a"]), &[other], given::rules())) else {
+            panic!()
+        };
+        desired.sharing().sharers()[0].proofs.clone()
+    };
+    let given = |seconds: i64| BTreeMap::from([("a".parse().unwrap(), at(seconds))]);
+    let (none, asked) = (VerificationMode::None, VerificationMode::TokenExchange);
+    assert_eq!(proofs(none, Vec::new()), None);
+    assert_eq!(
+        proofs(asked, Vec::new()),
+        Some(BTreeMap::new()),
+        "a token may be under way"
+    );
+    assert_eq!(proofs(asked, vec![token(None)]), Some(BTreeMap::new()));
+    assert_eq!(proofs(asked, vec![token(Some(5))]), Some(given(5)));
+    assert_eq!(
+        proofs(none, vec![token(Some(5))]),
+        Some(given(5)),
+        "its status still says so"
     );
 }

@@ -334,6 +334,20 @@ proptest! {
         prop_assert_eq!(in_force(&written(&settings), &defaults).unwrap(), settings);
     }
 
+    /// Whoever narrows where the operator acts and locks something in one change waits for the latter alone, and the plugin must not foretell
+    /// writes to a namespace that the operator leaves alone by now.
+    #[test]
+    fn others_read_where_the_operator_acts_by_what_it_was_told_last_and_all_else_by_what_was_accepted(accepted in any_config()) {
+        let told = OperatorConfig {
+            require_policy: !accepted.require_policy,
+            namespaces: ActiveNamespaces::AllBut([name("shop")].into()),
+            ..accepted.clone()
+        };
+        let defaults = merge(&told, &Policies::default()).defaults.unwrap();
+        let expected = OperatorConfig { namespaces: told.namespaces, ..accepted.clone() };
+        prop_assert_eq!(in_force(&written(&accepted), &defaults).unwrap(), expected);
+    }
+
     /// The word that another change was confirmed by must not be good for this one.
     #[test]
     fn other_changes_have_other_words(before in any_config(), now in any_config(), other in any_config()) {

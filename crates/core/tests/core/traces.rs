@@ -13,8 +13,8 @@ use wio_core::verdict::{Verdict, verdict};
 use wio_testkit::fixtures::binding;
 
 use crate::given::{
-    EXISTING, ROLES, SUBSCRIPTION, accounts_of, any_binding, case_beside, cases, config, deleted, desired, existing,
-    managed, managed_with, name, object_of, parsed, pursued, removal, rules, rules_by, verdict_of, written,
+    EXISTING, OLD_ISSUER, ROLES, SUBSCRIPTION, accounts_of, any_binding, case_beside, cases, config, deleted, desired,
+    existing, managed, managed_with, name, object_of, parsed, pursued, removal, rules, rules_by, verdict_of, written,
 };
 use crate::plan_roles::{made, reconciled};
 use crate::worlds::World;
@@ -264,6 +264,35 @@ fn a_credential_of_the_status_may_stand_beside_one_of_its_subject_and_none_of_it
         let seen = world.observe(&accounts_of(&bound));
         let credentials = |seen: &Observed| seen.azure.identity.present().unwrap().credentials.clone();
         assert_eq!(credentials(&target.presumed(seen, None)), presumed);
+    }
+}
+
+/// A binding whose trust is somebody else's credential never had one of its own. A deletion of that would be refused where the operator has no right to delete, and the
+/// binding would not go.
+#[test]
+fn a_credential_that_may_have_been_made_is_not_looked_for_where_another_has_its_subject() {
+    let bound = desired(&existing(&["a"]));
+    let mut world = World::as_desired(&bound);
+    let target = removed(&deleted(object_of(&bound), DeletionPolicy::Delete));
+    let ours = world.credentials()[0].clone();
+    let foreign = ObservedCredential {
+        name: name("terraform"),
+        ..ours.clone()
+    };
+    let of_another_account = ObservedCredential {
+        subject: Some("system:serviceaccount:shop:else".to_owned()),
+        ..foreign.clone()
+    };
+    let of_another_issuer = ObservedCredential {
+        issuer: OLD_ISSUER.to_owned(),
+        ..foreign.clone()
+    };
+    for (shown, is_looked_for) in [(foreign, false), (of_another_account, true), (of_another_issuer, true)] {
+        world.identity.as_mut().unwrap().credentials = vec![shown];
+        let seen = target.presumed(world.observe(&accounts_of(&bound)), None);
+        let asked = plan(&Desired::Gone(target.clone()), &seen).revocations;
+        let deletion = Revocation::DeleteCredential(ours.name.clone());
+        assert_eq!(asked.contains(&deletion), is_looked_for, "{asked:?}");
     }
 }
 
