@@ -3,15 +3,16 @@
 use proptest::prelude::*;
 use wio_api::{DeletionPolicy, Reason, TokenExchangeStatus, WorkloadIdentityBindingStatus, keys};
 use wio_core::desired::{Desired, DesiredBinding, DesiredIdentity, Ending};
-use wio_core::names::PrincipalId;
+use wio_core::names::{CredentialName, PrincipalId};
 use wio_core::observed::{Observed, ObservedRoleAssignment, Tags};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::RecordedIds;
+use wio_core::sharing::{Claims, Sharer};
 use wio_core::status::{announcing, tells_of_writes};
 
 use crate::given::{
-    ISSUER, OLD_ISSUER, accounts_of, any_binding, cases, desired, managed, managed_with, name, object_of, removal,
-    written,
+    ISSUER, OLD_ISSUER, accounts_of, any_binding, beside, cases, desired, desired_of_invoices, managed, managed_with,
+    name, object_of, removal, rival, written,
 };
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
 use crate::plan_roles::{READER, SECRETS, made, reconciled};
@@ -287,6 +288,45 @@ fn what_the_status_tells_of_is_taken_from_an_identity_that_became_anothers_thoug
     world.identity.as_mut().unwrap().credentials.clear();
     let told = Revocation::DeleteCredential(before.credentials[0].name.clone());
     assert!(planned(&bound, &world).revocations.contains(&told));
+}
+
+/// What this one made is its own to take away, also where another one wants other trust for the same service account; and what a binding made that is gone by now,
+/// nobody else would take away.
+#[test]
+fn whoever_made_what_the_status_tells_of_it_is_taken_from_an_identity_that_became_anothers() {
+    let before = desired(&managed(&["a"]));
+    let of_gone = desired_of_invoices(&before).remove(0);
+    let told_of = |credential: &CredentialName| {
+        let mut status = crate::plan_roles::settled(&before);
+        status.federated_credentials[0].name = credential.to_string();
+        desired(&object_of(&before).status(status).build())
+    };
+    let wanting_another = |bound: &DesiredBinding| {
+        let mut sharer = Sharer {
+            identity: bound.granted.identity().clone(),
+            ..rival(bound)
+        };
+        for claim in &mut sharer.accounts {
+            claim.audience = name("api://another");
+        }
+        sharer
+    };
+    let claims = Claims {
+        accounts: accounts_of(&before),
+        roles: Vec::new(),
+    };
+    let mut world = World::as_desired(&before);
+    retag(&mut world, give_to_another);
+    world.identity.as_mut().unwrap().credentials.clear();
+    let own = told_of(&before.credentials[0].name);
+    let shared = beside(own.clone(), claims.clone(), vec![wanting_another(&own)]);
+    let left = told_of(&of_gone.name);
+    let alone = beside(left.clone(), claims, Vec::new());
+    for (bound, credential) in [(shared, &before.credentials[0].name), (alone, &of_gone.name)] {
+        let told = Revocation::DeleteCredential(credential.clone());
+        let revocations = planned(&bound, &world).revocations;
+        assert!(revocations.contains(&told), "{credential}: {revocations:?}");
+    }
 }
 
 /// Whether Entra knows what is written anew is not proven by what was there before.

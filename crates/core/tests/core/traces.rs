@@ -14,7 +14,8 @@ use wio_testkit::fixtures::binding;
 
 use crate::given::{
     EXISTING, OLD_ISSUER, ROLES, SUBSCRIPTION, accounts_of, any_binding, case_beside, cases, config, deleted, desired,
-    existing, managed, managed_with, name, object_of, parsed, pursued, removal, rules, rules_by, verdict_of, written,
+    desired_of_invoices, existing, managed, managed_with, name, object_of, parsed, pursued, removal, rules, rules_by,
+    verdict_of, written,
 };
 use crate::plan_roles::{made, reconciled};
 use crate::worlds::World;
@@ -484,6 +485,42 @@ fn what_a_binding_gave_up_is_taken_to_stand_and_what_it_wants_is_not() {
     let left = seen.azure.identity.present().unwrap().credentials.iter();
     let left: Vec<_> = left.filter_map(|one| one.subject.as_deref()).collect();
     assert_eq!(left, ["system:serviceaccount:shop:a"]);
+}
+
+/// A binding shared the credential of one that is gone by now, and gave it up while lists did not show it: nobody else would take it away. One that asks for the
+/// account and has it not yet may just have written it.
+#[test]
+fn what_another_one_made_is_taken_to_stand_when_it_is_given_up_and_nobody_asks_for_it() {
+    let before = desired(&existing(&["a", "b"]));
+    let world = World::as_desired(&before);
+    let shown = lying(world.observe(&accounts_of(&before)), &[false]);
+    let mut told = ending(&before, &world, DeletionPolicy::Delete).status.unwrap();
+    for (credential, made) in told.federated_credentials.iter_mut().zip(desired_of_invoices(&before)) {
+        credential.name = made.name.to_string();
+    }
+    let object = object_of(&desired(&existing(&["a"]))).status(told).build();
+    let asking = |account: &str| {
+        let other = binding("shop", "other").uid("other").existing(EXISTING);
+        let other = other.service_account(account).finalizer(keys::FINALIZER);
+        other.status(written()).build()
+    };
+    let b = "system:serviceaccount:shop:b";
+    for (others, expected) in [
+        (vec![], vec![b]),
+        (vec![asking("c")], vec![b]),
+        (vec![asking("b")], vec![]),
+    ] {
+        let Verdict::Pursue(target) = verdict(&case_beside(&object, &others, rules())) else {
+            panic!("it goes on")
+        };
+        let Desired::Bound(bound) = *target else {
+            panic!("it goes on")
+        };
+        let seen = bound.presumed(shown.clone());
+        let credentials = seen.azure.identity.present().unwrap().credentials.iter();
+        let subjects: Vec<_> = credentials.filter_map(|one| one.subject.as_deref()).collect();
+        assert_eq!(subjects, expected);
+    }
 }
 
 #[test]
