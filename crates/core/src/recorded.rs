@@ -292,7 +292,7 @@ impl Recorded {
     }
 
     /// Those of them that are trusted as far as it tells, by a credential of the binding or of somebody else.
-    pub(crate) fn trusted_accounts(&self) -> impl Iterator<Item = &ServiceAccountName> {
+    pub fn trusted_accounts(&self) -> impl Iterator<Item = &ServiceAccountName> {
         let by_others = self
             .service_accounts
             .iter()

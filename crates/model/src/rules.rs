@@ -73,15 +73,16 @@ pub(crate) fn wants(kube: &Kube, who: Who, account: Account) -> bool {
     binding.is_some_and(|binding| !binding.deleting && binding.account == account) && kube.policy.allows(who)
 }
 
-/// Whether a binding relies on a credential for an account: it wants the account, and made the credential or tells of the account
-/// and of an identity.
+/// Whether a binding relies on a credential for an account: it wants the account, and made the credential or tells of trust for the account and of an
+/// identity. A mark that it has seen on the account is no trust (docs/adr/0010).
 fn relies(mind: &Mind, kube: &Kube, who: Who, (maker, account): (Who, Account)) -> bool {
     let name = mind.cast.account(account);
     let has = |binding: &Binding| {
         let parsed = mind.binding(who, binding);
         let recorded = parsed.as_ref().map(|parsed| &parsed.recorded);
-        let told = recorded
-            .is_some_and(|recorded| recorded.identity.is_some() && recorded.accounts().any(|told| told == name));
+        let told = recorded.is_some_and(|recorded| {
+            recorded.identity.is_some() && recorded.trusted_accounts().any(|told| told == name)
+        });
         binding.finalizer && (maker == who || told)
     };
     wants(kube, who, account) && kube.bindings.of(who).as_ref().is_some_and(has)

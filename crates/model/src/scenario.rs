@@ -26,7 +26,8 @@ const fn scenario(name: &'static str, (faults, people, terms): (u8, u8, u8), at_
 /// The smallest one, which is explored within seconds.
 pub const SMALLEST: Scenario = scenario("somebody changes something", (0, 1, 0), false);
 
-const WITH_A_FAULT: Scenario = scenario("somebody changes something, with a fault", (1, 1, 0), false);
+/// The next one: what one write, read or operator does that fails, beside one change.
+pub const WITH_A_FAULT: Scenario = scenario("somebody changes something, with a fault", (1, 1, 0), false);
 const WITHOUT_THE_LEASE: Scenario = scenario(
     "somebody changes something, the lease is lost, a fault",
     (1, 1, 1),

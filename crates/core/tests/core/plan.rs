@@ -425,10 +425,10 @@ fn on_the_operators_own_identity_nothing_is_left_to_another_binding() {
         accounts: accounts_of(&bound),
         roles: Vec::new(),
     };
-    let shared = Desired::Bound(beside(bound.clone(), claims, vec![sharer]));
+    let both = Desired::Bound(beside(bound.clone(), claims, vec![sharer]));
     let mut observed = World::as_desired(&bound).observe(&accounts_of(&bound));
     observed.signed_in_as = Some(facts(0).client_id);
     let deletion = Revocation::DeleteCredential(bound.credentials[0].name.clone());
-    let planned = plan(&shared, &observed);
+    let planned = plan(&both, &observed);
     assert!(planned.revocations.contains(&deletion), "{planned:#?}");
 }

@@ -67,7 +67,10 @@ pub(crate) async fn many(bench: &Bench<'_>, progress: &Progress) -> Result<Vec<F
         what: "idle CPU with 1,000 bindings".to_owned(),
         measured: format!("{millicores:.1} millicores"),
         bar: Bar::at_most(millicores, 5.0, "millicores"),
-        how: format!("user and system time over {} s.", IDLE.as_secs()),
+        how: format!(
+            "user and system time over {} s, in which no binding looks in its turn: make bench-large measures those.",
+            IDLE.as_secs()
+        ),
     });
     Ok(figures)
 }
