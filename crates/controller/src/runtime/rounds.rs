@@ -76,6 +76,7 @@ mod tests {
     use std::future::{pending, ready};
     use std::sync::{Arc, Mutex};
 
+    use futures::future::BoxFuture;
     use futures::stream;
     use tokio::sync::{Semaphore, oneshot};
 
@@ -93,6 +94,15 @@ mod tests {
 
     fn alone<const N: usize>(who: [&'static str; N]) -> impl Stream<Item = Asked<&'static str>> {
         stream::iter(who.map(Asked::Alone))
+    }
+
+    /// Turns that take so long, after each of which there is to be no other one.
+    fn taking(seen: &Seen, time: Duration) -> impl Fn(&'static str) -> BoxFuture<'static, Option<Duration>> {
+        let see = seeing(seen);
+        move |who| {
+            see(who);
+            tokio::time::sleep(time).map(|()| None).boxed()
+        }
     }
 
     async fn within(seconds: u64, rounds: impl Future<Output = ()>) {
@@ -132,14 +142,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn so_many_have_a_turn_at_once_and_no_more() {
         let seen = Seen::default();
-        let see = seeing(&seen);
-        let turn = |who| {
-            see(who);
-            async {
-                tokio::time::sleep(SECOND * 3).await;
-                None
-            }
-        };
+        let turn = taking(&seen, SECOND * 3);
         within(9, rounds((ready(()), pending()), alone(["a", "b", "c"]), 2, turn)).await;
         assert_eq!(*seen.lock().unwrap(), [("a", 0), ("b", 0), ("c", 3)]);
     }
@@ -147,14 +150,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_is_asked_for_alone_has_a_turn_as_soon_as_there_is_room_and_many_wait_for_it() {
         let seen = Seen::default();
-        let see = seeing(&seen);
-        let turn = |who| {
-            see(who);
-            async {
-                tokio::time::sleep(SECOND).await;
-                None
-            }
-        };
+        let turn = taking(&seen, SECOND);
         let many = stream::iter(["a", "b", "c", "d"].map(Asked::AmongMany));
         let then = stream::once(tokio::time::sleep(SECOND / 2)).map(|()| Asked::Alone("deleted"));
         within(9, rounds((ready(()), pending()), many.chain(then), 2, turn)).await;

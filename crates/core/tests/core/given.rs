@@ -291,11 +291,27 @@ pub fn beside(bound: DesiredBinding, claims: Claims, sharers: Vec<Sharer>) -> De
     }
 }
 
+/// The claims of a binding's service accounts, without roles.
+pub fn claims_of(bound: &DesiredBinding) -> Claims {
+    Claims {
+        accounts: accounts_of(bound),
+        roles: Vec::new(),
+    }
+}
+
 /// Another binding of the namespace.
 pub fn other_owner(bound: &DesiredBinding, named: &str) -> Owner {
     Owner {
         name: name(named),
         ..bound.owner.clone()
+    }
+}
+
+/// The binding invoices, which has the same identity and asks for all service accounts.
+pub fn sibling(bound: &DesiredBinding) -> Sharer {
+    Sharer {
+        identity: bound.granted.identity().clone(),
+        ..rival(bound)
     }
 }
 

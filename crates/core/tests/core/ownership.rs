@@ -7,12 +7,11 @@ use wio_core::names::{CredentialName, PrincipalId};
 use wio_core::observed::{Observed, ObservedRoleAssignment, Tags};
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
 use wio_core::recorded::RecordedIds;
-use wio_core::sharing::{Claims, Sharer};
 use wio_core::status::{announcing, tells_of_writes};
 
 use crate::given::{
-    ISSUER, OLD_ISSUER, accounts_of, any_binding, beside, cases, desired, desired_of_invoices, managed, managed_with,
-    name, object_of, removal, rival, written,
+    ISSUER, OLD_ISSUER, accounts_of, any_binding, beside, cases, claims_of, desired, desired_of_invoices, managed,
+    managed_with, name, object_of, removal, sibling, written,
 };
 use crate::plan::{assert_untouched, foreign, is_ours, settle};
 use crate::plan_roles::{READER, SECRETS, made, reconciled};
@@ -302,19 +301,13 @@ fn whoever_made_what_the_status_tells_of_it_is_taken_from_an_identity_that_becam
         desired(&object_of(&before).status(status).build())
     };
     let wanting_another = |bound: &DesiredBinding| {
-        let mut sharer = Sharer {
-            identity: bound.granted.identity().clone(),
-            ..rival(bound)
-        };
+        let mut sharer = sibling(bound);
         for claim in &mut sharer.accounts {
             claim.audience = name("api://another");
         }
         sharer
     };
-    let claims = Claims {
-        accounts: accounts_of(&before),
-        roles: Vec::new(),
-    };
+    let claims = claims_of(&before);
     let mut world = World::as_desired(&before);
     retag(&mut world, give_to_another);
     world.identity.as_mut().unwrap().credentials.clear();

@@ -12,11 +12,10 @@ use wio_core::observed::{
     Tags,
 };
 use wio_core::plan::{GrantStep, Plan, Revocation, plan};
-use wio_core::sharing::{Claims, Sharer};
 
 use crate::given::{
-    ACCOUNTS, accounts_of, any_binding, any_binding_of_old, any_policy, beside, cases, desired, existing, gone,
-    managed, name, rival,
+    ACCOUNTS, accounts_of, any_binding, any_binding_of_old, any_policy, beside, cases, claims_of, desired, existing,
+    gone, managed, name, sibling,
 };
 use crate::seeds::any_world;
 use crate::worlds::{Account, Ran, World, as_wanted, assignment, facts, foreign_assignment, foreign_credential};
@@ -417,15 +416,7 @@ fn the_operators_own_identity_is_never_used_and_loses_what_was_put_on_it() {
 #[test]
 fn on_the_operators_own_identity_nothing_is_left_to_another_binding() {
     let bound = desired(&existing(&["a"]));
-    let sharer = Sharer {
-        identity: bound.granted.identity().clone(),
-        ..rival(&bound)
-    };
-    let claims = Claims {
-        accounts: accounts_of(&bound),
-        roles: Vec::new(),
-    };
-    let both = Desired::Bound(beside(bound.clone(), claims, vec![sharer]));
+    let both = Desired::Bound(beside(bound.clone(), claims_of(&bound), vec![sibling(&bound)]));
     let mut observed = World::as_desired(&bound).observe(&accounts_of(&bound));
     observed.signed_in_as = Some(facts(0).client_id);
     let deletion = Revocation::DeleteCredential(bound.credentials[0].name.clone());

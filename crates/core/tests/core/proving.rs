@@ -14,12 +14,12 @@ use wio_core::observed::{Observed, ObservedIdentity};
 use wio_core::outcome::{Outcome, Reconciled};
 use wio_core::plan::plan;
 use wio_core::recorded::{RecordedExchange, Rewrites};
-use wio_core::sharing::{Claims, Sharer};
+use wio_core::sharing::Sharer;
 use wio_core::status::{rewrites, told_of, unproven, with_rewrites};
 use wio_core::verdict::{Verdict, verdict};
 use wio_core::verification::{Answer, Exchange, Presented, Proof, Refused};
 
-use crate::given::{self, EXISTING, accounts_of, desired, existing, lifecycle, managed, rival};
+use crate::given::{self, EXISTING, accounts_of, desired, existing, lifecycle, managed, sibling};
 use crate::plan_roles::made;
 use crate::worlds::World;
 
@@ -733,15 +733,10 @@ fn beside(bound: &DesiredBinding, proofs: Option<&[(&str, i64)]>) -> Desired {
             .collect()
     });
     let sharer = Sharer {
-        identity: bound.granted.identity().clone(),
         proofs,
-        ..rival(bound)
+        ..sibling(bound)
     };
-    let claims = Claims {
-        accounts: accounts_of(bound),
-        roles: Vec::new(),
-    };
-    Desired::Bound(given::beside(bound.clone(), claims, vec![sharer]))
+    Desired::Bound(given::beside(bound.clone(), given::claims_of(bound), vec![sharer]))
 }
 
 #[test]

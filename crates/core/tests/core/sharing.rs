@@ -79,10 +79,7 @@ fn grow(n: usize, seed: &SharerSeed, bound: &DesiredBinding) -> Sharer {
 
 fn beside(bound: &DesiredBinding, seeds: &[SharerSeed]) -> DesiredBinding {
     let all = seeds.iter().enumerate().map(|(n, seed)| grow(n, seed, bound));
-    let claims = Claims {
-        accounts: accounts_of(bound),
-        roles: Vec::new(),
-    };
+    let claims = given::claims_of(bound);
     given::beside(bound.clone(), claims, all.chain([rival(bound)]).collect())
 }
 
@@ -395,10 +392,7 @@ fn the_eldest_that_acts_is_woken_for_what_is_left_or_taken() {
     );
     let mut all: Vec<Sharer> = both.iter().enumerate().map(|(n, seed)| grow(n, seed, &plain)).collect();
     all[0].is_active = false;
-    let claims = Claims {
-        accounts: accounts_of(&plain),
-        roles: Vec::new(),
-    };
+    let claims = given::claims_of(&plain);
     let suspended = given::beside(plain.clone(), claims, all);
     assert_eq!(successors(&target(&suspended, 2), &world), ["sharer-1"]);
 }
@@ -474,10 +468,7 @@ fn a_role_is_left_to_the_one_that_asks_for_it() {
 #[test]
 fn a_service_account_is_left_to_the_one_that_asks_for_it_and_tells_of_it() {
     let bound = desired(&managed(&["a"]));
-    let claims = Claims {
-        accounts: accounts_of(&bound),
-        roles: Vec::new(),
-    };
+    let claims = given::claims_of(&bound);
     for (account, told, heirs) in [("a", true, 1), ("a", false, 0), ("b", true, 0)] {
         let mut sharer = grow(0, &shared(account), &bound);
         sharer.told.retain(|_| told);
@@ -522,10 +513,7 @@ fn the_mark_of_one_that_lives_is_not_taken_for_left() {
     let bound = desired(&existing(&["a"]));
     let mut sharer = grow(0, &shared("a"), &bound);
     sharer.told.clear();
-    let claims = Claims {
-        accounts: accounts_of(&bound),
-        roles: Vec::new(),
-    };
+    let claims = given::claims_of(&bound);
     let beside = given::beside(bound.clone(), claims, vec![sharer]);
     let mut world = World::as_desired(&beside);
     world.accounts.get_mut(&name("a")).unwrap().bound_by = by_sharer();
@@ -545,10 +533,7 @@ fn a_suspended_binding_wakes_nobody() {
     for (suspended, woken) in [(true, 0), (false, 1)] {
         object.spec.suspend = suspended;
         let fewer = beside(&desired(&object), &[shared("b")]);
-        let claims = Claims {
-            accounts: accounts_of(&both),
-            roles: Vec::new(),
-        };
+        let claims = given::claims_of(&both);
         let fewer = Desired::Bound(given::beside(fewer.clone(), claims, fewer.sharing().sharers().to_vec()));
         let observed = world.observe(&accounts_of(&both));
         let planned = plan(&fewer, &observed);
