@@ -104,7 +104,7 @@ names! {
     ClientIdChanged,
     /// Somebody else deleted or edited in Azure what the binding has, and it was put back. Of Events alone.
     DriftCorrected,
-    /// The identity went away between the operator's read and its write.
+    /// The identity went away: between the operator's read and its write, or it is gone and is being made anew.
     IdentityVanished,
     /// The identity that this binding made stands elsewhere than the spec and the operator's defaults now say.
     IdentityMoved,

@@ -25,6 +25,7 @@ use crate::caches::accounts::Accounts;
 use crate::caches::configured::Configured;
 use crate::caches::handle::Handle;
 use crate::caches::policies::{self, Seen};
+use crate::caches::policy_watch::PolicyWatch;
 use crate::caches::stores::{Bindings, Caches, Learned, NamespaceMeta, Surroundings};
 use crate::caches::visits::Visits;
 use crate::caches::{cluster, watches};
@@ -232,6 +233,7 @@ fn wire(
                 accepted: Accepted::default(),
                 cluster,
                 policies: parsed,
+                policy_watch: PolicyWatch::default(),
                 signed_in,
                 clock: settings.clock.clone(),
             },

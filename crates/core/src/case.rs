@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::binding::Binding;
-use crate::names::ServiceAccountName;
+use crate::names::{BindingUid, ServiceAccountName};
 use crate::policy::Usage;
 use crate::rules::Rules;
 
@@ -18,6 +18,8 @@ pub struct Case {
     pub labelled: BTreeSet<ServiceAccountName>,
     /// The other bindings of the namespace that claim something of what this one claims, or have the same identity.
     pub neighbours: Vec<Candidate>,
+    /// Those of them that may not have what they have any more and keep it, because nobody wished that ([`crate::held`]).
+    pub held: BTreeSet<BindingUid>,
     /// The other bindings of any namespace that name the same managed identity.
     pub rivals: Vec<Rival>,
     /// By what it is decided.

@@ -22,7 +22,7 @@ use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
 use crate::tags::wanted;
-use crate::traces::{Traces, told};
+use crate::traces::Traces;
 
 /// The desired state of the world for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -315,9 +315,7 @@ impl DesiredBinding {
         let owner = &binding.owner;
         let permitted = |asked| DesiredRole::permitted(asked, &granted);
         Self {
-            told: told(owner, &binding.recorded)
-                .map(|(account, credential)| (account.clone(), credential))
-                .collect(),
+            told: Vec::new(),
             identity: DesiredIdentity::new(spec, binding, &rules.config),
             recorded: binding.recorded.ids_of(granted.identity()),
             credentials: credentials(spec, owner, rules),

@@ -19,6 +19,7 @@ pub mod drift;
 pub mod election;
 pub mod entra;
 pub mod fault;
+pub mod held;
 pub mod known_state;
 pub mod landing;
 mod listing;

@@ -64,8 +64,11 @@ impl Acceptance {
         let Some(before) = &self.accepted else {
             return SettingsChange::Unknown;
         };
+        if decide_alike(before, now) {
+            return SettingsChange::None;
+        }
         let word = word(before, now);
-        if decide_alike(before, now) || self.word.as_ref() == Some(&word) {
+        if self.word.as_ref() == Some(&word) {
             return SettingsChange::None;
         }
         SettingsChange::Since {

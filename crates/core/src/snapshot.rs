@@ -82,6 +82,8 @@ impl Snapshot {
         Some(Case {
             neighbours: neighbours.map(|one| self.candidate(one, &limits)).collect(),
             candidate: self.candidate(binding, &limits),
+            // What the operator holds lists do not tell.
+            held: BTreeSet::new(),
             rivals: self.rivals(binding, &rules),
             labelled,
             rules,

@@ -23,7 +23,7 @@ use crate::recorded::{Recorded, RecordedCredential, RecordedIdentity, Rewrites};
 use crate::rules::Rules;
 use crate::sharing::{Claim, Sharer, Sharing};
 use crate::spec::{IdentityRef, InvalidField, Spec};
-use crate::traces::Traces;
+use crate::traces::{Traces, told_in};
 
 /// The verdict: what is to become of a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +66,11 @@ pub fn verdict(case: &Case) -> Verdict {
         Standing::Granted(spec, granted) => {
             let sharing = sharing(case, granted.identity());
             let desired = DesiredBinding::new(binding, spec, granted, &case.rules, sharing);
+            let identity = desired.granted.identity();
+            let told = told_in(case, identity).map(|(account, credential)| (account.clone(), credential));
             let desired = DesiredBinding {
-                rewritten: rewritten(case, desired.granted.identity()),
+                told: told.collect(),
+                rewritten: rewritten(case, identity),
                 ..desired.retiring(&binding.recorded, case.now)
             };
             Verdict::Pursue(Box::new(Desired::Bound(desired)))
@@ -374,7 +377,7 @@ fn removal_from(case: &Case, (identity, managed): (IdentityId, bool)) -> Desired
     let sharing = sharing(case, &identity);
     DesiredRemoval {
         wanted_by_others: wanted_by_others(case),
-        traces: Traces::of(binding, &sharing, &case.rules),
+        traces: Traces::of(case, &identity, &sharing),
         sharing,
         recorded: binding.recorded.ids_of(&identity),
         revocable: Revocable::new(identity),
@@ -418,7 +421,7 @@ fn sharing(case: &Case, identity: &IdentityId) -> Sharing {
     // what it wants.
     let sharers = neighbours.into_iter().filter_map(|neighbour| {
         let claims_the_same = neighbour.binding.claims.meet(&claims);
-        sharer(neighbour, &case.rules).filter(|sharer| claims_the_same || sharer.identity == *identity)
+        sharer(neighbour, case).filter(|sharer| claims_the_same || sharer.identity == *identity)
     });
     let sharers = sharers.collect();
     // A neighbour may have recorded an issuer that this one never had a credential of: what both share is known to both.
@@ -439,14 +442,16 @@ fn may_share(neighbour: &Binding, binding: &Binding) -> bool {
         && neighbour.may_have_something()
 }
 
-/// The part of a neighbour in what is shared. **Only what is authorized counts**: two bindings that may not have what they share would keep each
+/// The part of a neighbour in what is shared. **Only what is authorized counts, or held**: two bindings that may not have what they share would keep each
 /// other's trust alive.
-fn sharer(neighbour: &Candidate, rules: &Rules) -> Option<Sharer> {
+fn sharer(neighbour: &Candidate, case: &Case) -> Option<Sharer> {
     let binding = &neighbour.binding;
+    let rules = &case.rules;
     match standing(neighbour, rules) {
         Standing::Granted(spec, granted) => Some(sharer_by_spec(binding, spec, &granted, rules)),
         // What was made for a spec that says nothing to decide on stands as long as it may.
         Standing::Recorded(_) => sharer_by_record(binding, rules),
+        Standing::Denied(_) if case.held.contains(&binding.owner.uid) => sharer_by_record(binding, rules),
         Standing::Denied(_) => None,
     }
 }

@@ -208,6 +208,7 @@ impl Mind {
                 .map(|account| self.cast.account(account).clone())
                 .collect::<BTreeSet<_>>(),
             neighbours: neighbour.into_iter().map(candidate).collect(),
+            held: BTreeSet::new(),
             rivals: Vec::new(),
             rules: self.cast.rules(kube.policy),
             now: NOW,

@@ -129,6 +129,7 @@ fn asked(identity: &str, accounts: &[&str], roles: &[(&str, &str)]) -> DesiredBi
         },
         labelled: BTreeSet::new(),
         neighbours: Vec::new(),
+        held: BTreeSet::new(),
         rivals: Vec::new(),
         rules: by_policy,
         now: jiff::Timestamp::UNIX_EPOCH,

@@ -20,10 +20,10 @@ use wio_core::policy::{Policies, Vanished, merge};
 use wio_core::settings_change::MANY;
 use wio_core::status::Admission;
 
+use crate::caches::policy_watch::PolicyWatch;
 use crate::caches::stores::Learned;
 use crate::caches::watches;
 use crate::reconcile::context::Context;
-use crate::reconcile::crd_guard::PolicyWatch;
 use crate::reconcile::settings_guard;
 use crate::runtime::health::{Check, Readiness};
 use crate::runtime::own_write::OwnWrite;
@@ -65,7 +65,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
     let learned = &ctx.caches.learned;
     let metrics = &ctx.books.metrics;
     let mut policies = learned.policies.clone();
-    let stood = &ctx.clients.crd_guard.policies;
+    let stood = &ctx.caches.learned.policy_watch;
     let api = api(ctx);
     let mut watched = pin!(watches::one("the effective policy", api.clone(), EFFECTIVE_POLICY_NAME));
     let mut standing = stand_by(ctx, &mut watched, readiness).await;
@@ -75,7 +75,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
     loop {
         let parsed = policies.borrow_and_update().clone();
         configured.mark_unchanged();
-        let kept = kept(ctx, parsed.as_deref()).await;
+        let kept = kept(ctx, parsed.as_ref()).await;
         believed.mark_unchanged();
         let waits = kept.as_ref().is_none_or(|kept| kept.waits);
         let wanted = kept.map(|kept| kept.merged);
@@ -160,7 +160,7 @@ async fn stand_by(
         }
     }
     let object = last?;
-    learn(&ctx.clients.crd_guard.policies, &ctx.caches.learned, object.as_ref());
+    learn(&ctx.caches.learned.policy_watch, &ctx.caches.learned, object.as_ref());
     let mut standing = None;
     see(&mut standing, object);
     standing
@@ -174,15 +174,11 @@ struct Kept {
 }
 
 /// The merged policy as it is to be kept; none before it is known what the cluster keeps of policies and settings.
-async fn kept(ctx: &Context, policies: Option<&Policies>) -> Option<Kept> {
+async fn kept(ctx: &Context, policies: Option<&Arc<Policies>>) -> Option<Kept> {
     let policies = policies?;
-    ctx.clients
-        .crd_guard
-        .policies
-        .prove(&ctx.clients.api.client, policies)
-        .await;
     let learned = &ctx.caches.learned;
-    let vanished = ctx.clients.crd_guard.policies.see(policies);
+    learned.policy_watch.prove(&ctx.clients.api.client, policies).await;
+    let vanished = learned.policy_watch.see(policies);
     let losing = settings_guard::settle(ctx);
     ctx.books.metrics.held([
         ("policies", matches!(vanished, Vanished::Held(..))),

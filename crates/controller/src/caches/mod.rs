@@ -14,6 +14,7 @@ pub(crate) mod kept;
 mod names;
 mod packed;
 pub(crate) mod policies;
+pub(crate) mod policy_watch;
 pub(crate) mod stores;
 pub(crate) mod visits;
 pub(crate) mod watches;

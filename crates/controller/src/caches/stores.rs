@@ -18,6 +18,7 @@ use crate::caches::glance::Mark;
 use crate::caches::handle::Handle;
 use crate::caches::index::Index;
 use crate::caches::policies::Parsed;
+use crate::caches::policy_watch::PolicyWatch;
 use crate::caches::visits::Visits;
 use crate::runtime::health::SignIn;
 use crate::settings::Clock;
@@ -57,6 +58,7 @@ pub(crate) struct Learned {
     pub(crate) accepted: Accepted,
     pub(crate) cluster: watch::Receiver<Cluster>,
     pub(crate) policies: watch::Receiver<Parsed>,
+    pub(crate) policy_watch: PolicyWatch,
     pub(crate) signed_in: watch::Receiver<SignIn>,
     pub(crate) clock: Clock,
 }

@@ -1,45 +1,32 @@
 //! The guard on our own CRDs, which are read before anything is taken away: what disappears with its CRD was not wished away.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::ListParams;
 use kube::{Api, Client};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
-use wio_api::{WorkloadIdentityPolicy, keys};
+use wio_api::keys;
 use wio_core::case::Case;
 use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft, shares_identity};
 use wio_core::desired::Desired;
 use wio_core::fault::{Blocked, Fault};
 use wio_core::names::PolicyName;
-use wio_core::policy::{Policies, QUIET, Vanished, Vanishing};
 use wio_core::verdict::Verdict;
 
-use crate::runtime::pages::FEW;
+use crate::caches::policy_watch::PolicyWatch;
 use crate::runtime::request::request;
 
 /// How long the answer that nothing may be taken away is believed. Believing it for too long takes nothing away, and in that
 /// state every binding of the cluster may ask again and again.
 const WITHHELD_FOR: Duration = Duration::from_secs(10);
 
-/// The guard on our CRDs, with what it read last, and on the policies.
-#[derive(Debug)]
+/// The guard on our CRDs, with what it read last.
+#[derive(Debug, Default)]
 pub(crate) struct CrdGuard {
     last: Mutex<Option<LastRead>>,
-    pub(crate) policies: PolicyWatch,
-}
-
-/// The policies that stood, and those that vanished.
-#[derive(Debug)]
-pub(crate) struct PolicyWatch {
-    state: StdMutex<Vanishing>,
-    started: Instant,
-    /// What is to be kept in the cluster, for whoever keeps it.
-    believed: watch::Sender<Option<BTreeSet<PolicyName>>>,
 }
 
 #[derive(Debug)]
@@ -55,7 +42,13 @@ impl CrdGuard {
     ///
     /// # Errors
     /// Why nothing may be taken away, or why that could not be found out.
-    pub(crate) async fn confirm(&self, client: &Client, case: &Case, verdict: &Verdict) -> Result<(), Fault> {
+    pub(crate) async fn confirm(
+        &self,
+        (client, policies): (&Client, &PolicyWatch),
+        case: &Case,
+        verdict: &Verdict,
+    ) -> Result<(), Fault> {
+        let left = || left(policies, case);
         let binding = &case.candidate.binding;
         let confirmed = match verdict {
             Verdict::Hold(_) | Verdict::Release(_) => Ok(()),
@@ -63,43 +56,20 @@ impl CrdGuard {
                 Desired::Bound(_) => Ok(()),
                 Desired::Denied(denial) => {
                     let crds = self.read(client).await?;
-                    crds.confirm_denial(binding, &self.left(case), denial.why())
+                    crds.confirm_denial(binding, &left(), denial.why())
                 }
                 Desired::Gone(removal) => {
                     let crds = self.read(client).await?;
-                    let deletion = self.confirm_deletion(&crds, case);
+                    let deletion = confirm_deletion(&crds, case, left);
                     match &removal.orphan_denied {
-                        Some(why) => deletion.and_then(|()| crds.confirm_denial(binding, &self.left(case), why)),
+                        Some(why) => deletion.and_then(|()| crds.confirm_denial(binding, &left(), why)),
                         None => deletion,
                     }
                 }
             },
-            Verdict::Orphan(_) => self.confirm_deletion(&self.read(client).await?, case),
+            Verdict::Orphan(_) => confirm_deletion(&self.read(client).await?, case, left),
         };
         confirmed.map_err(Fault::Blocked)
-    }
-
-    /// Asks about a deletion: it takes away what the binding shares, which those that wait for vanished policies have to keep.
-    fn confirm_deletion(&self, crds: &Crds, case: &Case) -> Result<(), Blocked> {
-        let binding = &case.candidate.binding;
-        let neighbours = case.neighbours.iter().map(|neighbour| &neighbour.binding);
-        let sharing = neighbours.filter(|neighbour| shares_identity(binding, neighbour));
-        let others_by: BTreeSet<PolicyName> = sharing
-            .flat_map(|neighbour| neighbour.recorded.authorized_by.iter().cloned())
-            .collect();
-        if others_by.is_empty() {
-            return crds.confirm();
-        }
-        crds.confirm_deletion_of_shared(binding, &others_by, &self.left(case))
-    }
-
-    /// What is left of the policies by which a case is decided.
-    fn left(&self, case: &Case) -> PoliciesLeft {
-        let policies = &case.rules.policies;
-        PoliciesLeft {
-            any: !policies.is_empty(),
-            vanished: self.policies.see(policies),
-        }
     }
 
     /// The state of the CRDs, from a read that began after it was asked for: a CRD that disappears does so before its objects.
@@ -123,76 +93,26 @@ impl CrdGuard {
     }
 }
 
-// === impl PolicyWatch ===
-
-impl PolicyWatch {
-    /// Takes in what the cluster keeps of the policies that stood, and the word that their end is meant.
-    pub(crate) fn learn(&self, stood: BTreeSet<PolicyName>, vanished: BTreeSet<PolicyName>, word: Option<String>) {
-        self.change(|state| state.learn(stood, vanished, word));
+/// Asks about a deletion: it takes away what the binding shares, which those that wait for vanished policies have to keep.
+fn confirm_deletion(crds: &Crds, case: &Case, left: impl FnOnce() -> PoliciesLeft) -> Result<(), Blocked> {
+    let binding = &case.candidate.binding;
+    let neighbours = case.neighbours.iter().map(|neighbour| &neighbour.binding);
+    let sharing = neighbours.filter(|neighbour| shares_identity(binding, neighbour));
+    let others_by: BTreeSet<PolicyName> = sharing
+        .flat_map(|neighbour| neighbour.recorded.authorized_by.iter().cloned())
+        .collect();
+    if others_by.is_empty() {
+        return crds.confirm();
     }
-
-    /// Takes in the policies as they are now, and says what became of those that stood before.
-    pub(crate) fn see(&self, policies: &Policies) -> Vanished {
-        self.change(|state| state.see(policies, self.started.elapsed()))
-    }
-
-    /// Asks for a list of the policies where their end waits for one: a watch that is behind would have a part of what vanished count as all of it. As long as
-    /// the list cannot be had or shows something else, nothing is taken away for their end.
-    pub(crate) async fn prove(&self, client: &Client, policies: &Policies) {
-        if !self.waits_for_list(policies) {
-            return;
-        }
-        match names(client).await {
-            Ok(shown) => self.change(|state| state.prove(shown)),
-            Err(fault) => return tell_unknown(&fault),
-        }
-        if self.waits_for_list(policies) {
-            tell_behind();
-        }
-    }
-
-    fn waits_for_list(&self, policies: &Policies) -> bool {
-        matches!(self.see(policies), Vanished::Unproven(_))
-    }
-
-    /// How long it takes until the policies have been quiet for long enough; once they have, as long again until the next list.
-    pub(crate) fn quiet_in(&self) -> Duration {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match state.quiet_in(self.started.elapsed()) {
-            Duration::ZERO => QUIET,
-            soon => soon,
-        }
-    }
-
-    /// What is to be kept in the cluster, as it changes.
-    pub(crate) fn believed(&self) -> watch::Receiver<Option<BTreeSet<PolicyName>>> {
-        self.believed.subscribe()
-    }
-
-    fn change<T>(&self, change: impl FnOnce(&mut Vanishing) -> T) -> T {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = change(&mut state);
-        self.believed.send_if_modified(|kept| {
-            let differs = kept.as_ref() != state.believed();
-            if differs {
-                *kept = state.believed().cloned();
-            }
-            differs
-        });
-        changed
-    }
+    crds.confirm_deletion_of_shared(binding, &others_by, &left())
 }
 
-impl Default for CrdGuard {
-    fn default() -> Self {
-        Self {
-            last: Mutex::default(),
-            policies: PolicyWatch {
-                state: StdMutex::default(),
-                started: Instant::now(),
-                believed: watch::Sender::new(None),
-            },
-        }
+/// What is left of the policies by which a case is decided.
+fn left(policies: &PolicyWatch, case: &Case) -> PoliciesLeft {
+    let now = &case.rules.policies;
+    PoliciesLeft {
+        any: !now.is_empty(),
+        vanished: policies.see(now),
     }
 }
 
@@ -202,34 +122,6 @@ impl LastRead {
     fn serves(&self, asked: Instant) -> bool {
         let withholds = matches!(&self.found, Ok(crds) if crds.confirm().is_err());
         self.begun > asked || withholds && self.begun.elapsed() < WITHHELD_FOR
-    }
-}
-
-fn tell_unknown(fault: &Fault) {
-    tracing::warn!(%fault, "whether policies vanished is not known, so nothing is taken away for their end yet");
-}
-
-fn tell_behind() {
-    tracing::warn!(
-        "a list of the policies shows others than the watch, so nothing is taken away for the end of any yet"
-    );
-}
-
-/// The names of the policies by a list of now.
-async fn names(client: &Client) -> Result<BTreeSet<PolicyName>, Fault> {
-    let api: Api<WorkloadIdentityPolicy> = Api::all(client.clone());
-    let (mut names, mut pages) = (BTreeSet::new(), ListParams::default().limit(FEW));
-    loop {
-        let page = request(|| "list the policies".to_owned(), api.list_metadata(&pages)).await?;
-        let found = page
-            .items
-            .iter()
-            .filter_map(|one| one.metadata.name.as_deref()?.parse().ok());
-        names.extend(found);
-        match page.metadata.continue_.filter(|token| !token.is_empty()) {
-            Some(token) => pages = pages.continue_token(&token),
-            None => return Ok(names),
-        }
     }
 }
 

@@ -1,16 +1,20 @@
 //! The first step: everything that a decision rests on, from the caches, at one moment.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use kube::runtime::reflector::ObjectRef;
 use wio_api::{Reason, WorkloadIdentityBinding};
 use wio_core::binding::{Binding, Finalizer};
 use wio_core::case::{Candidate, Case, Rival};
 use wio_core::cluster::Cluster;
+use wio_core::config::OperatorConfig;
 use wio_core::fault::{Blocked, Fault};
-use wio_core::names::{IdentityId, Namespace, ServiceAccountName};
+use wio_core::held::Unwished;
+use wio_core::names::{BindingUid, IdentityId, Namespace, ServiceAccountName};
 use wio_core::policy::{Limits, NamespaceFacts};
 use wio_core::rules::Rules;
+use wio_core::settings_change::{MANY, loses};
 use wio_core::spec::IdentityRef;
 
 use super::knowledge::Slots;
@@ -40,9 +44,12 @@ pub(crate) fn dereference(caches: &Caches, cluster: &Cluster, binding: Binding) 
     let limits = rules.limits();
     let neighbours = neighbours(caches, &rules, &binding, &labelled);
     let candidate = |binding| candidate(caches, &limits, binding);
+    let neighbours: Vec<Candidate> = neighbours.into_iter().map(candidate).collect();
+    let candidate = candidate(binding);
     Ok(Case {
-        neighbours: neighbours.into_iter().map(candidate).collect(),
-        candidate: candidate(binding),
+        held: held(caches, &rules, &candidate, &neighbours),
+        neighbours,
+        candidate,
         labelled,
         rivals,
         rules,
@@ -54,13 +61,21 @@ pub(crate) fn dereference(caches: &Caches, cluster: &Cluster, binding: Binding) 
 ///
 /// # Errors
 /// Why nothing can be decided yet.
-pub(crate) fn candidate_of(
-    caches: &Caches,
-    cluster: &Cluster,
-    binding: Binding,
-) -> Result<(Candidate, Rules), Blocked> {
+fn candidate_of(caches: &Caches, cluster: &Cluster, binding: Binding) -> Result<(Candidate, Rules), Blocked> {
     let rules = rules(caches, cluster, &binding.owner.namespace)?;
     Ok((candidate(caches, &rules.limits(), binding), rules))
+}
+
+/// How many bindings lose what they have since the settings of before, as far as that matters.
+pub(crate) fn losing(caches: &Caches, before: &Arc<OperatorConfig>) -> usize {
+    let cluster = caches.learned.cluster();
+    let loses = |object: &WorkloadIdentityBinding| {
+        let binding = Binding::parse(object, &cluster.id).ok()?;
+        let (candidate, rules) = candidate_of(caches, &cluster, binding).ok()?;
+        Some(loses(&candidate, &rules, before))
+    };
+    let bindings = caches.bindings.all();
+    bindings.filter(|object| loses(object) == Some(true)).take(MANY).count()
 }
 
 fn rules(caches: &Caches, cluster: &Cluster, of: &Namespace) -> Result<Rules, Blocked> {
@@ -99,6 +114,16 @@ fn neighbours(
         .filter_map(|key| bindings.by_key(key).filter(|object| is_another(object)))
         .filter_map(|object| Binding::parse(&object, &rules.cluster.id).ok())
         .collect()
+}
+
+/// Those of the neighbours that keep what they have, though they may not have it, because nobody wished that.
+fn held(caches: &Caches, rules: &Rules, of: &Candidate, neighbours: &[Candidate]) -> BTreeSet<BindingUid> {
+    let learned = &caches.learned;
+    let unwished = Unwished {
+        vanished: learned.policy_watch.see(&rules.policies),
+        changed: learned.accepted.change(&rules.config),
+    };
+    unwished.held(of, neighbours, rules, |before| losing(caches, before))
 }
 
 /// The other bindings of any namespace that name the managed identity which a binding chose the name of. A derived name no other
@@ -208,6 +233,7 @@ mod tests {
     use crate::caches::accepted::Accepted;
     use crate::caches::accounts::{AccountMeta, Accounts};
     use crate::caches::configured::Configured;
+    use crate::caches::policy_watch::PolicyWatch;
     use crate::caches::stores::{Bindings, Learned, NamespaceMeta, Surroundings};
     use crate::caches::visits::Visits;
     use crate::runtime::health::SignIn;
@@ -298,6 +324,7 @@ mod tests {
                 accepted: Accepted::default(),
                 cluster: watch::channel(cluster()).1,
                 policies: watch::channel(Some(Policies::parse(&policies).into())).1,
+                policy_watch: PolicyWatch::default(),
                 signed_in: watch::channel(SignIn::NotTried).1,
                 clock: Clock::default(),
             },

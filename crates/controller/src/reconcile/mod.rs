@@ -285,8 +285,8 @@ async fn waits(
 
 /// Asks whether what a verdict takes away is anybody's wish.
 async fn confirm(ctx: &Context, case: &Case, verdict: &Verdict) -> Result<(), Fault> {
-    let client = &ctx.clients.api.client;
-    ctx.clients.crd_guard.confirm(client, case, verdict).await?;
+    let by = (&ctx.clients.api.client, &ctx.caches.learned.policy_watch);
+    ctx.clients.crd_guard.confirm(by, case, verdict).await?;
     settings_guard::confirm(ctx, case, verdict)
 }
 

@@ -1,18 +1,14 @@
 //! The guard on the operator's own settings: what they take from many bindings waits until somebody says that it is meant.
 
-use std::sync::Arc;
-
-use wio_api::WorkloadIdentityBinding;
 use wio_core::case::Case;
-use wio_core::config::OperatorConfig;
 use wio_core::crd_guard::have_same_identity;
 use wio_core::desired::Desired;
 use wio_core::fault::Fault;
-use wio_core::settings_change::{MANY, SettingsChange, loses};
+use wio_core::settings_change::SettingsChange;
 use wio_core::verdict::Verdict;
 
 use super::context::Context;
-use super::dereference::{candidate_of, parse};
+use super::dereference::losing;
 
 /// Asks whether what a verdict takes away is lost by changed settings alone. What gives is not asked about.
 ///
@@ -23,7 +19,7 @@ pub(crate) fn confirm(ctx: &Context, case: &Case, verdict: &Verdict) -> Result<(
         return Ok(());
     };
     let change = ctx.caches.learned.accepted.change(&case.rules.config);
-    let ask = |candidate| change.confirm(candidate, &case.rules, |before| losing(ctx, before));
+    let ask = |candidate| change.confirm(candidate, &case.rules, |before| losing(&ctx.caches, before));
     let confirmed = match &**desired {
         Desired::Bound(_) => Ok(()),
         Desired::Denied(_) => ask(&case.candidate),
@@ -45,23 +41,11 @@ pub(crate) fn settle(ctx: &Context) -> Option<usize> {
     let config = learned.config.now();
     let losing = match learned.accepted.change(&config) {
         SettingsChange::None => 0,
-        SettingsChange::Since { before, .. } if *ctx.caches.filled.borrow() => losing(ctx, &before),
+        SettingsChange::Since { before, .. } if *ctx.caches.filled.borrow() => losing(&ctx.caches, &before),
         SettingsChange::Since { .. } | SettingsChange::Unknown => return None,
     };
     if losing == 0 {
         learned.accepted.accept(&config);
     }
     Some(losing)
-}
-
-/// How many bindings lose what they have since the settings of before, as far as that matters.
-fn losing(ctx: &Context, before: &Arc<OperatorConfig>) -> usize {
-    let cluster = ctx.caches.learned.cluster();
-    let loses = |object: &WorkloadIdentityBinding| {
-        let binding = parse(object, &cluster, &ctx.books.slots).ok()?;
-        let (candidate, rules) = candidate_of(&ctx.caches, &cluster, binding).ok()?;
-        Some(loses(&candidate, &rules, before))
-    };
-    let bindings = ctx.caches.bindings.all();
-    bindings.filter(|object| loses(object) == Some(true)).take(MANY).count()
 }

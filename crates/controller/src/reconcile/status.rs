@@ -12,8 +12,8 @@ use wio_core::outcome::{Outcome, Problem};
 use wio_core::plan::Plan;
 use wio_core::recorded::Rewrites;
 use wio_core::status::{
-    Subject, announcing, ended, ending, problems, ready_after, status, tells_of_writes, transitions, unproven,
-    with_rewrites, with_workloads,
+    Subject, announcing, ended, ending, made_anew, problems, ready_after, status, tells_of_writes, transitions,
+    unproven, with_rewrites, with_workloads,
 };
 
 use super::context::Api as Kubernetes;
@@ -116,11 +116,13 @@ pub(crate) async fn announce(
     memory: &mut Memory,
 ) -> Result<Option<WorkloadIdentityBinding>, Fault> {
     let previous = object.status.as_ref();
+    let now = (api.clock)();
     let next = announcing(previous, desired.revocable().identity(), plan);
-    let Some(next) = with_rewrites(next, previous, rewrites) else {
+    let next = with_rewrites(next, previous, rewrites);
+    let Some(next) = made_anew(next, previous, plan, (binding.lifecycle.generation, now)) else {
         return Ok(None);
     };
-    let next = unproven(next, previous, (desired, &binding.lifecycle), (api.clock)());
+    let next = unproven(next, previous, (desired, &binding.lifecycle), now);
     let written = put(&api.client, object, &next).await?;
     memory.written = OwnWrite::of(&written);
     memory.shown.see_binding(is_as_decided(&written.metadata, binding));

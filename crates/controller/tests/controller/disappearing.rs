@@ -408,6 +408,85 @@ async fn while_policies_are_missing_a_deleted_binding_leaves_what_others_share_w
     .await;
 }
 
+/// Policies vanished while nobody led. A binding for which a write was announced and of which no status told that it has anything by a policy was not held: it was denied,
+/// and took the credential from the one that it would have shared it with, which was.
+#[tokio::test(start_paused = true)]
+async fn while_policies_are_missing_one_that_rests_on_none_leaves_what_others_rest_on() {
+    story(async |world| {
+        two_bindings_by_two_policies(world).await;
+        let shared = IdentityId::new(SUBSCRIPTION, SHARED_GROUP, "orders").to_string();
+        world.create(binding(NAMESPACE, "twin").existing(&shared).service_account("orders"));
+        world.ready("twin").await;
+        world.crash().await;
+        world.edit("twin", |twin| {
+            twin["status"] = json!({ "written": true });
+        });
+        delete_all_policies(world);
+        world.forget_requests();
+        world.start().await;
+        withheld(world, "orders").await;
+        world.says("twin", Reason::NotPermitted).await;
+        sleep(A_WHILE).await;
+        nothing_was_written_to_azure(world);
+        let client_id = world.annotation("orders", wio_api::keys::CLIENT_ID_ANNOTATION);
+        assert!(client_id.is_some());
+        assert_eq!(world.credentials(), 2);
+    })
+    .await;
+}
+
+/// The same for one that may have what it has, and gives the account up while the other one is held.
+#[tokio::test(start_paused = true)]
+async fn while_a_policy_is_missing_one_that_gives_an_account_up_leaves_it_to_the_one_that_waits() {
+    const ROLE: &str = "Key Vault Secrets User";
+    story(async |world| {
+        let scope = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{SHARED_GROUP}");
+        let secrets = policy("secrets").namespace(NAMESPACE).role(ROLE, &[&scope]);
+        world.cluster.seed(secrets.build());
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        let shares = |name| binding(NAMESPACE, name).existing(&id).service_account("orders");
+        world.create(shares("twin"));
+        world.ready("twin").await;
+        world.create(shares("orders").role(ROLE, &scope));
+        world.ready("orders").await;
+        let own = world.identity().credentials;
+        world.cluster.delete::<WorkloadIdentityPolicy>("", "secrets");
+        world.says("orders", Reason::NotDecided).await;
+        world.edit("twin", |twin| {
+            twin["spec"]["serviceAccounts"] = json!([{ "name": "mails" }]);
+        });
+        world.until("it is carried out", |world| world.credentials() == 2).await;
+        let ready = world.ready("twin").await;
+        assert_eq!(ready.status.unwrap().observed_generation, Some(2));
+        assert!(world.identity().credentials.contains(&own[0]));
+        assert!(
+            world
+                .annotation("orders", wio_api::keys::CLIENT_ID_ANNOTATION)
+                .is_some()
+        );
+        // Its end was meant: now nobody keeps it.
+        world
+            .until("the trust is taken away", |world| {
+                !world.identity().credentials.contains(&own[0])
+            })
+            .await;
+        world.says("orders", Reason::NotPermitted).await;
+        let counts = |world: &World| {
+            world
+                .binding("twin")
+                .status
+                .unwrap()
+                .federated_credential_usage
+                .unwrap()
+                .ours
+        };
+        world
+            .until("the next look counts anew", |world| counts(world) == 1)
+            .await;
+    })
+    .await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_only_policy_that_there_was_can_be_deleted() {
     story(async |world| {

@@ -5,6 +5,7 @@ use tokio::time::sleep;
 use wio_api::{ManagedIdentity, Reason, keys};
 use wio_azure_sim::{Fault, TagPolicy};
 use wio_testkit::fixtures::binding;
+use wio_testkit::{Effect, Matcher, kstatus};
 
 use crate::world::*;
 
@@ -313,6 +314,43 @@ async fn an_operator_that_starts_while_azure_is_away_turns_nothing_that_works_to
         assert_eq!(condition(&world.binding("orders"), "Ready").status, "True");
         world.azure.clear_faults();
         world.until("a look went well", |world| !said(world)).await;
+    })
+    .await;
+}
+
+/// The operator ended before a status told of the identity that it made anew. The next one believed the status, and gave the service accounts the client id of the
+/// one that was gone, until it looked.
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_was_made_anew_just_before_a_crash_is_known_to_whoever_leads_next() {
+    story(async |world| {
+        ready_orders(world).await;
+        let before = world.identity().client_id.to_string();
+        world.change_azure(|azure| azure.identities.clear());
+        let accounts = Matcher::writes().resource("serviceaccounts").client(OPERATOR);
+        let fault = world.cluster.inject(accounts.skip(1).once(), Effect::hang());
+        world.until("one service account follows", |_| fault.hits() > 0).await;
+        let orders = world.binding("orders");
+        assert_eq!(
+            message(&orders),
+            "The managed identity is gone and is made anew. It gets another client id."
+        );
+        assert_eq!(kstatus::compute(&json!(orders)).state, kstatus::State::InProgress);
+        world.crash().await;
+        world.cluster.clear_faults();
+        world.forget_requests();
+        world.start().await;
+        world.ready("orders").await;
+        let client_id = world.identity().client_id.to_string();
+        for account in ["orders", "invoices"] {
+            assert_eq!(
+                world.annotation(account, keys::CLIENT_ID_ANNOTATION),
+                Some(client_id.clone())
+            );
+        }
+        let written = world.cluster_writes();
+        let of_accounts = written.iter().filter(|write| write.resource == "serviceaccounts");
+        let mut bodies = of_accounts.map(|write| write.body.to_string());
+        assert!(bodies.all(|body| !body.contains(&before)));
     })
     .await;
 }

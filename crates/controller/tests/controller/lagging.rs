@@ -152,6 +152,46 @@ async fn a_binding_that_sees_the_mark_and_not_the_trust_yet_makes_its_own_when_t
     .await;
 }
 
+/// The other one knew nothing but the mark, and lists showed no credential yet: it took the client id off, and the trust of which the status of the first one told
+/// stood until that one came to take it away. What either of them tells of goes before the mark.
+#[tokio::test(start_paused = true)]
+async fn two_that_lose_what_they_share_take_the_trust_of_which_either_tells_before_the_mark() {
+    let not_permitted = |object: &mut serde_json::Value| {
+        object["spec"]["deletionPolicy"] = serde_json::json!("Orphan");
+    };
+    let gives_up = |object: &mut serde_json::Value| {
+        object["spec"]["serviceAccounts"] = serde_json::json!([{ "name": "mails" }]);
+    };
+    for (other, edit) in [
+        ("is denied", &not_permitted as &dyn Fn(&mut serde_json::Value)),
+        ("gives it up", &gives_up),
+    ] {
+        story(async |world| {
+            world.cluster.seed(policy("keep").namespace(NAMESPACE).build());
+            let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+            lists_lag(world);
+            world.create(shares("orders", &id));
+            world.ready("orders").await;
+            world.create(shares("mails", &id));
+            world.says("mails", Reason::AzureConflict).await;
+            // Whoever comes first waits for an answer.
+            let of_web = wio_azure_sim::Fault::on("DELETE").path("-web-");
+            world.azure.inject(of_web.times(1).hang());
+            world.edit("orders", not_permitted);
+            world.edit("mails", edit);
+            world.until("the client id goes", |world| !is_marked(world)).await;
+            let trusts =
+                |one: &wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
+            assert!(
+                !world.identity().credentials.iter().any(trusts),
+                "the other one {other}"
+            );
+            comes_to_rest(world).await;
+        })
+        .await;
+    }
+}
+
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Lists show what is, and what was is remembered.

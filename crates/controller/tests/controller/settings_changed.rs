@@ -205,3 +205,35 @@ async fn what_waits_for_a_word_keeps_what_it_shares_with_a_binding_that_is_delet
     })
     .await;
 }
+
+/// One for which a write was announced and that had nothing yet took it from them.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_word_keeps_what_it_shares_with_one_that_has_nothing_yet() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "orders", Vec::new());
+        let all = ["a", "b", "c", "d"];
+        for name in all {
+            world.create(binding(NAMESPACE, name).existing(&id).service_account("orders"));
+        }
+        for name in all {
+            world.ready(name).await;
+        }
+        world.edit("d", |binding| {
+            binding["status"] = json!({ "written": true });
+        });
+        restart_with(world, |config| {
+            config.protected_groups = vec![group_id(SHARED_GROUP).parse().unwrap()];
+        })
+        .await;
+        let said = withheld(world, &["a", "b", "c"]).await;
+        world.says("d", Reason::NotPermitted).await;
+        sleep(A_WHILE).await;
+        world.azure_was_only_read();
+        assert_eq!(world.credentials(), 1);
+        world.confirm_loss(&word_in(&said));
+        world
+            .until("the trust is taken away", |world| world.credentials() == 0)
+            .await;
+    })
+    .await;
+}

@@ -1,5 +1,6 @@
 //! The status that an outcome makes, by the rules that `kubectl wait`, Flux and Argo CD compute readiness with (kstatus).
 
+mod anew;
 mod conditions;
 mod draft;
 mod ending;
@@ -17,6 +18,7 @@ mod transition;
 mod workloads;
 mod write;
 
+pub use anew::made_anew;
 pub use ending::{ended, ending, farewell};
 pub use of_policy::{Admission, of_policy, told_of_policy};
 pub use patience::{NEW_FOR, problems, ready_after};

@@ -1,8 +1,9 @@
 //! Whether a binding is proven, in the words of its status.
 
 use jiff::Timestamp;
-use wio_api::{Condition, ConditionType, Reason, VerificationMode, WorkloadIdentityBindingStatus};
+use wio_api::{ConditionType, Reason, VerificationMode, WorkloadIdentityBindingStatus};
 
+use super::anew::not_ready;
 use super::draft::{Draft, FALSE, TRUE, UNKNOWN, counted, draft, messages};
 use crate::binding::Lifecycle;
 use crate::desired::Desired;
@@ -30,25 +31,13 @@ pub fn unproven(
         return announced;
     };
     let awaited = |kind| draft(kind, UNKNOWN, Reason::TokenExchangeAwaited, MESSAGE.to_owned());
-    let reconciling = draft(
-        ConditionType::Reconciling,
-        TRUE,
-        Reason::Progressing,
-        MESSAGE.to_owned(),
-    );
-    let [ready, reconciling, proof] = [
-        awaited(ConditionType::Ready),
-        reconciling,
-        awaited(ConditionType::TokenExchangeVerified),
-    ]
-    .map(|draft| draft.finish(&previous.conditions, lifecycle.generation, now));
-    let is_other = |one: &&Condition| ![&ready, &reconciling, &proof].iter().any(|new| new.type_ == one.type_);
-    let others: Vec<Condition> = announced.conditions.iter().filter(is_other).cloned().collect();
-    WorkloadIdentityBindingStatus {
-        observed_generation: Some(lifecycle.generation),
-        conditions: [ready, reconciling].into_iter().chain(others).chain([proof]).collect(),
-        ..announced
-    }
+    let [ready, proof] = [ConditionType::Ready, ConditionType::TokenExchangeVerified].map(awaited);
+    not_ready(
+        (announced, previous),
+        (ready, proof),
+        MESSAGE,
+        (lifecycle.generation, now),
+    )
 }
 
 /// The condition of a bound binding whose readiness is to be proven; none of any other one.

@@ -245,6 +245,7 @@ pub fn case_beside(object: &WorkloadIdentityBinding, others: &[WorkloadIdentityB
         candidate: candidate(object),
         labelled: BTreeSet::new(),
         neighbours: others.iter().map(candidate).collect(),
+        held: BTreeSet::new(),
         rivals: Vec::new(),
         rules,
         now: NOW,

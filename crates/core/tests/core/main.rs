@@ -26,6 +26,7 @@ mod election;
 mod entra;
 mod fault;
 mod given;
+mod held;
 mod known_state;
 mod lua;
 mod names;

@@ -412,7 +412,7 @@ fn a_deletion_that_waits_for_what_was_written_says_how_long() {
 
 /// One that asks for it and does not tell of its trust never had it, though it sees the mark on the account: nobody else would take the credential away.
 #[test]
-fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
+fn what_another_one_only_asks_for_is_taken_away_and_what_it_tells_of_stays() {
     let bound = desired(&existing(&["a"]));
     let world = World::as_desired(&bound);
     let object = deleted(object_of(&bound), DeletionPolicy::Delete);
@@ -421,7 +421,7 @@ fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
     let mut marked = told.clone();
     marked.federated_credentials.clear();
     assert_eq!(marked.service_accounts.len(), 1);
-    for (status, expected) in [(written(), 1), (marked, 1), (told, 0)] {
+    for (status, taken_away) in [(written(), 1), (marked, 1), (told, 0)] {
         let other = binding("shop", "other").uid("other").existing(EXISTING);
         let other = other.service_account("a").finalizer(keys::FINALIZER).status(status);
         let Verdict::Pursue(target) = verdict(&case_beside(&object, &[other.build()], rules())) else {
@@ -432,7 +432,10 @@ fn what_another_one_only_asks_for_may_stand_and_what_it_has_is_its_own() {
         };
         let presumed = removal.presumed(shown.clone(), None);
         let credentials = &presumed.azure.identity.present().unwrap().credentials;
-        assert_eq!(credentials.len(), expected, "{credentials:?}");
+        assert_eq!(credentials.len(), 1, "{credentials:?}");
+        let taken = plan(&Desired::Gone(removal), &presumed).revocations;
+        let is_trust = |step: &&Revocation| matches!(step, Revocation::DeleteCredential(_));
+        assert_eq!(taken.iter().filter(is_trust).count(), taken_away, "{taken:?}");
     }
 }
 

@@ -26,10 +26,11 @@ pub(crate) async fn look(
     };
     let contested = memory.contested.note().is_some();
     let ready = is_ready(next);
-    // The pass in which it becomes Ready can be the first one for long.
-    let stands = ready && object.status.as_ref().is_some_and(is_ready) && !contested;
-    if let Some(schedule) = memory.workloads.as_mut().filter(|_| !stands) {
-        schedule.unsettle();
+    let stands = ready && !contested;
+    if let Some(schedule) = memory.workloads.as_mut() {
+        // The pass in which it becomes Ready can be the first one for long.
+        schedule.stands(object.status.as_ref().is_some_and(is_ready));
+        schedule.stands(stands);
     }
     match outcome {
         Outcome::Reconciled(reconciled) if matches!(reconciled.desired(), Desired::Bound(_)) => {}
@@ -48,6 +49,7 @@ pub(crate) async fn look(
     let schedule = memory
         .workloads
         .get_or_insert_with(|| Box::new(Schedule::begin(previous, next, interval)));
+    schedule.stands(stands);
     // Whoever asks for a look at the binding may just have created its pods anew.
     if !schedule.is_due(next) && memory.requests.heeded().is_none() {
         return schedule.untold().cloned().map_or(Sight::AsBefore, Sight::Seen);

@@ -25,8 +25,8 @@ pub(crate) struct Schedule {
     next: Instant,
     /// How often they are looked at when nothing is missed.
     interval: Duration,
-    /// Since when it is the same, as far as this process knows.
-    since: Instant,
+    /// Since when it is the same and stands, as far as this process knows; none while the binding is not as it is to be.
+    since: Option<Instant>,
     /// How many looks in a row showed pods without a token.
     missing: u32,
     /// What was seen last, until a status tells of it.
@@ -56,7 +56,7 @@ impl Schedule {
             subject: subject(next),
             next: now + pause,
             interval,
-            since: now,
+            since: Some(now),
             missing: 0,
             untold: None,
         }
@@ -69,12 +69,17 @@ impl Schedule {
 
     /// Whether it has been the same for long enough for what rests on it to be restarted.
     pub(super) fn has_settled(&self, next: &WorkloadIdentityBindingStatus, interval: Duration) -> bool {
-        self.subject == subject(next) && self.since.elapsed() >= SETTLING.min(interval)
+        let settled = |since: Instant| since.elapsed() >= SETTLING.min(interval);
+        self.subject == subject(next) && self.since.is_some_and(settled)
     }
 
-    /// The binding is not as it is to be: from now on it stands anew.
-    pub(super) fn unsettle(&mut self) {
-        self.since = Instant::now();
+    /// The binding is as it is to be, or not. Where it was not, it stands from now on, also when a cache that is behind shows that it was.
+    pub(super) fn stands(&mut self, stands: bool) {
+        self.since = if stands {
+            self.since.or_else(|| Some(Instant::now()))
+        } else {
+            None
+        };
     }
 
     /// Something was seen, and it is not told yet.
@@ -106,7 +111,7 @@ impl Schedule {
             (true, true) => self.missing.saturating_add(1),
         };
         if subject != self.subject {
-            (self.subject, self.since) = (subject, Instant::now());
+            (self.subject, self.since) = (subject, self.since.map(|_| Instant::now()));
         }
         let pause = match self.missing {
             0 => interval,
@@ -183,6 +188,19 @@ mod tests {
         };
         assert!(pauses(0).all(|pause| pause <= HOUR) && pauses(0).any(|pause| pause > HOUR / 4));
         assert!(pauses(1).all(|pause| pause <= AGAIN));
+    }
+
+    /// It was not ready for a minute, in which no pass was made, and the cache showed the status of before: it was taken for settled since it had been seen last.
+    #[tokio::test(start_paused = true)]
+    async fn a_binding_stands_from_when_it_is_seen_to_and_not_from_when_it_was_last_seen_not_to() {
+        let mut schedule = Schedule::begin(None, &status(1, 1), HOUR);
+        schedule.stands(false);
+        tokio::time::advance(HOUR).await;
+        schedule.stands(true);
+        assert!(!schedule.has_settled(&status(1, 1), HOUR));
+        tokio::time::advance(SETTLING).await;
+        schedule.stands(true);
+        assert!(schedule.has_settled(&status(1, 1), HOUR));
     }
 
     #[tokio::test(start_paused = true)]
