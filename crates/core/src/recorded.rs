@@ -308,7 +308,7 @@ impl Recorded {
     }
 
     /// Whether nothing was ever written, nor was about to be: the status does not say so, and names nothing that only a write
-    /// can have made.
+    /// can have made. A ConfigMap is named before it is made, and one that was goes with its binding, which owns it.
     #[must_use]
     pub fn nothing_was_written(&self) -> bool {
         let only_seen = |identity: &RecordedIdentity| {
@@ -318,7 +318,6 @@ impl Recorded {
             && self.identity.as_ref().is_none_or(only_seen)
             && self.credentials.is_empty()
             && self.service_accounts.is_empty()
-            && self.exports.is_empty()
             && !self.may_have_roles()
             && self.unreadable.is_empty()
     }

@@ -176,13 +176,20 @@ fn refuse_credentials(world: &World, method: &str) {
         .inject(refused.forever().respond(403, "AuthorizationFailed"));
 }
 
-/// Each retry announced the write, and took that back when it was refused.
+/// Each retry announced the write, and took that back when it was refused; later on the ConfigMap that was to follow it.
 #[tokio::test(start_paused = true)]
 async fn a_write_that_is_refused_again_and_again_is_told_once() {
+    for exports in [false, true] {
+        refused_again_and_again(exports).await;
+    }
+}
+
+async fn refused_again_and_again(exports: bool) {
     story(async |world| {
         let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
         refuse_credentials(world, "PUT");
-        world.create(binding(NAMESPACE, "orders").existing(&id).service_account("orders"));
+        let orders = binding(NAMESPACE, "orders").existing(&id).service_account("orders");
+        world.create(if exports { orders.exported("ids") } else { orders });
         world.says("orders", Reason::AuthorizationFailed).await;
         let statuses = |world: &World| {
             let writes = world.cluster_writes();
@@ -198,6 +205,11 @@ async fn a_write_that_is_refused_again_and_again_is_told_once() {
         let tries = world.asked().iter().filter(|line| line.starts_with("PUT")).count();
         assert!(tries > 5, "{tries}");
         assert_eq!(statuses(world), 0);
+        // What never was given goes without Azure, which may refuse all else.
+        refuse_credentials(world, "DELETE");
+        refuse_credentials(world, "GET");
+        world.delete("orders");
+        world.gone("orders").await;
     })
     .await;
 }

@@ -91,7 +91,10 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled,
             ..account
         })
         .collect(),
-        exports: exports(observed),
+        exports: exports(observed)
+            .union(&announced(previous, desired, observed))
+            .cloned()
+            .collect(),
         rewrites: previous.rewrites.lasting(now, |account| desired.wants(account)),
         ..previous.clone()
     }
@@ -101,6 +104,15 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled,
 fn exports(observed: &Observed) -> BTreeSet<ConfigMapName> {
     let ours = observed.exports.iter().filter(|(_, seen)| seen.ours);
     ours.map(|(name, _)| name.clone()).collect()
+}
+
+/// The ConfigMap that is wanted and was announced, and does not stand yet: what comes before it was refused, and each try would announce it anew.
+fn announced(previous: &Recorded, desired: &DesiredBinding, observed: &Observed) -> BTreeSet<ConfigMapName> {
+    let wanted = desired.export.iter().filter(|name| previous.exports.contains(*name));
+    wanted
+        .filter(|name| !observed.exports.contains_key(*name))
+        .cloned()
+        .collect()
 }
 
 /// Whether something of the binding may be left that is found by the identity that was recorded: it was announced and may have been
