@@ -79,6 +79,12 @@ impl Writes {
         ages.into_iter().flatten().filter_map(until_landed).max()
     }
 
+    /// How long it takes until what this operator sent and got no answer to can be carried out no more; none when nothing can.
+    #[must_use]
+    pub fn until_answered(&self) -> Option<Duration> {
+        self.unanswered.and_then(until_landed)
+    }
+
     /// How long it takes until a deletion that got no answer can take nothing any more; none when none can.
     #[must_use]
     pub fn until_deleted(&self) -> Option<Duration> {

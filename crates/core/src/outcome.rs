@@ -41,6 +41,8 @@ pub struct Reconciled {
     rest: Plan,
     /// How long it takes until what was written has certainly arrived; none when nothing is waited for.
     landing: Option<Duration>,
+    /// Whether all that got no answer was on its way no more when Azure was last looked at.
+    has_landed: bool,
     /// The proof that it is ready, where one is asked for and there is an identity to be proven.
     proof: Option<Proof>,
 }
@@ -156,6 +158,7 @@ impl Reconciled {
             observed,
             faults,
             landing: None,
+            has_landed: true,
             proof: None,
         }
     }
@@ -190,6 +193,21 @@ impl Reconciled {
     #[must_use]
     pub const fn observed(&self) -> &Observed {
         &self.observed
+    }
+
+    /// The same, when something that got no answer may have been on its way when Azure was last looked at.
+    #[must_use]
+    pub fn before_landing(self) -> Self {
+        Self {
+            has_landed: false,
+            ..self
+        }
+    }
+
+    /// Whether all that got no answer was on its way no more when Azure was last looked at.
+    #[must_use]
+    pub const fn has_landed(&self) -> bool {
+        self.has_landed
     }
 
     /// What is still to be done.

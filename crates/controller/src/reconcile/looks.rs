@@ -15,6 +15,8 @@ pub(crate) struct Looks {
     looked: Option<Instant>,
     /// The last write.
     wrote: Option<Instant>,
+    /// When what got no answer can be carried out no more; none when there was nothing.
+    landed: Option<Instant>,
 }
 
 /// Looks at Azure that somebody asked for by an annotation. They are spaced: a look is a number of reads of a budget that is everybody's.
@@ -45,6 +47,17 @@ impl Looks {
     /// Something was written to Azure.
     pub(crate) fn wrote(&mut self) {
         self.wrote = Some(Instant::now());
+    }
+
+    /// Something that got no answer can be carried out for so long.
+    pub(crate) fn await_landing(&mut self, left: Duration) {
+        self.landed = self.landed.max(Some(Instant::now() + left));
+    }
+
+    /// Whether something that got no answer may have been on its way when Azure was last looked at.
+    pub(crate) fn await_landed(self) -> bool {
+        self.landed
+            .is_some_and(|landed| self.looked.is_none_or(|looked| looked < landed))
     }
 
     /// When Azure was last looked at.
@@ -105,6 +118,19 @@ mod tests {
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_look_after_it_has_landed_shows_what_got_no_answer() {
+        let mut looks = Looks::default();
+        assert!(!looks.await_landed());
+        looks.await_landing(HOUR);
+        looks.went_well();
+        assert!(looks.await_landed());
+        tokio::time::advance(HOUR).await;
+        assert!(looks.await_landed());
+        looks.went_well();
+        assert!(!looks.await_landed());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn looks_fail_from_the_first_one_that_did_on() {

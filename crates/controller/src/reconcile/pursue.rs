@@ -27,6 +27,7 @@ use super::execute::{Executed, execute, mark_end};
 use super::finalizer::Unset;
 use super::footing::{Footing, decide_again, heirs_are_live};
 use super::knowledge::Memory;
+use super::looks::Looks;
 use super::observe::observe;
 use super::rewrites::tell;
 use super::stages::{in_stage, stage};
@@ -137,10 +138,7 @@ async fn pursue_one(
         Ok(observed) => observed,
         Err(pursued) => return pursued,
     };
-    if let Some(left) = writes.until_deleted() {
-        // Whether it takes what is given anew is to be seen then.
-        memory.azure.suspect(left);
-    }
+    await_landing(&writes, &case.candidate.binding, memory);
     let found = found(&observed);
     let landed = writes.until_shown(found).is_none();
     let first = plan_for_now(&desired, &observed, landed, memory);
@@ -150,7 +148,13 @@ async fn pursue_one(
     }
     if !first.has_steps() || suspended {
         wake(ctx, case, &desired, (&observed, &first));
-        return Box::pin(confirmed(ctx, reconciled(desired, observed, Vec::new()), writes, found)).await;
+        return Box::pin(confirmed(
+            ctx,
+            reconciled(desired, observed, Vec::new(), memory.looks),
+            writes,
+            found,
+        ))
+        .await;
     }
     let Some(mut desired) = decide_again(ctx, case, &desired) else {
         return Pursued::Overtaken;
@@ -165,7 +169,13 @@ async fn pursue_one(
     let contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {
         wake(ctx, case, &desired, (&observed, &plan));
-        return Box::pin(confirmed(ctx, reconciled(desired, observed, contested), writes, found)).await;
+        return Box::pin(confirmed(
+            ctx,
+            reconciled(desired, observed, contested, memory.looks),
+            writes,
+            found,
+        ))
+        .await;
     }
     let carried_out = carry_out(
         (object, turn),
@@ -175,6 +185,21 @@ async fn pursue_one(
         memory,
     );
     Box::pin(carried_out).await
+}
+
+/// Has what got no answer looked for when it can be carried out no more.
+fn await_landing(writes: &Writes, binding: &Binding, memory: &mut Memory) {
+    if let Some(left) = writes.until_deleted() {
+        // Whether it takes what is given anew is to be seen then.
+        memory.azure.suspect(left);
+    }
+    if let Some(left) = writes.until_shown(Sight::Whole) {
+        memory.looks.await_landing(left);
+    }
+    if let Some(left) = writes.until_answered().filter(|_| binding.recorded.may_have_roles()) {
+        // Whether a role arrives that is not wanted any more, or of an identity that was made anew since, is to be seen then.
+        memory.azure.suspect(left);
+    }
 }
 
 /// Nothing is given through an identity that a deletion without an answer may still take: the one before it, of the same name.
@@ -274,7 +299,13 @@ async fn came_to(
         return waiting(waits, desired, memory);
     }
     let faults = faults.into_iter().chain(contested).collect();
-    confirmed(ctx, reconciled(desired, executed.observed, faults), writes, sight).await
+    confirmed(
+        ctx,
+        reconciled(desired, executed.observed, faults, memory.looks),
+        writes,
+        sight,
+    )
+    .await
 }
 
 /// Asks Azure's budgets for a plan; the grants are left out when only the revocations are admitted.
@@ -428,8 +459,13 @@ fn wake(ctx: &Context, case: &Case, desired: &Desired, (observed, plan): (&Obser
     ctx.books.wake(&desired.owner().namespace, &successors);
 }
 
-fn reconciled(desired: Desired, observed: Observed, faults: Vec<Fault>) -> Outcome {
-    Outcome::Reconciled(Box::new(Reconciled::new(desired, observed, faults)))
+fn reconciled(desired: Desired, observed: Observed, faults: Vec<Fault>, looks: Looks) -> Outcome {
+    let reconciled = Reconciled::new(desired, observed, faults);
+    Outcome::Reconciled(Box::new(if looks.await_landed() {
+        reconciled.before_landing()
+    } else {
+        reconciled
+    }))
 }
 
 /// The outcome of a verdict that the guard did not confirm: what is to be taken away may have disappeared by accident, or that

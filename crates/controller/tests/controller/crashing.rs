@@ -1,6 +1,9 @@
 //! The operator ends at any moment, as by SIGKILL, and starts again: each path leads to where the straight one leads.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 use wio_api::keys;
 use wio_azure_sim::Fault;
 use wio_testkit::fixtures::{binding, policy, service_account};
@@ -197,8 +200,7 @@ async fn a_role_that_was_assigned_just_before_a_crash_and_then_left_the_spec_is_
             world.start().await;
             world.ready("orders").await;
             assert_eq!(world.azure.snapshot().role_assignments, [], "{moment:?}");
-            let status = world.binding("orders").status.unwrap();
-            assert_eq!(status.role_assignment_scopes, [""; 0], "{moment:?}");
+            is_forgotten(world).await;
         })
         .await;
     }
@@ -221,6 +223,87 @@ async fn a_role_whose_answer_was_lost_and_that_then_left_the_spec_is_taken_away(
         world.until("the role is given", given).await;
         world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
         world.ready("orders").await;
+        assert_eq!(world.azure.snapshot().role_assignments, []);
+        is_forgotten(world).await;
+    })
+    .await;
+}
+
+/// Where the role may have been given is told of until a look shows that none can arrive there any more.
+async fn is_forgotten(world: &World) {
+    let told = |world: &World| world.binding("orders").status.unwrap().role_assignment_scopes;
+    world
+        .until("it is forgotten where the role was", |world| told(world).is_empty())
+        .await;
+}
+
+/// The same, and Azure carries the assignment out half a minute later: no look shows it by then, and it stood for good.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_arrives_when_the_spec_asks_for_it_no_more_is_taken_away() {
+    for goes in [true, false] {
+        late_role(async |world| {
+            world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
+            world.ready("orders").await;
+            if goes {
+                world.delete("orders");
+                world.gone("orders").await;
+            }
+        })
+        .await;
+    }
+}
+
+/// The identity was lost and made anew meanwhile. No assignment was seen of the former one, so its principal was forgotten.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_arrives_when_its_identity_was_made_anew_is_taken_away() {
+    for goes in [true, false] {
+        late_role(async |world| {
+            world.change_azure(|azure| azure.identities.clear());
+            world.ready("orders").await;
+            if goes {
+                world.delete("orders");
+                world.gone("orders").await;
+            } else {
+                world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
+                world.ready("orders").await;
+            }
+        })
+        .await;
+    }
+}
+
+/// The binding was denied meanwhile. As soon as it had nothing any more it forgot where the role was to be given.
+#[tokio::test(start_paused = true)]
+async fn a_role_that_arrives_when_its_binding_is_denied_is_taken_away() {
+    late_role(async |world| {
+        world.cluster.seed(policy("keep").namespace(NAMESPACE).build());
+        world.edit("orders", |object| {
+            object["spec"]["deletionPolicy"] = json!("Orphan");
+            object["spec"]["roleAssignments"] = json!([]);
+        });
+        world.says("orders", wio_api::Reason::NotPermitted).await;
+    })
+    .await;
+}
+
+/// Something happens after a role was asked for, and before Azure carries that out.
+async fn late_role(happens: impl AsyncFnOnce(&mut World)) {
+    const LATE: Duration = Duration::from_secs(40);
+    story(async |world| {
+        let scope = format!("/subscriptions/{OTHER_SUBSCRIPTION}");
+        world
+            .cluster
+            .seed(policy("reader").namespace(NAMESPACE).role("Reader", &[&scope]).build());
+        let late = Fault::on("PUT").kind(wio_azure_sim::ResourceKind::RoleAssignment);
+        world.azure.inject(late.times(1).execute_after(LATE).drop_connection());
+        let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
+        world.create(orders.role("Reader", &scope));
+        world
+            .until("the role is asked for", |world| world.azure.faults().is_empty())
+            .await;
+        let asked = Instant::now();
+        happens(world).await;
+        sleep(Duration::from_mins(5).saturating_sub(asked.elapsed())).await;
         assert_eq!(world.azure.snapshot().role_assignments, []);
     })
     .await;

@@ -43,7 +43,7 @@ pub(super) fn observed(previous: &Recorded, reconciled: &Reconciled, now: Timest
         (None, false) => Vec::new(),
     };
     next.role_assignments = roles::observed(previous, desired, seen);
-    next.role_assignment_scopes = roles::scopes(desired, &seen.azure.role_assignments, &next.role_assignments);
+    next.role_assignment_scopes = roles::scopes(previous, reconciled, &next.role_assignments);
     next.former_principals = roles::former_principals(previous, reconciled);
     if let Desired::Gone(_) = desired {
         // What is still on its way is looked for by these.

@@ -107,7 +107,8 @@ fn is_ours(recorded: &Recorded, owner: &Owner, one: &RecordedRoleAssignment) -> 
     recorded.principals().any(named)
 }
 
-/// The principals that the identity had before, as long as role assignments of ours may be left of them.
+/// The principals that the identity had before, as long as role assignments of ours may be left of them, or may still arrive: one that got no answer does not
+/// show that its principal is gone.
 pub(super) fn former_principals(previous: &Recorded, reconciled: &Reconciled) -> BTreeSet<PrincipalId> {
     let azure = &reconciled.observed().azure;
     let now = azure.identity.present().map(|present| present.facts.principal_id);
@@ -116,6 +117,7 @@ pub(super) fn former_principals(previous: &Recorded, reconciled: &Reconciled) ->
     let may_have_roles = |principal: &PrincipalId| {
         let known = roles.known().iter();
         roles.may_hide_ours()
+            || !reconciled.has_landed() && previous.may_have_roles()
             || known
                 .filter(|assignment| assignment.principal == *principal)
                 .any(|assignment| owner.owns_assignment(assignment))
@@ -139,22 +141,28 @@ fn recorded(assignment: &ObservedRoleAssignment, role: String, scope: Scope) -> 
 }
 
 /// Where role assignments are and may be: where the spec asks for one, a request may have been carried out whose answer was
-/// lost; where nobody could look, they may be as before.
+/// lost; where nobody could look, they may be as before, and where one may still arrive that the spec asked for, they may be soon.
 pub(super) fn scopes(
-    desired: &Desired,
-    observed: &ObservedRoleAssignments,
+    previous: &Recorded,
+    reconciled: &Reconciled,
     there: &[RecordedRoleAssignment],
 ) -> BTreeSet<Scope> {
-    let wanted = match desired {
+    let observed = &reconciled.observed().azure.role_assignments;
+    let wanted = match reconciled.desired() {
         Desired::Bound(binding) => binding.roles.as_slice(),
         Desired::Denied(_) | Desired::Gone(_) => &[],
     };
     let there = there.iter().map(|assignment| &assignment.scope);
     let unread = observed.unread().filter(|(_, place)| place.remembered);
+    let arriving = previous
+        .role_assignment_scopes
+        .iter()
+        .filter(|_| !reconciled.has_landed());
     there
         .chain(wanted.iter().map(DesiredRole::scope))
         .map(Scope::root)
         .chain(unread.map(|(place, _)| place.clone()))
+        .chain(arriving.cloned())
         .collect()
 }
 

@@ -27,10 +27,10 @@ pub(crate) async fn look(
     let contested = memory.contested.note().is_some();
     let ready = is_ready(next);
     let stands = ready && !contested;
-    if let Some(schedule) = memory.workloads.as_mut() {
-        // The pass in which it becomes Ready can be the first one for long.
-        schedule.stands(object.status.as_ref().is_some_and(is_ready));
-        schedule.stands(stands);
+    // The pass in which it becomes Ready can be the first one for long.
+    let stood = stands && object.status.as_ref().is_some_and(is_ready);
+    if let Some(schedule) = memory.workloads.as_mut().filter(|_| !stood) {
+        schedule.unsettle();
     }
     match outcome {
         Outcome::Reconciled(reconciled) if matches!(reconciled.desired(), Desired::Bound(_)) => {}
@@ -49,9 +49,9 @@ pub(crate) async fn look(
     let schedule = memory
         .workloads
         .get_or_insert_with(|| Box::new(Schedule::begin(previous, next, interval)));
-    schedule.stands(stands);
     // Whoever asks for a look at the binding may just have created its pods anew.
     if !schedule.is_due(next) && memory.requests.heeded().is_none() {
+        schedule.settle_if(stands);
         return schedule.untold().cloned().map_or(Sight::AsBefore, Sight::Seen);
     }
     let asking = Asking {
@@ -67,6 +67,7 @@ pub(crate) async fn look(
         Err(fault) => passes(fault),
     };
     schedule.looked(next, soon, interval);
+    schedule.settle_if(stands);
     match seen {
         Ok(seen) => {
             schedule.keep(&seen);

@@ -56,7 +56,7 @@ impl Schedule {
             subject: subject(next),
             next: now + pause,
             interval,
-            since: Some(now),
+            since: None,
             missing: 0,
             untold: None,
         }
@@ -73,13 +73,17 @@ impl Schedule {
         self.subject == subject(next) && self.since.is_some_and(settled)
     }
 
-    /// The binding is as it is to be, or not. Where it was not, it stands from now on, also when a cache that is behind shows that it was.
-    pub(super) fn stands(&mut self, stands: bool) {
-        self.since = if stands {
-            self.since.or_else(|| Some(Instant::now()))
-        } else {
-            None
-        };
+    /// The binding is not as it is to be, or was not until this pass.
+    pub(super) fn unsettle(&mut self) {
+        self.since = None;
+    }
+
+    /// The binding is about to be told to be as it is to be, or not. Where it was not before it stands from now on, also when a cache that is behind shows that
+    /// it was.
+    pub(super) fn settle_if(&mut self, stands: bool) {
+        if stands {
+            self.since.get_or_insert_with(Instant::now);
+        }
     }
 
     /// Something was seen, and it is not told yet.
@@ -111,7 +115,7 @@ impl Schedule {
             (true, true) => self.missing.saturating_add(1),
         };
         if subject != self.subject {
-            (self.subject, self.since) = (subject, self.since.map(|_| Instant::now()));
+            (self.subject, self.since) = (subject, None);
         }
         let pause = match self.missing {
             0 => interval,
@@ -194,12 +198,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_binding_stands_from_when_it_is_seen_to_and_not_from_when_it_was_last_seen_not_to() {
         let mut schedule = Schedule::begin(None, &status(1, 1), HOUR);
-        schedule.stands(false);
+        schedule.settle_if(true);
+        schedule.unsettle();
         tokio::time::advance(HOUR).await;
-        schedule.stands(true);
+        schedule.settle_if(true);
         assert!(!schedule.has_settled(&status(1, 1), HOUR));
         tokio::time::advance(SETTLING).await;
-        schedule.stands(true);
+        schedule.settle_if(true);
         assert!(schedule.has_settled(&status(1, 1), HOUR));
     }
 
