@@ -209,11 +209,12 @@ pub fn shares_identity(binding: &Binding, other: &Binding) -> bool {
     have_same_identity(binding, other) && !other.recorded.authorized_by.is_empty()
 }
 
-/// Whether another binding of the namespace has the same identity.
+/// Whether another binding of the namespace has the same identity and is not to go.
 #[must_use]
 pub fn have_same_identity(binding: &Binding, other: &Binding) -> bool {
     let has = binding.recorded.identity.as_ref().map(|identity| &identity.id);
     binding.owner.uid != other.owner.uid
+        && !other.lifecycle.deleting
         && binding.owner.namespace == other.owner.namespace
         && has.is_some()
         && has == other.recorded.identity.as_ref().map(|identity| &identity.id)

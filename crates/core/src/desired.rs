@@ -13,7 +13,7 @@ use crate::names::{
     Audience, ConfigMapName, CredentialName, IdentityId, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope,
     ServiceAccountName, Subject, credential_name,
 };
-use crate::observed::{ObservedCredential, ObservedRoleAssignment, Tags, tag};
+use crate::observed::{ObservedRoleAssignment, Tags, tag};
 use crate::own_cluster::Withheld;
 use crate::owner::{Owner, deletion_policy_tag};
 use crate::recorded::{Recorded, RecordedIds, RetiringCredential, Rewrites};
@@ -22,7 +22,7 @@ use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
 use crate::tags::wanted;
-use crate::traces::Traces;
+use crate::traces::{Told, Traces};
 
 /// The desired state of the world for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +63,8 @@ pub struct DesiredBinding {
     pub suspended: bool,
     /// What it shares with other bindings.
     pub(crate) sharing: Sharing,
-    /// The credentials of which its status tells, each with its service account.
-    pub(crate) told: Vec<(ServiceAccountName, ObservedCredential)>,
+    /// The credentials of which a status tells.
+    pub(crate) told: Vec<Told>,
     /// When other bindings last wrote the credentials on which its proof may rest.
     pub(crate) rewritten: Rewrites,
     /// The tags that it does not insist on: Azure keeps other values.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
-use crate::binding::{Binding, Finalizer};
+use crate::binding::Binding;
 use crate::case::{Candidate, Case, Rival};
 use crate::cluster::Cluster;
 use crate::config::OperatorConfig;
@@ -121,7 +121,7 @@ impl Snapshot {
         let met = self.index.met(binding, accounts, &self.lists.config);
         let uid = binding.owner.uid.clone();
         let others = met.into_iter().filter_map(|place| self.at(place));
-        others.filter(move |other| other.owner.uid != uid && may_share(other))
+        others.filter(move |other| other.owner.uid != uid && other.may_have_something())
     }
 
     /// The other bindings of any namespace that name the managed identity which a binding chose the name of.
@@ -146,10 +146,4 @@ impl Snapshot {
             .filter_map(rival)
             .collect()
     }
-}
-
-/// Whether a binding can have a part in anything: it is not to go, and has our finalizer or had it.
-fn may_share(binding: &Binding) -> bool {
-    let made = binding.recorded.names_identity() || binding.lifecycle.finalizer == Finalizer::Set;
-    made && !binding.lifecycle.deleting
 }

@@ -18,10 +18,19 @@ use crate::sharing::Sharing;
 pub struct Traces {
     /// The credentials that it may have had: by its spec, for each issuer that may have been trusted.
     pub(crate) derived: Vec<ObservedCredential>,
-    /// Those that its status tells of.
-    pub(crate) told: Vec<ObservedCredential>,
+    /// Those of which a status tells.
+    pub(crate) told: Vec<Told>,
     pub(crate) roles: BTreeSet<(RoleDefinitionGuid, Scope)>,
     pub(crate) principals: BTreeSet<PrincipalId>,
+}
+
+/// A credential of which a status tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) account: ServiceAccountName,
+    pub(crate) credential: ObservedCredential,
+    /// Whether it is the status of another binding. That one may tell of it for as long as it likes, and this one would take it away at each look.
+    pub(crate) by_another: bool,
 }
 
 // === impl Traces ===
@@ -50,9 +59,7 @@ impl Traces {
             };
             issuers.iter().copied().map(named)
         });
-        let told = told_in(case, identity)
-            .filter(|(account, credential)| sharing.knows_whose(account, credential))
-            .map(|(_, credential)| credential);
+        let told = told_in(case, identity).filter(|told| sharing.knows_whose(&told.account, &told.credential));
         let announced: BTreeSet<Scope> = recorded
             .role_assignments
             .iter()
@@ -76,10 +83,7 @@ impl Traces {
 
 /// The credentials that the status of a binding tells of; and of the service accounts that it claims those that the statuses of others tell of through the same
 /// identity: two that lose what they share take it away together, and one of them may know of nothing but the mark on the service account.
-pub(crate) fn told_in<'a>(
-    case: &'a Case,
-    identity: &IdentityId,
-) -> impl Iterator<Item = (&'a ServiceAccountName, ObservedCredential)> {
+pub(crate) fn told_in(case: &Case, identity: &IdentityId) -> impl Iterator<Item = Told> {
     let binding = &case.candidate.binding;
     let is_of = |other: &&Binding| {
         other.owner.namespace == binding.owner.namespace
@@ -89,21 +93,22 @@ pub(crate) fn told_in<'a>(
     let others = case.neighbours.iter().map(|neighbour| &neighbour.binding).filter(is_of);
     let claims =
         |account: &ServiceAccountName| binding.claims.accounts.contains(account) || case.labelled.contains(account);
-    let of_others = others.flat_map(move |other| told(other, claims));
-    told(binding, |_| true).chain(of_others)
+    let of_others = others
+        .flat_map(|other| told(other, true))
+        .filter(move |told| claims(&told.account));
+    told(binding, false).chain(of_others)
 }
 
-/// The credentials that the status of a binding tells of, whoever made them, but for those of a former issuer, each with its service account.
-fn told(
-    binding: &Binding,
-    of: impl Fn(&ServiceAccountName) -> bool,
-) -> impl Iterator<Item = (&ServiceAccountName, ObservedCredential)> {
+/// The credentials that the status of a binding tells of, whoever made them, but for those of a former issuer.
+fn told(binding: &Binding, by_another: bool) -> impl Iterator<Item = Told> {
     let recorded = &binding.recorded;
     let issuer = recorded.issuer.as_ref();
-    let told = recorded.credentials.iter().filter(move |had| of(&had.account));
-    told.filter_map(move |had| {
-        let trust = trust(&binding.owner, had.name.clone(), &had.account, issuer?, &had.audience);
-        Some((&had.account, trust))
+    recorded.credentials.iter().filter_map(move |had| {
+        Some(Told {
+            account: had.account.clone(),
+            credential: trust(&binding.owner, had.name.clone(), &had.account, issuer?, &had.audience),
+            by_another,
+        })
     })
 }
 

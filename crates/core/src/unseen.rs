@@ -4,10 +4,13 @@
 use std::collections::BTreeSet;
 
 use crate::desired::{Desired, DesiredBinding, DesiredRemoval};
-use crate::names::{CredentialName, PrincipalId};
+use crate::names::{CredentialName, PrincipalId, ServiceAccountName};
 use crate::observed::{
     AzureState, Observed, ObservedCredential, ObservedIdentity, ObservedRoleAssignment, PresentIdentity,
 };
+use crate::owner::Owner;
+use crate::sharing::Sharing;
+use crate::traces::Told;
 
 // === impl DesiredRemoval, impl DesiredBinding, impl Desired ===
 
@@ -44,18 +47,26 @@ impl DesiredRemoval {
     /// Those on which another binding relies as well: it keeps them, and the service account with them.
     #[must_use]
     pub fn with_told(&self, mut observed: Observed, remembered: Option<&AzureState>) -> Observed {
+        let told = may_stand(self.traces.told.iter(), (&self.sharing, &self.owner), &observed);
         if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
             let remembered = remembered.and_then(|state| state.identity.present());
             let remembered = remembered.iter().flat_map(|present| &present.credentials);
             let prefix = self.owner.credential_prefix();
             let own = remembered.filter(|credential| prefix.owns(&credential.name));
-            presume(present, self.traces.told.iter().chain(own), |_, _| false);
+            presume(present, told.into_iter().chain(own), |_, _| false);
         }
         observed
     }
 
-    fn takes<'a>(&self, credentials: &'a [ObservedCredential]) -> impl Iterator<Item = &'a CredentialName> {
-        let taken = credentials.iter().filter(|credential| self.sharing.takes(credential));
+    fn told(&self) -> impl Iterator<Item = &ObservedCredential> {
+        self.traces.told.iter().map(|told| &told.credential)
+    }
+
+    fn takes<'a>(
+        &self,
+        credentials: impl Iterator<Item = &'a ObservedCredential>,
+    ) -> impl Iterator<Item = &'a CredentialName> {
+        let taken = credentials.filter(|credential| self.sharing.takes(credential));
         taken.map(|credential| &credential.name)
     }
 
@@ -80,19 +91,18 @@ impl DesiredBinding {
     /// want any more. What its spec asks for proves nothing: it may never have been given, and would be taken away again at each look.
     #[must_use]
     pub fn presumed(&self, mut observed: Observed) -> Observed {
+        let given_up = may_stand(self.given_up(), (&self.sharing, &self.owner), &observed);
         if let ObservedIdentity::Present(present) = &mut observed.azure.identity {
-            presume(present, self.given_up(), |_, _| false);
+            presume(present, given_up.into_iter(), |_, _| false);
         }
         observed
     }
 
     /// The credentials of service accounts that it does not ask for any more.
-    fn given_up(&self) -> impl Iterator<Item = &ObservedCredential> {
-        let told = self.told.iter();
-        let given_up = told.filter(|(account, credential)| {
-            self.credential_of(account).is_none() && self.sharing.knows_whose(account, credential)
-        });
-        given_up.map(|(_, credential)| credential)
+    fn given_up(&self) -> impl Iterator<Item = &Told> {
+        self.told.iter().filter(|told| {
+            self.credential_of(&told.account).is_none() && self.sharing.knows_whose(&told.account, &told.credential)
+        })
     }
 }
 
@@ -101,16 +111,32 @@ impl Desired {
     pub(crate) fn unshown(&self) -> BTreeSet<&CredentialName> {
         match self {
             Self::Bound(bound) => {
-                let taken = bound.given_up().filter(|credential| bound.sharing.takes(credential));
+                let given_up = bound.given_up().map(|told| &told.credential);
+                let taken = given_up.filter(|credential| bound.sharing.takes(credential));
                 taken.map(|credential| &credential.name).collect()
             }
-            Self::Denied(denial) => denial.removal().takes(&denial.removal().traces.told).collect(),
+            Self::Denied(denial) => denial.removal().takes(denial.removal().told()).collect(),
             Self::Gone(removal) => {
-                let told = removal.takes(&removal.traces.told);
-                told.chain(removal.takes(&removal.traces.derived)).collect()
+                let derived = removal.traces.derived.iter();
+                removal.takes(removal.told().chain(derived)).collect()
             }
         }
     }
+}
+
+/// Those of which a status tells that may stand: what its own tells of; and what another one's does as long as the service account has a mark that would go.
+fn may_stand<'a>(
+    told: impl Iterator<Item = &'a Told>,
+    (sharing, owner): (&Sharing, &Owner),
+    observed: &Observed,
+) -> Vec<&'a ObservedCredential> {
+    let identity = observed.azure.identity.present();
+    let is_released = |account: &ServiceAccountName| {
+        let seen = observed.service_accounts.get(account);
+        seen.is_some_and(|seen| sharing.label_to_release(owner, account, seen, identity).is_some())
+    };
+    let told = told.filter(|told| !told.by_another || is_released(&told.account));
+    told.map(|told| &told.credential).collect()
 }
 
 /// Takes those of some credentials to stand that are not shown, by their names, and that no shown one excludes.

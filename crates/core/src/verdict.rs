@@ -67,9 +67,8 @@ pub fn verdict(case: &Case) -> Verdict {
             let sharing = sharing(case, granted.identity());
             let desired = DesiredBinding::new(binding, spec, granted, &case.rules, sharing);
             let identity = desired.granted.identity();
-            let told = told_in(case, identity).map(|(account, credential)| (account.clone(), credential));
             let desired = DesiredBinding {
-                told: told.collect(),
+                told: told_in(case, identity).collect(),
                 rewritten: rewritten(case, identity),
                 ..desired.retiring(&binding.recorded, case.now)
             };

@@ -131,7 +131,8 @@ fn waiting_for(account: &Meta, ctx: &Context) -> Vec<ObjectRef<WorkloadIdentityB
     let bindings = &ctx.caches.bindings;
     let mut naming = bindings.index.sharing(namespace, &BTreeSet::from([name]), &[]);
     naming.retain(|key| {
-        let Some(binding) = bindings.by_key(key) else {
+        let is_to_go = |binding: &WorkloadIdentityBinding| binding.metadata.deletion_timestamp.is_some();
+        let Some(binding) = bindings.by_key(key).filter(|binding| !is_to_go(binding)) else {
             return false;
         };
         if let Some(uid) = binding.metadata.uid.as_deref().and_then(|uid| uid.parse().ok()) {

@@ -455,11 +455,11 @@ fn key(binding: &WorkloadIdentityBinding) -> Option<(&str, &str)> {
     ))
 }
 
-/// Whether a binding can have a part in anything: it is not to go, and has our finalizer or had it. One that was never allowed
-/// anything costs the others of its namespace nothing, however many there are.
+/// Whether a binding can have a part in anything: it has our finalizer or had it. One that was never allowed anything costs the others of its namespace
+/// nothing, however many there are. Of one that is to go what its status tells of counts until it is gone.
 fn may_share(binding: &WorkloadIdentityBinding) -> bool {
     let made = binding.status.as_ref().is_some_and(|status| status.identity.is_some());
-    binding.metadata.deletion_timestamp.is_none() && (made || has_finalizer(binding))
+    made || has_finalizer(binding)
 }
 
 /// The hashes of what a binding has, had or asks for: names of service accounts, and the identity.

@@ -471,6 +471,8 @@ async fn while_a_policy_is_missing_one_that_gives_an_account_up_leaves_it_to_the
             })
             .await;
         world.says("orders", Reason::NotPermitted).await;
+        let client_id = world.annotation("orders", wio_api::keys::CLIENT_ID_ANNOTATION);
+        assert_eq!(client_id, None, "the label of the one that left it is on the account");
         let counts = |world: &World| {
             world
                 .binding("twin")

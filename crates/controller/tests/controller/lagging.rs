@@ -152,6 +152,9 @@ async fn a_binding_that_sees_the_mark_and_not_the_trust_yet_makes_its_own_when_t
     .await;
 }
 
+/// How a binding comes to lose what it shares.
+type End<'a> = &'a dyn Fn(&World, &str);
+
 /// The other one knew nothing but the mark, and lists showed no credential yet: it took the client id off, and the trust of which the status of the first one told
 /// stood until that one came to take it away. What either of them tells of goes before the mark.
 #[tokio::test(start_paused = true)]
@@ -162,9 +165,14 @@ async fn two_that_lose_what_they_share_take_the_trust_of_which_either_tells_befo
     let gives_up = |object: &mut serde_json::Value| {
         object["spec"]["serviceAccounts"] = serde_json::json!([{ "name": "mails" }]);
     };
-    for (other, edit) in [
-        ("is denied", &not_permitted as &dyn Fn(&mut serde_json::Value)),
-        ("gives it up", &gives_up),
+    let is_denied: End<'_> = &|world, name| world.edit(name, not_permitted);
+    let gives_it_up: End<'_> = &|world, name| world.edit(name, gives_up);
+    let is_deleted: End<'_> = &|world, name| world.delete(name);
+    for (one, end) in [
+        ("is denied", [is_denied, is_denied]),
+        ("gives it up", [is_denied, gives_it_up]),
+        ("is denied beside one that is deleted", [is_deleted, is_denied]),
+        ("gives it up beside one that is deleted", [is_deleted, gives_it_up]),
     ] {
         story(async |world| {
             world.cluster.seed(policy("keep").namespace(NAMESPACE).build());
@@ -177,19 +185,42 @@ async fn two_that_lose_what_they_share_take_the_trust_of_which_either_tells_befo
             // Whoever comes first waits for an answer.
             let of_web = wio_azure_sim::Fault::on("DELETE").path("-web-");
             world.azure.inject(of_web.times(1).hang());
-            world.edit("orders", not_permitted);
-            world.edit("mails", edit);
+            end[0](world, "orders");
+            end[1](world, "mails");
             world.until("the client id goes", |world| !is_marked(world)).await;
             let trusts =
                 |one: &wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
-            assert!(
-                !world.identity().credentials.iter().any(trusts),
-                "the other one {other}"
-            );
+            assert!(!world.identity().credentials.iter().any(trusts), "the other one {one}");
             comes_to_rest(world).await;
         })
         .await;
     }
+}
+
+/// The suspended one did not look for half an hour, its status told of the trust still, and the other one took that away at each look.
+#[tokio::test(start_paused = true)]
+async fn what_the_status_of_another_one_tells_of_is_taken_away_once() {
+    story(async |world| {
+        let id = world.foreign_identity(SHARED_GROUP, "billing", Vec::new());
+        for name in ["orders", "mails"] {
+            world.create(shares(name, &id));
+            world.ready(name).await;
+        }
+        world.edit("orders", |object| object["spec"]["suspend"] = serde_json::json!(true));
+        world.says("orders", Reason::Suspended).await;
+        world.stop().await;
+        let own = world.identity().client_id.to_string();
+        world.sign_in_as(&own);
+        world.forget_requests();
+        world.start().await;
+        world.says("mails", Reason::NotPermitted).await;
+        sleep(DRIFT * 2).await;
+        assert_eq!((world.credentials(), is_marked(world)), (0, false));
+        let asked = world.asked();
+        let deleted = asked.iter().filter(|asked| asked.starts_with("DELETE"));
+        assert_eq!(deleted.collect::<Vec<_>>(), ["DELETE credential: 200"]);
+    })
+    .await;
 }
 
 const HOUR: Duration = Duration::from_hours(1);

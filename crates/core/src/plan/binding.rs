@@ -7,10 +7,10 @@ use super::steps::{GrantStep, Plan, Revocation};
 use super::{credentials, export, removal, roles, service_accounts};
 use crate::desired::{DesiredBinding, DesiredRemoval, Ending};
 use crate::names::ServiceAccountName;
-use crate::observed::{BoundBy, IdentityFacts, Observed, ObservedCredential, PresentIdentity};
+use crate::observed::{BoundBy, IdentityFacts, Observed, PresentIdentity};
 use crate::own_cluster::Withheld;
 use crate::sharing::Sharing;
-use crate::traces::Traces;
+use crate::traces::{Told, Traces};
 
 pub(super) fn plan(desired: &DesiredBinding, observed: &Observed) -> Plan {
     let mut plan = Plan::default();
@@ -119,13 +119,11 @@ fn forfeited(desired: &DesiredBinding, sharing: Sharing, observed: &Observed) ->
 }
 
 /// What of that the status tells of: what it made itself, and of what others made that of which it is known whose it is.
-fn told_by(desired: &DesiredBinding, sharing: &Sharing) -> Vec<ObservedCredential> {
+fn told_by(desired: &DesiredBinding, sharing: &Sharing) -> Vec<Told> {
     let prefix = desired.owner.credential_prefix();
-    let told = desired
-        .told
-        .iter()
-        .filter(|(account, credential)| prefix.owns(&credential.name) || sharing.knows_whose(account, credential));
-    told.map(|(_, credential)| credential.clone()).collect()
+    let is_known =
+        |told: &&Told| prefix.owns(&told.credential.name) || sharing.knows_whose(&told.account, &told.credential);
+    desired.told.iter().filter(is_known).cloned().collect()
 }
 
 /// The removal of all trust through an identity that may not be used; the identity stays.

@@ -208,7 +208,9 @@ impl Sharing {
             BoundBy::Us => &owner.uid,
             // What was left to us, and which we had no time to put our label on.
             BoundBy::Gone { uid } | BoundBy::Other { uid, .. } => {
-                let left = self.claims.accounts.contains(name) && !self.sharers.iter().any(|sharer| sharer.uid == *uid);
+                let has_it =
+                    |sharer: &Sharer| sharer.uid == *uid && (sharer.claims_account(name) || sharer.told.contains(name));
+                let left = self.claims.accounts.contains(name) && !self.sharers.iter().any(has_it);
                 let client_id = identity.map(|present| present.facts.client_id.to_string());
                 (left && client_id.is_some() && seen.client_id == client_id).then_some(uid)?
             }

@@ -188,7 +188,10 @@ fn an_identity_is_shared_with_another_binding_of_the_namespace_that_has_it_by_a_
     let own = having("shop", "own", Some(EXISTING), &[]);
     let shouted = EXISTING.to_uppercase();
     let elsewhere = EXISTING.replace("billing", "bank");
+    let mut going = having("shop", "b", Some(EXISTING), &["a"]);
+    going.lifecycle.deleting = true;
     for (what, other, shared) in [
+        ("one that is to go", going, false),
         ("the same", having("shop", "b", Some(&shouted), &["a"]), true),
         ("itself", having("shop", "own", Some(EXISTING), &["a"]), false),
         ("another namespace", having("bank", "b", Some(EXISTING), &["a"]), false),
