@@ -8,6 +8,7 @@ use wio_api::{Reason, keys};
 
 use crate::authorize::NotPermitted;
 use crate::binding::Binding;
+use crate::desired::DesiredRemoval;
 use crate::fault::Blocked;
 use crate::names::PolicyName;
 use crate::policy::Vanished;
@@ -158,9 +159,20 @@ impl Crds {
         others_by: &BTreeSet<PolicyName>,
         left: &PoliciesLeft,
     ) -> Result<(), Blocked> {
-        const SHARED: &str = "Other bindings of the namespace have the same identity, and would lose it with this one";
         self.confirm()?;
         self.confirm_end_of_policies(binding, others_by, left)
+            .map_err(|blocked| with(blocked, SHARED))
+    }
+
+    /// Whether a binding that no policy allows any more may take away what it shares with these others of its namespace. What rests on policies that
+    /// vanished counts as theirs ([`crate::held`]); that their definition was created anew only this guard knows.
+    ///
+    /// # Errors
+    /// Why it may be an accident, and what to do.
+    pub fn confirm_denial_of_shared(&self, others: &[&Binding], left: &PoliciesLeft) -> Result<(), Blocked> {
+        others
+            .iter()
+            .try_for_each(|other| self.confirm_not_anew(other, &other.recorded.authorized_by, left))
             .map_err(|blocked| with(blocked, SHARED))
     }
 
@@ -175,6 +187,17 @@ impl Crds {
         if matches!(self.policies, CrdState::Going { .. }) {
             return Ok(());
         }
+        self.confirm_not_anew(binding, relied_on, left)?;
+        left.vanished.confirm(relied_on)
+    }
+
+    /// Whether policies did not go with their definition, which is another one now.
+    fn confirm_not_anew(
+        &self,
+        binding: &Binding,
+        relied_on: &BTreeSet<PolicyName>,
+        left: &PoliciesLeft,
+    ) -> Result<(), Blocked> {
         if !left.any && !relied_on.is_empty() && self.policies.is_younger_than(binding) {
             return Err(blocked(format!(
                 "no WorkloadIdentityPolicy is left, and their definition {} was created anew after the binding. That is taken for an \
@@ -183,9 +206,11 @@ impl Crds {
                 POLICIES.definition
             )));
         }
-        left.vanished.confirm(relied_on)
+        Ok(())
     }
 }
+
+const SHARED: &str = "Other bindings of the namespace have the same identity, and would lose it with this one";
 
 fn with(mut blocked: Blocked, more: &str) -> Blocked {
     blocked.message = format!("{}. {more}", blocked.message);
@@ -203,21 +228,28 @@ impl CrdState {
     }
 }
 
-/// Whether another binding of the namespace has the same identity by a policy.
+/// Whether another binding of the namespace has by a policy what a removal takes away.
 #[must_use]
-pub fn shares_identity(binding: &Binding, other: &Binding) -> bool {
-    have_same_identity(binding, other) && !other.recorded.authorized_by.is_empty()
+pub fn shares_identity(binding: &Binding, removal: Option<&DesiredRemoval>, other: &Binding) -> bool {
+    have_same_identity(binding, removal, other) && !other.recorded.authorized_by.is_empty()
 }
 
-/// Whether another binding of the namespace has the same identity and is not to go.
+/// Whether another binding of the namespace, which is not to go, has the identity that a binding has, or one that is to be removed: its status may not tell of
+/// that yet.
 #[must_use]
-pub fn have_same_identity(binding: &Binding, other: &Binding) -> bool {
+pub fn have_same_identity(binding: &Binding, removal: Option<&DesiredRemoval>, other: &Binding) -> bool {
     let has = binding.recorded.identity.as_ref().map(|identity| &identity.id);
+    let removed = removal
+        .into_iter()
+        .flat_map(|removal| [Some(removal), removal.elsewhere()]);
+    let removed = removed.flatten().map(|removal| removal.revocable.identity());
     binding.owner.uid != other.owner.uid
         && !other.lifecycle.deleting
         && binding.owner.namespace == other.owner.namespace
-        && has.is_some()
-        && has == other.recorded.identity.as_ref().map(|identity| &identity.id)
+        && has
+            .into_iter()
+            .chain(removed)
+            .any(|identity| other.recorded.ids_of(identity).is_some())
 }
 
 const fn blocked(message: String) -> Blocked {

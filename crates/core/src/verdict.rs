@@ -450,13 +450,34 @@ fn sharer(neighbour: &Candidate, case: &Case) -> Option<Sharer> {
         Standing::Granted(spec, granted) => Some(sharer_by_spec(binding, spec, &granted, rules)),
         // What was made for a spec that says nothing to decide on stands as long as it may.
         Standing::Recorded(_) => sharer_by_record(binding, rules),
-        Standing::Denied(_) if case.held.contains(&binding.owner.uid) => sharer_by_record(binding, rules),
+        Standing::Denied(_) if case.held.contains(&binding.owner.uid) => held_sharer(binding, rules),
         Standing::Denied(_) => None,
     }
 }
 
-fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rules) -> Sharer {
+/// The part of a neighbour that is held: what was recorded of it, and what its spec asks for, of which some may be written and not told of yet.
+fn held_sharer(binding: &Binding, rules: &Rules) -> Option<Sharer> {
+    let mut sharer = sharer_by_record(binding, rules)?;
+    if let Ok(spec) = &binding.spec {
+        let asked = claims_by_spec(spec, rules);
+        let is_new = |asked: &Claim| sharer.accounts.iter().all(|had| had.account != asked.account);
+        let new: Vec<Claim> = asked.filter(is_new).collect();
+        sharer.accounts.extend(new);
+    }
+    Some(sharer)
+}
+
+/// The service accounts that a spec asks for.
+fn claims_by_spec<'a>(spec: &'a Spec, rules: &'a Rules) -> impl Iterator<Item = Claim> + use<'a> {
     let audience = spec.audience.as_ref().unwrap_or(&rules.config.audience);
+    spec.service_accounts.iter().map(|account| Claim {
+        account: account.name.clone(),
+        audience: audience.clone(),
+        token_expiration: account.token_expiration,
+    })
+}
+
+fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rules) -> Sharer {
     let verification = spec.verification.unwrap_or(rules.config.verification);
     Sharer {
         name: binding.owner.name.clone(),
@@ -464,15 +485,7 @@ fn sharer_by_spec(binding: &Binding, spec: &Spec, granted: &Granted, rules: &Rul
         generation: binding.lifecycle.generation,
         identity: granted.identity().clone(),
         issuers: Issuers::new(&rules.cluster, binding.recorded.issuers()),
-        accounts: spec
-            .service_accounts
-            .iter()
-            .map(|account| Claim {
-                account: account.name.clone(),
-                audience: audience.clone(),
-                token_expiration: account.token_expiration,
-            })
-            .collect(),
+        accounts: claims_by_spec(spec, rules).collect(),
         roles: granted
             .roles()
             .iter()

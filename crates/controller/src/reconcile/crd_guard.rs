@@ -9,9 +9,10 @@ use kube::{Api, Client};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use wio_api::keys;
+use wio_core::binding::Binding;
 use wio_core::case::Case;
 use wio_core::crd_guard::{CrdState, Crds, PoliciesLeft, shares_identity};
-use wio_core::desired::Desired;
+use wio_core::desired::{Desired, DesiredRemoval};
 use wio_core::fault::{Blocked, Fault};
 use wio_core::names::PolicyName;
 use wio_core::verdict::Verdict;
@@ -56,18 +57,20 @@ impl CrdGuard {
                 Desired::Bound(_) => Ok(()),
                 Desired::Denied(denial) => {
                     let crds = self.read(client).await?;
-                    crds.confirm_denial(binding, &left(), denial.why())
+                    let denied = crds.confirm_denial(binding, &left(), denial.why());
+                    let others: Vec<&Binding> = sharing(case, Some(denial.removal())).collect();
+                    denied.and_then(|()| crds.confirm_denial_of_shared(&others, &left()))
                 }
                 Desired::Gone(removal) => {
                     let crds = self.read(client).await?;
-                    let deletion = confirm_deletion(&crds, case, left);
+                    let deletion = confirm_deletion(&crds, (case, Some(removal)), left);
                     match &removal.orphan_denied {
                         Some(why) => deletion.and_then(|()| crds.confirm_denial(binding, &left(), why)),
                         None => deletion,
                     }
                 }
             },
-            Verdict::Orphan(_) => confirm_deletion(&self.read(client).await?, case, left),
+            Verdict::Orphan(_) => confirm_deletion(&self.read(client).await?, (case, None), left),
         };
         confirmed.map_err(Fault::Blocked)
     }
@@ -94,17 +97,25 @@ impl CrdGuard {
 }
 
 /// Asks about a deletion: it takes away what the binding shares, which those that wait for vanished policies have to keep.
-fn confirm_deletion(crds: &Crds, case: &Case, left: impl FnOnce() -> PoliciesLeft) -> Result<(), Blocked> {
+fn confirm_deletion(
+    crds: &Crds,
+    (case, removal): (&Case, Option<&DesiredRemoval>),
+    left: impl FnOnce() -> PoliciesLeft,
+) -> Result<(), Blocked> {
     let binding = &case.candidate.binding;
-    let neighbours = case.neighbours.iter().map(|neighbour| &neighbour.binding);
-    let sharing = neighbours.filter(|neighbour| shares_identity(binding, neighbour));
-    let others_by: BTreeSet<PolicyName> = sharing
+    let others_by: BTreeSet<PolicyName> = sharing(case, removal)
         .flat_map(|neighbour| neighbour.recorded.authorized_by.iter().cloned())
         .collect();
     if others_by.is_empty() {
         return crds.confirm();
     }
     crds.confirm_deletion_of_shared(binding, &others_by, &left())
+}
+
+/// The other bindings of the namespace that have by a policy what is taken away.
+fn sharing<'a>(case: &'a Case, removal: Option<&'a DesiredRemoval>) -> impl Iterator<Item = &'a Binding> {
+    let neighbours = case.neighbours.iter().map(|neighbour| &neighbour.binding);
+    neighbours.filter(move |neighbour| shares_identity(&case.candidate.binding, removal, neighbour))
 }
 
 /// What is left of the policies by which a case is decided.

@@ -3,6 +3,7 @@
 mod at_rest;
 mod attempts;
 pub(crate) mod audit;
+mod catch_up;
 mod clean;
 pub(crate) mod context;
 mod corrections;
@@ -53,6 +54,7 @@ use wio_core::reasons::{Disposition, disposition};
 use wio_core::verdict::{Verdict, verdict};
 
 use crate::runtime::jitter::jittered;
+use catch_up::must_wait;
 use context::Context;
 use dereference::{dereference, parse};
 use ending::{Ended, release, told};
@@ -62,7 +64,7 @@ use knowledge::Memory;
 use lanes::{Lane, Place};
 use proofs::{Attempted, prove};
 use pursue::{Pursued, pursue, withheld};
-use schedule::{must_wait, next, overtaken, takes_away_first, too_early, when_landed};
+use schedule::{next, overtaken, takes_away_first, too_early, when_landed};
 use stages::{in_stage, stage};
 use turn::Turn;
 
@@ -85,7 +87,7 @@ pub(crate) async fn reconcile(object: Arc<WorkloadIdentityBinding>, ctx: Arc<Con
     async {
         let started = Instant::now();
         let mut memory = ctx.books.slots.take(&uid);
-        if let Some(pause) = must_wait(&object, &memory) {
+        if let Some(pause) = Box::pin(must_wait(&ctx, &object, &mut memory)).await {
             ctx.books.slots.put(&uid, memory);
             return Some(pause);
         }

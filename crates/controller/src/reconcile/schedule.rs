@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use tokio::time::Instant;
-use wio_api::{Reason, WorkloadIdentityBinding};
+use wio_api::Reason;
 use wio_core::reasons::Disposition;
 use wio_core::verdict::{Verdict, policy_follows_within};
 
@@ -15,15 +15,7 @@ use crate::runtime::backoff::pause;
 use crate::runtime::jitter::jittered;
 
 /// How long the cache is given to show our own write.
-const CACHE_LAG: Duration = Duration::from_millis(500);
-
-/// How long nothing can be done for a binding: an older copy of it must not be acted on.
-pub(super) fn must_wait(object: &WorkloadIdentityBinding, memory: &Memory) -> Option<Duration> {
-    let version = object.metadata.resource_version.as_deref();
-    let written = memory.written.as_ref();
-    let is_missing = written.is_some_and(|write| write.is_missing_in(version));
-    is_missing.then(|| jittered(CACHE_LAG))
-}
+pub(super) const CACHE_LAG: Duration = Duration::from_millis(500);
 
 /// How long what follows from a verdict is not to be done: Azure does not want to be asked, whose word stands whatever happens in the
 /// cluster, or the spec was edited too often.

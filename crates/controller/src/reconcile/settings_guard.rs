@@ -24,10 +24,11 @@ pub(crate) fn confirm(ctx: &Context, case: &Case, verdict: &Verdict) -> Result<(
         Desired::Bound(_) => Ok(()),
         Desired::Denied(_) => ask(&case.candidate),
         // It takes away what it shares, which those that wait have to keep.
-        Desired::Gone(_) => {
+        Desired::Gone(removal) => {
             let binding = &case.candidate.binding;
             let neighbours = case.neighbours.iter();
-            let mut sharing = neighbours.filter(|neighbour| have_same_identity(binding, &neighbour.binding));
+            let mut sharing =
+                neighbours.filter(|neighbour| have_same_identity(binding, Some(removal), &neighbour.binding));
             sharing.try_for_each(ask)
         }
     };

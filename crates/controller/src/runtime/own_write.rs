@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::Resource;
 use tokio::time::Instant;
 
-/// A cache that shows an older copy for longer than this does not lag: the API server was restored from a backup, and
+/// A cache that shows an older copy for longer than this may not lag: the API server can have been restored from a backup, and
 /// its versions count from an earlier number.
 const LAG_MAX: Duration = Duration::from_mins(1);
 
@@ -29,7 +29,17 @@ impl OwnWrite {
 
     /// Whether a cached copy is from before the write.
     pub(crate) fn is_missing_in(&self, cached: Option<&str>) -> bool {
-        cached.is_some_and(|cached| is_older(cached, &self.version)) && self.at.elapsed() < LAG_MAX
+        self.is_newer_than(cached) && self.at.elapsed() < LAG_MAX
+    }
+
+    /// Whether a cached copy has been from before the write for so long that something else may be the matter.
+    pub(crate) fn is_overdue_in(&self, cached: Option<&str>) -> bool {
+        self.is_newer_than(cached) && self.at.elapsed() >= LAG_MAX
+    }
+
+    /// Whether a copy is from before the write.
+    pub(crate) fn is_newer_than(&self, copy: Option<&str>) -> bool {
+        copy.is_some_and(|copy| is_older(copy, &self.version))
     }
 }
 
@@ -68,5 +78,6 @@ mod tests {
         assert!(!write.is_missing_in(Some("7")) && !write.is_missing_in(None));
         tokio::time::advance(LAG_MAX).await;
         assert!(!write.is_missing_in(Some("6")));
+        assert!(write.is_overdue_in(Some("6")) && !write.is_overdue_in(Some("7")));
     }
 }

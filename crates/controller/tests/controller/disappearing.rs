@@ -435,6 +435,38 @@ async fn while_policies_are_missing_one_that_rests_on_none_leaves_what_others_re
     .await;
 }
 
+/// A single policy was not missed for long, so its end counted as meant; only the guard knew that its definition was another one, and only of bindings that rest on it.
+#[tokio::test(start_paused = true)]
+async fn a_definition_of_policies_that_is_made_anew_takes_no_trust_away_through_one_that_rests_on_none() {
+    for goes in [false, true] {
+        story(async |world| {
+            let id = world.foreign_identity(SHARED_GROUP, "orders", Vec::new());
+            for name in ["orders", "twin"] {
+                world.create(binding(NAMESPACE, name).existing(&id).service_account("orders"));
+                world.ready(name).await;
+            }
+            sleep(Duration::from_secs(5)).await;
+            world.crash().await;
+            world.edit("twin", |twin| {
+                twin["status"] = json!({ "written": true });
+            });
+            delete_definition(world, POLICIES);
+            delete_all_policies(world);
+            finish_definition(world, POLICIES);
+            world.cluster.seed(wio_api::policy_crd());
+            if goes {
+                world.delete("twin");
+            }
+            world.start().await;
+            withheld(world, "orders").await;
+            withheld(world, "twin").await;
+            sleep(A_WHILE).await;
+            assert_eq!(world.credentials(), 1, "goes: {goes}");
+        })
+        .await;
+    }
+}
+
 /// The same for one that may have what it has, and gives the account up while the other one is held.
 #[tokio::test(start_paused = true)]
 async fn while_a_policy_is_missing_one_that_gives_an_account_up_leaves_it_to_the_one_that_waits() {

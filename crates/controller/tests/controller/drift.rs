@@ -2,9 +2,9 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use tokio::time::sleep;
-use wio_api::{ManagedIdentity, Reason, keys};
+use wio_api::{ManagedIdentity, ManagedIdentityPermission, Reason, keys};
 use wio_azure_sim::{Fault, TagPolicy};
-use wio_testkit::fixtures::binding;
+use wio_testkit::fixtures::{binding, policy};
 use wio_testkit::{Effect, Matcher, kstatus};
 
 use crate::world::*;
@@ -314,6 +314,47 @@ async fn an_operator_that_starts_while_azure_is_away_turns_nothing_that_works_to
         assert_eq!(condition(&world.binding("orders"), "Ready").status, "True");
         world.azure.clear_faults();
         world.until("a look went well", |world| !said(world)).await;
+    })
+    .await;
+}
+
+/// Another binding to it looked half an hour later, and put the former client id back until then.
+#[tokio::test(start_paused = true)]
+async fn whoever_has_an_identity_that_another_binding_makes_anew_follows_at_once() {
+    story(async |world| {
+        let named = ManagedIdentity {
+            name: Some("shared".to_owned()),
+            resource_group: Some(SHARED_GROUP.to_owned()),
+            ..ManagedIdentity::default()
+        };
+        let place = ManagedIdentityPermission {
+            subscription_id: SUBSCRIPTION.to_owned(),
+            resource_group: SHARED_GROUP.to_owned(),
+            ..ManagedIdentityPermission::default()
+        };
+        world
+            .cluster
+            .seed(policy("own").namespace(NAMESPACE).managed(place).build());
+        world.create(binding(NAMESPACE, "orders").managed_as(named).service_account("orders"));
+        world.ready("orders").await;
+        let id = world.identity().id.to_string();
+        world.create(binding(NAMESPACE, "web").existing(&id).service_account("web"));
+        world.ready("web").await;
+        world.change_azure(|azure| azure.identities.clear());
+        world.edit("orders", |object| {
+            object["metadata"]["annotations"] = json!({ keys::RECONCILE_AT_ANNOTATION: "now" });
+        });
+        world.until("it is there again", World::has_identity).await;
+        let client_id = world.identity().client_id.to_string();
+        let made = tokio::time::Instant::now();
+        let follows = |world: &World| world.annotation("web", keys::CLIENT_ID_ANNOTATION).as_ref() == Some(&client_id);
+        world.until("the other service account follows", follows).await;
+        assert!(
+            made.elapsed() < std::time::Duration::from_secs(5),
+            "{:?}",
+            made.elapsed()
+        );
+        world.ready("web").await;
     })
     .await;
 }

@@ -179,3 +179,39 @@ async fn who_does_not_hear_of_an_edit_gives_nothing_back() {
     })
     .await;
 }
+
+/// The event of the status that told of the denial was lost, and a minute later the cache was believed: by it the credential stood, so the service account got the client id
+/// back without it, and the binding said Ready.
+#[tokio::test(start_paused = true)]
+async fn a_cache_that_lost_an_event_is_not_believed_when_what_was_taken_away_is_given_again() {
+    story(async |world| {
+        // Where it is not known who the operator is, nothing is given by what a status tells.
+        world.stop().await;
+        world.sign_in_as("5d0c1f6e-3f43-4d0a-8a39-2f6b9a1f2c11");
+        world.start().await;
+        let orders = allowed(world);
+        world.create(orders.service_account("orders"));
+        world.ready("orders").await;
+        let allow = |world: &World, id: &str| {
+            world.cluster.edit::<WorkloadIdentityPolicy>("", "payments", |object| {
+                object["spec"]["existingIdentities"] = json!([id]);
+            });
+        };
+        world.cluster.lose_events("workloadidentitybindings", 1);
+        allow(world, &elsewhere().replace("billing", "another"));
+        world.says("orders", Reason::NotPermitted).await;
+        let annotated = |world: &World| {
+            world
+                .annotation("orders", wio_api::keys::CLIENT_ID_ANNOTATION)
+                .is_some()
+        };
+        assert_eq!((credentials(world), annotated(world)), (0, false));
+        // What is given again waits until the cache shows the write, for a minute at most.
+        sleep(Duration::from_secs(45)).await;
+        allow(world, &elsewhere());
+        world.until("the client id is back", annotated).await;
+        assert_eq!(credentials(world), 1, "it came after its credential");
+        world.ready("orders").await;
+    })
+    .await;
+}

@@ -1,30 +1,37 @@
 //! The bindings that take over what a plan takes away or leaves.
 
-use super::steps::Plan;
+use super::steps::{GrantStep, Plan};
 use crate::desired::Desired;
 use crate::names::ServiceAccountName;
 use crate::observed::{BoundBy, Observed, ObservedServiceAccount};
 use crate::orphaned::Orphaned;
 use crate::sharing::{Claims, Sharer};
 
-/// The bindings that are to look at Azure at once, because this plan takes away or leaves what they want.
+/// The bindings that are to look at Azure at once, because this plan takes away or leaves what they want, or makes the identity anew that they have.
 #[must_use]
 pub fn successors<'a>(desired: &'a Desired, observed: &Observed, plan: &Plan) -> Vec<&'a Sharer> {
-    if gives_up(desired, observed, plan) {
+    if makes_identity(plan) {
+        desired.sharing().of_same_identity().collect()
+    } else if gives_up(desired, observed, plan) {
         desired.sharing().successors(&kept(desired))
     } else {
         Vec::new()
     }
 }
 
-/// Whether a plan takes away or leaves what another binding may want.
+fn makes_identity(plan: &Plan) -> bool {
+    let makes = |step: &GrantStep| matches!(step, GrantStep::CreateIdentity { .. });
+    plan.grants.iter().any(makes)
+}
+
+/// Whether a plan takes away, leaves or makes anew what another binding may want.
 #[must_use]
 pub fn gives_up(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
     match desired {
         Desired::Bound(binding) if binding.suspended => false,
         Desired::Gone(_) => true,
         Desired::Bound(_) | Desired::Denied(_) => {
-            !plan.revocations.is_empty() || leaves_label(observed, &kept(desired))
+            makes_identity(plan) || !plan.revocations.is_empty() || leaves_label(observed, &kept(desired))
         }
     }
 }

@@ -199,10 +199,10 @@ fn an_identity_is_shared_with_another_binding_of_the_namespace_that_has_it_by_a_
         ("another identity", having("shop", "b", Some(&elsewhere), &["a"]), false),
         ("no identity", having("shop", "b", None, &["a"]), false),
     ] {
-        assert_eq!(shares_identity(&own, &other), shared, "{what}");
+        assert_eq!(shares_identity(&own, None, &other), shared, "{what}");
     }
     let without = having("shop", "own", None, &[]);
-    assert!(!shares_identity(&without, &having("shop", "b", None, &["a"])));
+    assert!(!shares_identity(&without, None, &having("shop", "b", None, &["a"])));
 }
 
 /// The others would lose the identity with the one that goes first.

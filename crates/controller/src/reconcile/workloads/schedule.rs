@@ -27,6 +27,8 @@ pub(crate) struct Schedule {
     interval: Duration,
     /// Since when it is the same and stands, as far as this process knows; none while the binding is not as it is to be.
     since: Option<Instant>,
+    /// Whether it stands by the last pass.
+    stands: bool,
     /// How many looks in a row showed pods without a token.
     missing: u32,
     /// What was seen last, until a status tells of it.
@@ -57,6 +59,7 @@ impl Schedule {
             next: now + pause,
             interval,
             since: None,
+            stands: false,
             missing: 0,
             untold: None,
         }
@@ -75,15 +78,12 @@ impl Schedule {
 
     /// The binding is not as it is to be, or was not until this pass.
     pub(super) fn unsettle(&mut self) {
-        self.since = None;
+        (self.since, self.stands) = (None, false);
     }
 
-    /// The binding is about to be told to be as it is to be, or not. Where it was not before it stands from now on, also when a cache that is behind shows that
-    /// it was.
-    pub(super) fn settle_if(&mut self, stands: bool) {
-        if stands {
-            self.since.get_or_insert_with(Instant::now);
-        }
+    /// The binding is about to be told to be as it is to be, or not.
+    pub(super) const fn settle_if(&mut self, stands: bool) {
+        self.stands = stands;
     }
 
     /// Something was seen, and it is not told yet.
@@ -96,9 +96,13 @@ impl Schedule {
         self.untold.as_ref()
     }
 
-    /// A status was written, or stands there already.
+    /// A status was written, or stands there already. Where the binding was not as it is to be before, it stands from now on, also when a cache that is behind shows
+    /// that it was.
     pub(crate) fn told(&mut self) {
         self.untold = None;
+        if self.stands {
+            self.since.get_or_insert_with(Instant::now);
+        }
     }
 
     /// Something was restarted: how it goes is looked at as soon as after a first look.
@@ -198,13 +202,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_binding_stands_from_when_it_is_seen_to_and_not_from_when_it_was_last_seen_not_to() {
         let mut schedule = Schedule::begin(None, &status(1, 1), HOUR);
-        schedule.settle_if(true);
+        let told_ready = |schedule: &mut Schedule| {
+            schedule.settle_if(true);
+            schedule.told();
+        };
+        told_ready(&mut schedule);
         schedule.unsettle();
         tokio::time::advance(HOUR).await;
         schedule.settle_if(true);
+        tokio::time::advance(HOUR).await;
+        told_ready(&mut schedule);
         assert!(!schedule.has_settled(&status(1, 1), HOUR));
         tokio::time::advance(SETTLING).await;
-        schedule.settle_if(true);
+        told_ready(&mut schedule);
         assert!(schedule.has_settled(&status(1, 1), HOUR));
     }
 
