@@ -295,10 +295,19 @@ impl Mind {
                 accounts: Pair::default(),
             })
         })?;
-        let view = View { accounts, ..view };
+        let decision = self.decide(question)?;
+        let Verdict::Pursue(desired) = &decision.verdict else {
+            return None;
+        };
+        // With what was given up and stands by a status alone, as the operator asks it.
+        let view = self.presumed(&question, desired, View { accounts, ..view })?;
         let planned = self.planned(self.plan(question, view)?)?;
-        let enough = known_state::is_enough_for(&planned.plan, &self.cast.azure(view.identity), true);
-        enough.then_some(view)
+        self.is_enough_for(&planned).then_some(view)
+    }
+
+    /// Whether what was seen without a read is enough for a plan.
+    pub(crate) fn is_enough_for(&self, planned: &Planned) -> bool {
+        known_state::is_enough_for(&planned.plan, &self.cast.azure(planned.view.identity), true)
     }
 
     /// The status that has to stand before a plan is carried out; none when it does.

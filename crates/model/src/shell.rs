@@ -200,7 +200,10 @@ impl Shell<'_> {
         let question = self.question(state).filter(|_| !overtaken);
         let plan = question.and_then(|question| self.mind.plan(question, looked.view));
         let planned = plan.and_then(|plan| self.mind.planned(plan));
-        let Some(planned) = planned.filter(|planned| is_about_the_same(planned, &looked)) else {
+        // What is to go since the pass began was not looked at.
+        let was_seen = |planned: &Planned| pass.known.read || self.mind.is_enough_for(planned);
+        let planned = planned.filter(|planned| is_about_the_same(planned, &looked) && was_seen(planned));
+        let Some(planned) = planned else {
             self.set_pass(&mut next, None);
             return Some(next);
         };

@@ -166,6 +166,10 @@ async fn pursue_one(
         Desired::Denied(_) | Desired::Gone(_) => observed,
     };
     let mut plan = plan_for_now(&desired, &observed, landed, memory);
+    // What is to go since may not have been looked at.
+    if plan.revocations.iter().any(|step| !first.revocations.contains(step)) {
+        return Pursued::Overtaken;
+    }
     let contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {
         wake(ctx, case, &desired, (&observed, &plan));
