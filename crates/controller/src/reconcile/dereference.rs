@@ -436,6 +436,13 @@ mod tests {
                 .bindings
                 .take_in(&Event::Apply(object.clone()), |_| Limits::default());
         }
+        // As the cluster keeps it: nothing vanished, and no settings changed.
+        let learned = &caches.learned;
+        let stood = policies
+            .iter()
+            .filter_map(|policy| policy.metadata.name.as_deref()?.parse().ok());
+        learned.policy_watch.learn(stood.collect(), BTreeSet::new(), None);
+        learned.accepted.learn(None, &learned.config.now(), None);
         let snapshot = snapshot(&caches, &objects, &policies);
         let slots = Slots::new(std::time::Duration::from_hours(1));
         for object in &objects {
