@@ -118,7 +118,7 @@ fn forfeited(desired: &DesiredBinding, sharing: Sharing, observed: &Observed) ->
     removal::plan(&removal, &removal.with_told(observed.clone(), None)).revocations
 }
 
-/// What of that the status tells of: what it made itself, and of what others made that of which it is known whose it is.
+/// What of that a status tells of: what it made itself, and of what others made that of which it is known whose it is.
 fn told_by(desired: &DesiredBinding, sharing: &Sharing) -> Vec<Told> {
     let prefix = desired.owner.credential_prefix();
     let is_known =

@@ -129,6 +129,13 @@ impl Plan {
     pub fn has_steps(&self) -> bool {
         !self.revocations.is_empty() || !self.grants.is_empty()
     }
+
+    /// Whether it makes an identity.
+    #[must_use]
+    pub fn makes_identity(&self) -> bool {
+        let makes = |step: &GrantStep| matches!(step, GrantStep::CreateIdentity { .. });
+        self.grants.iter().any(makes)
+    }
 }
 
 impl GrantStep {

@@ -1,6 +1,6 @@
 //! The bindings that take over what a plan takes away or leaves.
 
-use super::steps::{GrantStep, Plan};
+use super::steps::Plan;
 use crate::desired::Desired;
 use crate::names::ServiceAccountName;
 use crate::observed::{BoundBy, Observed, ObservedServiceAccount};
@@ -10,18 +10,17 @@ use crate::sharing::{Claims, Sharer};
 /// The bindings that are to look at Azure at once, because this plan takes away or leaves what they want, or makes the identity anew that they have.
 #[must_use]
 pub fn successors<'a>(desired: &'a Desired, observed: &Observed, plan: &Plan) -> Vec<&'a Sharer> {
-    if makes_identity(plan) {
-        desired.sharing().of_same_identity().collect()
-    } else if gives_up(desired, observed, plan) {
-        desired.sharing().successors(&kept(desired))
-    } else {
-        Vec::new()
+    if !gives_up(desired, observed, plan) {
+        return Vec::new();
     }
-}
-
-fn makes_identity(plan: &Plan) -> bool {
-    let makes = |step: &GrantStep| matches!(step, GrantStep::CreateIdentity { .. });
-    plan.grants.iter().any(makes)
+    let sharing = desired.sharing();
+    let mut successors = sharing.successors(&kept(desired));
+    if plan.makes_identity() {
+        let is_new = |sharer: &&Sharer| successors.iter().all(|other| other.uid != sharer.uid);
+        let others: Vec<&Sharer> = sharing.of_same_identity().filter(is_new).collect();
+        successors.extend(others);
+    }
+    successors
 }
 
 /// Whether a plan takes away, leaves or makes anew what another binding may want.
@@ -31,7 +30,7 @@ pub fn gives_up(desired: &Desired, observed: &Observed, plan: &Plan) -> bool {
         Desired::Bound(binding) if binding.suspended => false,
         Desired::Gone(_) => true,
         Desired::Bound(_) | Desired::Denied(_) => {
-            makes_identity(plan) || !plan.revocations.is_empty() || leaves_label(observed, &kept(desired))
+            plan.makes_identity() || !plan.revocations.is_empty() || leaves_label(observed, &kept(desired))
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use wio_api::{Condition, ConditionType, Reason, WorkloadIdentityBindingStatus};
 
 use super::draft::{Draft, FALSE, TRUE, draft};
-use crate::plan::{GrantStep, Plan};
+use crate::plan::Plan;
 use crate::recorded::Recorded;
 
 /// What is announced, and that the binding is not ready, where its managed identity is gone and is about to be made anew: it gets other ids than the status
@@ -18,9 +18,8 @@ pub fn made_anew(
     (generation, now): (i64, Timestamp),
 ) -> Option<WorkloadIdentityBindingStatus> {
     const MESSAGE: &str = "The managed identity is gone and is made anew. It gets another client id.";
-    let makes = |step: &GrantStep| matches!(step, GrantStep::CreateIdentity { .. });
     let was_ready = |status: &&WorkloadIdentityBindingStatus| Recorded::from(*status).progress.ready.is_some();
-    let Some(previous) = previous.filter(|status| plan.grants.iter().any(makes) && was_ready(status)) else {
+    let Some(previous) = previous.filter(|status| plan.makes_identity() && was_ready(status)) else {
         return announced;
     };
     let gone = |kind| draft(kind, FALSE, Reason::IdentityVanished, MESSAGE.to_owned());

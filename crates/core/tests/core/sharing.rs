@@ -397,6 +397,27 @@ fn the_eldest_that_acts_is_woken_for_what_is_left_or_taken() {
     assert_eq!(successors(&target(&suspended, 2), &world), ["sharer-1"]);
 }
 
+/// Who has the identity is woken when it is made anew, beside whoever takes over what is given up in the same plan.
+#[test]
+fn an_identity_that_is_made_anew_wakes_all_that_have_it_and_those_that_take_something_over() {
+    let of_another_identity = SharerSeed {
+        same_identity: false,
+        ..shared("b")
+    };
+    let bound = desired(&managed(&["a"]));
+    let sharers = [shared("a"), shared("a"), of_another_identity];
+    let sharers = sharers.iter().enumerate().map(|(n, seed)| grow(n, seed, &bound));
+    let mut claims = given::claims_of(&bound);
+    claims.accounts.insert(name("b"));
+    let anew = Desired::Bound(given::beside(bound.clone(), claims, sharers.collect()));
+    let observed = World::empty().observe(&accounts_of(&bound));
+    let planned = plan(&anew, &observed);
+    assert!(planned.makes_identity());
+    let woken = successors(&anew, &observed, &planned);
+    let woken: Vec<&str> = woken.iter().map(|sharer| sharer.name.as_str()).collect();
+    assert_eq!(woken, ["sharer-2", "sharer-0", "sharer-1"]);
+}
+
 #[test]
 fn other_bindings_make_a_difference_only_where_something_is_theirs_or_is_taken_away() {
     let alone = desired(&managed(&["a"]));
