@@ -169,9 +169,12 @@ impl Crds {
     ///
     /// # Errors
     /// Why it may be an accident, and what to do.
-    pub fn confirm_denial_of_shared(&self, others: &[&Binding], left: &PoliciesLeft) -> Result<(), Blocked> {
+    pub fn confirm_denial_of_shared<'a>(
+        &self,
+        mut others: impl Iterator<Item = &'a Binding>,
+        left: &PoliciesLeft,
+    ) -> Result<(), Blocked> {
         others
-            .iter()
             .try_for_each(|other| self.confirm_not_anew(other, &other.recorded.authorized_by, left))
             .map_err(|blocked| with(blocked, SHARED))
     }

@@ -8,6 +8,7 @@ use wio_api::{ConflictPolicy, VerificationMode};
 
 use crate::authorize::{Granted, NotPermitted, PermittedRole, Revocable};
 use crate::binding::Binding;
+use crate::case::Case;
 use crate::config::OperatorConfig;
 use crate::names::{
     Audience, ConfigMapName, CredentialName, IdentityId, Issuer, Location, PrincipalId, RoleDefinitionGuid, Scope,
@@ -22,7 +23,7 @@ use crate::rules::Rules;
 use crate::sharing::{Claim, Claims, Sharing};
 use crate::spec::{IdentityRef, RoleRef, ServiceAccountRef, Spec, TokenExpiration};
 use crate::tags::wanted;
-use crate::traces::{Told, Traces};
+use crate::traces::{Told, Traces, told_in};
 
 /// The desired state of the world for one binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,11 +312,12 @@ impl Desired {
 
 impl DesiredBinding {
     /// The desired state of a binding that may have what it asks for.
-    pub(crate) fn new(binding: &Binding, spec: &Spec, granted: Granted, rules: &Rules, sharing: Sharing) -> Self {
+    pub(crate) fn new(case: &Case, spec: &Spec, granted: Granted, sharing: Sharing) -> Self {
+        let (binding, rules) = (&case.candidate.binding, &case.rules);
         let owner = &binding.owner;
         let permitted = |asked| DesiredRole::permitted(asked, &granted);
         Self {
-            told: Vec::new(),
+            told: told_in(case, granted.identity()).collect(),
             identity: DesiredIdentity::new(spec, binding, &rules.config),
             recorded: binding.recorded.ids_of(granted.identity()),
             credentials: credentials(spec, owner, rules),

@@ -1,5 +1,5 @@
 //! What is held: bindings that may not have any more what they have, by policies that vanished or settings that changed, as long as nobody
-//! said that it is meant. Nothing of theirs is taken away, whoever shares it with them.
+//! said that it is meant. What they have counts as claimed, whoever shares it with them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

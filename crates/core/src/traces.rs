@@ -38,7 +38,7 @@ pub(crate) struct Told {
 impl Traces {
     /// The traces of a binding on an identity: a credential for each service account that it claims or had, and a role assignment for
     /// each role that it claims or had where roles were announced. Of what another binding has through the same identity there are only those that
-    /// its own status tells of: what that one relies on stays.
+    /// a status tells of: what that one relies on stays.
     pub(crate) fn of(case: &Case, identity: &IdentityId, sharing: &Sharing) -> Self {
         let (binding, rules) = (&case.candidate.binding, &case.rules);
         let recorded = &binding.recorded;

@@ -43,7 +43,8 @@ impl DesiredRemoval {
         observed
     }
 
-    /// The same with nothing but the credentials that stood for certain: those that the status tells of, and those of the binding's own that are remembered.
+    /// The same with nothing but the credentials that stood for certain: those that its status tells of, or that of another binding
+    /// of an account that would lose its mark, and those of the binding's own that are remembered.
     /// Those on which another binding relies as well: it keeps them, and the service account with them.
     #[must_use]
     pub fn with_told(&self, mut observed: Observed, remembered: Option<&AzureState>) -> Observed {
@@ -87,8 +88,8 @@ impl DesiredRemoval {
 }
 
 impl DesiredBinding {
-    /// The world as it may be for a binding that gave something up: what was observed, and the credentials of which its status tells and that it does not
-    /// want any more. What its spec asks for proves nothing: it may never have been given, and would be taken away again at each look.
+    /// The world as it may be for a binding that gave something up: what was observed, and the credentials of which its status tells, or that of another
+    /// binding of an account that would lose its mark, and that it does not want any more. What its spec asks for proves nothing: it may never have been given, and would be taken away again at each look.
     #[must_use]
     pub fn presumed(&self, mut observed: Observed) -> Observed {
         let given_up = may_stand(self.given_up(), (&self.sharing, &self.owner), &observed);

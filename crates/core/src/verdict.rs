@@ -23,7 +23,7 @@ use crate::recorded::{Recorded, RecordedCredential, RecordedIdentity, Rewrites};
 use crate::rules::Rules;
 use crate::sharing::{Claim, Sharer, Sharing};
 use crate::spec::{IdentityRef, InvalidField, Spec};
-use crate::traces::{Traces, told_in};
+use crate::traces::Traces;
 
 /// The verdict: what is to become of a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +65,9 @@ pub fn verdict(case: &Case) -> Verdict {
     match standing {
         Standing::Granted(spec, granted) => {
             let sharing = sharing(case, granted.identity());
-            let desired = DesiredBinding::new(binding, spec, granted, &case.rules, sharing);
-            let identity = desired.granted.identity();
+            let desired = DesiredBinding::new(case, spec, granted, sharing);
             let desired = DesiredBinding {
-                told: told_in(case, identity).collect(),
-                rewritten: rewritten(case, identity),
+                rewritten: rewritten(case, desired.granted.identity()),
                 ..desired.retiring(&binding.recorded, case.now)
             };
             Verdict::Pursue(Box::new(Desired::Bound(desired)))

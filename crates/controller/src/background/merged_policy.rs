@@ -20,7 +20,6 @@ use wio_core::policy::{Policies, Vanished, merge};
 use wio_core::settings_change::MANY;
 use wio_core::status::Admission;
 
-use crate::caches::policy_watch::PolicyWatch;
 use crate::caches::stores::Learned;
 use crate::caches::watches;
 use crate::reconcile::context::Context;
@@ -65,7 +64,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
     let learned = &ctx.caches.learned;
     let metrics = &ctx.books.metrics;
     let mut policies = learned.policies.clone();
-    let stood = &ctx.caches.learned.policy_watch;
+    let stood = &learned.policy_watch;
     let api = api(ctx);
     let mut watched = pin!(watches::one("the effective policy", api.clone(), EFFECTIVE_POLICY_NAME));
     let mut standing = stand_by(ctx, &mut watched, readiness).await;
@@ -108,7 +107,7 @@ pub(crate) async fn keep(ctx: &Context, readiness: &Readiness, known: &watch::Se
             () = either(&mut believed, &mut configured) => {}
             () = sleep(stood.quiet_in()), if waits => {}
             Some(object) = watched.next() => {
-                learn(stood, learned, object.as_ref());
+                learn(learned, object.as_ref());
                 see(&mut standing, object);
             }
             () = sleep_until(patience.not_before()), if !patience.is_due() => {}
@@ -160,7 +159,7 @@ async fn stand_by(
         }
     }
     let object = last?;
-    learn(&ctx.caches.learned.policy_watch, &ctx.caches.learned, object.as_ref());
+    learn(&ctx.caches.learned, object.as_ref());
     let mut standing = None;
     see(&mut standing, object);
     standing
@@ -203,7 +202,7 @@ async fn kept(ctx: &Context, policies: Option<&Arc<Policies>>) -> Option<Kept> {
 
 /// Takes in which policies stood and which settings were accepted when the merged policy was last written, and whether somebody says that an end is
 /// meant.
-fn learn(stood: &PolicyWatch, learned: &Learned, object: Option<&DynamicObject>) {
+fn learn(learned: &Learned, object: Option<&DynamicObject>) {
     let word = object.and_then(|object| object.metadata.annotations.as_ref()?.get(keys::CONFIRM_LOSS_ANNOTATION));
     let spec = object
         .and_then(|object| object.data.get("spec"))
@@ -212,7 +211,7 @@ fn learn(stood: &PolicyWatch, learned: &Learned, object: Option<&DynamicObject>)
         let all = list.as_array().into_iter().flatten();
         all.filter_map(|one| name(one).as_str()?.parse().ok()).collect()
     };
-    stood.learn(
+    learned.policy_watch.learn(
         names(&spec["policies"], |policy| &policy["name"]),
         names(&spec["vanished"], |name| name),
         word.cloned(),

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use kube::Api;
 use kube::runtime::watcher::Event;
 use wio_api::WorkloadIdentityBinding;
 use wio_core::fault::Fault;
 
 use super::context::Context;
 use super::dereference::limits;
+use super::footing::read_whole;
 use super::knowledge::Memory;
 use super::schedule::CACHE_LAG;
 use crate::caches::kept;
 use crate::runtime::jitter::jittered;
-use crate::runtime::request::request;
 
 /// The pause before the next try, when the API server does not say.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -44,7 +43,7 @@ pub(super) async fn must_wait(
 async fn catch_up(ctx: &Context, object: &WorkloadIdentityBinding, memory: &mut Memory) -> Option<Duration> {
     let version = object.metadata.resource_version.as_deref();
     let written = memory.written.as_ref().filter(|write| write.is_overdue_in(version))?;
-    match read(ctx, object).await {
+    match read_whole(&ctx.clients.api.client, &object.metadata).await {
         Ok(Some(live)) if !written.is_newer_than(live.metadata.resource_version.as_deref()) => {
             show(ctx, live);
             Some(AT_ONCE)
@@ -71,11 +70,4 @@ fn show(ctx: &Context, mut live: WorkloadIdentityBinding) {
 
 fn tell(fault: &Fault) {
     tracing::warn!(%fault, "the watch of bindings is behind, and the binding could not be read");
-}
-
-async fn read(ctx: &Context, object: &WorkloadIdentityBinding) -> Result<Option<WorkloadIdentityBinding>, Fault> {
-    let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
-    let name = object.metadata.name.as_deref().unwrap_or_default();
-    let api: Api<WorkloadIdentityBinding> = Api::namespaced(ctx.clients.api.client.clone(), namespace);
-    request(|| "read the binding".to_owned(), api.get_opt(name)).await
 }

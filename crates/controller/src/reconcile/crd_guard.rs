@@ -57,9 +57,10 @@ impl CrdGuard {
                 Desired::Bound(_) => Ok(()),
                 Desired::Denied(denial) => {
                     let crds = self.read(client).await?;
-                    let denied = crds.confirm_denial(binding, &left(), denial.why());
-                    let others: Vec<&Binding> = sharing(case, Some(denial.removal())).collect();
-                    denied.and_then(|()| crds.confirm_denial_of_shared(&others, &left()))
+                    let left = left();
+                    let denied = crds.confirm_denial(binding, &left, denial.why());
+                    let others = sharing(case, Some(denial.removal()));
+                    denied.and_then(|()| crds.confirm_denial_of_shared(others, &left))
                 }
                 Desired::Gone(removal) => {
                     let crds = self.read(client).await?;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::Api;
 use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client};
 use wio_api::WorkloadIdentityBinding;
 use wio_core::binding::Binding;
 use wio_core::case::Case;
@@ -97,6 +97,17 @@ async fn read(ctx: &Context, namespace: &Namespace, name: &BindingName) -> Resul
     let api: Api<WorkloadIdentityBinding> = Api::namespaced(ctx.clients.api.client.clone(), namespace.as_str());
     let found = request(|| "read the binding".to_owned(), api.get_metadata_opt(name.as_str())).await?;
     Ok(found.map(|live| live.metadata))
+}
+
+/// A binding as the API server has it now; none when it is gone.
+pub(super) async fn read_whole(
+    client: &Client,
+    metadata: &ObjectMeta,
+) -> Result<Option<WorkloadIdentityBinding>, Fault> {
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let api: Api<WorkloadIdentityBinding> = Api::namespaced(client.clone(), namespace);
+    let name = metadata.name.as_deref().unwrap_or_default();
+    request(|| "read the binding".to_owned(), api.get_opt(name)).await
 }
 
 /// Whether the API server shows a binding as it was decided about.

@@ -55,7 +55,7 @@ impl Looks {
     }
 
     /// Whether something that got no answer may have been on its way when Azure was last looked at.
-    pub(crate) fn await_landed(self) -> bool {
+    pub(crate) fn may_have_missed(self) -> bool {
         self.landed
             .is_some_and(|landed| self.looked.is_none_or(|looked| looked < landed))
     }
@@ -122,14 +122,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn only_a_look_after_it_has_landed_shows_what_got_no_answer() {
         let mut looks = Looks::default();
-        assert!(!looks.await_landed());
+        assert!(!looks.may_have_missed());
         looks.await_landing(HOUR);
         looks.went_well();
-        assert!(looks.await_landed());
+        assert!(looks.may_have_missed());
         tokio::time::advance(HOUR).await;
-        assert!(looks.await_landed());
+        assert!(looks.may_have_missed());
         looks.went_well();
-        assert!(!looks.await_landed());
+        assert!(!looks.may_have_missed());
     }
 
     #[tokio::test(start_paused = true)]

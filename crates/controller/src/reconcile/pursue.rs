@@ -148,13 +148,8 @@ async fn pursue_one(
     }
     if !first.has_steps() || suspended {
         wake(ctx, case, &desired, (&observed, &first));
-        return Box::pin(confirmed(
-            ctx,
-            reconciled(desired, observed, Vec::new(), memory.looks),
-            writes,
-            found,
-        ))
-        .await;
+        let outcome = reconciled(desired, observed, Vec::new(), memory.looks);
+        return Box::pin(confirmed(ctx, outcome, writes, found)).await;
     }
     let Some(mut desired) = decide_again(ctx, case, &desired) else {
         return Pursued::Overtaken;
@@ -173,13 +168,8 @@ async fn pursue_one(
     let contested = memory.contested.hold_back(&mut plan);
     if !plan.has_steps() {
         wake(ctx, case, &desired, (&observed, &plan));
-        return Box::pin(confirmed(
-            ctx,
-            reconciled(desired, observed, contested, memory.looks),
-            writes,
-            found,
-        ))
-        .await;
+        let outcome = reconciled(desired, observed, contested, memory.looks);
+        return Box::pin(confirmed(ctx, outcome, writes, found)).await;
     }
     let carried_out = carry_out(
         (object, turn),
@@ -303,13 +293,8 @@ async fn came_to(
         return waiting(waits, desired, memory);
     }
     let faults = faults.into_iter().chain(contested).collect();
-    confirmed(
-        ctx,
-        reconciled(desired, executed.observed, faults, memory.looks),
-        writes,
-        sight,
-    )
-    .await
+    let outcome = reconciled(desired, executed.observed, faults, memory.looks);
+    confirmed(ctx, outcome, writes, sight).await
 }
 
 /// Asks Azure's budgets for a plan; the grants are left out when only the revocations are admitted.
@@ -465,7 +450,7 @@ fn wake(ctx: &Context, case: &Case, desired: &Desired, (observed, plan): (&Obser
 
 fn reconciled(desired: Desired, observed: Observed, faults: Vec<Fault>, looks: Looks) -> Outcome {
     let reconciled = Reconciled::new(desired, observed, faults);
-    Outcome::Reconciled(Box::new(if looks.await_landed() {
+    Outcome::Reconciled(Box::new(if looks.may_have_missed() {
         reconciled.before_landing()
     } else {
         reconciled

@@ -159,11 +159,19 @@ async fn crash_at(act: Act, moment: Moment) -> Option<Value> {
     left
 }
 
+/// The binding `orders` with a role in another subscription, which a policy gives.
+fn create_reader(world: &World) {
+    let scope = format!("/subscriptions/{OTHER_SUBSCRIPTION}");
+    let reader = policy("reader").namespace(NAMESPACE).role("Reader", &[&scope]);
+    world.cluster.seed(reader.build());
+    let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
+    world.create(orders.role("Reader", &scope));
+}
+
 /// A role is assigned, the operator ends before it can say so, and while it is away the spec gives the role up: nothing but what
 /// was written down before says where to look.
 #[tokio::test(start_paused = true)]
 async fn a_role_that_was_assigned_just_before_a_crash_and_then_left_the_spec_is_taken_away() {
-    let scope = format!("/subscriptions/{OTHER_SUBSCRIPTION}");
     let mut given = 0;
     let moments = (0..12).flat_map(|n| {
         [false, true].into_iter().flat_map(move |carried_out| {
@@ -181,12 +189,8 @@ async fn a_role_that_was_assigned_just_before_a_crash_and_then_left_the_spec_is_
     });
     for moment in moments {
         story(async |world| {
-            world
-                .cluster
-                .seed(policy("reader").namespace(NAMESPACE).role("Reader", &[&scope]).build());
             let hit = moment.inject(world);
-            let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
-            world.create(orders.role("Reader", &scope));
+            create_reader(world);
             tokio::select! {
                 () = world.until("the moment", &hit) => {}
                 _ = world.ready("orders") => {}
@@ -211,14 +215,9 @@ async fn a_role_that_was_assigned_just_before_a_crash_and_then_left_the_spec_is_
 #[tokio::test(start_paused = true)]
 async fn a_role_whose_answer_was_lost_and_that_then_left_the_spec_is_taken_away() {
     story(async |world| {
-        let scope = format!("/subscriptions/{OTHER_SUBSCRIPTION}");
-        world
-            .cluster
-            .seed(policy("reader").namespace(NAMESPACE).role("Reader", &[&scope]).build());
         let lost = Fault::on("PUT").kind(wio_azure_sim::ResourceKind::RoleAssignment);
         world.azure.inject(lost.times(1).execute().drop_connection());
-        let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
-        world.create(orders.role("Reader", &scope));
+        create_reader(world);
         let given = |world: &World| !world.azure.snapshot().role_assignments.is_empty();
         world.until("the role is given", given).await;
         world.edit("orders", |object| object["spec"]["roleAssignments"] = json!([]));
@@ -290,14 +289,9 @@ async fn a_role_that_arrives_when_its_binding_is_denied_is_taken_away() {
 async fn late_role(happens: impl AsyncFnOnce(&mut World)) {
     const LATE: Duration = Duration::from_secs(40);
     story(async |world| {
-        let scope = format!("/subscriptions/{OTHER_SUBSCRIPTION}");
-        world
-            .cluster
-            .seed(policy("reader").namespace(NAMESPACE).role("Reader", &[&scope]).build());
         let late = Fault::on("PUT").kind(wio_azure_sim::ResourceKind::RoleAssignment);
         world.azure.inject(late.times(1).execute_after(LATE).drop_connection());
-        let orders = binding(NAMESPACE, "orders").managed().service_account("orders");
-        world.create(orders.role("Reader", &scope));
+        create_reader(world);
         world
             .until("the role is asked for", |world| world.azure.faults().is_empty())
             .await;

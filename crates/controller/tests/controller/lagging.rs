@@ -118,6 +118,12 @@ fn shares(name: &str, id: &str) -> wio_testkit::fixtures::BindingBuilder {
     binding(NAMESPACE, name).existing(id).service_account("web")
 }
 
+/// How many credentials trust the service account that is shared.
+fn trusting_web(world: &World) -> usize {
+    let of_web = |one: &&wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
+    world.identity().credentials.iter().filter(of_web).count()
+}
+
 fn is_marked(world: &World) -> bool {
     world.annotation("web", wio_api::keys::CLIENT_ID_ANNOTATION).is_some()
 }
@@ -188,9 +194,7 @@ async fn two_that_lose_what_they_share_take_the_trust_of_which_either_tells_befo
             end[0](world, "orders");
             end[1](world, "mails");
             world.until("the client id goes", |world| !is_marked(world)).await;
-            let trusts =
-                |one: &wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
-            assert!(!world.identity().credentials.iter().any(trusts), "the other one {one}");
+            assert_eq!(trusting_web(world), 0, "the other one {one}");
             comes_to_rest(world).await;
         })
         .await;
@@ -289,10 +293,7 @@ async fn a_client_id_stays_with_trust_that_both_had_seen_and_no_list_shows_any_m
                 world.ready("mails").await;
             }
             sleep(AT_ONCE * 5).await;
-            let of_web =
-                |one: &wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
-            let trusted = world.identity().credentials.iter().filter(|one| of_web(one)).count();
-            assert_eq!((trusted, is_marked(world)), (1, true), "goes: {goes}");
+            assert_eq!((trusting_web(world), is_marked(world)), (1, true), "goes: {goes}");
             comes_to_rest(world).await;
         })
         .await;
@@ -314,9 +315,7 @@ async fn the_last_one_takes_trust_away_that_another_one_made_though_no_list_show
                 });
             }
             world.until("the client id goes", |world| !is_marked(world)).await;
-            let of_web =
-                |one: &wio_azure_sim::Credential| one.subject.as_deref() == Some("system:serviceaccount:shop:web");
-            assert!(!world.identity().credentials.iter().any(of_web), "goes: {goes}");
+            assert_eq!(trusting_web(world), 0, "goes: {goes}");
             comes_to_rest(world).await;
         })
         .await;

@@ -92,8 +92,8 @@ fn bound(previous: &Recorded, desired: &DesiredBinding, reconciled: &Reconciled,
         })
         .collect(),
         exports: exports(observed)
-            .union(&announced(previous, desired, observed))
-            .cloned()
+            .into_iter()
+            .chain(announced(previous, desired, observed))
             .collect(),
         rewrites: previous.rewrites.lasting(now, |account| desired.wants(account)),
         ..previous.clone()
@@ -107,12 +107,9 @@ fn exports(observed: &Observed) -> BTreeSet<ConfigMapName> {
 }
 
 /// The ConfigMap that is wanted and was announced, and does not stand yet: what comes before it was refused, and each try would announce it anew.
-fn announced(previous: &Recorded, desired: &DesiredBinding, observed: &Observed) -> BTreeSet<ConfigMapName> {
-    let wanted = desired.export.iter().filter(|name| previous.exports.contains(*name));
-    wanted
-        .filter(|name| !observed.exports.contains_key(*name))
-        .cloned()
-        .collect()
+fn announced(previous: &Recorded, desired: &DesiredBinding, observed: &Observed) -> Option<ConfigMapName> {
+    let wanted = desired.export.clone()?;
+    (previous.exports.contains(&wanted) && !observed.exports.contains_key(&wanted)).then_some(wanted)
 }
 
 /// Whether something of the binding may be left that is found by the identity that was recorded: it was announced and may have been

@@ -1,6 +1,5 @@
 //! Restarts owners of pods that lack a token, where a binding asks for it. Whom and when, the core says.
 
-use kube::Api as Resources;
 use wio_api::{Rollout, WorkloadIdentityBinding, WorkloadIdentityBindingStatus, WorkloadsStatus};
 use wio_core::names::ClientId;
 use wio_core::rollout::{Held, Restart, Round, ToRead, Written};
@@ -9,7 +8,7 @@ use wio_core::workloads::Tally;
 use super::owners::Owners;
 use super::schedule::Schedule;
 use crate::reconcile::context::Api;
-use crate::runtime::request::request;
+use crate::reconcile::footing::read_whole;
 
 /// The binding whose pods were looked at.
 pub(super) struct Asking<'a> {
@@ -75,12 +74,7 @@ impl Asking<'_> {
 
     /// Whether the API server has the binding as it is restarted for. The look can have taken minutes, and another replica can lead by now.
     async fn is_live(&self, api: &Api) -> bool {
-        let metadata = &self.object.metadata;
-        let namespace = metadata.namespace.as_deref().unwrap_or_default();
-        let bindings: Resources<WorkloadIdentityBinding> = Resources::namespaced(api.client.clone(), namespace);
-        let name = metadata.name.as_deref().unwrap_or_default();
-        let read = request(|| "read the binding".to_owned(), bindings.get_opt(name)).await;
-        match read {
+        match read_whole(&api.client, &self.object.metadata).await {
             Ok(Some(live)) => self.is_of(&live),
             Ok(None) => false,
             Err(fault) => {
